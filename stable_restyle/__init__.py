@@ -1,0 +1,1 @@
+"""Restyle a film with Stable Diffusion, slide by slide, on ComfyUI servers."""

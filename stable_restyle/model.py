@@ -1,0 +1,67 @@
+"""The nouns of a run: frozen records, no behaviour beyond what follows from their own fields.
+
+Frames and slides are counted from 0 here; `images.name` alone turns an index into a file name, and
+messages to the user show the number in that name. Nothing heavy is imported: `--help` reads the
+defaults from Settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy
+    import numpy.typing
+
+# A picture is (H, W, 3) RGB, a mask (H, W); both 0..255.
+Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for; every default of the command line stands here."""
+
+    source: Path = Path("in")
+    target: Path = Path("out")
+    work: Path | None = None
+    model: str = "claymation.json"
+    mask_strength: float = 2.0
+    mask_size: int = 16  # pixels
+    fps: int = 2  # frames per slide
+    rate: str | None = None  # frames a second of a SOURCE folder, for a TARGET film
+    backends: tuple[str, ...] = ()
+    motion: str = "codec"
+    scene_threshold: float = 10.0
+    save_interp: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Frames without a cut between them: start <= frame < stop, and the slides that show them."""
+
+    number: int  # from 1, as the user reads it
+    start: int
+    stop: int
+    slides: range
+    middle: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One slide to draw: the middle of its scene (previous is None), or moved from a neighbour."""
+
+    slide: int
+    scene: int  # the scene's number
+    previous: int | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backend needs to make one slide; the answer has the guide's size."""
+
+    slide: int
+    guide: Pixels  # (H, W, 3) RGB
+    mask: Pixels  # (H, W): 0 keeps, 255 frees

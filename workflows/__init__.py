@@ -1,0 +1,1 @@
+"""The workflows that ship with stable-restyle, as ComfyUI API JSON files."""
