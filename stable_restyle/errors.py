@@ -6,6 +6,7 @@ prints and exits. What is not a RestyleError is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 
@@ -38,8 +39,23 @@ class ProgramFailed(RestyleError):
 
     def __init__(self, task: str, command: Sequence[str], last_words: str) -> None:
         """task: what was being done ("splitting film.mp4"). last_words: the end of its stderr."""
-        said = "\n".join(f"  {line}" for line in last_words.strip().splitlines()[-8:])
+        lines = last_words.strip().splitlines()[-8:] or ["it said nothing"]
         super().__init__(
-            f"{task} failed. The program said:\n{said or '  (nothing)'}\n"
-            f"The command was: {' '.join(command)}"
+            f"{task} failed: {lines[-1].strip()}\n"
+            + "".join(f"  {line}\n" for line in lines[:-1])
+            + f"The command was: {shlex.join(command)}"
         )
+
+
+class ServerFault(RestyleError):
+    """One server failed, or cannot be reached; another one may draw the slide."""
+
+
+class OutOfMemory(ServerFault):
+    """A node ran out of memory; with the server's memory freed it may do."""
+
+
+class WorkflowFault(RestyleError):
+    """A server refuses the workflow, or a node of it failed: other servers will hardly differ."""
+
+    exit_code = 3

@@ -8,6 +8,7 @@ defaults from Settings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # A picture is (H, W, 3) RGB, a mask (H, W); both 0..255.
 Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
+
+
+DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Settings:
     mask_strength: float = 2.0
     mask_size: int = 16  # pixels
     fps: int = 2  # frames per slide
-    rate: str | None = None  # frames a second of a SOURCE folder, for a TARGET film
+    rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
     backends: tuple[str, ...] = ()
+    patience_min: float = 10.0  # how long to wait once no backend is left
     motion: str = "codec"
     scene_threshold: float = 10.0
     save_interp: bool = False

@@ -1,0 +1,39 @@
+# Everything happens in .venv; nothing is installed anywhere else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: install demo test check format clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-for-tests: .venv/installed
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+demo: .venv/installed
+	@mkdir -p demo
+	$(BIN)/video-restyle examples/big-buck-bunny.mp4 demo/big-buck-bunny-clay.mp4 --fresh --backend preview
+	@echo
+	@echo "demo/big-buck-bunny-clay.mp4 is examples/big-buck-bunny.mp4 in clay, by the preview engine."
+	@echo "Its frames, slides and scenes are in demo/big-buck-bunny-clay.restyle/."
+
+test: check
+
+check: .venv/installed-for-tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --numprocesses 2
+
+format: .venv/installed-for-tests
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

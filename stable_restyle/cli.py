@@ -1,0 +1,314 @@
+"""The command line: options -> Settings; errors -> message and exit code.
+
+Nothing heavy is imported before a run begins, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from queue import SimpleQueue
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stable_restyle.errors import RestyleError
+from stable_restyle.model import DEFAULT_RATE, Settings
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from stable_restyle.pipeline import Outcome, Plan
+
+BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"
+LOG_EVERY_S = 30.0  # a line of progress where there is no terminal to draw a bar on
+INTERRUPTED = 130
+
+DEFAULTS = Settings()
+
+log = logging.getLogger("stable_restyle")
+
+
+class Number(click.FloatRange):
+    """A number between two bounds; "nan" is between none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+class Rate(click.ParamType[Fraction]):
+    """Frames a second, such as 25, 23.976 or 30000/1001, kept exact."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is no frame rate; write 25 or 30000/1001.", param, ctx)
+        return rate
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("source", type=click.Path(path_type=Path), default=DEFAULTS.source)
+@click.argument("target", type=click.Path(path_type=Path), default=DEFAULTS.target)
+@click.option(
+    "--model",
+    metavar="FILE",
+    default=DEFAULTS.model,
+    show_default=True,
+    help="Workflow to draw with: a ComfyUI API file, or the name of one that is shipped.",
+)
+@click.option(
+    "--backend",
+    "backends",
+    metavar="BACKEND",
+    multiple=True,
+    help="What draws the slides: http://HOST:8188 (a ComfyUI server), or preview, preview:clay, "
+    f"preview:anime (the embedded preview engine). Repeat it for more servers. Default: "
+    f"${BACKENDS_VARIABLE}, a list with commas between.",
+)
+@click.option(
+    "--mask-strength",
+    type=Number(0, 8),
+    metavar="NUMBER",
+    default=DEFAULTS.mask_strength,
+    show_default=True,
+    help="0 frees the whole picture, 8 only what moves.",
+)
+@click.option(
+    "--mask-size",
+    type=click.IntRange(0),
+    metavar="PIXELS",
+    default=DEFAULTS.mask_size,
+    show_default=True,
+    help="How far the mask reaches around what moves.",
+)
+@click.option(
+    "--fps",
+    type=click.IntRange(1),
+    metavar="N",
+    default=DEFAULTS.fps,
+    show_default=True,
+    help="Frames per slide.",
+)
+@click.option(
+    "--motion",
+    metavar="codec|COMMAND",
+    default=DEFAULTS.motion,
+    show_default=True,
+    help="How slides are carried: the motion-transfer library, or a program with its command "
+    "line, run once a slide.",
+)
+@click.option(
+    "--scene-threshold",
+    type=Number(0, 100),
+    metavar="NUMBER",
+    default=DEFAULTS.scene_threshold,
+    show_default=True,
+    help="How different two frames must be for a cut (FFmpeg's scdet). Scenes once found are kept "
+    "in scenes.json in the working folder; remove it to have them found again.",
+)
+@click.option(
+    "--rate",
+    type=Rate(),
+    metavar="RATE",
+    help=f"Frames a second of a SOURCE folder whose TARGET is a film.  [default: {DEFAULT_RATE}]",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Working folder.  [default: interp beside a TARGET folder, NAME.restyle beside a film]",
+)
+@click.option(
+    "--save-interp",
+    is_flag=True,
+    help="Keep carried pictures, masks and guides in the working folder.",
+)
+@click.option(
+    "--fresh", is_flag=True, help="Start over: discard the slides of an earlier run, then draw."
+)
+@click.option("--dry-run", is_flag=True, help="Show scenes, slides and chains; write nothing.")
+@click.option(
+    "--seconds",
+    type=Number(0, min_open=True),
+    metavar="S",
+    help="With --dry-run: estimate the time if each slide takes S seconds on each backend.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@click.version_option(package_name="stable-restyle", message="%(prog)s %(version)s")
+def command(
+    *, dry_run: bool, seconds: float | None, verbose: bool, quiet: bool, **options: Any
+) -> None:
+    """Restyle a film with Stable Diffusion.
+
+    SOURCE is a folder of frames called 000001.png, 000002.png, ... [default: in] or a film. TARGET
+    is a folder for the slides [default: out] or a film (.mp4, .mkv, .mov, .webm), which keeps the
+    sound. A run that was stopped goes on where it stopped when the command is repeated.
+
+    \b
+    Exit codes: 0 all slides are drawn; 1 some are missing; 2 wrong usage; 3 unusable input;
+    4 no backend is left; 130 interrupted.
+    """
+    options["backends"] = options["backends"] or _backends_from_environment()
+    settings = Settings(**options)
+    if seconds is not None and not dry_run:
+        raise click.UsageError("--seconds S goes with --dry-run.")
+    if seconds is not None and not settings.backends:
+        raise click.UsageError("--seconds S needs to know the backends: add --backend.")
+    console = Console(verbose=verbose, quiet=quiet)
+
+    from stable_restyle import pipeline
+
+    if dry_run:
+        click.echo(describe(pipeline.plan(settings, seconds, console)))
+    else:
+        log.info(summary(pipeline.run(settings, console)))
+
+
+def main() -> None:
+    """The command `video-restyle`."""
+    try:
+        command.main(standalone_mode=False)
+    except RestyleError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Interrupted. Finished slides are kept; repeat the command to go on.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+class Console(logging.Handler):
+    """Progress and log, on stderr: a bar on a terminal, elsewhere a line now and then.
+
+    Records of other threads wait until the main thread looks: it alone touches the bar.
+    """
+
+    def __init__(self, *, verbose: bool, quiet: bool) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._waiting: SimpleQueue[str] = SimpleQueue()
+        self._bar: tqdm[Any] | None = None
+        self._lines: Lines | None = None
+        log.handlers = [self]
+        log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+        log.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self._waiting.put(f"Warning: {text}" if record.levelno >= logging.WARNING else text)
+        if current_thread() is main_thread():
+            self._say_what_waits()
+
+    def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        if self._quiet:
+            return
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=task, total=total, initial=done, unit=f" {unit}", dynamic_ncols=True
+            )
+        else:
+            self._lines = Lines(task, total, done, unit)
+
+    def advance(self, count: int) -> None:
+        self._say_what_waits()
+        if self._bar is not None:
+            self._bar.update(count)
+            self._bar.refresh()
+        elif self._lines is not None and (line := self._lines.advance(count, time.monotonic())):
+            click.echo(line, err=True)
+
+    def end(self) -> None:
+        self._say_what_waits()
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = self._lines = None
+
+    def _say_what_waits(self) -> None:
+        while not self._waiting.empty():
+            text = self._waiting.get()
+            if self._bar is not None:
+                self._bar.write(text, file=sys.stderr)
+            else:
+                click.echo(text, err=True)
+
+
+class Lines:
+    """Progress as lines for a log file: the first after LOG_EVERY_S, then as far apart."""
+
+    def __init__(self, task: str, total: int, done: int, unit: str) -> None:
+        self._task, self._total, self._unit = task, total, unit
+        self._done = self._done_before = done
+        self._began = self._last = time.monotonic()
+
+    def advance(self, count: int, now: float) -> str | None:
+        """Count on; returns the line to show, if it is time for one. now: time.monotonic()."""
+        self._done += count
+        if now - self._last < LOG_EVERY_S:
+            return None
+        self._last = now
+        rate = (self._done - self._done_before) / (now - self._began)
+        left = f", {clock((self._total - self._done) / rate)} left" if rate else ""
+        return (
+            f"{self._task}: {self._done} of {self._total} {self._unit}s, {rate:.2f} a second{left}"
+        )
+
+
+def summary(outcome: Outcome) -> str:
+    """What a run that ended well tells."""
+    drawn = "all of them new" if outcome.drawn == outcome.slides else f"{outcome.drawn} of them new"
+    if outcome.drawn == 0:
+        drawn = "none of them new"
+    return f"Done: {outcome.slides} slides, {drawn}, in {outcome.target}"
+
+
+def describe(plan: Plan) -> str:
+    """What --dry-run tells."""
+    lines = [
+        f"{plan.source}: {plan.frames} frames of {plan.width}x{plan.height} make {plan.slides} "
+        f"slides; {plan.finished} are finished.",
+        "scene         frames         slides  middle  chain down, up",
+    ]
+    for scene in plan.scenes:
+        frames = f"{scene.start + 1}-{scene.stop}"
+        slides = f"{scene.slides.start + 1}-{scene.slides.stop}"
+        down, up = scene.middle - scene.slides.start, scene.slides.stop - 1 - scene.middle
+        lines.append(
+            f"{scene.number:5} {frames:>14} {slides:>14} {scene.middle + 1:7}  {down:>10}, {up}"
+        )
+    lines.append(
+        f"{len(plan.scenes)} scenes; "
+        f"the longest chain still to draw is {plan.longest_chain} slides."
+    )
+    if plan.drawing_s is not None:
+        lines.append(f"Drawing takes about {clock(plan.drawing_s)} on these backends.")
+    return "\n".join(lines)
+
+
+def clock(seconds: float) -> str:
+    """A time as h:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+
+
+def _backends_from_environment() -> tuple[str, ...]:
+    names = os.environ.get(BACKENDS_VARIABLE, "").split(",")
+    return tuple(name.strip() for name in names if name.strip())

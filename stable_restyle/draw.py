@@ -1,0 +1,103 @@
+"""One slide: carried, mask, guide -> backend -> slide, kept in the TARGET folder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from stable_restyle import images, masks
+from stable_restyle.images import Frames
+from stable_restyle.model import Job, Pixels, Step
+from stable_restyle.motion import Carry, Motion
+from stable_restyle.scenes import frames_crossed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a slide needs from the input frames alone."""
+
+    frame: Pixels  # (H, W, 3) RGB
+    mask: Pixels  # (H, W)
+    carry: Carry | None  # None for a middle slide
+
+
+class Gallery:
+    """The slides: on disk all of them, in memory the few that were drawn last. Thread-safe."""
+
+    def __init__(self, folder: Path, at_hand: int) -> None:
+        """at_hand: how many slides stay in memory."""
+        self._folder = folder
+        self._at_hand = at_hand
+        self._recent: OrderedDict[int, Pixels] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, slide: int) -> Pixels:
+        with self._lock:
+            if slide in self._recent:
+                self._recent.move_to_end(slide)
+                return self._recent[slide]
+        return images.read(self._folder / images.name(slide))
+
+    def put(self, slide: int, picture: Pixels) -> None:
+        """Keep a finished slide: from here on it is never drawn again."""
+        images.write(self._folder / images.name(slide), picture)
+        with self._lock:
+            self._recent[slide] = picture
+            if len(self._recent) > self._at_hand:
+                self._recent.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class Artist:
+    """Draws slides. Thread-safe."""
+
+    frames: Frames
+    fps: int  # frames per slide
+    motion: Motion
+    mask_strength: float
+    mask_size: int  # pixels
+    backend: Callable[[Job], Pixels]
+    gallery: Gallery
+    in_between: Path | None  # where carried, mask and guide go, if they are wanted
+
+    def prepare(self, step: Step) -> Prepared:
+        """Read the frames of a step and make all that depends on them alone."""
+        crossed = [self.frames.read(index) for index in frames_crossed(step, self.fps)]
+        if step.previous is None:
+            return Prepared(crossed[-1], masks.free_all(crossed[-1]), None)
+        mask = masks.mask(crossed, self.mask_strength, self.mask_size)
+        return Prepared(crossed[-1], mask, self.motion.measure(crossed))
+
+    def draw(self, step: Step, prepared: Prepared) -> None:
+        """Make the slide of a step and keep it."""
+        began = time.monotonic()
+        guide = self._guide(step, prepared)
+        asked = time.monotonic()
+        slide = self.backend(Job(step.slide, guide, prepared.mask))
+        self.gallery.put(step.slide, slide)
+        log.debug(
+            "%s: %.2f s for the guide, %.2f s for the slide",
+            images.name(step.slide),
+            asked - began,
+            time.monotonic() - asked,
+        )
+
+    def _guide(self, step: Step, prepared: Prepared) -> Pixels:
+        if step.previous is None or prepared.carry is None:
+            return prepared.frame
+        carried = prepared.carry(self.gallery.get(step.previous))
+        guide = masks.blend(carried, prepared.frame, prepared.mask)
+        if self.in_between is not None:
+            stem = Path(images.name(step.slide)).stem
+            walked = "b" if step.previous > step.slide else "f"
+            images.write(self.in_between / f"{stem}-{walked}.png", carried)
+            images.write(self.in_between / f"{stem}-m.png", prepared.mask)
+            images.write(self.in_between / f"{stem}.png", guide)
+        return guide

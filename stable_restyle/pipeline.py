@@ -1,0 +1,286 @@
+"""The story of one run: frames, scenes, schedule, slides, film.
+
+Options stop here: the modules below receive the two or three values that they need.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from stable_restyle import backends, folders, images, motion, scenes, video, workflow
+from stable_restyle.backends import Pool
+from stable_restyle.draw import Artist, Gallery
+from stable_restyle.errors import RestyleError, WrongUsage
+from stable_restyle.folders import Decides, Places
+from stable_restyle.images import Frames
+from stable_restyle.model import DEFAULT_RATE, Scene, Settings, Step
+from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
+from stable_restyle.video import Film
+from stable_restyle.workflow import Workflow
+
+REASONS_SHOWN = 12
+
+log = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Shows how far a run is. Called in the main thread only."""
+
+    def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        """A task of `total` units begins, `done` of which are done already."""
+        ...
+
+    def advance(self, count: int) -> None:
+        """So many more units are done, or none: it is called twice a second at least."""
+        ...
+
+    def end(self) -> None:
+        """The task has ended, well or not."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did."""
+
+    slides: int
+    drawn: int
+    target: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    source: Path
+    frames: int
+    width: int
+    height: int
+    scenes: Sequence[Scene]
+    slides: int
+    finished: int
+    longest_chain: int
+    drawing_s: float | None  # estimated, if a time a slide was given
+
+
+class SlidesMissing(RestyleError):
+    """The run ended, but some slides could not be drawn."""
+
+    exit_code = 1
+
+    def __init__(self, failures: Sequence[Failure], slides: int) -> None:
+        in_order = sorted(failures, key=lambda failure: failure.lost[0])
+        reasons = [
+            f"  scene {failure.step.scene}, {_numbers(failure.lost)}: {failure.reason}"
+            for failure in in_order[:REASONS_SHOWN]
+        ]
+        if len(in_order) > REASONS_SHOWN:
+            reasons.append(f"  and {len(in_order) - REASONS_SHOWN} more chains")
+        missing = sum(len(failure.lost) for failure in failures)
+        super().__init__(
+            f"{missing} of {slides} slides are missing:\n" + "\n".join(reasons) + "\n"
+            "Mend that and repeat the command; finished slides are kept."
+        )
+
+
+def run(settings: Settings, progress: Progress) -> Outcome:
+    """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed."""
+    places = folders.find_places(settings)
+    model = workflow.load(settings.model)
+    mover = motion.choose(settings.motion)
+    pool = backends.connect(settings.backends, model, 60 * settings.patience_min)
+    with pool, folders.locked(places):
+        source = _look(places, settings.rate)
+        decides = _what_decides(settings, model, pool.engine, source)
+        folders.claim(places, decides, fresh=settings.fresh)
+        frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
+        bounds = _boundaries(frames, places, settings.scene_threshold, progress)
+        steps = _steps(scenes.find_scenes(bounds, settings.fps))
+        schedule = Schedule(steps, _finished(places, len(steps), frames))
+        artist = Artist(
+            frames=frames,
+            fps=settings.fps,
+            motion=mover,
+            mask_strength=settings.mask_strength,
+            mask_size=settings.mask_size,
+            backend=pool.draw,
+            gallery=Gallery(places.slides, at_hand=2 * pool.slots),
+            in_between=places.interp if settings.save_interp else None,
+        )
+        _draw(schedule, artist, pool, len(steps), progress)
+        if places.result is not None:
+            _join(source, places, settings, len(steps), progress)
+    return Outcome(len(steps), schedule.total, settings.target)
+
+
+def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
+    """What `run` would do, without writing anything. seconds: what a slide takes on a server."""
+    places = folders.find_places(settings)
+    source = _look(places, settings.rate)
+    frame_count, bounds = _foresee(source, places, settings.scene_threshold, progress)
+    found = scenes.find_scenes(bounds, settings.fps)
+    steps = _steps(found)
+    finished, _ = images.find_slides(places.slides, len(steps), (source.width, source.height))
+    schedule = Schedule(steps, finished)
+    return Plan(
+        settings.source,
+        frame_count,
+        source.width,
+        source.height,
+        found,
+        len(steps),
+        len(finished),
+        schedule.longest_chain,
+        None if seconds is None else estimate(schedule, len(settings.backends), seconds),
+    )
+
+
+def _look(places: Places, rate: Fraction | None) -> Film | Frames:
+    """The film, or the frames where there is no film."""
+    if places.film is None:
+        if rate is not None and places.result is None:
+            raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
+        return images.find_frames(places.frames)
+    if rate is not None:
+        raise WrongUsage(f"--rate is for a folder of frames; {places.film} has a rate of its own.")
+    return video.probe(places.film)
+
+
+def _what_decides(
+    settings: Settings, model: Workflow, engine: str, source: Film | Frames
+) -> Decides:
+    """What the pictures of a run depend on, as settings.json keeps it."""
+    decides: dict[str, str | int | float] = {
+        "model": settings.model,
+        "model_sha256": model.sha256,
+        "drawn_by": engine,
+        "mask_strength": settings.mask_strength,
+        "mask_size": settings.mask_size,
+        "fps": settings.fps,
+        "motion": settings.motion,
+        "frame_size": f"{source.width}x{source.height}",
+    }
+    if isinstance(source, Film):
+        decides["film"] = f"{source.path.name}, {source.path.stat().st_size} bytes"
+    return decides
+
+
+def _split(film: Film, places: Places, settings: Settings, progress: Progress) -> Frames:
+    """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
+    if not places.frames.exists():
+        video.check_disk(film, places.frames, settings.fps)
+        part = places.frames.with_name(places.frames.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        with _task(progress, "Splitting", film.frames, "frame"):
+            cuts = video.split(film, part, settings.scene_threshold, progress.advance)
+        frames = images.find_frames(part)
+        if not places.scenes_file.exists():
+            bounds = scenes.boundaries(cuts, frames.count)
+            scenes.write_boundaries(places.scenes_file, bounds)
+        part.rename(places.frames)
+    return images.find_frames(places.frames)
+
+
+def _boundaries(
+    frames: Frames, places: Places, threshold: float, progress: Progress
+) -> Sequence[int]:
+    """The scenes' boundaries: from scenes.json if it is there, else found and kept there."""
+    if places.scenes_file.exists():
+        log.debug("The scenes are those of %s.", places.scenes_file)
+        return scenes.read_boundaries(places.scenes_file, frames.count)
+    bounds = _find_boundaries(frames, threshold, progress)
+    scenes.write_boundaries(places.scenes_file, bounds)
+    return bounds
+
+
+def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Sequence[int]:
+    with _task(progress, "Finding scenes", frames.count, "frame"):
+        pictures = (frames.read(index) for index in range(frames.count))
+        cuts = video.detect_cuts(pictures, threshold, progress.advance)
+    return scenes.boundaries(cuts, frames.count)
+
+
+def _foresee(
+    source: Film | Frames, places: Places, threshold: float, progress: Progress
+) -> tuple[int, Sequence[int]]:
+    """Number of frames and boundaries of the scenes, nothing written."""
+    if isinstance(source, Film) and places.frames.exists():
+        source = images.find_frames(places.frames)
+    if isinstance(source, Film):
+        with _task(progress, "Finding scenes", source.frames, "frame"):
+            count, cuts = video.detect_film_cuts(source, threshold, progress.advance)
+        return count, scenes.boundaries(cuts, count)
+    if places.scenes_file.exists():
+        return source.count, scenes.read_boundaries(places.scenes_file, source.count)
+    return source.count, _find_boundaries(source, threshold, progress)
+
+
+def _steps(found: Sequence[Scene]) -> list[Step]:
+    return [step for scene in found for step in scenes.steps(scene)]
+
+
+def _finished(places: Places, count: int, frames: Frames) -> set[int]:
+    finished, unfit = images.find_slides(places.slides, count, (frames.width, frames.height))
+    for line in unfit:
+        log.warning("%s It is drawn again.", line)
+    if finished:
+        log.info("%d of %d slides are finished and kept.", len(finished), count)
+    return finished
+
+
+def _draw(schedule: Schedule, artist: Artist, pool: Pool, slides: int, progress: Progress) -> None:
+    """Draw what is left; raises SlidesMissing if a part of it failed."""
+    with _task(progress, "Drawing", slides, "slide", done=slides - schedule.total):
+        failures = carry_out(
+            schedule,
+            prepare=artist.prepare,
+            draw=artist.draw,
+            slots=pool.slots,
+            helpers=os.cpu_count() or 1,
+            stop=pool.close,
+            tick=progress.advance,
+        )
+    if failures:
+        raise SlidesMissing(failures, slides)
+
+
+def _join(
+    source: Film | Frames, places: Places, settings: Settings, slides: int, progress: Progress
+) -> None:
+    """Make the film of the slides, with the source's sound if it has any."""
+    assert places.result is not None
+    film = source if isinstance(source, Film) else None
+    rate = film.rate if film else settings.rate or DEFAULT_RATE
+    places.result.parent.mkdir(parents=True, exist_ok=True)
+    with _task(progress, "Joining", slides, "slide"):
+        video.join(
+            places.slides, slides, rate / settings.fps, places.result, film, progress.advance
+        )
+
+
+@contextmanager
+def _task(progress: Progress, name: str, total: int, unit: str, *, done: int = 0) -> Iterator[None]:
+    progress.begin(name, total, done, unit)
+    try:
+        yield
+    finally:
+        progress.end()
+
+
+def _numbers(slides: Sequence[int]) -> str:
+    """Slides as their files are numbered: "slide 7", "slides 7-12" or "5 slides from 7 to 20"."""
+    first, last = slides[0] + 1, slides[-1] + 1
+    if len(slides) == 1:
+        return f"slide {first}"
+    if last - first == len(slides) - 1:
+        return f"slides {first}-{last}"
+    return f"{len(slides)} slides from {first} to {last}"

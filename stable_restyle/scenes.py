@@ -1,0 +1,93 @@
+"""Cuts -> scenes -> chains: which slides there are, and which one each is drawn from.
+
+Pure functions of numbers, and the file `scenes.json` that keeps the boundaries between runs so that
+people can edit them: a list `[0, cut, ..., frame count]` of 0-based frame indices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from stable_restyle.errors import UnusableInput
+from stable_restyle.images import write_whole
+from stable_restyle.model import Scene, Step
+
+
+def boundaries(cuts: Iterable[int], frames: int) -> list[int]:
+    """Cuts as scenes.json holds them. A cut is the first frame of a new scene."""
+    return sorted({0, frames, *(cut for cut in cuts if 0 < cut < frames)})
+
+
+def slide_count(frames: int, fps: int) -> int:
+    """Every frame counts: a last group of fewer than `fps` frames has its slide too."""
+    return -(-frames // fps)
+
+
+def find_scenes(bounds: Sequence[int], fps: int) -> list[Scene]:
+    """Scenes from boundaries; slide k shows frame k * fps. Scenes without a slide are none.
+
+    The middle slide shows the frame at half of the scene, rounded down to a whole slide, but never
+    one before its scene.
+    """
+    scenes: list[Scene] = []
+    for start, stop in pairwise(bounds):
+        slides = range(slide_count(start, fps), slide_count(stop, fps))
+        if slides:
+            middle = max((start + stop) // 2 // fps, slides.start)
+            scenes.append(Scene(len(scenes) + 1, start, stop, slides, middle))
+    return scenes
+
+
+def chains(scene: Scene) -> tuple[range, range]:
+    """The slides from the middle, itself left out, down to the first and up to the last."""
+    return (
+        range(scene.middle - 1, scene.slides.start - 1, -1),
+        range(scene.middle + 1, scene.slides.stop),
+    )
+
+
+def steps(scene: Scene) -> list[Step]:
+    """Every slide of a scene once, each after the one that it is drawn from."""
+    down, up = chains(scene)
+    return [
+        Step(scene.middle, scene.number, None),
+        *(Step(slide, scene.number, slide + 1) for slide in down),
+        *(Step(slide, scene.number, slide - 1) for slide in up),
+    ]
+
+
+def frames_crossed(step: Step, fps: int) -> range:
+    """The frames in walking order from the previous slide's to this slide's, both included."""
+    here = step.slide * fps
+    if step.previous is None:
+        return range(here, here + 1)
+    there = step.previous * fps
+    return range(there, here + 1) if there < here else range(there, here - 1, -1)
+
+
+def read_boundaries(path: Path, frames: int) -> list[int]:
+    """Read scenes.json and hold it against the number of frames. Raises UnusableInput."""
+    mend = "\nCorrect the file, or remove it to have the scenes detected again."
+    try:
+        bounds = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
+    if not isinstance(bounds, list) or not all(type(bound) is int for bound in bounds):
+        raise UnusableInput(f"{path} is not a list of whole numbers, such as [0, {frames}].{mend}")
+    for before, after in pairwise(bounds):
+        if after <= before:
+            raise UnusableInput(f"{path} must increase, but {after} follows {before}.{mend}")
+    if len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != frames:
+        raise UnusableInput(
+            f"{path} does not fit these frames: it must begin with 0 and end with their number, "
+            f"{frames}.{mend}"
+        )
+    return bounds
+
+
+def write_boundaries(path: Path, bounds: Sequence[int]) -> None:
+    """Write scenes.json, one line, as the original program did."""
+    write_whole(path, json.dumps(list(bounds)).encode())

@@ -1,0 +1,739 @@
+"""Probe, split, join: every FFmpeg command line.
+
+PyAV reads what a film says of itself (the wheel that carries FFmpeg has no ffprobe); the program
+`ffmpeg` does the work, at least version 4.4, tried with 5.1, 7.0 and 9.0. Which frames make a
+scene, where frames and slides are kept and what the user is asked are left to others.
+
+FFmpeg takes many names for something else: a pattern (`%03d`), a protocol (`concat:`), an option
+(`-x`). So a film goes by its absolute path behind `file:`, and a folder of pictures is the folder
+that FFmpeg is started in: its path never reaches FFmpeg.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import av
+import ffmpeg
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.subtitles.stream import SubtitleStream
+
+from stable_restyle import images
+from stable_restyle.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
+from stable_restyle.model import Pixels
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_NEEDS = frozenset({"scdet", "libx264", "png"})
+_HDR_NEEDS = ("zscale", "tonemap")
+
+_PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
+# Stand-ins for names in a command line: ffmpeg-python chokes on those that are not Unicode.
+_FILM, _TARGET = "<film>", "<target>"
+
+# Measured with the options below on 640x360 to 1280x720 footage and on 176x144: 1.0 to 1.6 bytes a
+# pixel; grain costs more.
+_BYTES_PER_PIXEL = 2.0
+# Against FFmpeg 9's own choice (level 6, paeth), on the ten-second clip: a quarter of the time,
+# four thirds of the bytes. Against that of FFmpeg 7 (level 6, no prediction): 0.6 of both.
+_FAST_PNG = {"compression_level": 1, "pred": "up"}
+
+# What makes swscale exact: without them plain colours come out up to 4 levels off.
+_EXACT_TO_RGB = "bicubic+accurate_rnd+full_chroma_int"
+_EXACT_TO_YUV = "bicubic+accurate_rnd+full_chroma_inp"
+
+# ITU-T H.273, tables 3 and 4. Code points of YUV matrices, with the names that swscale has for
+# them, and of the transfer functions that are HDR: PQ and HLG.
+_MATRICES = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    9: "bt2020",
+    10: "bt2020",
+}
+_HDR_TRANSFERS = {16, 18}
+
+_TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are no numbers
+
+# What a film without a constant rate is given, and what coarse time stamps are read as.
+_USUAL_RATES = sorted(
+    [Fraction(n) for n in (1, 2, 5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)]
+    + [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
+)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A sound or subtitle track of a film."""
+
+    stream: int  # its place in the file, from 0
+    codec: str  # FFmpeg's name for the format; empty: one that cannot be read
+    text: bool = False  # subtitles that are text, not pictures
+
+
+@dataclass(frozen=True)
+class Film:
+    """What splitting a film gives, and what joining its slides takes over from it."""
+
+    path: Path
+    stream: int  # the picture's place in the file, from 0
+    width: int  # of a frame: upright, with square pixels
+    height: int
+    rate: Fraction  # frames a second, constant
+    frames: int  # an estimate: a damaged film gives fewer
+    start_s: Fraction  # how much later than the film its first frame is shown, in whole ms
+    matrix: str | None  # swscale's name for the YUV matrix; None for RGB
+    hdr: bool
+    alpha: bool
+    sound: tuple[Track, ...]
+    subtitles: tuple[Track, ...]
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.frames / self.rate)
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a kind of film file is written, and which tracks it takes as they are."""
+
+    muxer: str
+    video: Mapping[str, object]  # FFmpeg's options
+    sound: frozenset[str]
+    sound_encoder: str  # for sound that it does not take
+    subtitles: frozenset[str]
+    text_encoder: str  # for text subtitles that it does not take
+    options: Mapping[str, object]
+    needs: tuple[str, ...] = ()
+
+
+_H264 = {"c:v": "libx264", "crf": 16}
+# On Big Buck Bunny and on street traffic, the SSIM that x264 reaches at 16 lies between those of
+# 12 and 16 here. FFmpeg takes a CRF for a bound on the bit rate unless that is 0.
+_VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
+# `strict`: FFmpeg before 5 calls FLAC and Opus in MP4 experimental. `write_tmcd`: the time code of
+# the source counts its frames, not ours, and the muxer refuses it at an odd rate.
+_QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
+_PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be")}
+
+# The sound and subtitle formats that each muxer was seen to take, FFmpeg 5.1 to 9.0. PyAV's
+# `supported_codecs` names more: for .mov some that its muxer then refuses, such as FLAC.
+CONTAINERS = {
+    ".mp4": Container(
+        "mp4",
+        _H264,
+        frozenset({"aac", "ac3", "alac", "dts", "eac3", "flac", "mp2", "mp3", "opus"}),
+        "aac",
+        frozenset({"mov_text"}),
+        "mov_text",
+        _QUICKTIME,
+    ),
+    ".mov": Container(
+        "mov",
+        _H264,
+        frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3", "pcm_f32le"} | _PCM),
+        "aac",
+        frozenset({"mov_text"}),
+        "mov_text",
+        _QUICKTIME,
+    ),
+    ".mkv": Container(
+        "matroska",
+        _H264,
+        frozenset({"aac", "ac3", "alac", "dts", "eac3", "flac", "mlp", "mp2", "mp3", "opus"})
+        | {"pcm_f32le", "truehd", "tta", "vorbis", "wavpack", "wmav2"}
+        | _PCM,
+        "aac",
+        frozenset({"ass", "dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "subrip", "webvtt"}),
+        "srt",
+        {},
+    ),
+    ".webm": Container(
+        "webm",
+        _VP9,
+        frozenset({"opus", "vorbis"}),
+        "libopus",
+        frozenset({"webvtt"}),
+        "webvtt",
+        {},
+        ("libvpx-vp9", "libopus"),
+    ),
+}
+
+
+def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
+    """The FFmpeg on PATH if it has what we need, else the one that imageio-ffmpeg carries.
+
+    extra: filters and encoders needed beyond those of every run. task: what for, as a message
+    begins. RestyleError names what each of the two lacks.
+    """
+    needs = _NEEDS.union(extra)
+    shortcomings = []
+    for program in _programs():
+        missing = needs - _abilities(program)
+        if not missing:
+            return program
+        shortcomings.append(f"  {program} lacks {', '.join(sorted(missing))}\n")
+    raise RestyleError(
+        f"{task} needs an FFmpeg with {', '.join(sorted(needs))}, and there is none:\n"
+        f"{''.join(shortcomings) or '  no FFmpeg was found'}"
+        "Install a full build of FFmpeg (https://ffmpeg.org/download.html) or the newest "
+        "imageio-ffmpeg from the Python package index."
+    )
+
+
+def _programs() -> Iterator[str]:
+    on_path = shutil.which("ffmpeg")
+    if on_path:
+        yield on_path
+    try:
+        import imageio_ffmpeg
+
+        yield imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):  # some platforms have no wheel that carries one
+        return
+
+
+@functools.cache
+def _abilities(program: str) -> frozenset[str]:
+    """The names of an FFmpeg's filters and encoders; none if it does not even start."""
+    listed: set[str] = set()
+    for what in ("-filters", "-encoders"):
+        try:
+            answer = subprocess.run(
+                [program, "-hide_banner", what], stdin=subprocess.DEVNULL, capture_output=True
+            )
+        except OSError:
+            return frozenset()
+        rows = (line.split() for line in answer.stdout.decode(errors="replace").splitlines())
+        listed.update(row[1] for row in rows if len(row) > 1)
+    return frozenset(listed)
+
+
+def probe(path: Path) -> Film:
+    """Read what a film is, from its header, its time stamps and its first frame.
+
+    Reads the whole file but decodes no more than the first frame. UnusableInput says why there is
+    nothing to split.
+    """
+    try:
+        with av.open(_url(path), metadata_errors="replace") as container:
+            return _film(path, container)
+    except FileNotFoundError as error:
+        raise UnusableInput(f"{path} does not exist.") from error
+    except PermissionError as error:
+        raise UnusableInput(f"{path} may not be read: permission denied.") from error
+    except (av.FFmpegError, OSError) as error:
+        raise UnusableInput(
+            f"{path} is not a film, or too damaged to be read as one ({_reason(error)})."
+        ) from error
+
+
+def _url(path: Path) -> str:
+    return f"file:{os.path.abspath(path)}"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _film(path: Path, container: InputContainer) -> Film:
+    stream = _picture_stream(path, container)
+    first, stamps = _scan(container, stream)
+    if first is None or stream.time_base is None:
+        raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
+    if first.pts is not None:  # what comes before depends on frames that were cut off
+        stamps = [stamp for stamp in stamps if stamp >= first.pts]
+    tick = stream.time_base
+    rate = _rate(stamps, tick, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+    begin = Fraction(container.start_time or 0, av.time_base)
+    late = stamps[0] * tick - begin if stamps else Fraction(0)
+    width, height = _upright(first, stream.sample_aspect_ratio)
+    return Film(
+        path=path,
+        stream=stream.index,
+        width=width,
+        height=height,
+        rate=rate,
+        frames=round((stamps[-1] - stamps[0]) * tick * rate) + 1 if stamps else stream.frames or 1,
+        start_s=Fraction(max(round(late * 1000), 0), 1000),
+        matrix=None if first.format.is_rgb else _matrix(first),
+        hdr=int(first.color_trc) in _HDR_TRANSFERS,
+        alpha=first.format.has_palette or any(c.is_alpha for c in first.format.components),
+        sound=tuple(_track(track) for track in container.streams.audio),
+        subtitles=tuple(_track(track) for track in container.streams.subtitles),
+    )
+
+
+def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
+    """The moving picture of a film: the one that its maker, else FFmpeg, holds for the main one."""
+    kind = container.format.name
+    if kind == "image2" or kind.endswith("_pipe"):
+        raise UnusableInput(f"{path} is a picture, not a film.")
+    if kind == "tty":
+        raise UnusableInput(f"{path} is a text, not a film.")
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not moving:
+        still = " but a cover" if container.streams.video else ""
+        raise UnusableInput(f"{path} holds no picture{still}: there is nothing to restyle in it.")
+    best = container.streams.best("video")
+    return best if best in moving else moving[0]
+
+
+def _scan(
+    container: InputContainer, stream: av.VideoStream
+) -> tuple[av.VideoFrame | None, list[int]]:
+    """The first frame that can be decoded, and when the frames are shown, in the stream's ticks."""
+    first: av.VideoFrame | None = None
+    stamps = []
+    try:
+        for packet in container.demux(stream):
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if stamp is not None and not packet.is_discard:
+                stamps.append(stamp)
+            if first is None:
+                first = _first_frame(packet)
+    except av.FFmpegError as error:  # the rest is damaged; splitting will say how much came
+        log.debug("stopped reading: %s", error)
+    return first, sorted(stamps)
+
+
+def _first_frame(packet: av.Packet[Any]) -> av.VideoFrame | None:
+    try:
+        return next(iter(packet.decode()), None)
+    except av.FFmpegError:  # a film cut out of another can begin with frames that lack their start
+        return None
+
+
+def _rate(stamps: list[int], tick: Fraction, stated: Iterable[Fraction | None]) -> Fraction:
+    """Frames a second for frames shown at these times, so that a steady film keeps each frame.
+
+    stamps: increasing, in ticks of a second. stated: what the file says; often it is an average,
+    or the tick itself. A rate that explains all stamps is taken, the stated ones first; if there
+    is none, the frames come at no steady pace, and the rate is the usual one that keeps up.
+    """
+    said = [rate for rate in stated if rate and rate > 0]
+    if len(stamps) < 2:
+        return next((rate for rate in said if rate <= _USUAL_RATES[-1]), Fraction(25))
+    measured = Fraction(len(stamps) - 1, max(stamps[-1] - stamps[0], 1)) / tick
+    for rate in (*said, *_USUAL_RATES, measured.limit_denominator(1001)):
+        if _explains(rate, stamps, tick):
+            return rate
+    return _usual_rate(stamps, tick)
+
+
+def _explains(rate: Fraction, stamps: list[int], tick: Fraction) -> bool:
+    """Whether frame k is shown at k / rate, give or take the tick that its time is rounded to."""
+    step = tick * rate  # frames in a tick
+    a, b = step.numerator, step.denominator  # whole numbers: Fractions would take seconds
+    if a > b:  # ticks longer than a frame would explain any order
+        return False
+    begin = stamps[0]
+    return all(abs((stamp - begin) * a - k * b) <= a for k, stamp in enumerate(stamps))
+
+
+def _usual_rate(stamps: list[int], tick: Fraction) -> Fraction:
+    """The lowest usual rate that drops no frame where the film goes at its own pace.
+
+    Pauses and stumbles count for nothing, but the alternating steps of telecined film (2 and 3
+    fields) are averaged: hence the mean of the steps around the median.
+    """
+    steps = [after - before for before, after in itertools.pairwise(stamps) if after > before]
+    if not steps:
+        return Fraction(25)
+    middle = statistics.median(steps)
+    own = [step for step in steps if 0.5 * middle <= step <= 1.6 * middle]
+    rate = len(own) / (sum(own) * tick)
+    nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
+    if abs(nearest / rate - 1) < 0.005:
+        return nearest
+    return next((usual for usual in _USUAL_RATES if usual > rate), _USUAL_RATES[-1])
+
+
+def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height once the pixels are square and the camera's rotation is undone.
+
+    aspect: width of a pixel by its height. The shorter side of the pixel is stretched, so that
+    nothing is thrown away, to an even number, which the encoder then need not pad.
+    """
+    width, height = first.width, first.height
+    if aspect and aspect > 1:
+        width = 2 * round(width * aspect / 2)
+    elif aspect and 0 < aspect < 1:
+        height = 2 * round(height / aspect / 2)
+    return (height, width) if first.rotation % 180 else (width, height)
+
+
+def _matrix(first: av.VideoFrame) -> str:
+    """The YUV matrix that a frame is tagged with, else the one that its size lets expect.
+
+    The rule of mpv and libplacebo (pl_color_system_guess_ycbcr): BT.601 is for standard
+    definition, of 576 lines at most; all from 1280x720 on is BT.709.
+    """
+    large = first.width >= 1280 or first.height > 576
+    return _MATRICES.get(int(first.colorspace), "bt709" if large else "bt601")
+
+
+def _track(stream: av.AudioStream | SubtitleStream) -> Track:
+    context = stream.codec_context
+    if context is None or (isinstance(context, av.AudioCodecContext) and not context.sample_rate):
+        return Track(stream.index, "")
+    text = bool(context.codec.properties & _TEXT_SUBTITLES)
+    return Track(stream.index, context.codec.canonical_name, text)
+
+
+def disk_needed(film: Film, fps: int) -> int:
+    """About how many bytes the frames and the slides of a film take. fps: frames per slide."""
+    pictures = film.frames + math.ceil(film.frames / fps)
+    return round(pictures * film.width * film.height * _BYTES_PER_PIXEL)
+
+
+def check_disk(film: Film, folder: Path, fps: int) -> None:
+    """UnusableInput if the disk of the folder, which need not exist yet, is too full."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    needed, free = disk_needed(film, fps), shutil.disk_usage(there).free
+    if free < needed:
+        raise UnusableInput(
+            f"The frames and slides of {film.path.name} need about {needed / 1e9:.1f} GB in "
+            f"{folder}, where {free / 1e9:.1f} GB are free. "
+            "Free some, or name a folder on another disk with --work."
+        )
+
+
+def split(film: Film, folder: Path, threshold: float, on_frame: Callable[[int], None]) -> list[int]:
+    """Write the frames as 8-bit RGB PNGs, 000001.png and on, and find the cuts, in one decode.
+
+    folder: exists and is empty. threshold: scdet's, 0..100. on_frame: told how many more
+    are done, twice a second. Returns the first frame of each new scene, counted from 0.
+
+    Frames are upright, their pixels square, their rate constant: a film that pauses holds its
+    frame. HDR becomes SDR, and what is transparent black. Interlaced film stays so. A damaged film
+    gives the frames that can be decoded, and a warning.
+    """
+    frames = _watched(_frames(film), threshold).output(_PICTURES, format="image2", **_FAST_PNG)
+    return _read(film, frames, on_frame, folder)[1]
+
+
+def detect_film_cuts(
+    film: Film, threshold: float, on_frame: Callable[[int], None]
+) -> tuple[int, list[int]]:
+    """As `split`, but nothing is written: how many frames there are, and the cuts."""
+    return _read(film, _watched(_frames(film), threshold).output("-", format="null"), on_frame)
+
+
+def detect_cuts(
+    frames: Iterable[Pixels], threshold: float, on_frame: Callable[[int], None]
+) -> list[int]:
+    """Find the cuts between frames that are pictures already, as `split` does.
+
+    frames: (H, W, 3) RGB 0..255, all of one size. on_frame: told of each. Returns the first
+    frame of each new scene, counted from 0.
+    """
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        return []
+    height, width, _ = first.shape
+    stream = ffmpeg.input(
+        "pipe:", format="rawvideo", pixel_format="rgb24", video_size=(width, height), framerate=1
+    )
+    command = _command(_watched(stream, threshold).output("-", format="null"), find_ffmpeg())
+
+    def feed(child: subprocess.Popen[bytes]) -> None:
+        assert child.stdin is not None
+        for frame in itertools.chain([first], rest):
+            if not _fed(child.stdin, frame):
+                return
+            on_frame(1)
+        child.stdin.close()
+
+    # The cuts go to a file: FFmpeg would stop to wait for us to read a full pipe while we wait for
+    # it to read the next frame.
+    with tempfile.TemporaryFile() as output:
+        _run("Looking for cuts", command, feed, stdin=subprocess.PIPE, stdout=output)
+        output.seek(0)
+        return _follow(output, lambda _: None)[1]
+
+
+def _fed(pipe: IO[bytes], frame: Pixels) -> bool:
+    """Write a frame to an unbuffered pipe; False if FFmpeg is gone, and its last words tell why."""
+    left = np.ascontiguousarray(frame).data.cast("B")
+    try:
+        while left:
+            left = left[pipe.write(left) :]  # a signal can cut a write short
+    except (BrokenPipeError, OSError):  # Windows says "invalid argument"
+        return False
+    return True
+
+
+def _watched(stream: Any, threshold: float) -> Any:
+    """Have FFmpeg print a line on its standard output for each frame that starts a scene."""
+    return stream.filter("scdet", threshold=threshold).filter(
+        "metadata", mode="print", key="lavfi.scd.time", file="-", direct=1
+    )
+
+
+def _frames(film: Film) -> Any:
+    """The frames of a film as 8-bit RGB.
+
+    The filters in front are rebuilt for nothing, not even where the film changes size midway
+    (`reinit_filter`): they would count from the start again.
+    """
+    stream = ffmpeg.input(_FILM, reinit_filter=0)[str(film.stream)]
+    # From 0, so that times rounded to the container's ticks never lie between two frames.
+    stream = stream.filter("setpts", "PTS-STARTPTS").filter("fps", film.rate)
+    if film.hdr:
+        stream = _to_sdr(stream)
+    matrix = {"in_color_matrix": film.matrix} if film.matrix and not film.hdr else {}
+    stream = stream.filter(
+        "scale", film.width, film.height, flags=_EXACT_TO_RGB, out_range="pc", **matrix
+    )
+    if film.alpha:  # over black
+        stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1)
+    return stream.filter("format", "rgb24").filter("setsar", 1)
+
+
+def _to_sdr(stream: Any) -> Any:
+    """Map PQ or HLG to the range of an ordinary screen.
+
+    HDR's reference white, 203 cd/m2 (ITU-R BT.2408), becomes 1. Mobius leaves what is darker
+    nearly as it is and rolls off what is brighter.
+    """
+    return (
+        stream.filter("zscale", transfer="linear", npl=203)
+        .filter("format", "gbrpf32le")
+        .filter("zscale", primaries="bt709")
+        .filter("tonemap", "mobius", desat=0)
+        .filter("zscale", transfer="bt709", range="full")
+        .filter("format", "gbrp")
+    )
+
+
+def _read(
+    film: Film, output: Any, on_frame: Callable[[int], None], folder: Path | None = None
+) -> tuple[int, list[int]]:
+    """Run FFmpeg over a film; how many frames came, and the cuts."""
+    task = f"Splitting {film.path.name}" + (", which is HDR," if film.hdr else "")
+    program = find_ffmpeg(*(_HDR_NEEDS if film.hdr else ()), task=task)
+    command = _command(output, program, {_FILM: _url(film.path)})
+    (frames, cuts), said = _run(
+        task, command, lambda child: _follow(child.stdout, on_frame), folder=folder
+    )
+    if not frames:
+        raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
+    if said:
+        log.warning(
+            "%s is damaged in places: going on with the %d frames that FFmpeg made of it, of about "
+            "%d. It said first: %s",
+            film.path.name,
+            frames,
+            film.frames,
+            said.splitlines()[0],
+        )
+    return frames, cuts
+
+
+def _follow(
+    lines: Iterable[bytes] | None, on_frame: Callable[[int], None]
+) -> tuple[int, list[int]]:
+    """Read what -progress and the metadata filter print: how many frames came, and the cuts."""
+    frames, cuts = 0, []
+    for line in lines or ():
+        if line.startswith(b"frame="):  # -progress, every half second and at the end
+            before, frames = frames, int(line.removeprefix(b"frame="))
+            on_frame(frames - before)
+        elif line.startswith(b"frame:"):  # "frame:18   pts:18      pts_time:0.75"
+            # Not its `frame`, which restarts where FFmpeg rebuilds its filters. A pts counts frames
+            # here: its unit is the rate's.
+            cuts.append(int(line.split(b"pts:")[1].split()[0]))
+    return frames, cuts
+
+
+def join(
+    slides: Path,
+    count: int,
+    rate: Fraction,
+    target: Path,
+    film: Film | None,
+    on_frame: Callable[[int], None],
+) -> None:
+    """Make a film of slides, with the sound, subtitles, chapters and titles of the film they show.
+
+    slides: a folder of 000001.png and on, of one size, which need not be the film's. rate: slides
+    a second. target: its suffix is one of CONTAINERS; it appears when it is whole. on_frame: told
+    how many more are done, twice a second.
+    """
+    container = CONTAINERS.get(target.suffix.lower())
+    if container is None:
+        raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
+    task = f"Joining {target.name}"
+    program = find_ffmpeg(*container.needs, task=task)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(target.name + ".part")
+    names = {_TARGET: _url(unfinished)}
+    if film:
+        names[_FILM] = _url(film.path)
+    command = _command(_joined(slides, count, rate, container, film), program, names)
+    try:
+        (frames, _), said = _run(
+            task, command, lambda child: _follow(child.stdout, on_frame), folder=slides
+        )
+        if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
+            said += f"Only {frames} of the {count} slides in {slides} could be read."
+            raise ProgramFailed(task, command, said)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _joined(
+    slides: Path, count: int, rate: Fraction, container: Container, film: Film | None
+) -> Any:
+    """The outputs of FFmpeg's command line that make a film of slides."""
+    # The encoder counts time in slides, so they start at a whole number of them, and the film's
+    # tracks wait with them.
+    start_s = film.start_s if film else Fraction(0)
+    slides_late_s = math.ceil(start_s * rate) / rate
+    pictures = ffmpeg.input(
+        _PICTURES,
+        format="image2",
+        pattern_type="sequence",
+        start_number=1,
+        framerate=rate,
+        itsoffset=float(slides_late_s),
+    )
+    streams = [_to_yuv420p(pictures, *images.size(slides / images.name(0)))]
+    options = {"format": container.muxer, "frames:v": count, **container.video, **container.options}
+    if film is None:
+        return ffmpeg.output(*streams, _TARGET, **options)
+    source = ffmpeg.input(_FILM, itsoffset=float(slides_late_s - start_s))
+    tracks = _carried_tracks(film, container)
+    streams += [source[str(stream)] for stream in tracks]
+    for track_options in tracks.values():
+        options |= track_options
+    joined = ffmpeg.output(*streams, _TARGET, map_metadata=1, map_chapters=1, **options)
+    if not tracks:
+        return joined
+    # In a transport stream FFmpeg counts time from the first track in use: unless the picture is in
+    # use too, the sound would lose its delay.
+    unseen = ffmpeg.output(source[str(film.stream)], "-", format="null", codec="copy")
+    return ffmpeg.merge_outputs(joined, unseen)
+
+
+def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
+    """Convert to limited range BT.709, 8-bit 4:2:0, repeating the last row or column if odd."""
+    right, bottom = width % 2, height % 2
+    if right or bottom:
+        stream = stream.filter("pad", width + right, height + bottom).filter(
+            "fillborders", right=right, bottom=bottom, mode="smear"
+        )
+    bt709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+    return (
+        stream.filter("scale", flags=_EXACT_TO_YUV, out_color_matrix="bt709", out_range="tv")
+        .filter("format", "yuv420p")
+        .filter("setsar", 1)
+        .filter("setparams", range="tv", **bt709)
+    )
+
+
+def _carried_tracks(film: Film, container: Container) -> dict[int, dict[str, object]]:
+    """The sound and subtitle tracks that go into a container, with FFmpeg's options for each."""
+    tracks: dict[int, dict[str, object]] = {}
+    for kind, letter, all_of_kind, plan in (
+        ("sound", "a", film.sound, _sound_options),
+        ("subtitle", "s", film.subtitles, _subtitle_options),
+    ):
+        place = 0
+        for number, track in enumerate(all_of_kind, 1):
+            options = plan(track, container)
+            if options is None:
+                log.warning(
+                    "%s track %d of %s (%s) cannot go into %s: it is left out.",
+                    kind.capitalize(),
+                    number,
+                    film.path.name,
+                    track.codec or "of an unknown format",
+                    f".{container.muxer}",
+                )
+                continue
+            tracks[track.stream] = {f"{key}:{letter}:{place}": v for key, v in options.items()}
+            place += 1
+    return tracks
+
+
+def _sound_options(track: Track, container: Container) -> dict[str, object] | None:
+    """Options for one sound track; None if it cannot be read."""
+    if not track.codec:
+        return None
+    if track.codec in container.sound:
+        return {"c": "copy"}
+    if container.sound_encoder == "libopus":
+        # It refuses the other arrangements, 5.1(side) of DVDs and cameras among them.
+        layouts = "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"
+        return {"c": "libopus", "filter": f"aformat=channel_layouts={layouts}"}
+    return {"c": container.sound_encoder}
+
+
+def _subtitle_options(track: Track, container: Container) -> dict[str, object] | None:
+    """Options for one subtitle track; None for pictures that the container does not take."""
+    if track.codec in container.subtitles:
+        return {"c": "copy"}
+    return {"c": container.text_encoder} if track.text else None
+
+
+def _command(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:
+    """The command line of a graph; names: what to put for its stand-ins."""
+    talk = ("-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1")
+    words = output.global_args(*talk).compile(cmd=program, overwrite_output=True)
+    return [(names or {}).get(word, word) for word in words]
+
+
+def _run(
+    task: str,
+    command: Sequence[str],
+    attend: Callable[[subprocess.Popen[bytes]], _T],
+    *,
+    folder: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+) -> tuple[_T, str]:
+    """Run FFmpeg in a folder while `attend` reads or feeds it: its result, and FFmpeg's complaints.
+
+    Whatever ends `attend`, Ctrl-C included, the program is gone afterwards. ProgramFailed if it
+    ended with an error.
+    """
+    # Its complaints go to a file, which never fills as a pipe would.
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(
+            command, bufsize=0 if stdin == subprocess.PIPE else -1, cwd=folder, stdin=stdin,
+            stdout=stdout, stderr=complaints,
+        ) as child:  # fmt: skip
+            try:
+                result = attend(child)
+            except BaseException:
+                child.kill()
+                raise
+        complaints.seek(0)
+        said = complaints.read().decode(errors="replace")
+    if child.returncode:
+        died = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
+        raise ProgramFailed(task, command, said + died)
+    return result, said

@@ -1,0 +1,43 @@
+"""What many tests start from: small films as folders of frames, whose cuts are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stable_restyle import images
+from stable_restyle.model import Pixels
+
+WIDTH, HEIGHT = 66, 50  # no multiples of 4 or 8
+SCENES = [(40, 90, 200), (220, 180, 60), (60, 160, 80)]  # a colour each
+
+
+def frame(index: int, colour: tuple[int, int, int]) -> Pixels:
+    """A square that moves over a textured ground."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    texture = 25 * np.sin(rows / 3.0) * np.cos(columns / 4.0)
+    picture = np.array(colour, np.float64) + texture[:, :, np.newaxis]
+    left = 4 + 2 * (index % 20)
+    picture[15:31, left : left + 16] = 255 - np.array(colour)
+    return np.asarray(picture.clip(0, 255), np.uint8)
+
+
+@pytest.fixture
+def make_frames(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder of frames: scenes of the given lengths, cuts between them."""
+
+    def make(*lengths: int, name: str = "in") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        index = 0
+        for scene, length in enumerate(lengths):
+            for _ in range(length):
+                picture = frame(index, SCENES[scene % len(SCENES)])
+                images.write(folder / images.name(index), picture)
+                index += 1
+        return folder
+
+    return make

@@ -1,0 +1,189 @@
+"""The pool: who gets a slide, what a fault costs, and when there is nothing left to wait for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from stable_restyle import backends
+from stable_restyle.backends import Pool
+from stable_restyle.errors import NoBackendLeft, OutOfMemory, ServerFault, WorkflowFault
+from stable_restyle.model import Job, Pixels
+
+PICTURE = np.zeros((2, 2, 3), np.uint8)
+
+
+def job(slide: int = 0) -> Job:
+    return Job(slide, PICTURE, PICTURE[:, :, 0])
+
+
+class Painter:
+    """A backend whose every draw does what it is told."""
+
+    engine = "test"
+
+    def __init__(self, name: str, does: Callable[[Job], None] = lambda _: None, slots: int = 2):
+        self.name, self.does, self.slots = name, does, slots
+        self.lock = threading.Lock()
+        self.drawn: list[int] = []
+        self.freed = 0
+        self.alive = True
+        self.asked = threading.Event()
+
+    def draw(self, job: Job) -> Pixels:
+        self.does(job)
+        with self.lock:
+            self.drawn.append(job.slide)
+        return job.guide
+
+    def free_memory(self) -> None:
+        self.freed += 1
+
+    def answers(self) -> bool:
+        self.asked.set()
+        return self.alive
+
+    def close(self) -> None:
+        self.alive = False
+
+
+def failing(error: Exception) -> Callable[[Job], None]:
+    def fail(_: Job) -> None:
+        raise error
+
+    return fail
+
+
+@contextmanager
+def pool_of(*painters: Painter, patience_s: float = 60.0) -> Iterator[Pool]:
+    with Pool(painters, patience_s) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.01)
+
+
+def test_slides_are_shared_and_no_backend_gets_more_than_its_slots() -> None:
+    everyone = threading.Barrier(5)
+
+    def meet(_: Job) -> None:
+        everyone.wait(10)
+
+    painters = [Painter("a", meet, slots=2), Painter("b", meet, slots=3)]
+    with pool_of(*painters) as pool, ThreadPoolExecutor(9) as threads:
+        assert pool.slots == 5
+        list(threads.map(pool.draw, map(job, range(10))))
+    assert (len(painters[0].drawn), len(painters[1].drawn)) == (4, 6)
+
+
+def test_the_backend_with_the_fewest_in_flight_is_next() -> None:
+    begun, hold = threading.Event(), threading.Event()
+
+    def wait(_: Job) -> None:
+        begun.set()
+        hold.wait(10)
+
+    busy = Painter("busy", wait)
+    idle = Painter("idle")
+    with pool_of(busy, idle) as pool, ThreadPoolExecutor(1) as threads:
+        held = threads.submit(pool.draw, job(0))
+        assert begun.wait(10)
+        for slide in (1, 2, 3):
+            pool.draw(job(slide))
+        hold.set()
+        held.result()
+    assert (busy.drawn, idle.drawn) == ([0], [1, 2, 3])
+
+
+def test_slides_of_a_backend_that_fails_go_to_the_others() -> None:
+    bad, good = Painter("bad", failing(ServerFault("it is down"))), Painter("good")
+    bad.alive = False
+    with pool_of(bad, good) as pool:
+        for slide in range(5):
+            pool.draw(job(slide))
+        assert bad.asked.wait(10)
+    assert (bad.drawn, good.drawn) == ([], [0, 1, 2, 3, 4])
+
+
+def test_a_backend_that_answers_again_is_used_again() -> None:
+    faults = iter([ServerFault("restarting")])
+
+    def once(_: Job) -> None:
+        if fault := next(faults, None):
+            raise fault
+
+    only = Painter("only", once)
+    with pool_of(only) as pool:
+        pool.draw(job(3))
+    assert only.drawn == [3]
+
+
+def test_with_all_gone_the_run_ends_when_patience_does(caplog: pytest.LogCaptureFixture) -> None:
+    painters = [Painter(name, failing(ServerFault(f"{name} is down"))) for name in ("a", "b")]
+    for painter in painters:
+        painter.alive = False
+    with (
+        caplog.at_level(logging.WARNING),
+        pool_of(*painters, patience_s=0.05) as pool,
+        pytest.raises(NoBackendLeft, match=r"000008\.png:\n  a: a is down\n  b: b is down\n"),
+    ):
+        pool.draw(job(7))
+    assert "No backend is left" in caplog.text
+
+
+def test_a_workflow_that_two_backends_refuse_ends_the_run() -> None:
+    refusing = [Painter(name, failing(WorkflowFault(f"{name}: no model"))) for name in "abc"]
+    with pool_of(*refusing) as pool, pytest.raises(WorkflowFault, match="b: no model"):
+        pool.draw(job())
+
+
+def test_a_workflow_that_the_only_working_backend_refuses_ends_the_run() -> None:
+    down = Painter("down", failing(ServerFault("down")))
+    down.alive = False
+    refusing = Painter("refusing", failing(WorkflowFault("no model")))
+    with pool_of(down, refusing) as pool, pytest.raises(WorkflowFault, match="no model"):
+        pool.draw(job())
+
+
+def test_a_workflow_that_one_of_two_refuses_is_that_ones_fault() -> None:
+    refusing, good = Painter("refusing", failing(WorkflowFault("no model"))), Painter("good")
+    refusing.alive = False
+    with pool_of(refusing, good) as pool:
+        for slide in range(4):
+            pool.draw(job(slide))
+    assert good.drawn == [0, 1, 2, 3]
+
+
+def test_out_of_memory_gets_one_more_try_with_memory_freed() -> None:
+    faults = iter([OutOfMemory("full")])
+
+    def once(_: Job) -> None:
+        if fault := next(faults, None):
+            raise fault
+
+    full = Painter("full", once)
+    with pool_of(full) as pool:
+        pool.draw(job(1))
+    assert (full.freed, full.drawn) == (1, [1])
+
+
+def test_closing_releases_everyone_who_waits() -> None:
+    down = Painter("down", failing(ServerFault("down")))
+    down.alive = False
+    pool = Pool([down], 60.0)
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(pool.draw, job(slide)) for slide in range(3)]
+        assert down.asked.wait(10)
+        pool.close()
+        for each in waiting:
+            with pytest.raises(NoBackendLeft):
+                each.result(10)
+    assert not any(thread.name == "look for backends" for thread in threading.enumerate())

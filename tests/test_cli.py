@@ -1,0 +1,220 @@
+"""The commands as a user types them: exit codes, messages, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stable_restyle import cli, images
+
+MakeFrames = Callable[..., Path]
+
+COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
+PREVIEW = ("--backend", "preview")
+
+
+def video_restyle(
+    *arguments: object, folder: Path, backends: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, cli.BACKENDS_VARIABLE: backends},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def slides(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(5, 4)
+    done = video_restyle(
+        *("--model", "claymation.json", "--mask-strength", 2, "--fps", 2, *PREVIEW),
+        folder=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Done: 5 slides, all of them new, in out" in done.stderr
+    assert len(slides(tmp_path / "out")) == 5
+    assert sorted(path.name for path in (tmp_path / "interp").iterdir()) == [
+        "lock",
+        "scenes.json",
+        "settings.json",
+    ]
+
+
+def test_without_a_backend_the_error_names_two(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(2)
+    done = video_restyle(folder=tmp_path)
+    assert done.returncode == 2
+    assert "--backend preview" in done.stderr
+    assert "--backend http://HOST:8188" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_backends_from_the_environment(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(2)
+    assert video_restyle(folder=tmp_path, backends="preview, preview").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--mask-strength", "nan"),
+        ("--mask-strength", "8.1"),
+        ("--mask-size", "-1"),
+        ("--fps", "0"),
+        ("--rate", "1/0"),
+        ("--rate", "fast"),
+        ("--seconds", "2"),
+        ("--seconds", "2", "--dry-run"),
+        ("--no-such-option",),
+        ("one", "two", "three"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.command, arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+
+
+def test_unusable_input(make_frames: MakeFrames, tmp_path: Path) -> None:
+    assert video_restyle(*PREVIEW, folder=tmp_path).returncode == 3
+    (make_frames(4) / "000003.png").unlink()
+    done = video_restyle(*PREVIEW, folder=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"Error: in{os.sep}000003.png is missing")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_with_slides_missing_says_so(make_frames: MakeFrames, tmp_path: Path) -> None:
+    frames = make_frames(4, 4)
+    (tmp_path / "interp").mkdir()
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 4, 8]")
+    path = frames / "000006.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50] + b"broken" + whole[56:])
+    done = video_restyle(*PREVIEW, folder=tmp_path)
+    assert done.returncode == 1
+    assert "1 of 4 slides are missing:\n  scene 2, slide 3: " in done.stderr
+    assert len(slides(tmp_path / "out")) == 3
+
+
+def test_a_dry_run_tells_scenes_and_time(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(8, 5)
+    done = video_restyle(
+        *("in", "out", "--dry-run", "--seconds", 2, *PREVIEW, *PREVIEW, "-q"), folder=tmp_path
+    )
+    assert done.returncode == 0
+    assert [line.split() for line in done.stdout.splitlines()[2:4]] == [
+        ["1", "1-8", "1-4", "3", "2,", "1"],
+        ["2", "9-13", "5-7", "6", "1,", "1"],
+    ]
+    assert "2 scenes; the longest chain still to draw is 3 slides." in done.stdout
+    assert "Drawing takes about 0:00:08 on these backends." in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_dry_run_needs_no_backend(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(3)
+    assert video_restyle("--dry-run", folder=tmp_path).returncode == 0
+
+
+def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(2)
+    done = video_restyle("-q", *PREVIEW, folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until something has happened that the process does."""
+    while not condition():
+        assert process.poll() is None, "it ended too soon"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_killed_run_is_resumed_to_the_same_slides(
+    make_frames: MakeFrames, tmp_path: Path, after: int
+) -> None:
+    make_frames(16, 14)
+    assert video_restyle("in", "whole/out", *PREVIEW, folder=tmp_path).returncode == 0
+    out = tmp_path / "out"
+    with subprocess.Popen([*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        until(lambda: len(slides(out)) >= after and (tmp_path / "interp").exists(), process)
+        process.kill()
+    for path in out.glob("*.png"):
+        images.read(path)
+    assert video_restyle(*PREVIEW, folder=tmp_path).returncode == 0
+    assert slides(out) == slides(tmp_path / "whole" / "out")
+    assert not list(out.glob("*.part"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_keeps_what_is_finished(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(40)
+    with subprocess.Popen(
+        [*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.PIPE, text=False
+    ) as process:
+        until(lambda: len(slides(tmp_path / "out")) > 1, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"repeat the command to go on" in said
+    assert b"Traceback" not in said
+    for path in (tmp_path / "out").glob("*.png"):
+        images.read(path)
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_help_names_every_option_and_exit_code() -> None:
+    text = CliRunner().invoke(cli.command, ["--help"]).output
+    for parameter in cli.command.params:
+        for name in parameter.opts:
+            assert name.upper() in text or name in text
+    for code in ("0 all", "1 some", "2 wrong", "3 unusable", "4 no backend", "130 interrupted"):
+        assert code in text
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click" in loaded
+    assert not loaded & {"numpy", "cv2", "av", "PIL", "requests", "tqdm", "ffmpeg"}
+
+
+def test_a_log_file_gets_a_line_now_and_then() -> None:
+    lines = cli.Lines("Drawing", total=100, done=10, unit="slide")
+    began = time.monotonic()
+    assert lines.advance(5, began + 10) is None
+    line = lines.advance(15, began + 40)
+    assert line is not None and line.startswith("Drawing: 30 of 100 slides, 0.5")
+    assert line.endswith(" left")
+    assert lines.advance(1, began + 60) is None
+    assert lines.advance(1, began + 75) is not None
+
+
+def test_a_time_is_told_as_a_clock_shows_it() -> None:
+    assert [cli.clock(seconds) for seconds in (0, 59.6, 3600, 86399)] == [
+        "0:00:00",
+        "0:01:00",
+        "1:00:00",
+        "23:59:59",
+    ]

@@ -1,0 +1,195 @@
+"""Frames are accepted or refused by name before any work; files are whole or not there."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from stable_restyle import images
+from stable_restyle.errors import UnusableInput
+from stable_restyle.model import Pixels
+
+
+def picture(height: int = 12, width: int = 16, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def folder_of(folder: Path, *pictures: Pixels) -> Path:
+    folder.mkdir(exist_ok=True)
+    for index, each in enumerate(pictures):
+        images.write(folder / images.name(index), each)
+    return folder
+
+
+def test_frames_are_counted_and_read(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", picture(seed=1), picture(seed=2))
+    (folder / "notes.txt").write_text("not a frame")
+    frames = images.find_frames(folder)
+    assert (frames.count, frames.width, frames.height) == (2, 16, 12)
+    assert np.array_equal(frames.read(1), picture(seed=2))
+
+
+def test_no_frames(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInput, match=r"no frames .*000001\.png"):
+        images.find_frames(tmp_path)
+
+
+@pytest.mark.parametrize("missing", [0, 2])
+def test_a_gap_is_named(tmp_path: Path, missing: int) -> None:
+    folder = folder_of(tmp_path / "in", *[picture()] * 5)
+    (folder / images.name(missing)).unlink()
+    with pytest.raises(UnusableInput, match=f"{images.name(missing)} is missing"):
+        images.find_frames(folder)
+
+
+def test_frames_of_two_sizes(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", picture(), picture(), picture(10, 16))
+    with pytest.raises(UnusableInput, match=r"000003\.png is 16x10, but 000001\.png is 16x12"):
+        images.find_frames(folder)
+
+
+def test_a_truncated_frame_is_named_wherever_it_ends(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", picture(), picture())
+    path = folder / "000002.png"
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UnusableInput, match=r"000002\.png"):
+            images.find_frames(folder)
+
+
+def test_a_damaged_frame_is_named_when_it_is_read(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", picture())
+    path = folder / "000001.png"
+    whole = path.read_bytes()
+    for place in range(16, len(whole) - 12):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with pytest.raises(UnusableInput, match=r"000001\.png"):
+            images.read(path)
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_no_bytes_end_in_anything_but_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, junk: bytes, dressed: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "junk.png"
+    whole = images.encode(picture(3, 4))
+    path.write_bytes(whole[:33] + junk + whole[-12:] if dressed else junk)
+    with pytest.raises(UnusableInput, match=r"junk\.png"):
+        images.read(path)
+
+
+def test_another_format_under_the_name_of_a_png(tmp_path: Path) -> None:
+    path = tmp_path / "000001.png"
+    Image.fromarray(picture()).save(path, "JPEG")
+    with pytest.raises(UnusableInput, match="not a PNG"):
+        images.find_frames(tmp_path)
+
+
+def test_a_size_past_the_bound_is_refused_before_decoding(tmp_path: Path) -> None:
+    whole = images.encode(picture())
+    head = b"IHDR" + struct.pack(">II", 40_000, 40_000) + whole[24:29]
+    bomb = whole[:8] + whole[8:12] + head + struct.pack(">I", zlib.crc32(head)) + whole[33:]
+    (tmp_path / "000001.png").write_bytes(bomb)
+    with pytest.raises(UnusableInput, match="40000x40000"):
+        images.find_frames(tmp_path)
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+GREY = np.arange(192, dtype=np.uint8).reshape(12, 16)
+TRIPLED = np.stack([GREY] * 3, axis=2)
+ALPHA = np.full((12, 16), 128, np.uint8)
+OVER_BLACK = ((TRIPLED.astype(int) * 128 + 127) // 255).astype(np.uint8)
+SPOT = TRIPLED.copy()
+SPOT[5, 7] = 0
+
+
+@pytest.mark.parametrize(
+    ("png", "expected"),
+    [
+        pytest.param(saved(Image.fromarray(TRIPLED)), TRIPLED, id="rgb"),
+        pytest.param(saved(Image.fromarray(GREY)), TRIPLED, id="grey"),
+        pytest.param(saved(Image.fromarray(TRIPLED).quantize(256)), TRIPLED, id="palette"),
+        pytest.param(
+            saved(Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(ALPHA)])),
+            OVER_BLACK,
+            id="grey and alpha",
+        ),
+        pytest.param(
+            saved(Image.fromarray(np.dstack([TRIPLED, ALPHA]))), OVER_BLACK, id="rgb and alpha"
+        ),
+        pytest.param(
+            saved(Image.fromarray(GREY), transparency=int(GREY[5, 7])), SPOT, id="grey, one clear"
+        ),
+        pytest.param(
+            saved(Image.fromarray(GREY.astype(np.uint16) * 257)), TRIPLED, id="grey of 16 bits"
+        ),
+        pytest.param(
+            saved(Image.fromarray(GREY > 90)),
+            np.where(TRIPLED > 90, 255, 0).astype(np.uint8),
+            id="one bit",
+        ),
+    ],
+)
+def test_every_kind_of_png_becomes_rgb(tmp_path: Path, png: bytes, expected: Pixels) -> None:
+    path = tmp_path / "000001.png"
+    path.write_bytes(png)
+    assert np.array_equal(images.read(path), expected)
+
+
+def test_colour_of_16_bits_loses_the_lower_8(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in TRIPLED.reshape(12, 48))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    path = tmp_path / "000001.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 12, 16, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    assert np.array_equal(images.read(path), TRIPLED)
+
+
+def test_slides_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "out", *[picture()] * 4)
+    images.write(folder / "000002.png", picture(8, 8))
+    (folder / "000003.png").write_bytes(b"")
+    images.write(folder / "000009.png", picture())
+    finished, unfit = images.find_slides(folder, 4, (16, 12))
+    assert finished == {0, 3}
+    assert [line.split()[0] for line in unfit] == [
+        str(folder / "000002.png"),
+        str(folder / "000003.png"),
+    ]
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "000001.png"
+    images.write(path, picture(seed=1))
+
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(UnusableInput, match="No space left on device"):
+        images.write(path, picture(seed=2))
+    assert np.array_equal(images.read(path), picture(seed=1))
+    assert [each.name for each in tmp_path.iterdir()] == ["000001.png"]

@@ -1,0 +1,89 @@
+"""Masks and guides: against the original program's pictures, and what the numbers mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stable_restyle import images, masks
+from stable_restyle.model import Pixels
+
+GOLDEN = sorted((Path(__file__).parent / "golden").iterdir())
+
+
+def settings(folder: Path) -> tuple[float, int]:
+    found = re.search(r"strength(\d+)-size(\d+)", folder.name)
+    assert found
+    return float(found[1]), int(found[2])
+
+
+def share_within(ours: Pixels, theirs: Pixels, levels: int) -> float:
+    return float((np.abs(ours.astype(int) - theirs) <= levels).mean())
+
+
+def still(height: int = 40, width: int = 60) -> Pixels:
+    return np.full((height, width, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+def test_mask_is_the_original_programs(folder: Path) -> None:
+    crossed = [images.read(folder / "in" / images.name(index)) for index in (2, 1, 0)]
+    theirs = images.read(folder / "interp" / "000001-m.png")[:, :, 0]
+    assert share_within(masks.mask(crossed, *settings(folder)), theirs, 2) >= 0.98
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+def test_guide_is_the_original_programs(folder: Path) -> None:
+    interp = folder / "interp"
+    guide = masks.blend(
+        images.read(interp / "000001-b.png"),
+        images.read(folder / "in" / "000001.png"),
+        images.read(interp / "000001-m.png")[:, :, 0],
+    )
+    assert share_within(guide, images.read(interp / "000001.png"), 8) >= 0.99
+
+
+@pytest.mark.parametrize(("strength", "level"), [(0, 255), (2, 192), (4, 128), (7.5, 16), (8, 0)])
+def test_strength_decides_what_a_still_pixel_is_given(strength: float, level: int) -> None:
+    assert np.all(masks.mask([still(), still()], strength, 16) == level)
+
+
+def test_every_pair_of_frames_counts() -> None:
+    moved = still()
+    moved[20, 30] = 250
+    for crossed in ([moved, still()], [still(), still(), moved], [still(), moved, still()]):
+        assert masks.change(crossed)[20, 30] >= 160
+
+
+def test_change_saturates_instead_of_wrapping() -> None:
+    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
+    assert np.all(masks.change([black, white, black]) == 255)
+
+
+def test_size_is_how_far_the_mask_reaches() -> None:
+    moved = still()
+    moved[20, 30] = 255
+    change = masks.change([still(), moved])
+    grown = masks.grow(change, 5)
+    rows, columns = np.nonzero(grown)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 25, 25, 35)
+    assert np.array_equal(masks.grow(change, 0), change)
+    assert np.all(masks.grow(change, 10**6) == change.max())
+
+
+def test_softening_keeps_flat_parts_and_smooths_edges() -> None:
+    edge = np.zeros((20, 40), np.uint8)
+    edge[:, 20:] = 200
+    soft = masks.soften(edge)
+    assert np.all(soft[:, :15] == 0) and np.all(soft[:, 25:] == 200)
+    assert np.array_equal(soft[10], soft[3])
+    assert np.abs(np.diff(soft[10].astype(int))).max() < 100
+
+
+def test_guide_takes_half_of_the_frame_where_all_is_free() -> None:
+    carried, frame = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    mask = np.array([[0, 255], [51, 204]], np.uint8)
+    assert masks.blend(carried, frame, mask)[:, :, 0].tolist() == [[100, 150], [110, 140]]

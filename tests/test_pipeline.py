@@ -1,0 +1,281 @@
+"""Whole runs over small films with the preview engine: what is made, kept, refused and told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from stable_restyle import images, pipeline
+from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle.model import Settings
+
+MakeFrames = Callable[..., Path]
+
+
+class Silent:
+    """A Progress that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.tasks: list[tuple[str, int, int]] = []
+        self.counted: list[int] = []
+
+    def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        self.tasks.append((task, total, done))
+        self.counted.append(done)
+
+    def advance(self, count: int) -> None:
+        self.counted[-1] += count
+
+    def end(self) -> None:
+        pass
+
+
+def run(settings: Settings) -> pipeline.Outcome:
+    return pipeline.run(settings, Silent())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
+    """Thirteen frames in two scenes, restyled two by two."""
+    return Settings(make_frames(8, 5), tmp_path / "out", backends=("preview:clay",))
+
+
+def test_frames_become_slides(asked: Settings) -> None:
+    progress = Silent()
+    outcome = pipeline.run(asked, progress)
+    assert (outcome.slides, outcome.drawn) == (7, 7)
+    assert list(files(asked.target)) == [images.name(index) for index in range(7)]
+    assert {images.size(path) for path in asked.target.iterdir()} == {(66, 50)}
+    assert json.loads((asked.target.parent / "interp" / "scenes.json").read_text()) == [0, 8, 13]
+    assert progress.tasks == [("Finding scenes", 13, 0), ("Drawing", 7, 0)]
+    assert progress.counted == [13, 7]
+
+
+def test_a_slide_of_a_chain_differs_from_one_drawn_alone(asked: Settings) -> None:
+    run(asked)
+    slide, alone = asked.target / "000002.png", asked.target.parent / "alone"
+    run(replace(asked, target=alone, work=alone.with_name("work"), mask_strength=0))
+    assert not np.array_equal(images.read(slide), images.read(alone / slide.name))
+
+
+def test_the_same_run_makes_the_same_slides(asked: Settings, tmp_path: Path) -> None:
+    run(asked)
+    run(again := replace(asked, target=tmp_path / "again", work=tmp_path / "work"))
+    assert files(again.target) == files(asked.target)
+
+
+def test_a_finished_run_draws_nothing(asked: Settings) -> None:
+    run(asked)
+    before = {path: path.stat().st_mtime_ns for path in asked.target.iterdir()}
+    progress = Silent()
+    assert pipeline.run(asked, progress).drawn == 0
+    assert {path: path.stat().st_mtime_ns for path in asked.target.iterdir()} == before
+    assert progress.tasks == [("Drawing", 7, 7)]
+
+
+@pytest.mark.parametrize("lost", [[0], [2], [3, 4], [6], [0, 1, 2, 3, 4, 5]])
+def test_a_run_goes_on_where_it_stopped(asked: Settings, lost: list[int]) -> None:
+    run(asked)
+    whole = files(asked.target)
+    for slide in lost:
+        (asked.target / images.name(slide)).unlink()
+    assert run(asked).drawn == len(lost)
+    assert files(asked.target) == whole
+
+
+def test_damaged_slides_are_named_and_drawn_again(
+    asked: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(asked)
+    whole = files(asked.target)
+    (asked.target / "000002.png").write_bytes(whole["000002.png"][:100])
+    (asked.target / "000005.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert run(asked).drawn == 2
+    assert files(asked.target) == whole
+    assert [record.getMessage().split()[0] for record in caplog.records] == [
+        str(asked.target / "000002.png"),
+        str(asked.target / "000005.png"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "then", "now"),
+    [
+        ({"mask_strength": 5.0}, "mask strength: 2.0 then, 5.0 now", "strength"),
+        ({"mask_size": 4}, "mask size: 16 then, 4 now", "size"),
+        ({"fps": 3}, "fps: 2 then, 3 now", "fps"),
+        ({"model": "anime.json"}, "model: claymation.json then, anime.json now", "model"),
+        ({"backends": ("preview:anime",)}, "preview:clay then, preview:anime now", "drawn by"),
+    ],
+)
+def test_other_settings_are_refused_with_both_values(
+    asked: Settings, change: dict[str, object], then: str, now: str
+) -> None:
+    run(asked)
+    whole = files(asked.target)
+    with pytest.raises(UnusableInput, match=then) as refusal:
+        run(replace(asked, **change))  # type: ignore[arg-type]
+    assert "--fresh" in str(refusal.value) and "discards 7 slides" in str(refusal.value)
+    assert files(asked.target) == whole
+
+
+def test_fresh_starts_over_and_says_what_it_discards(
+    asked: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(asked)
+    whole = files(asked.target)
+    mine = asked.target / "notes.txt"
+    mine.write_text("the user's own")
+    with caplog.at_level(logging.INFO):
+        outcome = run(replace(asked, mask_strength=6.0, fresh=True))
+    assert outcome.drawn == 7
+    assert "7 slides are discarded" in caplog.text
+    assert mine.read_text() == "the user's own"
+    mine.unlink()
+    assert files(asked.target) != whole
+
+
+def test_a_folder_of_the_original_program_is_taken_over(asked: Settings) -> None:
+    asked.target.mkdir()
+    interp = asked.target.parent / "interp"
+    interp.mkdir()
+    (interp / "scenes.json").write_text("[0,4,13]")
+    drawn = images.encode(np.full((50, 66, 3), 77, np.uint8))
+    for name in ("000002.png", "000005.png"):
+        (asked.target / name).write_bytes(drawn)
+    assert run(asked).drawn == 5
+    assert (interp / "scenes.json").read_text() == "[0,4,13]"
+    kept = files(asked.target)
+    assert kept["000002.png"] == kept["000005.png"] == drawn
+    assert (interp / "settings.json").exists()
+
+
+def test_edited_scenes_are_read_back(asked: Settings) -> None:
+    interp = asked.target.parent / "interp"
+    interp.mkdir()
+    (interp / "scenes.json").write_text("[0, 2, 4, 13]")
+    plan = pipeline.plan(asked, None, Silent())
+    assert [(scene.start, scene.stop) for scene in plan.scenes] == [(0, 2), (2, 4), (4, 13)]
+    (interp / "scenes.json").write_text("[0, 2, 4, 14]")
+    with pytest.raises(UnusableInput, match="does not fit these frames"):
+        run(asked)
+
+
+def test_one_bad_frame_costs_its_chain_only(asked: Settings) -> None:
+    run(asked)
+    whole = files(asked.target)
+    shutil.rmtree(asked.target)
+    path = asked.source / "000004.png"
+    good = path.read_bytes()
+    path.write_bytes(good[:60] + b"?" * 20 + good[80:])
+    with pytest.raises(pipeline.SlidesMissing) as missing:
+        run(asked)
+    message = str(missing.value)
+    assert "2 of 7 slides are missing" in message
+    assert "scene 1, slides 1-2" in message and str(path) in message
+    assert len(files(asked.target)) == 5
+    path.write_bytes(good)
+    assert run(asked).drawn == 2
+    assert files(asked.target) == whole
+
+
+def test_a_damaged_frame_is_refused_before_any_work(asked: Settings) -> None:
+    path = asked.source / "000006.png"
+    path.write_bytes(path.read_bytes()[:-60] + b"?" * 48 + path.read_bytes()[-12:])
+    with pytest.raises(UnusableInput, match=r"000006\.png is damaged"):
+        run(asked)
+    assert files(asked.target) == {}
+
+
+def test_two_runs_do_not_share_a_working_folder(asked: Settings) -> None:
+    interp = asked.target.parent / "interp"
+    interp.mkdir()
+    with (
+        FileLock(interp / "lock"),
+        pytest.raises(UnusableInput, match="Another run is at work"),
+    ):
+        run(asked)
+    assert run(asked).drawn == 7
+
+
+def test_in_between_pictures_are_kept_under_the_originals_names(asked: Settings) -> None:
+    run(replace(asked, save_interp=True))
+    interp = asked.target.parent / "interp"
+    pngs = sorted(path.name for path in interp.glob("*.png"))
+    down = [f"{slide:06}{what}.png" for slide in (1, 2, 5) for what in ("", "-b", "-m")]
+    up = [f"{slide:06}{what}.png" for slide in (4, 7) for what in ("", "-f", "-m")]
+    assert pngs == sorted(down + up)
+
+
+def test_an_outside_program_carries_as_the_library_does(asked: Settings, tmp_path: Path) -> None:
+    run(asked)
+    outside = replace(
+        asked,
+        target=tmp_path / "outside",
+        work=tmp_path / "work",
+        motion=f'"{sys.executable}" -m motion_transfer',
+    )
+    run(outside)
+    assert files(outside.target) == files(asked.target)
+
+
+def test_a_motion_program_that_is_not_there(asked: Settings) -> None:
+    with pytest.raises(WrongUsage, match="there is no such program"):
+        run(replace(asked, motion="no-such-program --fast"))
+
+
+def test_a_plan_tells_all_and_writes_nothing(asked: Settings) -> None:
+    before = sorted(asked.source.parent.rglob("*"))
+    plan = pipeline.plan(replace(asked, backends=("preview", "preview")), 3.0, Silent())
+    assert (plan.frames, plan.slides, plan.finished, plan.longest_chain) == (13, 7, 0, 3)
+    assert [(scene.slides, scene.middle) for scene in plan.scenes] == [
+        (range(0, 4), 2),
+        (range(4, 7), 5),
+    ]
+    assert plan.drawing_s == 12.0
+    assert sorted(asked.source.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"backends": ()}, "--backend preview.*\n.*--backend http://HOST:8188"),
+        ({"backends": ("http://127.0.0.1:8188", "preview")}, "."),
+        ({"backends": ("preview:clay", "preview:anime")}, "cannot mix"),
+        ({"backends": ("preview:oil",)}, "oil"),
+        ({"backends": ("ftp://x",)}, "no backend"),
+    ],
+)
+def test_backends_that_cannot_be_used(
+    asked: Settings, change: dict[str, object], reason: str
+) -> None:
+    with pytest.raises((WrongUsage, UnusableInput), match=reason):
+        run(replace(asked, **change))  # type: ignore[arg-type]
+
+
+def test_places_that_would_overwrite_each_other(asked: Settings, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="SOURCE and TARGET"):
+        run(replace(asked, target=asked.source))
+    with pytest.raises(WrongUsage, match="TARGET and the working folder"):
+        run(replace(asked, work=asked.target))
+    with pytest.raises(WrongUsage, match="neither a folder nor a film"):
+        run(replace(asked, target=tmp_path / "film.avi"))
+
+
+def test_a_source_that_is_not_there(asked: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UnusableInput, match=r"There is no .*missing"):
+        run(replace(asked, source=tmp_path / "missing"))
