@@ -20,7 +20,6 @@ from stable_restyle.errors import (
     NoBackendLeft,
     OutOfMemory,
     ServerFault,
-    UnusableInput,
     WorkflowFault,
     WrongUsage,
 )
@@ -262,7 +261,8 @@ def connect(names: Sequence[str], workflow: Workflow, patience_s: float) -> Pool
 def _connect(name: str, workflow: Workflow) -> Backend:
     kind, _, look = name.partition(":")
     if kind == "preview":
-        return _preview(look or workflow.preview or DEFAULT_LOOK, workflow)
+        seed = DEFAULT_SEED if workflow.seed is None else workflow.seed
+        return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
     if kind in ("http", "https"):
         raise WrongUsage(
             f"--backend {name}: this version cannot talk to ComfyUI servers yet.\n"
@@ -272,12 +272,3 @@ def _connect(name: str, workflow: Workflow) -> Backend:
         f"--backend {name}: this is no backend.\n"
         f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
     )
-
-
-def _preview(look: str, workflow: Workflow) -> Preview:
-    if look not in LOOKS:
-        raise UnusableInput(
-            f"The preview engine has no look called {look!r}; it has {' and '.join(LOOKS)}."
-        )
-    seed = DEFAULT_SEED if workflow.seed is None else workflow.seed
-    return Preview(look, seed, workflow.denoise)

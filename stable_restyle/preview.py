@@ -83,21 +83,20 @@ CLAY_BRUSH = Brush(
 CLAY_MADE_UP = MadeUp(shift=2.5, light=10.0, colour=4.0)
 CLAY_BLACK = 34.0  # the L that black is lifted to
 CLAY_RICHER = 6.5  # chroma levels
-CREASE_CONTRAST = 7.0  # Lab levels per unit at which an edge is pressed in
+CREASE_CONTRAST = 11.0  # Lab levels per unit at which an edge is pressed in
 CREASE_WIDTHS = (1.6, 5.0)  # units: the line itself, and how far the clay rounds off towards it
 CREASE_DEPTH = 6.0  # units
-CREASE_SHADOW = 0.22  # the share of its light that a crease loses
+CREASE_SHADOW = 0.18  # the share of its light that a crease loses
 SWELL = 0.05  # units of height per level of L: what is light stands out
 MADE_UP_SWELL = 1.3  # units, at denoise 1: the clay is pressed anew for every slide
-RELIEF = 0.85
+RELIEF = 0.95  # how much of the slope the lamp shows
 LIGHT = np.array([-0.42, -0.62, 0.66], np.float32)  # towards the lamp; x right, y down, z to us
-SHADING = 0.55
+SHADING = 0.5
 SHADE_LEAST, SHADE_MOST = 0.5, 1.4
 GLOSS = 70.0  # levels of L
 GLOSS_SQUARINGS = 4  # the shininess is 2 ** 4
 GLOSS_FROM = 1.1  # times the gloss of flat clay, so that flat clay is matt
-SEEN_SHARE = 0.85  # of the relief that the guide shows already and that is not drawn again
-SEEN_WIDTH = 8.0  # units
+SEEN_WIDTH = 12.0  # units: relief up to this width is not drawn again where the guide shows it
 
 SURFACE_MOST_UNIT = 2.0  # the surface is made at 1280x720 at most, and enlarged
 DENT_CELL = 58.0  # units; one thumb dent each
@@ -418,8 +417,7 @@ def _relief(
         gloss *= gloss
     matt = np.float32(halfway[2] ** (2**GLOSS_SQUARINGS) * GLOSS_FROM)
     wanted = light * (shade - 1) + np.maximum(gloss - matt, 0) * np.float32(GLOSS)
-    there = seen * np.float32(SEEN_SHARE)
-    relief: Floats = wanted - np.clip(there, np.minimum(wanted, 0), np.maximum(wanted, 0))
+    relief: Floats = wanted - np.clip(seen, np.minimum(wanted, 0), np.maximum(wanted, 0))
     return relief
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 import av
 import ffmpeg
@@ -39,6 +39,7 @@ from stable_restyle.model import Pixels
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_Times: TypeAlias = list[tuple[int | None, int | None]]
 
 _NEEDS = frozenset({"scdet", "libx264", "png"})
 _HDR_NEEDS = ("zscale", "tonemap")
@@ -98,6 +99,7 @@ class Film:
     width: int  # of a frame: upright, with square pixels
     height: int
     rate: Fraction  # frames a second, constant
+    steady: bool  # whether the film's own frames come at that rate
     frames: int  # an estimate: a damaged film gives fewer
     start_s: Fraction  # how much later than the film its first frame is shown, in whole ms
     matrix: str | None  # swscale's name for the YUV matrix; None for RGB
@@ -257,15 +259,18 @@ def _reason(error: Exception) -> str:
 
 def _film(path: Path, container: InputContainer) -> Film:
     stream = _picture_stream(path, container)
-    first, stamps = _scan(container, stream)
-    if first is None or stream.time_base is None:
-        raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
-    if first.pts is not None:  # what comes before depends on frames that were cut off
-        stamps = [stamp for stamp in stamps if stamp >= first.pts]
+    first, times = _scan(container, stream)
     tick = stream.time_base
-    rate = _rate(stamps, tick, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+    if first is None or tick is None:
+        raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
+    said = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+    stated = [rate for rate in said if rate is not None and rate > 0]
+    stamps = _stamps(times, round(1 / (tick * stated[0])) if stated else 1)
+    if first.pts is not None:  # what comes before cannot be decoded: its beginning was cut off
+        stamps = [stamp for stamp in stamps if stamp >= first.pts] or [first.pts]
+    rate, steady = _rate(stamps, tick, stated)
     begin = Fraction(container.start_time or 0, av.time_base)
-    late = stamps[0] * tick - begin if stamps else Fraction(0)
+    late = stamps[0] * tick - begin
     width, height = _upright(first, stream.sample_aspect_ratio)
     return Film(
         path=path,
@@ -273,7 +278,8 @@ def _film(path: Path, container: InputContainer) -> Film:
         width=width,
         height=height,
         rate=rate,
-        frames=round((stamps[-1] - stamps[0]) * tick * rate) + 1 if stamps else stream.frames or 1,
+        steady=steady,
+        frames=round((stamps[-1] - stamps[0]) * tick * rate) + 1,
         start_s=Fraction(max(round(late * 1000), 0), 1000),
         matrix=None if first.format.is_rgb else _matrix(first),
         hdr=int(first.color_trc) in _HDR_TRANSFERS,
@@ -298,22 +304,19 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     return best if best in moving else moving[0]
 
 
-def _scan(
-    container: InputContainer, stream: av.VideoStream
-) -> tuple[av.VideoFrame | None, list[int]]:
-    """The first frame that can be decoded, and when the frames are shown, in the stream's ticks."""
+def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[av.VideoFrame | None, _Times]:
+    """The first frame that can be decoded, and the pts and dts of all packets."""
     first: av.VideoFrame | None = None
-    stamps = []
+    times: _Times = []
     try:
         for packet in container.demux(stream):
-            stamp = packet.dts if packet.pts is None else packet.pts
-            if stamp is not None and not packet.is_discard:
-                stamps.append(stamp)
+            if packet.size and not packet.is_discard:
+                times.append((packet.pts, packet.dts))
             if first is None:
                 first = _first_frame(packet)
     except av.FFmpegError as error:  # the rest is damaged; splitting will say how much came
         log.debug("stopped reading: %s", error)
-    return first, sorted(stamps)
+    return first, times
 
 
 def _first_frame(packet: av.Packet[Any]) -> av.VideoFrame | None:
@@ -323,21 +326,38 @@ def _first_frame(packet: av.Packet[Any]) -> av.VideoFrame | None:
         return None
 
 
-def _rate(stamps: list[int], tick: Fraction, stated: Iterable[Fraction | None]) -> Fraction:
-    """Frames a second for frames shown at these times, so that a steady film keeps each frame.
+def _stamps(times: _Times, step: int) -> list[int]:
+    """When each frame is shown, in ticks, in that order.
+
+    step: ticks between frames, for files that do not say when theirs are shown, or that begin to
+    count anew in the middle, as those of DVDs and recorders do.
+    """
+    stamps: list[int] = []
+    latest, shift = None, 0
+    for pts, dts in times:
+        if latest is not None and dts is not None and dts < latest:
+            shift += latest + step - dts
+        latest = latest if dts is None else dts
+        said = dts if pts is None else pts
+        stamps.append((stamps[-1] + step if stamps else 0) if said is None else said + shift)
+    return sorted(stamps)
+
+
+def _rate(stamps: list[int], tick: Fraction, stated: list[Fraction]) -> tuple[Fraction, bool]:
+    """Frames a second for frames shown at these times, and whether they come steadily.
 
     stamps: increasing, in ticks of a second. stated: what the file says; often it is an average,
-    or the tick itself. A rate that explains all stamps is taken, the stated ones first; if there
-    is none, the frames come at no steady pace, and the rate is the usual one that keeps up.
+    or the tick itself. A rate that explains all stamps is the film's own; if there is none, the
+    film has no steady pace, and is given the usual rate that keeps up with it.
     """
-    said = [rate for rate in stated if rate and rate > 0]
     if len(stamps) < 2:
-        return next((rate for rate in said if rate <= _USUAL_RATES[-1]), Fraction(25))
+        return next((rate for rate in stated if rate <= _USUAL_RATES[-1]), Fraction(25)), True
     measured = Fraction(len(stamps) - 1, max(stamps[-1] - stamps[0], 1)) / tick
-    for rate in (*said, *_USUAL_RATES, measured.limit_denominator(1001)):
-        if _explains(rate, stamps, tick):
-            return rate
-    return _usual_rate(stamps, tick)
+    likely = [rate for rate in stated if rate in _USUAL_RATES] + _USUAL_RATES + stated
+    for rate in (*likely, measured.limit_denominator(1), measured.limit_denominator(1001)):
+        if rate and _explains(rate, stamps, tick):
+            return rate, True
+    return _usual_rate(stamps, tick), False
 
 
 def _explains(rate: Fraction, stamps: list[int], tick: Fraction) -> bool:
@@ -363,7 +383,7 @@ def _usual_rate(stamps: list[int], tick: Fraction) -> Fraction:
     own = [step for step in steps if 0.5 * middle <= step <= 1.6 * middle]
     rate = len(own) / (sum(own) * tick)
     nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
-    if abs(nearest / rate - 1) < 0.005:
+    if abs(nearest / rate - 1) < 0.02:
         return nearest
     return next((usual for usual in _USUAL_RATES if usual > rate), _USUAL_RATES[-1])
 
@@ -499,7 +519,10 @@ def _frames(film: Film) -> Any:
     """
     stream = ffmpeg.input(_FILM, reinit_filter=0)[str(film.stream)]
     # From 0, so that times rounded to the container's ticks never lie between two frames.
-    stream = stream.filter("setpts", "PTS-STARTPTS").filter("fps", film.rate)
+    stream = stream.filter("setpts", "PTS-STARTPTS")
+    if film.steady:  # one each, whatever the file says of how long the last one lasts
+        stream = stream.filter("settb", 1 / film.rate).filter("setpts", "max(PREV_OUTPTS+1,PTS)")
+    stream = stream.filter("fps", film.rate, eof_action="pass")  # else the last one can be lost
     if film.hdr:
         stream = _to_sdr(stream)
     matrix = {"in_color_matrix": film.matrix} if film.matrix and not film.hdr else {}
@@ -541,11 +564,11 @@ def _read(
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
     if said:
         log.warning(
-            "%s is damaged in places: going on with the %d frames that FFmpeg made of it, of about "
-            "%d. It said first: %s",
+            "%s is damaged: going on with the %d frames (%.1f s) that FFmpeg made of it. "
+            "It complained first: %s",
             film.path.name,
             frames,
-            film.frames,
+            frames / film.rate,
             said.splitlines()[0],
         )
     return frames, cuts

@@ -38,7 +38,7 @@ _IMAGE_INPUTS = ("images", "image")  # what the nodes that save or show pictures
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow that has been checked: its links lead to nodes of its own and never in a circle."""
+    """A workflow that has been checked: its links lead to its own nodes and never in a circle."""
 
     name: str  # as the user gave it
     nodes: Mapping[str, Node]  # by ID
@@ -89,7 +89,7 @@ def load(name: str) -> Workflow:
         raise UnusableInput(f"The workflow {name} cannot be used: {fault}") from fault
 
 
-def fill(workflow: Workflow, image: str, mask: str, keep: str | None = None) -> dict[str, Any]:
+def fill(workflow: Workflow, image: str, mask: str, *, keep: str | None = None) -> dict[str, Any]:
     """The prompt to post for a slide; the workflow stays as it is.
 
     image, mask: how the server calls the uploaded guide and mask ("restyle/guide.png [temp]").
@@ -98,18 +98,18 @@ def fill(workflow: Workflow, image: str, mask: str, keep: str | None = None) -> 
     """
     prompt: dict[str, Any] = {node_id: deepcopy(node) for node_id, node in workflow.nodes.items()}
     prompt[workflow.input] = _stock("LoadImage", image=image)
-    prompt[workflow.mask] = _stock("LoadImage", image=mask)
-    if _gives_mask(workflow.nodes[workflow.mask]):
+    if _gives_mask(workflow.mask, workflow.nodes):
         prompt[workflow.mask] = _stock("LoadImageMask", image=mask, channel="red")
     else:
+        prompt[workflow.mask] = _stock("LoadImage", image=mask)
         _load_taken_mask(prompt, workflow.mask, mask)
-    output = workflow.nodes[workflow.output]
+    inputs = prompt[workflow.output]["inputs"]
     if keep is None:
-        prompt[workflow.output] = _stock("PreviewImage", images=_image_link(output))
-    elif "filename_prefix" in output["inputs"]:
-        prompt[workflow.output]["inputs"]["filename_prefix"] = keep
+        prompt[workflow.output] = _stock("PreviewImage", images=_image_link(inputs))
+    elif "filename_prefix" in inputs:
+        inputs["filename_prefix"] = keep
     else:
-        link = _image_link(output)
+        link = _image_link(inputs)
         prompt[workflow.output] = _stock("SaveImage", images=link, filename_prefix=keep)
     return prompt
 
@@ -180,19 +180,15 @@ def _load_taken_mask(prompt: dict[str, Any], mask_id: str, mask: str) -> None:
 
     LoadImage makes its MASK from an alpha channel, which our mask has not: nothing would be freed.
     """
-    takers = [
-        (node["inputs"], name)
-        for node in prompt.values()
-        for name, source, output in _links(node)
-        if source == mask_id and output == 1
-    ]
-    if takers:
-        new_id = f"{mask_id}-mask"
-        while new_id in prompt:
-            new_id += "-mask"
-        prompt[new_id] = _stock("LoadImageMask", image=mask, channel="red")
-    for inputs, name in takers:
-        inputs[name] = [new_id, 0]
+    takers = [(taker, name) for taker, name, output in _taken_from(mask_id, prompt) if output == 1]
+    if not takers:
+        return
+    new_id = f"{mask_id}-mask"
+    while new_id in prompt:
+        new_id += "-mask"
+    prompt[new_id] = _stock("LoadImageMask", image=mask, channel="red")
+    for taker, name in takers:
+        prompt[taker]["inputs"][name] = [new_id, 0]
 
 
 def _denoise(inputs: Mapping[str, Any]) -> float | None:
@@ -277,7 +273,10 @@ def _workflow(name: str, tree: object) -> Workflow:
     if not isinstance(tree, dict):
         raise _Fault("it is not an object of nodes. Export it with Save (API Format).")
     if "nodes" in tree and "links" in tree:
-        raise _Fault("it is in the interface's own format. Export it with Save (API Format).")
+        raise _Fault(
+            "it is in the interface's own format. In ComfyUI, export it with Save (API Format), "
+            "which newer versions call Export (API)."
+        )
     nodes = {node_id: node for node_id, node in tree.items() if node_id != ELEMENT}
     for node_id, node in nodes.items():
         _check_node(node_id, node, nodes)
@@ -304,7 +303,7 @@ def _check_node(node_id: str, node: object, nodes: Mapping[str, object]) -> None
         raise _Fault(f"node {node_id!r} has no inputs.")
     for name, value in node["inputs"].items():
         if isinstance(value, list):
-            _check_link(f"node {node_id!r}, input {name!r}", value, nodes)
+            _check_link(_place(node_id, name), value, nodes)
 
 
 def _check_link(place: str, link: list[Any], nodes: Mapping[str, object]) -> None:
@@ -374,15 +373,19 @@ def _of_class(role: str, nodes: Mapping[str, Node]) -> list[str]:
     if role == "output":
         return [each for each, node in nodes.items() if _has(node, "SaveImage", "PreviewImage")]
     loaders = [each for each, node in nodes.items() if _has(node, "LoadImage", "LoadMask")]
-    masks = [each for each in loaders if _gives_mask(nodes[each])]
+    masks = [each for each in loaders if _gives_mask(each, nodes)]
     if role == "mask" and masks:
         return masks
     return [each for each in loaders if each not in masks]
 
 
-def _gives_mask(node: Node) -> bool:
-    """Whether a loader's only output is a MASK; others give an IMAGE, then a MASK."""
-    return _has(node, "LoadImageMask", "LoadMask")
+def _gives_mask(node_id: str, nodes: Mapping[str, Node]) -> bool:
+    """Whether a node's first output is a MASK: its class says so, or the input that takes it."""
+    taken_as_mask = (
+        output == 0 and name.lower().endswith("mask")
+        for _, name, output in _taken_from(node_id, nodes)
+    )
+    return _has(nodes[node_id], "LoadImageMask", "LoadMask") or any(taken_as_mask)
 
 
 def _has(node: Node, *words: str) -> bool:
@@ -393,7 +396,7 @@ def _undecided(role: str, owned: Mapping[str, str], nodes: Mapping[str, Node]) -
     lines = json.dumps({each: owned.get(each, f"ID of the {each}") for each in OWNED})
     able = [each for kind in ("input", "mask", "output") for each in _of_class(kind, nodes)]
     listed = "".join(
-        f"\n  {each}  {nodes[each]['class_type']}  {_title(nodes[each])!r}"
+        f"\n  {each!r}  {nodes[each]['class_type']!r}  {_title(nodes[each])!r}"
         for each in dict.fromkeys(able)
     )
     return _Fault(
@@ -405,30 +408,39 @@ def _undecided(role: str, owned: Mapping[str, str], nodes: Mapping[str, Node]) -
 
 def _check_loader(role: str, loader: str, nodes: Mapping[str, Node]) -> None:
     """What stands in for a loader has two outputs, IMAGE and MASK, or the MASK alone."""
-    outputs = 1 if role == "mask" and _gives_mask(nodes[loader]) else 2
-    for place, output in _taken_from(loader, nodes):
+    outputs = 1 if role == "mask" and _gives_mask(loader, nodes) else 2
+    for taker, name, output in _taken_from(loader, nodes):
         if output >= outputs:
-            raise _Fault(f"{place} takes output {output} of the {role}, which has {outputs}.")
+            raise _Fault(
+                f"{_place(taker, name)} takes output {output} of node {loader!r}, the {role}; "
+                f"what loads a picture there has {outputs}, counted from 0."
+            )
 
 
 def _check_output(output: str, nodes: Mapping[str, Node]) -> None:
-    if _image_link(nodes[output]) is None:
+    if _image_link(nodes[output]["inputs"]) is None:
         raise _Fault(
             f"node {output!r}, the output, has no picture linked to its input 'images'.\n"
             "The output must be a node that saves or shows the slide, such as SaveImage."
         )
-    for place, _ in _taken_from(output, nodes):
-        raise _Fault(f"{place} comes from the output, which must be the last node.")
+    for taker, name, _ in _taken_from(output, nodes):
+        raise _Fault(
+            f"{_place(taker, name)} comes from node {output!r}, the output, which must be the last."
+        )
 
 
-def _taken_from(node_id: str, nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:
-    """Where a node's outputs go, as the user may read it, and the numbers of the outputs."""
+def _taken_from(node_id: str, nodes: Mapping[str, Node]) -> Iterator[tuple[str, str, int]]:
+    """Where a node's outputs go: the ID of the other, its input's name, the output's number."""
     for taker, node in nodes.items():
         for name, source, output in _links(node):
             if source == node_id:
-                yield f"node {taker!r}, input {name!r}", output
+                yield taker, name, output
 
 
-def _image_link(output: Node) -> list[Any] | None:
-    links = (output["inputs"].get(name) for name in _IMAGE_INPUTS)
+def _place(node_id: str, name: str) -> str:
+    return f"node {node_id!r}, input {name!r}"
+
+
+def _image_link(inputs: Mapping[str, Any]) -> list[Any] | None:
+    links = (inputs.get(name) for name in _IMAGE_INPUTS)
     return next((link for link in links if isinstance(link, list)), None)

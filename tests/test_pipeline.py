@@ -13,38 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from runs import Silent, files, run
 
 from stable_restyle import images, pipeline
 from stable_restyle.errors import UnusableInput, WrongUsage
 from stable_restyle.model import Settings
 
 MakeFrames = Callable[..., Path]
-
-
-class Silent:
-    """A Progress that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.tasks: list[tuple[str, int, int]] = []
-        self.counted: list[int] = []
-
-    def begin(self, task: str, total: int, done: int, unit: str) -> None:
-        self.tasks.append((task, total, done))
-        self.counted.append(done)
-
-    def advance(self, count: int) -> None:
-        self.counted[-1] += count
-
-    def end(self) -> None:
-        pass
-
-
-def run(settings: Settings) -> pipeline.Outcome:
-    return pipeline.run(settings, Silent())
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from motion_transfer import apply, cli, measure
 from PIL import Image
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 REFERENCE = "MOTION_TRANSFER_REFERENCE"  # a command to compare ours with
 OURS = shlex.join([sys.executable, "-m", "motion_transfer"])
 
