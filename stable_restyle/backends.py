@@ -7,8 +7,10 @@ backend with the fewest in flight, leaves out backends that fail, and looks for 
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Condition, Thread
@@ -19,16 +21,19 @@ from stable_restyle import images
 from stable_restyle.errors import (
     NoBackendLeft,
     OutOfMemory,
+    RestyleError,
     ServerFault,
     WorkflowFault,
     WrongUsage,
 )
 from stable_restyle.model import Job, Pixels
 from stable_restyle.preview import LOOKS, Preview
-from stable_restyle.workflow import Workflow
+from stable_restyle.servers import Access, Report, ServedWorkflow, time_trial
+from stable_restyle.variants import Variants
 
 FIRST_PAUSE_S = 2.0  # before a backend that failed is looked for again; doubled each time
 LONGEST_PAUSE_S = 60.0
+USUAL_SERVERS = ("http://127.0.0.1:8188", "http://127.0.0.1:7821")  # ComfyUI's; SwarmUI's first
 DEFAULT_LOOK = "clay"
 DEFAULT_SEED = 0
 
@@ -87,13 +92,24 @@ class _Member:
 class Pool(AbstractContextManager["Pool"]):
     """Backends that share the slides of a run. Thread-safe."""
 
-    def __init__(self, backends: Sequence[Backend], patience_s: float) -> None:
-        """patience_s: how long draws wait for a backend to come back once all have failed."""
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        patience_s: float,
+        faults: Mapping[str, RestyleError | None] | None = None,
+    ) -> None:
+        """patience_s: how long draws wait for a backend to come back once all have failed.
+
+        faults: what is wrong, by name, with backends that are left out from the beginning.
+        """
         self._members = [_Member(backend, FIRST_PAUSE_S) for backend in backends]
         self._patience_s = patience_s
         self._all_gone_since = 0.0  # time.monotonic()
         self._changed = Condition()
         self._closed = False
+        for member in self._members:
+            if fault := (faults or {}).get(member.backend.name):
+                self._retire(member, fault)
         self._searcher = Thread(target=self._search, name="look for backends", daemon=True)
         self._searcher.start()
 
@@ -141,8 +157,8 @@ class Pool(AbstractContextManager["Pool"]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for member in self._members:
-            member.backend.close()
+        with ThreadPoolExecutor(len(self._members)) as threads:  # each may take its seconds
+            list(threads.map(lambda member: member.backend.close(), self._members))
         self._searcher.join()
 
     def __exit__(
@@ -241,34 +257,96 @@ def _draw(backend: Backend, job: Job) -> Pixels:
         return backend.draw(job)
 
 
-def connect(names: Sequence[str], workflow: Workflow, patience_s: float) -> Pool:
-    """The backends that --backend names. Raises WrongUsage for a name that is none."""
-    if not names:
-        raise WrongUsage(
-            "No backend was given, and nothing else can draw the slides. Add one of:\n"
-            "  --backend preview             the embedded preview engine: no server, no model\n"
-            "  --backend http://HOST:8188    a ComfyUI server\n"
-            "or set VIDEO_RESTYLE_BACKENDS to a list of them with commas between."
-        )
-    connected = [_connect(name, workflow) for name in names]
-    if len(engines := {backend.engine for backend in connected}) > 1:
+def connect(names: Sequence[str], variants: Variants, access: Access, patience_s: float) -> Pool:
+    """The backends that --backend names, else the servers that are found on this machine.
+
+    Every server is asked whether it can draw; those that cannot are left out for now, and said so.
+    Raises WrongUsage for a name that is none, WorkflowFault or NoBackendLeft if none can draw.
+    """
+    members = [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
+    if len(engines := {member.engine for member in members}) > 1:
         raise WrongUsage(
             f"--backend: {' and '.join(sorted(engines))} draw differently; one run cannot mix them."
         )
-    return Pool(connected, patience_s)
+    faults = _fit(members)
+    if not names:
+        members = [member for member in members if not isinstance(faults[member.name], ServerFault)]
+    if all(faults[member.name] for member in members):
+        for member in members:
+            member.close()
+        raise _none_can_draw(faults) if names or members else _nothing_found()
+    if not names:
+        log.info("Drawing on %s.", " and ".join(member.name for member in members))
+    return Pool(members, patience_s, faults)
 
 
-def _connect(name: str, workflow: Workflow) -> Backend:
+def check(names: Sequence[str], variants: Variants, access: Access) -> list[Report]:
+    """All about the backends that --backend names, else about the usual places of servers."""
+    members = [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
+    with ThreadPoolExecutor(len(members)) as threads:
+        reports = list(threads.map(_report, members))
+    for member in members:
+        member.close()
+    return reports
+
+
+def _report(member: Backend) -> Report:
+    if isinstance(member, ServedWorkflow):
+        return member.report()
+    return Report(member.name, trial_s=time_trial(member.draw))
+
+
+def _fit(members: Sequence[Backend]) -> dict[str, RestyleError | None]:
+    """Have each server say whether it can draw; what is wrong with it, by its name."""
+    with ThreadPoolExecutor(len(members)) as threads:
+        answers = list(threads.map(_fit_one, members))
+    for line in dict.fromkeys(line for added, _ in answers for line in added):
+        log.warning(line)
+    return {member.name: fault for member, (_, fault) in zip(members, answers, strict=True)}
+
+
+def _fit_one(member: Backend) -> tuple[list[str], RestyleError | None]:
+    try:
+        return (member.fit() if isinstance(member, ServedWorkflow) else []), None
+    except (ServerFault, WorkflowFault) as fault:
+        return [], fault
+
+
+def _none_can_draw(faults: Mapping[str, RestyleError | None]) -> RestyleError:
+    refusals = [fault for fault in faults.values() if isinstance(fault, WorkflowFault)]
+    if refusals:
+        return refusals[0]
+    tried = "\n".join(f"  {name}: {fault}" for name, fault in faults.items())
+    return NoBackendLeft(
+        f"No backend can draw:\n{tried}\nStart one, or correct --backend; "
+        "`video-restyle --check` tells more. Finished slides are kept."
+    )
+
+
+def _nothing_found() -> RestyleError:
+    return NoBackendLeft(
+        f"No ComfyUI server answers at {' or '.join(USUAL_SERVERS)}, and no backend was named.\n"
+        "Do one of these:\n"
+        "  start ComfyUI on this machine, and repeat the command;\n"
+        "  add --backend http://HOST:8188 for a server elsewhere (or set VIDEO_RESTYLE_BACKENDS);\n"
+        "  add --backend preview to try the film on the embedded preview engine."
+    )
+
+
+def _backend(name: str, variants: Variants, access: Access) -> Backend:
     kind, _, look = name.partition(":")
     if kind == "preview":
+        workflow = variants.base
         seed = DEFAULT_SEED if workflow.seed is None else workflow.seed
         return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
-    if kind in ("http", "https"):
-        raise WrongUsage(
-            f"--backend {name}: this version cannot talk to ComfyUI servers yet.\n"
-            "Use --backend preview to try the film, its scenes and its settings."
-        )
+    if kind.lower() in ("http", "https"):
+        return ServedWorkflow(name, variants, access)
     raise WrongUsage(
-        f"--backend {name}: this is no backend.\n"
+        f"--backend {_without_user(name)}: this is no backend.\n"
         f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
     )
+
+
+def _without_user(name: str) -> str:
+    """A name that may be a mistyped URL, without its user and password."""
+    return re.sub(r"[^/]*@", "", name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import sys
 import time
 from fractions import Fraction
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stable_restyle.errors import RestyleError
+from stable_restyle.errors import NoBackendLeft, RestyleError
 from stable_restyle.model import DEFAULT_RATE, Settings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from stable_restyle.pipeline import Outcome, Plan
+    from stable_restyle.servers import Report
 
 BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"
+HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 LOG_EVERY_S = 30.0  # a line of progress where there is no terminal to draw a bar on
 INTERRUPTED = 130
 
@@ -76,8 +79,53 @@ class Rate(click.ParamType[Fraction]):
     metavar="BACKEND",
     multiple=True,
     help="What draws the slides: http://HOST:8188 (a ComfyUI server), or preview, preview:clay, "
-    f"preview:anime (the embedded preview engine). Repeat it for more servers. Default: "
-    f"${BACKENDS_VARIABLE}, a list with commas between.",
+    f"preview:anime (the embedded preview engine). Repeat it for more servers.  [default: "
+    f"${BACKENDS_VARIABLE}, a list with commas between; else the servers on this machine]",
+)
+@click.option(
+    "--set",
+    "changes",
+    metavar="[SCENES:]ID.INPUT=VALUE",
+    multiple=True,
+    help='Change an input of a node of the workflow, for the run or for some scenes: 6.text="clay '
+    'rabbit", 3,5-7:6.text="clay fox". Scenes are numbered as --dry-run shows them.',
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    metavar="N",
+    help="Every seed in the workflow.  [default: what the file has]",
+)
+@click.option(
+    "--header",
+    "headers",
+    metavar="'NAME: VALUE'",
+    multiple=True,
+    help="Sent with every request to every server, such as a token. Also from "
+    f"${HEADERS_VARIABLE}, a line each. Shown nowhere.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Number(0, min_open=True),
+    metavar="SECONDS",
+    default=DEFAULTS.timeout_s,
+    show_default=True,
+    help="How long a server may take for a slide once it has started on it.",
+)
+@click.option(
+    "--patience",
+    "patience_min",
+    type=Number(0),
+    metavar="MINUTES",
+    default=DEFAULTS.patience_min,
+    show_default=True,
+    help="How long to wait for a server to come back when none is left.",
+)
+@click.option(
+    "--keep-on-server",
+    is_flag=True,
+    help="Leave the workflow's output node as it is, so that the server keeps every slide too.",
 )
 @click.option(
     "--mask-strength",
@@ -147,11 +195,22 @@ class Rate(click.ParamType[Fraction]):
     metavar="S",
     help="With --dry-run: estimate the time if each slide takes S seconds on each backend.",
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Look at every backend, draw a small slide on each, tell what is missing; nothing else.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.version_option(package_name="stable-restyle", message="%(prog)s %(version)s")
 def command(
-    *, dry_run: bool, seconds: float | None, verbose: bool, quiet: bool, **options: Any
+    *,
+    dry_run: bool,
+    seconds: float | None,
+    check: bool,
+    verbose: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Restyle a film with Stable Diffusion.
 
@@ -163,7 +222,8 @@ def command(
     Exit codes: 0 all slides are drawn; 1 some are missing; 2 wrong usage; 3 unusable input;
     4 no backend is left; 130 interrupted.
     """
-    options["backends"] = options["backends"] or _backends_from_environment()
+    options["backends"] = options["backends"] or _listed(BACKENDS_VARIABLE, ",")
+    options["headers"] = (*_listed(HEADERS_VARIABLE, "\n"), *options["headers"])
     settings = Settings(**options)
     if seconds is not None and not dry_run:
         raise click.UsageError("--seconds S goes with --dry-run.")
@@ -173,7 +233,12 @@ def command(
 
     from stable_restyle import pipeline
 
-    if dry_run:
+    if check:
+        reports = pipeline.check(settings)
+        click.echo("\n".join(describe_backend(report) for report in reports))
+        if all(report.fault for report in reports):
+            raise NoBackendLeft("No backend could draw this run. Mend what is said above.")
+    elif dry_run:
         click.echo(describe(pipeline.plan(settings, seconds, console)))
     else:
         log.info(summary(pipeline.run(settings, console)))
@@ -181,6 +246,7 @@ def command(
 
 def main() -> None:
     """The command `video-restyle`."""
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         command.main(standalone_mode=False)
     except RestyleError as error:
@@ -192,6 +258,12 @@ def main() -> None:
     except click.Abort:
         click.echo("Interrupted. Finished slides are kept; repeat the command to go on.", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """The first Ctrl-C ends the run in good order; the second leaves at once."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
 
 
 class Console(logging.Handler):
@@ -309,6 +381,24 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
 
 
-def _backends_from_environment() -> tuple[str, ...]:
-    names = os.environ.get(BACKENDS_VARIABLE, "").split(",")
-    return tuple(name.strip() for name in names if name.strip())
+def describe_backend(report: Report) -> str:
+    """What --check tells of one backend."""
+    rows = [("can draw this run", "no: " + report.fault if report.fault else "yes")]
+    if server := report.server:
+        rows.append(("ComfyUI", server.version or "of an unknown version"))
+        rows.append(("device", server.device or "unknown"))
+        if server.memory_free is not None and server.memory_total is not None:
+            free, total = server.memory_free / 2**30, server.memory_total / 2**30
+            rows.append(("memory free", f"{free:.1f} of {total:.1f} GiB"))
+    if report.websocket is not None:
+        rows.append(("websocket", "works" if report.websocket else "does not work; asking instead"))
+    rows += [("missing", str(misfit)) for misfit in report.misfits]
+    if report.trial_s is not None:
+        rows.append(("slide of 64x64", f"{report.trial_s:.1f} s"))
+    return "\n".join([report.name, *(f"  {what:18} {said}" for what, said in rows)])
+
+
+def _listed(variable: str, separator: str) -> tuple[str, ...]:
+    """What an environment variable lists."""
+    listed = os.environ.get(variable, "").split(separator)
+    return tuple(each.strip() for each in listed if each.strip())

@@ -31,27 +31,32 @@ class Prepared:
 class Gallery:
     """The slides: on disk all of them, in memory the few that were drawn last. Thread-safe."""
 
-    def __init__(self, folder: Path, at_hand: int) -> None:
-        """at_hand: how many slides stay in memory."""
+    def __init__(self, folder: Path, width: int, height: int, at_hand: int) -> None:
+        """width, height: of the frames. at_hand: how many slides stay in memory."""
         self._folder = folder
+        self._width, self._height = width, height
         self._at_hand = at_hand
         self._recent: OrderedDict[int, Pixels] = OrderedDict()
         self._lock = Lock()
 
     def get(self, slide: int) -> Pixels:
+        """A finished slide at the size of the frames, (H, W, 3) RGB."""
         with self._lock:
             if slide in self._recent:
                 self._recent.move_to_end(slide)
                 return self._recent[slide]
-        return images.read(self._folder / images.name(slide))
+        return self._fit(images.read(self._folder / images.name(slide)))
 
     def put(self, slide: int, picture: Pixels) -> None:
         """Keep a finished slide: from here on it is never drawn again."""
         images.write(self._folder / images.name(slide), picture)
         with self._lock:
-            self._recent[slide] = picture
+            self._recent[slide] = self._fit(picture)
             if len(self._recent) > self._at_hand:
                 self._recent.popitem(last=False)
+
+    def _fit(self, picture: Pixels) -> Pixels:
+        return images.fit(picture, self._width, self._height)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Artist:
         began = time.monotonic()
         guide = self._guide(step, prepared)
         asked = time.monotonic()
-        slide = self.backend(Job(step.slide, guide, prepared.mask))
+        slide = self.backend(Job(step.slide, step.scene, guide, prepared.mask))
         self.gallery.put(step.slide, slide)
         log.debug(
             "%s: %.2f s for the guide, %.2f s for the slide",

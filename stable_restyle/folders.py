@@ -11,7 +11,7 @@ import mimetypes
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -26,7 +26,10 @@ from stable_restyle.model import Settings
 from stable_restyle.video import CONTAINERS
 
 # What decides the pictures, under the names of settings.json.
-Decides: TypeAlias = Mapping[str, str | int | float]
+Decides: TypeAlias = Mapping[str, object]
+SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
+
+SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 
 _IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
 
@@ -99,11 +102,13 @@ def locked(places: Places) -> Iterator[None]:
         lock.release()
 
 
-def claim(places: Places, decides: Decides, *, fresh: bool) -> None:
+def claim(places: Places, decides: Decides, scenes: SceneChanges, *, fresh: bool) -> set[int]:
     """See that the slides kept from an earlier run are of this run's making; then note what is.
 
-    A working folder without settings.json is taken over as it is. Other settings than the earlier
-    run's: with `fresh` all that it made is discarded, else UnusableInput says what differs.
+    scenes: the changes that some scenes have to themselves. A working folder without settings.json
+    is taken over as it is. Other settings than the earlier run's: UnusableInput says what differs,
+    or with `fresh` all that it made is discarded. Where nothing but the changes of some scenes
+    differs, all other slides stay: these scenes are returned, to be given to `claim_scenes`.
     """
     path = places.settings_file
     if places.result is not None and places.result.exists() and not (fresh or path.exists()):
@@ -112,17 +117,30 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> None:
             "Move it away or name another TARGET; --fresh overwrites it."
         )
     earlier = _read_settings(path, fresh=fresh)
-    if fresh:
+    differing = _differences(earlier, decides)
+    stale = _stale_scenes(earlier[SCENES], scenes) if SCENES in earlier else {}
+    if not fresh and (differing or stale):
+        raise UnusableInput(_refusal(places, differing, stale))
+    if fresh and (differing or not stale):
         _discard(places, other_film=earlier.get("film") != decides.get("film"))
-    elif differing := _differences(earlier, decides):
-        slides = len(images.numbered(places.slides))
-        raise UnusableInput(
-            f"The {slides} slides in {places.slides} were made with other settings ({path}):\n"
-            f"{differing}\n"
-            "Go on with the old settings, or name another TARGET and another folder with --work, "
-            f"or add --fresh to start over: it discards {slides} slides."
-        )
-    images.write_whole(path, json.dumps(decides, indent=2).encode())
+        earlier, stale = {}, {}
+    noted = {SCENES: earlier[SCENES]} if SCENES in earlier else {}
+    _write_settings(places, {**decides, **noted})
+    return set(stale)
+
+
+def claim_scenes(
+    places: Places, decides: Decides, scenes: SceneChanges, stale_slides: Collection[int]
+) -> None:
+    """Discard the slides of scenes whose changes differ from the earlier run's; note the new ones.
+
+    Once, when it is known which slides these are.
+    """
+    if stale_slides:
+        log.info("Drawing scenes anew: %d slides are discarded.", len(stale_slides))
+        images.remove(places.slides, [images.name(slide) for slide in stale_slides])
+    changes = {str(scene): list(its) for scene, its in scenes.items()}
+    _write_settings(places, {**decides, SCENES: changes})
 
 
 def _is_film(target: Path) -> bool:
@@ -168,6 +186,40 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
             "were the same as now, or add --fresh to start over."
         ) from error
     return earlier if isinstance(earlier, dict) else {}
+
+
+def _write_settings(places: Places, settings: Mapping[str, object]) -> None:
+    images.write_whole(places.settings_file, json.dumps(settings, indent=2).encode())
+
+
+def _stale_scenes(earlier: object, scenes: SceneChanges) -> dict[int, str]:
+    """The scenes whose changes differ from the earlier run's, and how."""
+    known = earlier.items() if isinstance(earlier, dict) else ()
+    before = {int(scene): its for scene, its in known if scene.isdecimal()}
+    after = {scene: list(its) for scene, its in scenes.items()}
+    return {
+        scene: f"{before.get(scene, [])} then, {after.get(scene, [])} now"
+        for scene in sorted({*before, *after})
+        if before.get(scene, []) != after.get(scene, [])
+    }
+
+
+def _refusal(places: Places, differing: str, stale: Mapping[int, str]) -> str:
+    """Why a run with other settings does not go on, and what to do."""
+    path = places.settings_file
+    if differing:
+        slides = len(images.numbered(places.slides))
+        return (
+            f"The {slides} slides in {places.slides} were made with other settings ({path}):\n"
+            f"{differing}\n"
+            "Go on with the old settings, or name another TARGET and another folder with --work, "
+            f"or add --fresh to start over: it discards {slides} slides."
+        )
+    listed = "\n".join(f"  --set in scene {scene}: {how}" for scene, how in stale.items())
+    return (
+        f"Some slides in {places.slides} were made with other settings ({path}):\n{listed}\n"
+        "Go on with the old settings, or add --fresh: it discards the slides of these scenes only."
+    )
 
 
 def _differences(earlier: Mapping[str, object], now: Decides) -> str:

@@ -97,7 +97,7 @@ def find_slides(
         except UnusableInput as error:
             unfit.append(str(error).splitlines()[0])
             continue
-        if its_size == frame_size:
+        if _enlarges(its_size, frame_size):
             finished.add(index)
         else:
             unfit.append(
@@ -105,6 +105,13 @@ def find_slides(
                 f"but the frames are {frame_size[0]}x{frame_size[1]}."
             )
     return finished, unfit
+
+
+def fit(image: Pixels, width: int, height: int) -> Pixels:
+    """A slide that a workflow enlarged, scaled down to the size of a frame. (H, W, 3)."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def numbered(folder: Path) -> list[str]:
@@ -190,6 +197,15 @@ def remove(folder: Path, names: Collection[str]) -> None:
     """Remove files of a run from their folder."""
     for each in names:
         (folder / each).unlink(missing_ok=True)
+
+
+def _enlarges(size: tuple[int, int], frame_size: tuple[int, int]) -> bool:
+    """Whether a slide of this size shows a frame of that size, at its scale or a larger one."""
+    scales = [side / frame_side for side, frame_side in zip(size, frame_size, strict=True)]
+    return min(scales) >= 1 and all(
+        abs(side - frame_side * scales[0]) <= 1
+        for side, frame_side in zip(size, frame_size, strict=True)
+    )
 
 
 def _to_rgb(decoded: npt.NDArray[Any]) -> Pixels:

@@ -7,7 +7,7 @@ defaults from Settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -35,8 +35,13 @@ class Settings:
     mask_size: int = 16  # pixels
     fps: int = 2  # frames per slide
     rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
-    backends: tuple[str, ...] = ()
+    backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
+    changes: tuple[str, ...] = ()  # [SCENES:]ID.INPUT=VALUE, each to be made in the workflow
+    seed: int | None = None  # in place of the workflow's
+    headers: tuple[str, ...] = field(default=(), repr=False)  # "Name: value"; may hold secrets
+    timeout_s: float = 300.0  # for a slide, from when a server starts on it
     patience_min: float = 10.0  # how long to wait once no backend is left
+    keep_on_server: bool = False
     motion: str = "codec"
     scene_threshold: float = 10.0
     save_interp: bool = False
@@ -68,5 +73,6 @@ class Job:
     """What a backend needs to make one slide; the answer has the guide's size."""
 
     slide: int
+    scene: int  # the scene's number
     guide: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W): 0 keeps, 255 frees

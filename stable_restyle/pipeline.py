@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from stable_restyle import backends, folders, images, motion, scenes, video, workflow
+from stable_restyle import backends, folders, images, motion, scenes, servers, video, workflow
 from stable_restyle.backends import Pool
 from stable_restyle.draw import Artist, Gallery
 from stable_restyle.errors import RestyleError, WrongUsage
@@ -23,8 +23,9 @@ from stable_restyle.folders import Decides, Places
 from stable_restyle.images import Frames
 from stable_restyle.model import DEFAULT_RATE, Scene, Settings, Step
 from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
+from stable_restyle.servers import Access, Report
+from stable_restyle.variants import Variants, vary
 from stable_restyle.video import Film
-from stable_restyle.workflow import Workflow
 
 REASONS_SHOWN = 12
 
@@ -94,16 +95,21 @@ class SlidesMissing(RestyleError):
 def run(settings: Settings, progress: Progress) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed."""
     places = folders.find_places(settings)
-    model = workflow.load(settings.model)
+    variants, access = _drawn_with(settings)
     mover = motion.choose(settings.motion)
-    pool = backends.connect(settings.backends, model, 60 * settings.patience_min)
+    pool = backends.connect(settings.backends, variants, access, 60 * settings.patience_min)
     with pool, folders.locked(places):
         source = _look(places, settings.rate)
-        decides = _what_decides(settings, model, pool.engine, source)
-        folders.claim(places, decides, fresh=settings.fresh)
+        decides = _what_decides(settings, variants, pool.engine, source)
+        changes = variants.scene_changes
+        stale = folders.claim(places, decides, changes, fresh=settings.fresh)
         frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
         bounds = _boundaries(frames, places, settings.scene_threshold, progress)
-        steps = _steps(scenes.find_scenes(bounds, settings.fps))
+        found = scenes.find_scenes(bounds, settings.fps)
+        _check_scenes(changes, found)
+        discarded = [slide for scene in found if scene.number in stale for slide in scene.slides]
+        folders.claim_scenes(places, decides, changes, discarded)
+        steps = _steps(found)
         schedule = Schedule(steps, _finished(places, len(steps), frames))
         artist = Artist(
             frames=frames,
@@ -112,13 +118,18 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             mask_strength=settings.mask_strength,
             mask_size=settings.mask_size,
             backend=pool.draw,
-            gallery=Gallery(places.slides, at_hand=2 * pool.slots),
+            gallery=Gallery(places.slides, frames.width, frames.height, at_hand=2 * pool.slots),
             in_between=places.interp if settings.save_interp else None,
         )
         _draw(schedule, artist, pool, len(steps), progress)
         if places.result is not None:
             _join(source, places, settings, len(steps), progress)
     return Outcome(len(steps), schedule.total, settings.target)
+
+
+def check(settings: Settings) -> list[Report]:
+    """What each backend is, and whether it could draw a run with these settings."""
+    return backends.check(settings.backends, *_drawn_with(settings))
 
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
@@ -143,6 +154,13 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     )
 
 
+def _drawn_with(settings: Settings) -> tuple[Variants, Access]:
+    """The workflow with its changes, and how servers are reached."""
+    variants = vary(workflow.load(settings.model), settings.seed, settings.changes)
+    headers = servers.parse_headers(settings.headers)
+    return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
+
+
 def _look(places: Places, rate: Fraction | None) -> Film | Frames:
     """The film, or the frames where there is no film."""
     if places.film is None:
@@ -155,12 +173,14 @@ def _look(places: Places, rate: Fraction | None) -> Film | Frames:
 
 
 def _what_decides(
-    settings: Settings, model: Workflow, engine: str, source: Film | Frames
+    settings: Settings, variants: Variants, engine: str, source: Film | Frames
 ) -> Decides:
     """What the pictures of a run depend on, as settings.json keeps it."""
-    decides: dict[str, str | int | float] = {
+    decides: dict[str, object] = {
         "model": settings.model,
-        "model_sha256": model.sha256,
+        "model_sha256": variants.original.sha256,
+        "seed": settings.seed,
+        "set": list(variants.changes),
         "drawn_by": engine,
         "mask_strength": settings.mask_strength,
         "mask_size": settings.mask_size,
@@ -171,6 +191,15 @@ def _what_decides(
     if isinstance(source, Film):
         decides["film"] = f"{source.path.name}, {source.path.stat().st_size} bytes"
     return decides
+
+
+def _check_scenes(changes: Iterable[int], found: Sequence[Scene]) -> None:
+    """Raises WrongUsage where --set names a scene that the film does not have."""
+    if unknown := [scene for scene in changes if scene > len(found)]:
+        raise WrongUsage(
+            f"--set: there is no scene {', '.join(map(str, unknown))}; the film has "
+            f"{len(found)}, as --dry-run shows."
+        )
 
 
 def _split(film: Film, places: Places, settings: Settings, progress: Progress) -> Frames:

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from stable_restyle.errors import NoBackendLeft, RestyleError
+from stable_restyle.errors import NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.model import Step
 
 Prepared = TypeVar("Prepared")
@@ -138,8 +138,8 @@ def carry_out(
     early, so that draws in flight end soon. tick: called in this thread with the number of slides
     just finished, at least every TICK_S seconds.
 
-    A step that raises a RestyleError loses what hangs on it; the others go on. NoBackendLeft and
-    everything else end the run and are raised again.
+    A step that raises a RestyleError loses what hangs on it; the others go on. NoBackendLeft,
+    WorkflowFault and everything else end the run and are raised again.
     """
     failures: list[Failure] = []
     running: dict[Future[object], Step] = {}
@@ -161,7 +161,7 @@ def carry_out(
                     step = running.pop(task)
                     try:
                         task.result()
-                    except NoBackendLeft:
+                    except (NoBackendLeft, WorkflowFault):
                         raise
                     except RestyleError as error:
                         failures.append(Failure(step, schedule.fail(step), error))

@@ -76,7 +76,7 @@ _TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are n
 
 # What a film without a constant rate is given, and what coarse time stamps are read as.
 _USUAL_RATES = sorted(
-    [Fraction(n) for n in (1, 2, 5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)]
+    [Fraction(n) for n in (1, 2, 5, 8, 10, 12.5, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)]
     + [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
 )
 
@@ -351,9 +351,10 @@ def _rate(stamps: list[int], tick: Fraction, stated: list[Fraction]) -> tuple[Fr
     film has no steady pace, and is given the usual rate that keeps up with it.
     """
     if len(stamps) < 2:
-        return next((rate for rate in stated if rate <= _USUAL_RATES[-1]), Fraction(25)), True
+        only = stated[0] if stated else Fraction(25)
+        return _usual_near(only) or min(only, _USUAL_RATES[-1]), True
     measured = Fraction(len(stamps) - 1, max(stamps[-1] - stamps[0], 1)) / tick
-    likely = [rate for rate in stated if rate in _USUAL_RATES] + _USUAL_RATES + stated
+    likely = [rate for said in stated for rate in (_usual_near(said), said)] + _USUAL_RATES
     for rate in (*likely, measured.limit_denominator(1), measured.limit_denominator(1001)):
         if rate and _explains(rate, stamps, tick):
             return rate, True
@@ -382,10 +383,14 @@ def _usual_rate(stamps: list[int], tick: Fraction) -> Fraction:
     middle = statistics.median(steps)
     own = [step for step in steps if 0.5 * middle <= step <= 1.6 * middle]
     rate = len(own) / (sum(own) * tick)
+    faster = next((usual for usual in _USUAL_RATES if usual > rate), _USUAL_RATES[-1])
+    return _usual_near(rate) or faster
+
+
+def _usual_near(rate: Fraction) -> Fraction | None:
+    """The usual rate that another one is taken to mean, measured over few frames as it was."""
     nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
-    if abs(nearest / rate - 1) < 0.02:
-        return nearest
-    return next((usual for usual in _USUAL_RATES if usual > rate), _USUAL_RATES[-1])
+    return nearest if abs(nearest / rate - 1) < 0.02 else None
 
 
 def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
@@ -522,16 +527,24 @@ def _frames(film: Film) -> Any:
     stream = stream.filter("setpts", "PTS-STARTPTS")
     if film.steady:  # one each, whatever the file says of how long the last one lasts
         stream = stream.filter("settb", 1 / film.rate).filter("setpts", "max(PREV_OUTPTS+1,PTS)")
-    stream = stream.filter("fps", film.rate, eof_action="pass")  # else the last one can be lost
+    stream = stream.filter("fps", film.rate)
     if film.hdr:
         stream = _to_sdr(stream)
     matrix = {"in_color_matrix": film.matrix} if film.matrix and not film.hdr else {}
     stream = stream.filter(
         "scale", film.width, film.height, flags=_EXACT_TO_RGB, out_range="pc", **matrix
     )
-    if film.alpha:  # over black
-        stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1)
+    if film.alpha:
+        stream = _over_black(stream)
     return stream.filter("format", "rgb24").filter("setsar", 1)
+
+
+def _over_black(stream: Any) -> Any:
+    """Multiply by the alpha channel. `premultiply` will not do: FFmpeg 9 takes that back again."""
+    both = stream.filter("format", "gbrap").split()
+    colour = both[0].filter("format", "gbrp")
+    alpha = both[1].filter("alphaextract").filter("format", "gbrp")
+    return ffmpeg.filter([colour, alpha], "blend", all_mode="multiply")
 
 
 def _to_sdr(stream: Any) -> Any:

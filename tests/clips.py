@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -129,3 +130,16 @@ def write_folder(folder: Path, frames: Iterable[Pixels]) -> Path:
 
 def read_folder(folder: Path) -> list[Pixels]:
     return [images.read(folder / name) for name in images.numbered(folder)]
+
+
+def add_picture_subtitles(path: Path) -> Path:
+    """Copy a film, with Blu-ray subtitles added: two empty screens, which nothing has to decode."""
+
+    def segment(kind: int, at_s: float, data: bytes) -> bytes:
+        return b"PG" + struct.pack(">IIBH", round(90000 * at_s), 0, kind, len(data)) + data
+
+    screen = struct.pack(">HHBHBBBB", WIDTH, HEIGHT, 0x10, 0, 0x80, 0, 0, 0)
+    pictures, whole = path.with_suffix(".sup"), path.with_stem(path.stem + "+")
+    pictures.write_bytes(b"".join(segment(0x16, s, screen) + segment(0x80, s, b"") for s in (0, 1)))
+    run_ffmpeg("-i", path, "-i", pictures, "-map", "0", "-map", "1", "-c", "copy", whole)
+    return whole

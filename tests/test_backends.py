@@ -20,7 +20,7 @@ PICTURE = np.zeros((2, 2, 3), np.uint8)
 
 
 def job(slide: int = 0) -> Job:
-    return Job(slide, PICTURE, PICTURE[:, :, 0])
+    return Job(slide, 1, PICTURE, PICTURE[:, :, 0])
 
 
 class Painter:

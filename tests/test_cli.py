@@ -55,12 +55,15 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     ]
 
 
-def test_without_a_backend_the_error_names_two(make_frames: MakeFrames, tmp_path: Path) -> None:
+def test_without_a_backend_the_error_says_what_to_do(
+    make_frames: MakeFrames, tmp_path: Path
+) -> None:
     make_frames(2)
     done = video_restyle(folder=tmp_path)
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert "--backend preview" in done.stderr
     assert "--backend http://HOST:8188" in done.stderr
+    assert "start ComfyUI on this machine" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -115,7 +118,9 @@ def test_a_run_with_slides_missing_says_so(make_frames: MakeFrames, tmp_path: Pa
 def test_a_dry_run_tells_scenes_and_time(make_frames: MakeFrames, tmp_path: Path) -> None:
     make_frames(8, 5)
     done = video_restyle(
-        *("in", "out", "--dry-run", "--seconds", 2, *PREVIEW, *PREVIEW, "-q"), folder=tmp_path
+        *("in", "out", "--dry-run", "--seconds", 2, "-q"),
+        folder=tmp_path,
+        backends="http://a:8188,http://b:8188",
     )
     assert done.returncode == 0
     assert [line.split() for line in done.stdout.splitlines()[2:4]] == [
