@@ -666,8 +666,6 @@ def _joined(
     for track_options in tracks.values():
         options |= track_options
     joined = ffmpeg.output(*streams, _TARGET, map_metadata=1, map_chapters=1, **options)
-    if not tracks:
-        return joined
     # In a transport stream FFmpeg counts time from the first track in use: unless the picture is in
     # use too, the sound would lose its delay.
     unseen = ffmpeg.output(source[str(film.stream)], "-", format="null", codec="copy")

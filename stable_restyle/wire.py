@@ -40,6 +40,7 @@ _CHUNK = 2**18  # bytes
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 log = logging.getLogger(__name__)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG it shows whole URLs
 
 
 @dataclass(frozen=True)

@@ -55,18 +55,6 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     ]
 
 
-def test_without_a_backend_the_error_says_what_to_do(
-    make_frames: MakeFrames, tmp_path: Path
-) -> None:
-    make_frames(2)
-    done = video_restyle(folder=tmp_path)
-    assert done.returncode == 4
-    assert "--backend preview" in done.stderr
-    assert "--backend http://HOST:8188" in done.stderr
-    assert "start ComfyUI on this machine" in done.stderr
-    assert not (tmp_path / "out").exists()
-
-
 def test_backends_from_the_environment(make_frames: MakeFrames, tmp_path: Path) -> None:
     make_frames(2)
     assert video_restyle(folder=tmp_path, backends="preview, preview").returncode == 0

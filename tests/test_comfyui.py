@@ -266,7 +266,885 @@ def test_secrets_are_never_shown(route: str, day: Day, caplog: pytest.LogCapture
                 assert error.__suppress_context__ or error.__context__ is None
             else:
                 shown = ""
-            ours = (r for r in caplog.records if not r.name.startswith(("aiohttp", "asyncio")))
-            shown += "".join(r.getMessage() for r in ours if "?key=" not in r.getMessage())
+            ours = (each for each in caplog.records if not each.name.startswith("aiohttp"))
+            shown += "".join(record.getMessage() for record in ours)
             shown += repr(client) + repr(client._address) + repr(vars(client))
     assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_without_the_password_the_message_says_where_to_write_it() -> None:
+    with guarded_server() as (server, _, headers):
+        with (
+            client_of(f"http://127.0.0.1:{server.port}", headers=headers) as client,
+            pytest.raises(ServerFault, match="HTTP 401.*USER:PASSWORD@HOST"),
+        ):
+            client.draw(a_job())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "me:secret@host:8188",
+        "ftp://me:secret@host",
+        "http://me:secret@",
+        "http://me:secret@host:eighty",
+        "http://me:secret@[::1",
+        "http://me:secret@host\nname",
+        "http://me:secret@*",
+    ],
+)
+def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(WrongUsage, match="no address of a server") as refusal:
+        ComfyUI(url, fill, OUTPUT)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("headers", [{"": "secret"}, {"a b": "secret"}, {"X": "secret\r\nY: 1"}])
+def test_what_is_no_header_is_refused_without_being_shown(headers: dict[str, str]) -> None:
+    with pytest.raises(WrongUsage, match="--header") as refusal:
+        ComfyUI("http://localhost", fill, OUTPUT, headers=headers)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_refused() -> None:
+    with ComfyServer(tls=True) as server, client_of(server) as client:
+        with pytest.raises(ServerFault, match="certificate cannot be trusted"):
+            client.draw(a_job())
+        assert not client.hears()
+        assert not server.requests
+
+
+def test_a_certificate_that_the_environment_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    with ComfyServer(tls=True) as server, client_of(server) as client:
+        assert_draws(client)
+        assert server.connections == 1
+        server.cut_sockets()
+        server.wait_for(lambda: server.connections == 2)
+
+
+def test_a_certificate_for_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    with ComfyServer(tls=True) as server:
+        with (
+            client_of(server.url.replace("localhost", "127.0.0.2")) as client,
+            pytest.raises(ServerFault, match="certificate cannot be trusted"),
+        ):
+            client.draw(a_job())
+        assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "route", ["POST /upload/image", "POST /prompt", "GET /history/{id}", "GET /view", "GET /ws"]
+)
+def test_nobody_is_sent_on_to_another_address(server: ComfyServer, route: str) -> None:
+    with ComfyServer() as elsewhere:
+        server.always(route, redirected(f"{elsewhere.url}/new/place?and=more"))
+        with client_of(server) as client:
+            if route == "GET /ws":
+                assert_draws(client)
+            else:
+                there = f"sends us on to {elsewhere.url}/new/place: give the address"
+                with pytest.raises(ServerFault, match=there):
+                    client.draw(a_job())
+        assert not elsewhere.requests
+
+
+def wrong_size(_: Pixels) -> bytes:
+    return images.encode(np.zeros((64, 64, 3), np.uint8))
+
+
+HTML = "<html><body>Bad Gateway</body></html>"
+BAD_ANSWERS: list[tuple[str, Day, str]] = [
+    (
+        "POST /upload/image",
+        answer(500, "No space left\n\x1b[31m"),
+        r"HTTP 500: No space left \[31m$",
+    ),
+    ("POST /upload/image", answer(413, "Too large"), "HTTP 413"),
+    ("POST /upload/image", answer(404), "no ComfyUI"),
+    ("POST /upload/image", answer(200, "Hello"), "not in JSON"),
+    ("POST /upload/image", answer(200, '["Hello"]'), "makes no sense"),
+    ("POST /upload/image", answer(200, '{"name": 1}'), "makes no sense"),
+    ("POST /upload/image", answer(403), "--header"),
+    ("POST /prompt", answer(500, "500 Internal Server Error"), "HTTP 500"),
+    ("POST /prompt", answer(502, HTML), "HTTP 502$"),
+    ("POST /prompt", answer(400, HTML), "HTTP 400$"),
+    ("POST /prompt", answer(200, HTML), "not in JSON"),
+    ("POST /prompt", answer(200, "{}"), "makes no sense"),
+    ("POST /prompt", answer(200, "[" * 100_000), "not in JSON"),
+    ("GET /history/{id}", answer(503, "busy"), "HTTP 503: busy"),
+    ("GET /history/{id}", answer(200, "[]"), "makes no sense"),
+    ("GET /history/{id}", mangled(lambda body: body.replace(b'"outputs"', b'"no"')), "no sense"),
+    ("GET /view", answer(500, "Traceback"), "HTTP 500"),
+    ("GET /view", answer(200, ""), "no whole picture"),
+    ("GET /view", answer(200, HTML), "no whole picture"),
+    ("GET /view", halved, "no whole picture"),
+    ("GET /view", mangled(lambda body: body[:-4]), "no whole picture"),
+    ("GET /view", mangled(lambda body: body[:300] + b"?" + body[301:]), "no whole picture"),
+    ("GET /view", endless, "larger than 1.3 MB"),
+    ("GET /view", answer(403), "HTTP 403"),
+]
+
+
+@pytest.mark.parametrize(("route", "day", "reason"), BAD_ANSWERS)
+def test_a_bad_answer_is_the_servers_fault(
+    server: ComfyServer, route: str, day: Day, reason: str
+) -> None:
+    server.on(route, day)
+    with client_of(server) as client:
+        with pytest.raises(ServerFault, match=reason):
+            client.draw(a_job())
+        assert_draws(client)  # and the next slide is none the worse for it
+
+
+def test_answers_take_no_more_memory_and_time_than_they_may(
+    server: ComfyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(server, timeout_s=0.3) as client:
+        server.on("GET /view", trickled)
+        with pytest.raises(ServerFault, match=r"not over after 0\.3 s"):
+            client.draw(a_job())
+        monkeypatch.setattr("stable_restyle.wire.Wire.ask.__kwdefaults__", None, raising=False)
+        server.on("POST /upload/image", slow(60))
+        with pytest.raises(ServerFault, match=r"no answer within 0\.3 s"):
+            client.draw(a_job())
+
+
+@pytest.mark.parametrize(
+    "route", ["POST /upload/image", "POST /prompt", "GET /history/{id}", "GET /view"]
+)
+@pytest.mark.parametrize("day", [dropped, broken_off, answer_lost])
+def test_a_connection_that_breaks_once_costs_nothing(
+    server: ComfyServer, route: str, day: Day
+) -> None:
+    server.on(route, day)
+    with client_of(server) as client:
+        assert_draws(client)
+    assert server.prompts_run == 1  # a slide is never drawn twice
+
+
+@pytest.mark.parametrize("route", ["POST /upload/image", "GET /history/{id}", "GET /view"])
+def test_a_connection_that_always_breaks_is_a_fault(server: ComfyServer, route: str) -> None:
+    server.always(route, dropped)
+    with client_of(server) as client:
+        with pytest.raises(ServerFault, match="connection broke off|reset"):
+            client.draw(a_job())
+        server.wait_for(lambda: not server.running and not server.pending)
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with client_of(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(ServerFault, match="Connection refused"):
+            client.draw(a_job())
+        assert not client.answers()
+
+
+def test_a_server_that_vanishes(server: ComfyServer) -> None:
+    server.runs.append(Run(seconds=60))
+    with client_of(server) as client, in_the_background(client, a_job()) as slide:
+        server.wait_for(lambda: server.running)
+        server.stop()
+        with pytest.raises(ServerFault, match="Connection refused"):
+            slide.result(5)
+
+
+@contextmanager
+def in_the_background(client: ComfyUI, *jobs: Job) -> Iterator[Any]:
+    """Futures of slides being drawn, or the one of the only slide."""
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        slides: list[Future[Pixels]] = [threads.submit(client.draw, job) for job in jobs]
+        yield slides if len(slides) > 1 else slides[0]
+
+
+def test_a_slide_that_takes_too_long_is_given_up_and_stopped(server: ComfyServer) -> None:
+    server.runs.append(Run(seconds=60))
+    with client_of(server, timeout_s=0.3) as client:
+        with pytest.raises(ServerFault, match=r"longer than 0\.3 s.*--timeout"):
+            client.draw(a_job())
+        server.wait_for(lambda: not server.running, 1)
+        assert_draws(client)
+
+
+def test_the_timeout_leaves_out_the_time_in_the_queue(server: ComfyServer) -> None:
+    server.draw_s = 0.25
+    jobs = [a_job(slide) for slide in range(4)]
+    for always in (None, answer(404)):  # with and without websocket
+        server.always("GET /ws", always)
+        with (
+            client_of(server, timeout_s=0.6) as client,
+            in_the_background(client, *jobs) as slides,
+        ):
+            assert [slide.result(5).shape for slide in slides] == [(50, 66, 3)] * 4
+
+
+def foreign_prompt(server: ComfyServer) -> str:
+    """Somebody else's prompt, submitted; returns its ID."""
+    with client_of(server) as stranger:
+        prompt_id = "foreign"
+        nodes = fill(a_job(), *(stranger._upload(kind, wrong_size(a_job().guide)) for kind in "gm"))
+        stranger._wire.tell("/prompt", {"prompt": nodes, "prompt_id": prompt_id})
+    return prompt_id
+
+
+def test_a_queue_that_does_not_move_is_left_with_our_prompt_only(server: ComfyServer) -> None:
+    server.runs.append(Run(seconds=60))
+    foreign_prompt(server)
+    pace = Pace(connect_s=0.5, quiet_s=0.1, queue_s=0.3, farewell_s=0.5)
+    with client_of(server, pace) as client:
+        with pytest.raises(ServerFault, match="not started"):
+            client.draw(a_job())
+        assert not server.pending
+        assert server.running and server.running.id == "foreign"
+
+
+def shuffled(messages: list[Message]) -> list[Message]:
+    return random.Random(1).sample(messages, len(messages))
+
+
+def with_others(messages: list[Message]) -> list[Message]:
+    """Among the messages those of another prompt, and binary previews."""
+    foreign = [each for each in recorded("interrupted") if isinstance(each, str)]
+    previews = [each for each in recorded("websocket_image") if isinstance(each, bytes)]
+    return [*foreign, *previews, *messages[:-1], *previews, *foreign, messages[-1]]
+
+
+def told_early(messages: list[Message]) -> list[Message]:
+    return [messages[-1], *messages]
+
+
+NONSENSE: list[Message] = [
+    "",
+    "null",
+    "[]",
+    "{",
+    '"executing"',
+    "[" * 100_000,
+    '{"type": "executing"}',
+    '{"type": "executing", "data": null}',
+    '{"type": "executing", "data": {"node": null, "prompt_id": ["x"]}}',
+    '{"type": ["executing"], "data": {"node": null}}',
+    b"",
+    b"\0\0\0\1\0\0\0\2",
+    b"\xff" * 1000,
+]
+TELLINGS: dict[str, Callable[[list[Message]], list[Message]]] = {
+    "nothing": lambda messages: [],
+    "cut at once": lambda messages: [CUT],
+    "cut in the midst": lambda messages: [*messages[:9], CUT, *messages[9:]],
+    "cut at the end": lambda messages: [*messages[:-1], CUT],
+    "the end is missing": lambda messages: messages[:-3],
+    "only the end": lambda messages: messages[-1:],
+    "shuffled": shuffled,
+    "backwards": lambda messages: messages[::-1],
+    "twice": lambda messages: messages * 2,
+    "the end comes first": told_early,
+    "with others": with_others,
+    "with nonsense": lambda messages: [*NONSENSE, *messages, *NONSENSE],
+}
+
+
+@pytest.mark.parametrize("told", TELLINGS.values(), ids=TELLINGS)
+def test_whatever_the_websocket_says_the_slide_comes(
+    server: ComfyServer, told: Callable[[list[Message]], list[Message]]
+) -> None:
+    server.draw_s = 0.02
+    server.runs.append(Run(told=told))
+    with client_of(server) as client:
+        for slide in range(3):
+            assert_draws(client, a_job(slide))
+    assert server.prompts_run == 3
+
+
+@pytest.mark.parametrize("day", [answer(404), answer(200, HTML), silent, deaf, dropped, halved])
+def test_without_a_websocket_that_works_slides_come_too(server: ComfyServer, day: Day) -> None:
+    server.draw_s = 0.05
+    server.always("GET /ws", day)
+    with client_of(server) as client:
+        assert_draws(client)
+        assert client.hears() is False
+        assert_draws(client)
+    assert server.prompts_run == 2
+
+
+def test_without_a_websocket_the_server_is_asked_less_and_less(server: ComfyServer) -> None:
+    server.always("GET /ws", answer(404))
+    server.draw_s = 0.5
+    pace = Pace(connect_s=0.5, retry_s=(0.05, 0.2), look_s=(0.05, 0.2))
+    with client_of(server, pace) as client:
+        assert_draws(client)
+    assert server.requests["GET /history/{id}"] <= 8
+    assert server.requests["GET /ws"] <= 6
+
+
+def test_a_websocket_that_was_cut_off_is_replaced(server: ComfyServer) -> None:
+    with client_of(server) as client:
+        assert_draws(client)
+        server.cut_sockets()
+        server.wait_for(lambda: server.connections == 2)
+        assert_draws(client)
+        assert server.requests["GET /queue"] == 0
+        assert len({each.get("clientId") for each in server.sockets_asked}) == 2
+
+
+@pytest.mark.parametrize("day", [silent, deaf])
+def test_a_websocket_that_falls_silent_is_replaced(server: ComfyServer, day: Day) -> None:
+    server.on("GET /ws", day)
+    with client_of(server) as client:
+        assert_draws(client)
+        server.wait_for(lambda: server.connections == 1)
+        asked = server.requests["GET /queue"]
+        assert_draws(client)
+        assert server.requests["GET /queue"] == asked
+
+
+def test_a_message_without_end_is_cut_off(
+    server: ComfyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "JSON_MAX", 2**20)
+    server.runs.append(Run(told=lambda messages: [bytes(2**21), *messages]))
+    with client_of(server) as client:
+        assert_draws(client)
+        server.wait_for(lambda: server.connections == 2)
+
+
+def test_a_restart_in_the_midst_of_a_slide(server: ComfyServer) -> None:
+    server.runs.append(Run(seconds=0.05, restart=True))
+    with client_of(server) as client:
+        assert_draws(client)
+    assert server.prompts_run == 2
+    assert server.requests["POST /upload/image"] == 4  # a restart wipes what was uploaded
+
+
+def test_a_restart_between_upload_and_prompt(server: ComfyServer) -> None:
+    async def restarted(request: Any, handler: Handler) -> Any:
+        await server._restart()
+        return await handler(request)
+
+    server.on("POST /prompt", restarted)
+    with client_of(server) as client:
+        assert_draws(client)
+    assert server.prompts_run == 1
+
+
+def test_a_server_that_restarts_again_and_again(server: ComfyServer) -> None:
+    server.runs.extend([Run(restart=True)] * 9)
+    with (
+        client_of(server) as client,
+        pytest.raises(ServerFault, match="lost the slide 3 times: it does not know"),
+    ):
+        client.draw(a_job())
+    assert server.prompts_run == 3
+
+
+def test_a_queue_that_somebody_empties(server: ComfyServer) -> None:
+    server.runs.append(Run(seconds=0.2))
+    foreign_prompt(server)
+    with client_of(server) as client, in_the_background(client, a_job()) as slide:
+        server.wait_for(lambda: server.pending)
+        server.pending.clear()
+        assert np.array_equal(slide.result(5), slide_of(a_job()))
+    assert server.prompts_run == 2
+
+
+def test_a_picture_that_is_gone_is_made_again(server: ComfyServer) -> None:
+    server.runs.append(Run(cached=True))
+    with client_of(server) as client:
+        assert_draws(client)
+        server.runs.extend([Run(cached=True)] * 3)
+        with pytest.raises(ServerFault, match="lost the slide 3 times: the picture .* is gone"):
+            client.draw(a_job())
+
+
+@pytest.mark.parametrize("day", [usual, slow(0.1)])  # slow: it is done before we know its ID
+def test_old_servers_give_prompts_an_id_of_their_own(day: Day) -> None:
+    async def late(request: Any, handler: Handler) -> Any:
+        response = await handler(request)
+        return await day(request, lambda _: _ready(response))
+
+    with ComfyServer(own_ids=True) as server, client_of(server) as client:
+        server.always("POST /prompt", late)
+        assert_draws(client)
+        assert_draws(client)
+        assert not server.history
+        assert server.requests["GET /queue"] == 0
+
+
+async def _ready(response: Any) -> Any:
+    return response
+
+
+MISSING = 'node 9 "Load Checkpoint" (CheckpointLoaderSimple): ckpt_name: it has no '
+REFUSED: list[tuple[Callable[[Job, str, str], dict[str, Any]], str]] = [
+    (
+        with_node("9", {**CHECKPOINT, "inputs": {"ckpt_name": "nope.safetensors"}}),
+        "a node that nothing needs is not looked at",
+    ),
+    (changed("3", channel="purple"), "node 3 (ImageToMask): channel: it has no 'purple'"),
+    (changed("3", channel=None), "node 3 (ImageToMask): Required input is missing: channel"),
+    (changed("5", x="left"), "node 5 (ImageCompositeMasked): Failed to convert"),
+    (changed("5", x=-1), "node 5 (ImageCompositeMasked): Value -1 smaller than min of 0"),
+    (changed("5", x=99_999), "Value 99999 bigger than max of 16384"),
+    (changed("4", image=["99", 0]), 'node 4 "Invert" (ImageInvert): Bad linked input'),
+    (changed("4", image=["3", 0]), "Return type mismatch between linked nodes: image, received"),
+    (changed("4", image=[]), "Bad linked input"),
+    (
+        with_node("4", {"class_type": "ImageInverter", "inputs": {}}),
+        "node 4 (ImageInverter): it has no such node; the nearest that it has: ImageInvert",
+    ),
+    (
+        with_node("stable-restyle", {"input": "1"}),
+        "Cannot execute because a node is missing the class_type property.: Node ID",
+    ),
+    (with_node("6", CHECKPOINT), "Prompt has no outputs"),
+]
+
+
+@pytest.mark.parametrize(("make_prompt", "reason"), REFUSED[1:])
+def test_a_refused_workflow_is_told_node_by_node(
+    server: ComfyServer, make_prompt: Callable[[Job, str, str], dict[str, Any]], reason: str
+) -> None:
+    with client_of(server, make_prompt=make_prompt) as client:
+        with pytest.raises(WorkflowFault) as fault:
+            client.draw(a_job())
+        assert reason in str(fault.value)
+        assert str(fault.value).startswith(f"{server.url} cannot run the workflow:\n  ")
+        assert "--set NODE.INPUT=VALUE" in str(fault.value)
+    assert server.prompts_run == 0
+    assert server.requests["POST /queue"] == 0  # nothing to withdraw
+
+
+def test_the_recorded_refusal_of_a_missing_checkpoint(server: ComfyServer) -> None:
+    body = json.loads((RECORDINGS / "validation_error.post.json").read_text("utf-8"))["body"]
+    server.on("POST /prompt", answer(400, json.dumps(body), "application/json"))
+    make_prompt = with_node("4", CHECKPOINT)
+    with (
+        client_of(server, make_prompt=make_prompt) as client,
+        pytest.raises(WorkflowFault) as fault,
+    ):
+        client.draw(a_job())
+    assert str(fault.value) == (
+        f"{server.url} cannot run the workflow:\n"
+        '  node 4 "Load Checkpoint" (CheckpointLoaderSimple): ckpt_name: it has no '
+        "'nope.safetensors'; the nearest that it has: tiny_sdxl.safetensors, tiny_sd15.safetensors\n"
+        "Install on the server what it lacks, or change the workflow: --set NODE.INPUT=VALUE."
+    )
+
+
+def test_a_workflow_whose_output_alone_is_refused(server: ComfyServer) -> None:
+    def make_prompt(job: Job, guide: str, mask: str) -> dict[str, Any]:
+        nodes = changed("5", x=-1)(job, guide, mask)
+        return {**nodes, "7": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}
+
+    server.runs.append(Run(seconds=60))
+    with client_of(server, make_prompt=make_prompt) as client:
+        with pytest.raises(WorkflowFault, match="smaller than min"):
+            client.draw(a_job())
+        server.wait_for(lambda: not server.running)
+    with client_of(server, make_prompt=make_prompt, output="7") as client:
+        assert client.draw(a_job()).shape == (50, 66, 3)
+
+
+def test_a_node_that_fails(server: ComfyServer) -> None:
+    error = {
+        "node_id": "4",
+        "node_type": "ImageInvert",
+        "exception_type": "RuntimeError",
+        "exception_message": "The size of tensor a (4) must match\nthe size of tensor b (9)\x07\n",
+    }
+    server.runs.append(Run(error=error))
+    with client_of(server) as client:
+        with pytest.raises(WorkflowFault) as fault:
+            client.draw(a_job())
+        assert (
+            '\n  node 4 "Invert" (ImageInvert): RuntimeError: The size of tensor a (4) must match '
+            "the size of tensor b (9)\n" in str(fault.value)
+        )
+        assert not server.history
+        assert_draws(client)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device"),
+        ("torch.cuda.OutOfMemoryError", "CUDA out of memory. Tried to allocate 2.00 GiB"),
+        ("RuntimeError", "HIP out of memory"),
+    ],
+)
+def test_memory_that_ran_out_is_a_fault_of_its_own(
+    server: ComfyServer, kind: str, message: str
+) -> None:
+    error = {"node_id": "4", "exception_type": kind, "exception_message": message}
+    server.runs.append(Run(error=error))
+    with client_of(server) as client:
+        with pytest.raises(OutOfMemory, match=r"node 4 .* ran out of memory: .*(memory|device)"):
+            client.draw(a_job())
+        client.free_memory()
+        assert server.freed == 1
+        assert_draws(client)
+
+
+def test_pictures_that_the_server_cannot_read_are_sent_again(server: ComfyServer) -> None:
+    server.runs.append(Run(error={"node_id": "1"}))  # as recorded: "cannot identify image file"
+    with client_of(server) as client:
+        assert_draws(client)
+    assert server.requests["POST /upload/image"] == 4
+
+
+def test_a_slide_that_somebody_interrupts(server: ComfyServer) -> None:
+    server.runs.append(Run(interrupted=True))
+    with client_of(server) as client:
+        with pytest.raises(ServerFault, match="interrupted"):
+            client.draw(a_job())
+        assert_draws(client)
+
+
+def test_an_output_that_makes_no_picture(server: ComfyServer) -> None:
+    with (
+        client_of(server, output="4") as client,
+        pytest.raises(WorkflowFault, match=r'node 4 "Invert" \(ImageInvert\) made no picture'),
+    ):
+        client.draw(a_job())
+
+
+def saved_as(kind: str, mode: str = "RGB", **options: Any) -> Callable[[Pixels], bytes]:
+    def save(picture: Pixels) -> bytes:
+        file = BytesIO()
+        Image.fromarray(picture).convert(mode).save(file, kind, **options)
+        return file.getvalue()
+
+    return save
+
+
+def scaled(width: int, height: int) -> Callable[[Pixels], bytes]:
+    def scale(picture: Pixels) -> bytes:
+        resized = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
+        return images.encode(np.array(resized))
+
+    return scale
+
+
+@pytest.mark.parametrize(
+    ("save", "off_by"),
+    [
+        (saved_as("PNG", "RGBA"), 0),
+        (saved_as("PNG", "P"), 255),
+        (saved_as("WEBP", lossless=True), 0),
+        (saved_as("JPEG", quality=100, subsampling=0), 8),
+    ],
+)
+def test_other_kinds_of_picture(
+    server: ComfyServer, save: Callable[[Pixels], bytes], off_by: int
+) -> None:
+    server.runs.append(Run(picture=save))
+    with client_of(server) as client:
+        slide = client.draw(a_job()).astype(int)
+    assert np.abs(slide - slide_of(a_job())).max() <= off_by
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_half_a_picture_of_any_kind(server: ComfyServer, kind: str) -> None:
+    save = saved_as(kind)
+    server.runs.append(Run(picture=lambda picture: save(picture)[:-1500]))
+    with client_of(server) as client, pytest.raises(ServerFault, match="no whole picture"):
+        client.draw(a_job())
+
+
+def test_a_workflow_that_enlarges_makes_large_slides(server: ComfyServer) -> None:
+    job = a_job()  # 66x50, padded to 72x56
+    server.runs.append(Run(picture=scaled(144, 112)))
+    with client_of(server) as client:
+        assert np.array_equal(client.draw(job), slide_of(job).repeat(2, axis=0).repeat(2, axis=1))
+        for width, height, slide in ((108, 84, (75, 99)), (36, 28, (25, 33)), (100, 78, (70, 92))):
+            server.runs.append(Run(picture=scaled(width, height)))
+            assert client.draw(job).shape == (*slide, 3)
+
+
+@pytest.mark.parametrize("size", [(66, 50), (72, 48), (73, 56), (56, 72), (64, 64), (144, 56)])
+def test_a_picture_of_another_shape(server: ComfyServer, size: tuple[int, int]) -> None:
+    server.runs.append(Run(picture=scaled(*size)))
+    shapes = f"{size[0]}x{size[1]}, which is no scale of 72x56"
+    with client_of(server) as client, pytest.raises(ServerFault, match=shapes):
+        client.draw(a_job())
+
+
+def test_closing_gives_up_what_is_in_flight_and_stops_the_server(server: ComfyServer) -> None:
+    server.runs.append(Run(seconds=60))
+    jobs = [a_job(slide) for slide in range(3)]
+    with client_of(server) as client, in_the_background(client, *jobs) as slides:
+        server.wait_for(lambda: server.running and len(server.pending) == 2)
+        foreign_prompt(server)
+        began = time.monotonic()
+        client.close()
+        for slide in slides:
+            with pytest.raises(ServerFault, match="run has ended"):
+                slide.result(1)
+        assert time.monotonic() - began < 1
+        server.wait_for(lambda: not server.running and not server.pending)
+        assert list(server.history) == ["foreign"]  # it alone was finished
+        with pytest.raises(ServerFault, match="run has ended"):
+            client.draw(a_job())
+        assert not client.answers()
+
+
+@pytest.mark.parametrize(
+    "route", ["POST /upload/image", "POST /prompt", "GET /history/{id}", "GET /view", "GET /ws"]
+)
+def test_closing_does_not_wait_for_a_server_that_hangs(server: ComfyServer, route: str) -> None:
+    server.always(route, slow(60))
+    pace = Pace(connect_s=0.5, socket_s=30, farewell_s=0.5)
+    with client_of(server, pace) as client, in_the_background(client, a_job()) as slide:
+        server.wait_for(lambda: server.requests[route])
+        for each in ("POST /queue", "POST /history"):
+            server.always(each, slow(60))
+        began = time.monotonic()
+        client.close()
+        with pytest.raises(ServerFault):
+            slide.result(1)
+        assert time.monotonic() - began < 2
+
+
+def test_a_client_that_never_drew_is_closed_too() -> None:
+    with client_of("http://127.0.0.1:9") as client:
+        client.close()
+
+
+def test_what_a_server_says_about_itself(server: ComfyServer) -> None:
+    with client_of(server) as client:
+        told = client.inspect()
+        assert (told.version, told.device) == ("0.3.64", "cuda:0 Test GPU : cudaMallocAsync")
+        assert (told.memory_free, told.memory_total) == (20 * 2**30, 24 * 2**30)
+        assert client.answers() and client.hears()
+        assert set(client.node_classes()) == set(server.classes)
+        steps = {"default": 20, "min": 1, "max": 10000}
+        sampler = client.node_class("KSamplerAdvanced")
+        assert sampler and sampler["input"]["required"]["steps"] == ["INT", steps]
+        assert client.node_class("A/B: ü?") is None
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "1", HTML, '{"system": [], "devices": {}}'])
+def test_what_is_no_comfyui(server: ComfyServer, body: str) -> None:
+    server.always("GET /system_stats", answer(200, body))
+    with client_of(server) as client:
+        with pytest.raises(ServerFault, match="something answers there"):
+            client.inspect()
+        assert not client.answers()
+
+
+@pytest.mark.parametrize(
+    "body", ['{"system": {}}', '{"system": {}, "devices": [{"vram_free": []}]}']
+)
+def test_a_server_that_says_little_about_itself(server: ComfyServer, body: str) -> None:
+    server.on("GET /system_stats", answer(200, body))
+    with client_of(server) as client:
+        assert client.inspect().memory_free is None
+
+
+def test_the_nearest_names_come_first() -> None:
+    offered = ["v1-5.safetensors", "SDXL\\SD_XL_BASE_1.0.safetensors", "sd_xl_base_0.9.safetensors"]
+    found = verdict.nearest("OfficialStableDiffusion/sd_xl_base_1.0.safetensors", offered)
+    assert found == [offered[1], offered[2], offered[0]]
+    assert verdict.nearest("sd_xl_base_1.0.safetensors", ["README", "x"]) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ([["a", "b"], {"tooltip": "..."}], ["a", "b"]),
+        (["COMBO", {"options": ["a", 2]}], ["a", "2"]),
+        (["INT", {"min": 1}], []),
+        ([], []),
+        (None, []),
+    ],
+)
+def test_the_choices_of_an_input(config: object, expected: list[str]) -> None:
+    assert verdict.choices(config) == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, whole: Any) -> Any:
+    """JSON with another value, or none, somewhere in it."""
+    value = copy.deepcopy(whole)
+    if not isinstance(value, dict | list) or not value or draw(st.integers(0, 5)) == 0:
+        return draw(JSON)
+    key = draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+    if draw(st.integers(0, 5)) == 0:
+        del value[key]
+    else:
+        value[key] = draw(spoiled(value[key]))
+    return value
+
+
+def _recorded_json(name: str) -> Any:
+    return json.loads((RECORDINGS / f"{name}.json").read_text("utf-8"))
+
+
+ENTRIES = [
+    next(iter(_recorded_json(f"{story}.history").values()))
+    for story in ("success", "cached", "error", "interrupted", "websocket_image")
+]
+REFUSAL = _recorded_json("validation_error.post")["body"]
+SUBMISSION = Submission("http://host", NODES, "1501", ["pictures"], str)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.sampled_from(ENTRIES).flatmap(spoiled))
+def test_every_entry_of_the_history_leads_to_a_picture_or_a_fault(entry: Any) -> None:
+    try:
+        picture = SUBMISSION.picture(verdict.mapping(entry))
+    except (ServerFault, WorkflowFault, verdict.Lost):
+        return
+    assert all(isinstance(value, str) for value in picture.values())
+
+
+@settings(deadline=None, max_examples=500)
+@given(spoiled(REFUSAL), spoiled({"LoadImage": {}}))
+def test_every_refusal_is_put_into_words(refusal: Any, classes: Any) -> None:
+    if isinstance(refusal, dict):
+        fault = SUBMISSION.refused(refusal, lambda: classes if isinstance(classes, dict) else {})
+        assert str(fault).startswith("http://host cannot run the workflow")
+
+
+@settings(deadline=None, max_examples=500)
+@given(spoiled(_recorded_json("queue_running")))
+def test_every_queue_has_a_place_for_a_prompt_or_none(queue: Any) -> None:
+    try:
+        found = verdict.place(queue, "20315e62-4194-474c-82c2-b09009fdb070")
+    except ServerFault:
+        return
+    assert found in ("queue_running", None)
+
+
+MESSAGES = [each for story in ("success", "error") for each in recorded(story)]
+ROUTES = ["POST /upload/image", "POST /prompt", "GET /history/{id}", "GET /queue", "GET /view"]
+
+
+@st.composite
+def bad_messages(draw: st.DrawFn) -> Message:
+    """What a websocket might say: a message of ours with something wrong in it, or anything."""
+    message = draw(st.sampled_from(MESSAGES))
+    how = draw(st.integers(0, 3))
+    if how == 0 or isinstance(message, bytes):
+        return draw(st.binary(max_size=40) | st.text(max_size=40))
+    if how == 1:
+        return message[: draw(st.integers(0, len(message)))]
+    return json.dumps(draw(spoiled(json.loads(message))))
+
+
+def spoil(seed: int) -> Callable[[bytes], bytes]:
+    """A body with bytes changed, cut off or repeated; the same for the same seed."""
+    chance = random.Random(seed)
+
+    def change(body: bytes) -> bytes:
+        place = chance.randrange(len(body) + 1)
+        junk = chance.choice([b"", b"null", b"[]", b"{}", b'"', b"1e999", chance.randbytes(9)])
+        return body[:place] + junk + body[place + chance.choice([0, 1, 9, 10**6]) :]
+
+    return change
+
+
+PACE_OF_FUZZ = Pace(
+    connect_s=0.5,
+    ping_s=0.05,
+    retry_s=(0.001, 0.01),
+    look_s=(0.005, 0.02),
+    quiet_s=0.03,
+    queue_s=0.2,
+    farewell_s=0.2,
+)
+
+
+def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServer) -> None:
+    job, expected = a_job(0, 8, 8), slide_of(a_job(0, 8, 8))
+
+    @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(st.tuples(st.integers(0, 50), bad_messages()), max_size=20),
+        st.lists(st.tuples(st.sampled_from(ROUTES), st.integers(0, 2**32)), max_size=2),
+    )
+    def try_it(messages: list[tuple[int, Message]], bodies: list[tuple[str, int]]) -> None:
+        def told(usual: list[Message]) -> list[Message]:
+            for place, message in messages:
+                usual.insert(
+                    place,
+                    message.replace("ID", server.running_id)
+                    if isinstance(message, str)
+                    else message,
+                )
+            return usual
+
+        server.runs.append(Run(told=told))
+        for route, seed in bodies:
+            server.on(route, mangled(spoil(seed)))
+        began = time.monotonic()
+        try:
+            slide = client.draw(job)
+        except (ServerFault, WorkflowFault):
+            assert bodies
+        else:
+            assert "GET /view" in dict(bodies) or np.array_equal(slide, expected)
+        assert time.monotonic() - began < 5
+        server.forget_days()
+
+    with client_of(server, PACE_OF_FUZZ, timeout_s=0.3) as client:
+        try_it()
+        assert_draws(client, job)
+
+
+REAL = os.environ.get("COMFYUI_URL", "")
+
+
+@pytest.mark.comfyui
+@pytest.mark.skipif(not REAL, reason="COMFYUI_URL names no ComfyUI server to try")
+class TestRealServer:
+    """Needs no model: the guide comes back inverted where the mask frees it."""
+
+    @staticmethod
+    def expected(job: Job) -> Pixels:
+        share = job.mask[:, :, np.newaxis].astype(float) / 255
+        return (job.guide * (1 - share) + (255 - job.guide) * share).astype(np.uint8)
+
+    def test_slides(self) -> None:
+        jobs = [a_job(slide, 50 + slide, 66) for slide in range(6)]
+        with client_of(REAL, Pace()) as client, ThreadPoolExecutor(2) as threads:
+            for job, slide in zip(jobs, threads.map(client.draw, jobs), strict=True):
+                assert np.abs(slide.astype(int) - self.expected(job)).max() <= 1
+
+    def test_what_it_says_about_itself(self) -> None:
+        with client_of(REAL, Pace()) as client:
+            assert client.inspect().version
+            assert client.answers() and client.hears()
+            assert client.node_class("LoadImage")
+            assert client.node_class("NoSuchNode") is None
+            client.free_memory()
+
+    def test_refusals(self) -> None:
+        for make_prompt, reason in REFUSED[1:]:
+            with client_of(REAL, Pace(), make_prompt=make_prompt) as client:
+                with pytest.raises(WorkflowFault) as fault:
+                    client.draw(a_job())
+                assert reason.split(":")[0] in str(fault.value)
+
+    def test_closing(self) -> None:
+        jobs = [a_job(slide, 2000, 2000) for slide in range(4)]
+        with client_of(REAL, Pace()) as client, in_the_background(client, *jobs) as slides:
+            time.sleep(0.5)
+            client.close()
+            ended = [slide.exception(2) for slide in slides]
+        assert all(each is None or isinstance(each, ServerFault) for each in ended)
+        with client_of(REAL, Pace()) as client:
+            queue = client._ask("GET", "/queue")
+            assert not queue["queue_pending"]

@@ -21,6 +21,7 @@ from stable_restyle.video import Film
 
 BUNNY = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
 BUNNY_CUTS = [18, 48, 88, 128, 168, 208, 228]  # 0.75, 2, 3.67, 5.33, 7, 8.67, 9.5 s
+SQUARE = 32  # pixels
 BT601, BT709, BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="the stand-in for FFmpeg is a shell script")
@@ -47,17 +48,18 @@ def split(tmp_path: Path) -> Split:
 
 @pytest.fixture(scope="session")
 def chart() -> Pixels:
-    """(64, 64, 3): 64 plain colours, in squares."""
+    """(256, 256, 3): 64 plain colours, in squares."""
     levels = [(r, g, b) for r in (0, 64, 128, 255) for g in (0, 90, 180, 255) for b in (0, 50, 255)]
     levels += [(grey, grey, grey) for grey in range(0, 256, 17)]
-    return np.array(levels, np.uint8).reshape(8, 8, 3).repeat(8, axis=0).repeat(8, axis=1)
+    squares = np.array(levels, np.uint8).reshape(8, 8, 3)
+    return squares.repeat(SQUARE, axis=0).repeat(SQUARE, axis=1)
 
 
 def worst(picture: Pixels, truth: Pixels) -> int:
     """The largest difference of two charts, the edges of their squares left out."""
-    inner = np.add.outer(np.arange(0, 64, 8), np.arange(3, 5)).ravel()
-    difference = np.abs(picture.astype(int) - truth)
-    return int(difference[inner][:, inner].max())
+    places = np.arange(picture.shape[0]) % SQUARE
+    inner = (places >= SQUARE // 4) & (places < SQUARE - SQUARE // 4)
+    return int(np.abs(picture.astype(int) - truth)[inner][:, inner].max())
 
 
 # Finding FFmpeg
@@ -280,11 +282,11 @@ def test_colours_are_read_by_their_tags(
 
 
 def test_a_large_film_without_tags_is_bt709(chart: Pixels, tmp_path: Path, split: Split) -> None:
-    large = np.tile(chart, (9, 20, 1))
+    large = np.tile(chart, (3, 5, 1))
     path = tmp_path / "film.mkv"
     clips.make_yuv(path, large, BT709)
     _, (frame,) = split(path)
-    assert worst(frame[-64:, -64:], chart) <= 3
+    assert worst(frame[-256:, -256:], chart) <= 3
 
 
 @pytest.mark.parametrize("pixels", ["gbrp", "gray", "rgb24", "yuvj444p"])
@@ -359,12 +361,13 @@ def test_hdr_without_the_filters_for_it_is_refused(
 def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     text, empty, picture = (tmp_path / name for name in ("text.mp4", "empty.mkv", "100%03d.png"))
     text.write_text("This is no film.\n" * 100)
+    shutil.copy(text, tmp_path / "text.txt")
     empty.touch()
     images.write(picture, clips.numbered(1)[0])
     for path, reason in [
         (tmp_path / "gone.mp4", "does not exist"),
         (text, "is not a film"),
-        (text.rename(tmp_path / "text.txt"), "not a film"),
+        (tmp_path / "text.txt", "not a film"),
         (empty, "is not a film"),
         (picture, "is a picture"),
         (tmp_path, "is not a film"),
@@ -404,9 +407,10 @@ def test_of_a_film_cut_short_the_rest_is_used(
 
 
 def test_a_film_with_nothing_to_decode_is_refused(tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "film.mkv", clips.numbered(3), "-c:v", "rawvideo")
+    path = clips.make(tmp_path / "film.mp4", clips.numbered(3))
     data = path.read_bytes()
-    path.write_bytes(data.replace(b"V_UNCOMPRESSED", b"V_MPEG4/ISO/AP"))
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    path.write_bytes(data[:begin] + bytes(end - begin) + data[end:])
     with pytest.raises(UnusableInput, match="not one frame"):
         video.probe(path)
 
@@ -449,8 +453,14 @@ def decoded(path: Path) -> list[av.VideoFrame]:
 
 def in_rgb(frame: av.VideoFrame) -> Pixels:
     """By the formulas of BT.709, limited range, whatever the tags say."""
-    planes = frame.reformat(format="yuv444p").to_ndarray().astype(float)
-    y, cb, cr = (planes[0] - 16) / 219, (planes[1] - 128) / 224, (planes[2] - 128) / 224
+    planes = [
+        np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1) for plane in frame.planes
+    ]
+    luma, *chroma = (
+        p[:, : q.width].astype(float) for p, q in zip(planes, frame.planes, strict=True)
+    )
+    y = (luma - 16) / 219
+    cb, cr = ((plane.repeat(2, axis=0).repeat(2, axis=1) - 128) / 224 for plane in chroma)
     red, blue = y + 1.5748 * cr, y + 1.8556 * cb
     green = (y - 0.2126 * red - 0.0722 * blue) / 0.7152
     rgb = np.round(255 * np.stack([red, green, blue], axis=2))
@@ -510,7 +520,7 @@ def test_a_film_split_and_joined_again_is_the_same(
     video.join(slides, 1, film.rate, tmp_path / "again.mp4", film, ignore)
     again, (frame,) = split(tmp_path / "again.mp4")
     assert again.rate == film.rate
-    assert worst(frame, chart) <= 3
+    assert worst(frame, frames[0]) <= 3
 
 
 # Sound, subtitles and titles
@@ -580,13 +590,13 @@ def test_sound_and_subtitles_are_copied_where_the_container_takes_them(
     kept_subtitles: str,
     tmp_path: Path,
 ) -> None:
-    tags = ("-metadata:s:a:0", "language=fre", "-metadata:s:s:0", "language=ger")
+    tags = ("-metadata:s:a:0", "language=jpn", "-metadata:s:s:0", "language=ger")
     source = tmp_path / "source.mkv"
     make_full_film(source, "-c:a", sound, "-c:s", subtitles, *tags)
     target = tmp_path / f"target{suffix}"
     join_again(source, target)
-    assert tracks(target) == [("audio", kept_sound, "fre"), ("subtitle", kept_subtitles, "ger")]
-    assert b"First" in packets(target, "subtitle")[0]
+    assert tracks(target) == [("audio", kept_sound, "jpn"), ("subtitle", kept_subtitles, "ger")]
+    assert b"First" in b"".join(packets(target, "subtitle"))
 
 
 def packets(path: Path, kind: str) -> list[bytes]:
@@ -803,11 +813,9 @@ def test_a_failing_ffmpeg_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         f'case "$2" in -filters|-encoders) {able};; *) echo the disk is on fire >&2; exit 7;; esac',
     )
     monkeypatch.setenv("PATH", f"{failing.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    for attempt in (
-        lambda: video.split(film, tmp_path, 10, ignore),
-        lambda: video.detect_cuts([np.zeros((720, 1280, 3), np.uint8)] * 9, 10, ignore),
-    ):
-        with pytest.raises(ProgramFailed, match="the disk is on fire") as error:
-            attempt()
-        assert str(failing) in str(error.value)
+    with pytest.raises(ProgramFailed, match="the disk is on fire") as error:
+        video.split(film, tmp_path, 10, ignore)
+    assert str(failing) in str(error.value)
+    with pytest.raises(ProgramFailed, match="the disk is on fire"):
+        video.detect_cuts([np.zeros((720, 1280, 3), np.uint8)] * 9, 10, ignore)
     assert no_child_is_left()
