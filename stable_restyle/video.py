@@ -644,23 +644,21 @@ def _joined(
     slides: Path, count: int, rate: Fraction, container: Container, film: Film | None
 ) -> Any:
     """The outputs of FFmpeg's command line that make a film of slides."""
-    # The encoder counts time in slides, so they start at a whole number of them, and the film's
-    # tracks wait with them.
-    start_s = film.start_s if film else Fraction(0)
-    slides_late_s = math.ceil(start_s * rate) / rate
     pictures = ffmpeg.input(
-        _PICTURES,
-        format="image2",
-        pattern_type="sequence",
-        start_number=1,
-        framerate=rate,
-        itsoffset=float(slides_late_s),
+        _PICTURES, format="image2", pattern_type="sequence", start_number=1, framerate=rate
     )
-    streams = [_to_yuv420p(pictures, *images.size(slides / images.name(0)))]
-    options = {"format": container.muxer, "frames:v": count, **container.video, **container.options}
+    # Not `-frames`: FFmpeg before 6 ends the sound with the pictures then.
+    shown = pictures.filter("trim", end_frame=count)
+    streams = [_to_yuv420p(shown, *images.size(slides / images.name(0)))]
+    options = {"format": container.muxer, **container.video, **container.options}
     if film is None:
         return ffmpeg.output(*streams, _TARGET, **options)
-    source = ffmpeg.input(_FILM, itsoffset=float(slides_late_s - start_s))
+    # The encoder counts time in slides, so they begin at a whole number of them, and the film's
+    # tracks wait with them. Delayed any earlier, the first slide would be doubled by FFmpeg 7.
+    late_s = math.ceil(film.start_s * rate) / rate
+    if late_s:
+        options["bsf:v"] = f"setts=ts=TS+{late_s}/TB"
+    source = ffmpeg.input(_FILM, itsoffset=float(late_s - film.start_s))
     tracks = _carried_tracks(film, container)
     streams += [source[str(stream)] for stream in tracks]
     for track_options in tracks.values():

@@ -279,10 +279,17 @@ class _Adapter(HTTPAdapter):
 
     def shut(self) -> None:
         """Have every thread that waits for an answer find the connection closed."""
-        with self._lock:
-            connections = list(self._connections)
-        for each in connections:
+        for each in self._all():
             _shut(each.sock)
+
+    def close(self) -> None:
+        super().close()
+        for each in self._all():  # urllib3 leaves those to the garbage collector
+            each.close()
+
+    def _all(self) -> list[Any]:
+        with self._lock:
+            return list(self._connections)
 
     def _watch(self, manager: Any) -> Any:
         manager.pool_classes_by_scheme = {

@@ -119,7 +119,7 @@ class ComfyServer:
         self.most_in_queue = 0  # the running one included
         self.busy_s = 0.0
         self.freed = 0  # POST /free
-        self.connections = 0  # websockets, ever
+        self.client_ids: list[str] = []  # of every websocket so far
         self._days: defaultdict[str, deque[Day]] = defaultdict(deque)
         self._always: dict[str, Day] = {}
         self._sockets: dict[str, _Socket] = {}
@@ -156,6 +156,11 @@ class ComfyServer:
         return f"{scheme}://{user}{host}:{self.port}{self.base}"
 
     @property
+    def connections(self) -> int:
+        """Websockets so far."""
+        return len(self.client_ids)
+
+    @property
     def idle_s(self) -> float:
         """How long it had nothing to draw between its first prompt and the end of its last."""
         return max(self._last - self._first - self.busy_s, 0.0)
@@ -177,6 +182,12 @@ class ComfyServer:
             self._always.pop(route, None)
         else:
             self._always[route] = day
+
+    def forget_days(self) -> None:
+        """No more bad days, and no more runs out of the ordinary."""
+        self._days.clear()
+        self._always.clear()
+        self.runs.clear()
 
     def restart(self) -> None:
         """Forget queue, history and temporary files, and cut every websocket off."""
@@ -265,7 +276,7 @@ class ComfyServer:
         assert request.transport is not None
         self._sockets[client_id] = socket = _Socket(ws, request.transport)
         with self._changed:
-            self.connections += 1
+            self.client_ids.append(client_id)
             self._changed.notify_all()
         await ws.send_json({"type": "status", "data": {"status": self._status(), "sid": client_id}})
         async for message in ws:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import gc
 import json
 import logging
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -29,7 +29,7 @@ from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, Workfl
 from stable_restyle.model import Job, Pixels
 from stable_restyle.verdict import Submission
 from stable_restyle.wire import Pace
-from tests.comfy_server import (
+from comfy_server import (
     CERTIFICATE,
     CUT,
     RECORDINGS,
@@ -144,7 +144,6 @@ def server() -> Iterator[ComfyServer]:
 
 
 def _open_sockets() -> int:
-    gc.collect()
     count = 0
     for each in os.listdir("/proc/self/fd"):
         try:
@@ -273,12 +272,12 @@ def test_secrets_are_never_shown(route: str, day: Day, caplog: pytest.LogCapture
 
 
 def test_without_the_password_the_message_says_where_to_write_it() -> None:
-    with guarded_server() as (server, _, headers):
-        with (
-            client_of(f"http://127.0.0.1:{server.port}", headers=headers) as client,
-            pytest.raises(ServerFault, match="HTTP 401.*USER:PASSWORD@HOST"),
-        ):
-            client.draw(a_job())
+    with (
+        guarded_server() as (server, _, headers),
+        client_of(f"http://127.0.0.1:{server.port}", headers=headers) as client,
+        pytest.raises(ServerFault, match=r"HTTP 401.*USER:PASSWORD@HOST"),
+    ):
+        client.draw(a_job())
 
 
 @pytest.mark.parametrize(
@@ -290,7 +289,6 @@ def test_without_the_password_the_message_says_where_to_write_it() -> None:
         "http://me:secret@",
         "http://me:secret@host:eighty",
         "http://me:secret@[::1",
-        "http://me:secret@host\nname",
         "http://me:secret@*",
     ],
 )
@@ -328,7 +326,7 @@ def test_a_certificate_for_another_host(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
     with ComfyServer(tls=True) as server:
         with (
-            client_of(server.url.replace("localhost", "127.0.0.2")) as client,
+            client_of(server.url.replace("localhost", "127.1")) as client,
             pytest.raises(ServerFault, match="certificate cannot be trusted"),
         ):
             client.draw(a_job())
@@ -382,7 +380,11 @@ BAD_ANSWERS: list[tuple[str, Day, str]] = [
     ("GET /view", answer(200, HTML), "no whole picture"),
     ("GET /view", halved, "no whole picture"),
     ("GET /view", mangled(lambda body: body[:-4]), "no whole picture"),
-    ("GET /view", mangled(lambda body: body[:300] + b"?" + body[301:]), "no whole picture"),
+    (
+        "GET /view",
+        mangled(lambda body: body[:300] + bytes([body[300] ^ 1]) + body[301:]),
+        "no whole picture",
+    ),
     ("GET /view", endless, "larger than 1.3 MB"),
     ("GET /view", answer(403), "HTTP 403"),
 ]
@@ -399,14 +401,11 @@ def test_a_bad_answer_is_the_servers_fault(
         assert_draws(client)  # and the next slide is none the worse for it
 
 
-def test_answers_take_no_more_memory_and_time_than_they_may(
-    server: ComfyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_take_no_more_time_than_they_may(server: ComfyServer) -> None:
     with client_of(server, timeout_s=0.3) as client:
         server.on("GET /view", trickled)
         with pytest.raises(ServerFault, match=r"not over after 0\.3 s"):
             client.draw(a_job())
-        monkeypatch.setattr("stable_restyle.wire.Wire.ask.__kwdefaults__", None, raising=False)
         server.on("POST /upload/image", slow(60))
         with pytest.raises(ServerFault, match=r"no answer within 0\.3 s"):
             client.draw(a_job())
@@ -429,7 +428,7 @@ def test_a_connection_that_breaks_once_costs_nothing(
 def test_a_connection_that_always_breaks_is_a_fault(server: ComfyServer, route: str) -> None:
     server.always(route, dropped)
     with client_of(server) as client:
-        with pytest.raises(ServerFault, match="connection broke off|reset"):
+        with pytest.raises(ServerFault, match=r"connection broke off|reset"):
             client.draw(a_job())
         server.wait_for(lambda: not server.running and not server.pending)
 
@@ -559,7 +558,7 @@ def test_whatever_the_websocket_says_the_slide_comes(
     assert server.prompts_run == 3
 
 
-@pytest.mark.parametrize("day", [answer(404), answer(200, HTML), silent, deaf, dropped, halved])
+@pytest.mark.parametrize("day", [answer(404), answer(200, HTML), silent, deaf, dropped])
 def test_without_a_websocket_that_works_slides_come_too(server: ComfyServer, day: Day) -> None:
     server.draw_s = 0.05
     server.always("GET /ws", day)
@@ -587,7 +586,7 @@ def test_a_websocket_that_was_cut_off_is_replaced(server: ComfyServer) -> None:
         server.wait_for(lambda: server.connections == 2)
         assert_draws(client)
         assert server.requests["GET /queue"] == 0
-        assert len({each.get("clientId") for each in server.sockets_asked}) == 2
+        assert len(set(server.client_ids)) == 2
 
 
 @pytest.mark.parametrize("day", [silent, deaf])
@@ -655,7 +654,7 @@ def test_a_picture_that_is_gone_is_made_again(server: ComfyServer) -> None:
     with client_of(server) as client:
         assert_draws(client)
         server.runs.extend([Run(cached=True)] * 3)
-        with pytest.raises(ServerFault, match="lost the slide 3 times: the picture .* is gone"):
+        with pytest.raises(ServerFault, match=r"lost the slide 3 times: the picture .* is gone"):
             client.draw(a_job())
 
 
@@ -677,12 +676,7 @@ async def _ready(response: Any) -> Any:
     return response
 
 
-MISSING = 'node 9 "Load Checkpoint" (CheckpointLoaderSimple): ckpt_name: it has no '
 REFUSED: list[tuple[Callable[[Job, str, str], dict[str, Any]], str]] = [
-    (
-        with_node("9", {**CHECKPOINT, "inputs": {"ckpt_name": "nope.safetensors"}}),
-        "a node that nothing needs is not looked at",
-    ),
     (changed("3", channel="purple"), "node 3 (ImageToMask): channel: it has no 'purple'"),
     (changed("3", channel=None), "node 3 (ImageToMask): Required input is missing: channel"),
     (changed("5", x="left"), "node 5 (ImageCompositeMasked): Failed to convert"),
@@ -703,7 +697,7 @@ REFUSED: list[tuple[Callable[[Job, str, str], dict[str, Any]], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make_prompt", "reason"), REFUSED[1:])
+@pytest.mark.parametrize(("make_prompt", "reason"), REFUSED)
 def test_a_refused_workflow_is_told_node_by_node(
     server: ComfyServer, make_prompt: Callable[[Job, str, str], dict[str, Any]], reason: str
 ) -> None:
@@ -729,7 +723,8 @@ def test_the_recorded_refusal_of_a_missing_checkpoint(server: ComfyServer) -> No
     assert str(fault.value) == (
         f"{server.url} cannot run the workflow:\n"
         '  node 4 "Load Checkpoint" (CheckpointLoaderSimple): ckpt_name: it has no '
-        "'nope.safetensors'; the nearest that it has: tiny_sdxl.safetensors, tiny_sd15.safetensors\n"
+        "'nope.safetensors'; "
+        "the nearest that it has: tiny_sd15.safetensors, tiny_sdxl.safetensors\n"
         "Install on the server what it lacks, or change the workflow: --set NODE.INPUT=VALUE."
     )
 
@@ -864,7 +859,7 @@ def test_a_workflow_that_enlarges_makes_large_slides(server: ComfyServer) -> Non
             assert client.draw(job).shape == (*slide, 3)
 
 
-@pytest.mark.parametrize("size", [(66, 50), (72, 48), (73, 56), (56, 72), (64, 64), (144, 56)])
+@pytest.mark.parametrize("size", [(66, 50), (72, 48), (74, 56), (56, 72), (64, 64), (144, 56)])
 def test_a_picture_of_another_shape(server: ComfyServer, size: tuple[int, int]) -> None:
     server.runs.append(Run(picture=scaled(*size)))
     shapes = f"{size[0]}x{size[1]}, which is no scale of 72x56"
@@ -1028,7 +1023,13 @@ def test_every_queue_has_a_place_for_a_prompt_or_none(queue: Any) -> None:
     assert found in ("queue_running", None)
 
 
-MESSAGES = [each for story in ("success", "error") for each in recorded(story)]
+PROMPT_ID = re.compile("bdc56259-471c-4643-a408-fd6288d2ea88|e4a85a2b-ffd0-499a-bc67-dc4152026fd3")
+MESSAGES = [
+    PROMPT_ID.sub("PROMPT", message)
+    for story in ("success", "error")
+    for message in recorded(story)
+    if isinstance(message, str)
+]
 ROUTES = ["POST /upload/image", "POST /prompt", "GET /history/{id}", "GET /queue", "GET /view"]
 
 
@@ -1037,7 +1038,7 @@ def bad_messages(draw: st.DrawFn) -> Message:
     """What a websocket might say: a message of ours with something wrong in it, or anything."""
     message = draw(st.sampled_from(MESSAGES))
     how = draw(st.integers(0, 3))
-    if how == 0 or isinstance(message, bytes):
+    if how == 0:
         return draw(st.binary(max_size=40) | st.text(max_size=40))
     if how == 1:
         return message[: draw(st.integers(0, len(message)))]
@@ -1062,7 +1063,7 @@ PACE_OF_FUZZ = Pace(
     retry_s=(0.001, 0.01),
     look_s=(0.005, 0.02),
     quiet_s=0.03,
-    queue_s=0.2,
+    queue_s=2.0,
     farewell_s=0.2,
 )
 
@@ -1077,13 +1078,11 @@ def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServ
     )
     def try_it(messages: list[tuple[int, Message]], bodies: list[tuple[str, int]]) -> None:
         def told(usual: list[Message]) -> list[Message]:
+            assert server.running
             for place, message in messages:
-                usual.insert(
-                    place,
-                    message.replace("ID", server.running_id)
-                    if isinstance(message, str)
-                    else message,
-                )
+                if isinstance(message, str):
+                    message = message.replace("PROMPT", server.running.id)
+                usual.insert(place, message)
             return usual
 
         server.runs.append(Run(told=told))
@@ -1095,11 +1094,11 @@ def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServ
         except (ServerFault, WorkflowFault):
             assert bodies
         else:
-            assert "GET /view" in dict(bodies) or np.array_equal(slide, expected)
+            assert np.array_equal(slide, expected)
         assert time.monotonic() - began < 5
         server.forget_days()
 
-    with client_of(server, PACE_OF_FUZZ, timeout_s=0.3) as client:
+    with client_of(server, PACE_OF_FUZZ, timeout_s=1.0) as client:
         try_it()
         assert_draws(client, job)
 
@@ -1132,7 +1131,7 @@ class TestRealServer:
             client.free_memory()
 
     def test_refusals(self) -> None:
-        for make_prompt, reason in REFUSED[1:]:
+        for make_prompt, reason in REFUSED:
             with client_of(REAL, Pace(), make_prompt=make_prompt) as client:
                 with pytest.raises(WorkflowFault) as fault:
                     client.draw(a_job())

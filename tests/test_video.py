@@ -702,7 +702,7 @@ def test_sound_stays_with_the_picture(suffix: str, picture_late_s: float, tmp_pa
     for target in (tmp_path / "target.mp4", tmp_path / "target.mkv", tmp_path / "target.webm"):
         video.join(slides, len(frames[::2]), film.rate / 2, target, film, ignore)
         joined_beep_s, joined_frame_s = beep_and_frame_s(target)
-        assert joined_beep_s - joined_frame_s == pytest.approx(beep_s - frame_s, abs=0.012)
+        assert joined_beep_s - joined_frame_s == pytest.approx(beep_s - frame_s, abs=0.025)
         with av.open(target) as container:
             assert container.start_time is not None
             assert 0 <= container.start_time / av.time_base < 2 / film.rate
@@ -768,7 +768,7 @@ def test_a_target_of_another_kind_is_refused(slides: Path, tmp_path: Path) -> No
         video.join(slides, 6, Fraction(24), tmp_path / "film.avi", None, ignore)
 
 
-@pytest.mark.parametrize("wrong", ["missing", "cut short"])
+@pytest.mark.parametrize("wrong", ["missing", "damaged"])
 def test_slides_that_cannot_be_read_leave_the_old_film(
     wrong: str, slides: Path, tmp_path: Path
 ) -> None:
@@ -778,7 +778,7 @@ def test_slides_that_cannot_be_read_leave_the_old_film(
     if wrong == "missing":
         slide.unlink()
     else:
-        slide.write_bytes(slide.read_bytes()[:50])
+        slide.write_bytes(bytes(len(slide.read_bytes())))
     with pytest.raises(ProgramFailed, match=r"(?s)Joining film\.mp4 failed.* of the 6 slides"):
         video.join(slides, 6, Fraction(24), target, None, ignore)
     assert target.read_text() == "an older film"
