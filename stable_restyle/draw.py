@@ -7,8 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import TypeAlias
 
 from stable_restyle import images, masks
 from stable_restyle.images import Frames
@@ -17,6 +19,8 @@ from stable_restyle.motion import Carry, Motion
 from stable_restyle.scenes import frames_crossed
 
 log = logging.getLogger(__name__)
+
+Keep: TypeAlias = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -37,21 +41,29 @@ class Gallery:
         self._width, self._height = width, height
         self._at_hand = at_hand
         self._recent: OrderedDict[int, Pixels] = OrderedDict()
+        self._unwritten: dict[int, Pixels] = {}
         self._lock = Lock()
 
     def get(self, slide: int) -> Pixels:
-        """A finished slide at the size of the frames, (H, W, 3) RGB."""
+        """A slide that has been added, at the size of the frames: (H, W, 3) RGB."""
         with self._lock:
+            if slide in self._unwritten:
+                return self._unwritten[slide]
             if slide in self._recent:
                 self._recent.move_to_end(slide)
                 return self._recent[slide]
         return self._fit(images.read(self._folder / images.name(slide)))
 
-    def put(self, slide: int, picture: Pixels) -> None:
-        """Keep a finished slide: from here on it is never drawn again."""
+    def add(self, slide: int, picture: Pixels) -> Keep:
+        """Take in a slide. It is finished once the function that is returned has written it."""
+        with self._lock:
+            self._unwritten[slide] = self._fit(picture)
+        return partial(self._write, slide, picture)
+
+    def _write(self, slide: int, picture: Pixels) -> None:
         images.write(self._folder / images.name(slide), picture)
         with self._lock:
-            self._recent[slide] = self._fit(picture)
+            self._recent[slide] = self._unwritten.pop(slide)
             if len(self._recent) > self._at_hand:
                 self._recent.popitem(last=False)
 
@@ -80,19 +92,19 @@ class Artist:
         mask = masks.mask(crossed, self.mask_strength, self.mask_size)
         return Prepared(crossed[-1], mask, self.motion.measure(crossed))
 
-    def draw(self, step: Step, prepared: Prepared) -> None:
-        """Make the slide of a step and keep it."""
+    def draw(self, step: Step, prepared: Prepared) -> Keep:
+        """Make the slide of a step; what is returned keeps it."""
         began = time.monotonic()
         guide = self._guide(step, prepared)
         asked = time.monotonic()
         slide = self.backend(Job(step.slide, step.scene, guide, prepared.mask))
-        self.gallery.put(step.slide, slide)
         log.debug(
             "%s: %.2f s for the guide, %.2f s for the slide",
             images.name(step.slide),
             asked - began,
             time.monotonic() - asked,
         )
+        return self.gallery.add(step.slide, slide)
 
     def _guide(self, step: Step, prepared: Prepared) -> Pixels:
         if step.previous is None or prepared.carry is None:

@@ -122,7 +122,7 @@ def _out_of_range(value: object, options: Mapping[str, Any]) -> str | None:
     try:
         number = float(value)  # type: ignore[arg-type]
         least, most = float(options.get("min", number)), float(options.get("max", number))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return f"is {value!r}, which is no number"
     if least <= number <= most:
         return None

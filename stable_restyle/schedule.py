@@ -17,13 +17,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from stable_restyle.errors import NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.model import Step
 
 Prepared = TypeVar("Prepared")
 
+Keep: TypeAlias = Callable[[], None]
+
+KEEPERS = 2  # threads that write slides
 TICK_S = 0.5  # how often the main thread looks up while nothing happens
 
 log = logging.getLogger(__name__)
@@ -125,7 +128,7 @@ def carry_out(
     schedule: Schedule,
     *,
     prepare: Callable[[Step], Prepared],
-    draw: Callable[[Step, Prepared], object],
+    draw: Callable[[Step, Prepared], Keep],
     slots: int,
     helpers: int,
     stop: Callable[[], None],
@@ -133,47 +136,105 @@ def carry_out(
 ) -> list[Failure]:
     """Draw every slide of the schedule; returns what failed.
 
-    prepare: makes what needs input frames only. draw: makes and keeps the slide. Both run in
-    threads. slots: slides in flight. helpers: threads that prepare. stop: called when the run ends
-    early, so that draws in flight end soon. tick: called in this thread with the number of slides
-    just finished, at least every TICK_S seconds.
+    prepare: makes what needs input frames only. draw: makes the slide, so that the next one can be
+    drawn from it; what it returns is called to keep it. All three run in threads. slots: slides in
+    flight. helpers: threads that prepare. stop: called when the run ends early, so that draws in
+    flight end soon. tick: called in this thread with the number of slides just kept, at least every
+    TICK_S seconds.
 
     A step that raises a RestyleError loses what hangs on it; the others go on. NoBackendLeft,
-    WorkflowFault and everything else end the run and are raised again.
+    WorkflowFault, a slide that cannot be kept and everything else end the run and are raised again.
+    Slides that are drawn by then are kept all the same.
     """
-    failures: list[Failure] = []
-    running: dict[Future[object], Step] = {}
     with ExitStack() as threads:
+        keepers = threads.enter_context(ThreadPoolExecutor(KEEPERS, "keep"))
         artists = threads.enter_context(ThreadPoolExecutor(slots, "draw"))
-        ahead = _Ahead(threads.enter_context(ThreadPoolExecutor(helpers, "prepare")), prepare)
+        preparers = threads.enter_context(ThreadPoolExecutor(helpers, "prepare"))
+        crew = _Crew(schedule, slots, artists, keepers, draw, _Ahead(preparers, prepare))
         try:
-            while True:
-                while len(running) < slots and (step := schedule.take()):
-                    prepared = ahead.claim(step)
-                    task = artists.submit(lambda s, p: draw(s, p.result()), step, prepared)
-                    running[task] = step
-                if not running:
-                    return failures
-                ahead.look(schedule.upcoming(slots))
-                done, _ = wait(running, TICK_S, FIRST_COMPLETED)
-                finished = 0
-                for task in done:
-                    step = running.pop(task)
-                    try:
-                        task.result()
-                    except (NoBackendLeft, WorkflowFault):
-                        raise
-                    except RestyleError as error:
-                        failures.append(Failure(step, schedule.fail(step), error))
-                        log.warning("%s The other chains go on.", str(error).partition("\n")[0])
-                    else:
-                        schedule.finish(step)
-                        finished += 1
-                tick(finished)
+            while crew.start():
+                crew.wait()
+                crew.settle_drawn()
+                tick(crew.settle_kept())
         except BaseException:
-            ahead.look(())
             stop()
+            crew.give_up()
             raise
+    return crew.failures
+
+
+class _Crew(Generic[Prepared]):
+    """The threads of a run at work. Called in the main thread only."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        slots: int,
+        artists: ThreadPoolExecutor,
+        keepers: ThreadPoolExecutor,
+        draw: Callable[[Step, Prepared], Keep],
+        ahead: _Ahead[Prepared],
+    ) -> None:
+        self.failures: list[Failure] = []
+        self._schedule = schedule
+        self._slots = slots
+        self._artists = artists
+        self._keepers = keepers
+        self._draw = draw
+        self._ahead = ahead
+        self._drawing: dict[Future[Keep], Step] = {}
+        self._keeping: set[Future[None]] = set()
+
+    def start(self) -> bool:
+        """Start on as many slides as there are slots; whether there is anything to wait for."""
+        while self._has_room() and (step := self._schedule.take()):
+            prepared = self._ahead.claim(step)
+            self._drawing[self._artists.submit(self._draw_prepared, step, prepared)] = step
+        self._ahead.look(self._schedule.upcoming(self._slots))
+        return bool(self._drawing or self._keeping)
+
+    def wait(self) -> None:
+        """Wait until something is done, or for TICK_S."""
+        tasks: list[Future[Any]] = [*self._drawing, *self._keeping]
+        wait(tasks, TICK_S, FIRST_COMPLETED)
+
+    def settle_drawn(self) -> None:
+        """Have drawn slides kept, and their chains go on or be given up."""
+        for task in [task for task in self._drawing if task.done()]:
+            step = self._drawing.pop(task)
+            try:
+                keep = task.result()
+            except (NoBackendLeft, WorkflowFault):
+                raise
+            except RestyleError as error:
+                self.failures.append(Failure(step, self._schedule.fail(step), error))
+                log.warning("%s The other chains go on.", str(error).partition("\n")[0])
+            else:
+                self._schedule.finish(step)
+                self._keeping.add(self._keepers.submit(keep))
+
+    def settle_kept(self) -> int:
+        """How many slides have been kept since the last time. Raises what kept one from it."""
+        kept = {task for task in self._keeping if task.done()}
+        self._keeping -= kept
+        for task in kept:
+            task.result()
+        return len(kept)
+
+    def give_up(self) -> None:
+        """Start nothing more, but keep what has been drawn."""
+        self._ahead.look(())
+        for task in self._drawing:
+            if task.exception() is None:
+                self._keepers.submit(task.result())
+
+    def _has_room(self) -> bool:
+        """Slides are drawn no faster than they can be kept: so memory stays bounded."""
+        in_hand = len(self._drawing) + len(self._keeping)
+        return len(self._drawing) < self._slots and in_hand < self._slots + KEEPERS
+
+    def _draw_prepared(self, step: Step, prepared: Future[Prepared]) -> Keep:
+        return self._draw(step, prepared.result())
 
 
 class _Ahead(Generic[Prepared]):

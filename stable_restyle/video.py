@@ -1,7 +1,7 @@
 """Probe, split, join: every FFmpeg command line.
 
 PyAV reads what a film says of itself (the wheel that carries FFmpeg has no ffprobe); the program
-`ffmpeg` does the work, at least version 4.4, tried with 5.1, 7.0 and 9.0. Which frames make a
+`ffmpeg` does the work, at least version 5.1, tried with 5.1, 7.0 and 9.0. Which frames make a
 scene, where frames and slides are kept and what the user is asked are left to others.
 
 FFmpeg takes many names for something else: a pattern (`%03d`), a protocol (`concat:`), an option
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Times: TypeAlias = list[tuple[int | None, int | None]]
 
-_NEEDS = frozenset({"scdet", "libx264", "png"})
+_NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
 _HDR_NEEDS = ("zscale", "tonemap")
 
 _PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
@@ -131,7 +131,7 @@ _H264 = {"c:v": "libx264", "crf": 16}
 # On Big Buck Bunny and on street traffic, the SSIM that x264 reaches at 16 lies between those of
 # 12 and 16 here. FFmpeg takes a CRF for a bound on the bit rate unless that is 0.
 _VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
-# `strict`: FFmpeg before 5 calls FLAC and Opus in MP4 experimental. `write_tmcd`: the time code of
+# `strict`: FFmpeg before 6 calls FLAC and Opus in MP4 experimental. `write_tmcd`: the time code of
 # the source counts its frames, not ours, and the muxer refuses it at an odd rate.
 _QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
 _PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be")}
@@ -216,17 +216,18 @@ def _programs() -> Iterator[str]:
 
 @functools.cache
 def _abilities(program: str) -> frozenset[str]:
-    """The names of an FFmpeg's filters and encoders; none if it does not even start."""
+    """The names of an FFmpeg's filters, encoders and options; none if it does not even start."""
     listed: set[str] = set()
-    for what in ("-filters", "-encoders"):
+    for what in (["-filters"], ["-encoders"], ["-h", "long"]):
         try:
             answer = subprocess.run(
-                [program, "-hide_banner", what], stdin=subprocess.DEVNULL, capture_output=True
+                [program, "-hide_banner", *what], stdin=subprocess.DEVNULL, capture_output=True
             )
         except OSError:
             return frozenset()
-        rows = (line.split() for line in answer.stdout.decode(errors="replace").splitlines())
-        listed.update(row[1] for row in rows if len(row) > 1)
+        # " T. scdet  V->V  ...", " V....D png  ...", "-fps_mode[:<stream_spec>]  set ..."
+        for line in answer.stdout.decode(errors="replace").splitlines():
+            listed.update(word.partition("[")[0] for word in line.split()[:2])
     return frozenset(listed)
 
 
@@ -635,6 +636,8 @@ def join(
         if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
             said += f"Only {frames} of the {count} slides in {slides} could be read."
             raise ProgramFailed(task, command, said)
+        if said:
+            log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -644,21 +647,27 @@ def _joined(
     slides: Path, count: int, rate: Fraction, container: Container, film: Film | None
 ) -> Any:
     """The outputs of FFmpeg's command line that make a film of slides."""
+    # The encoder counts time in slides, so they begin at a whole number of them, and the film's
+    # tracks wait with them.
+    begin_s = film.start_s if film else Fraction(0)
+    late_s = math.ceil(begin_s * rate) / rate
     pictures = ffmpeg.input(
-        _PICTURES, format="image2", pattern_type="sequence", start_number=1, framerate=rate
+        _PICTURES,
+        format="image2",
+        pattern_type="sequence",
+        start_number=1,
+        framerate=rate,
+        itsoffset=float(late_s),
     )
-    # Not `-frames`: FFmpeg before 6 ends the sound with the pictures then.
+    # Not `-frames`: FFmpeg 5 ends the sound with the pictures then.
     shown = pictures.filter("trim", end_frame=count)
     streams = [_to_yuv420p(shown, *images.size(slides / images.name(0)))]
-    options = {"format": container.muxer, **container.video, **container.options}
+    # `passthrough`: FFmpeg 7 fills the time before the first slide, and a gap, with copies.
+    options = {"format": container.muxer, "fps_mode": "passthrough"}
+    options |= {**container.video, **container.options}
     if film is None:
         return ffmpeg.output(*streams, _TARGET, **options)
-    # The encoder counts time in slides, so they begin at a whole number of them, and the film's
-    # tracks wait with them. Delayed any earlier, the first slide would be doubled by FFmpeg 7.
-    late_s = math.ceil(film.start_s * rate) / rate
-    if late_s:
-        options["bsf:v"] = f"setts=ts=TS+{late_s}/TB"
-    source = ffmpeg.input(_FILM, itsoffset=float(late_s - film.start_s))
+    source = ffmpeg.input(_FILM, itsoffset=float(late_s - begin_s))
     tracks = _carried_tracks(film, container)
     streams += [source[str(stream)] for stream in tracks]
     for track_options in tracks.values():

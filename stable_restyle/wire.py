@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,7 +71,7 @@ class Address:
     base: str  # without user, password and query; no slash at the end
     query: tuple[tuple[str, str], ...] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: Sequence[str] = field(repr=False)  # the longest first
 
     @classmethod
     def of(cls, url: str, headers: Mapping[str, str]) -> Address:
@@ -91,16 +91,10 @@ class Address:
             token = base64.b64encode(f"{user}:{password}".encode()).decode()
             sent = {"Authorization": f"Basic {token}", **sent}
         query = tuple(parse_qsl(parts.query, keep_blank_values=True))
-        values = [*sent.values(), *(value for _, value in query)]
-        said = {
-            user,
-            password,
-            parts.password or "",
-            *values,
-            *(v.split()[-1] for v in values if v),
-        }
-        secrets = sorted((each for each in said if len(each) > 2), key=len, reverse=True)
-        return cls(plain.rstrip("/"), query, sent, tuple(secrets))
+        values = [user, password, parts.password or "", *sent.values(), *dict(query).values()]
+        last_words = [word for value in values for word in value.split()[-1:]]  # of "Bearer ..."
+        secrets = {each for each in (*values, *last_words) if len(each) > 2}
+        return cls(plain.rstrip("/"), query, sent, sorted(secrets, key=len, reverse=True))
 
     def socket_url(self, client_id: str) -> str:
         """Where its websocket is."""
@@ -400,7 +394,7 @@ class Ear:
             self._closed.wait(pause_s)
             pause_s = min(2 * pause_s, longest)
 
-    def _listen(self) -> Generator[object]:
+    def _listen(self) -> Generator[object, None, None]:
         """The messages of one connection, as JSON, until it is lost or in doubt."""
         ear, client_id = _Socket(self._trusted), uuid4().hex
         with self._lock:

@@ -13,22 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
-from stable_restyle import images, verdict, wire
-from stable_restyle.comfyui import ComfyUI
-from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
-from stable_restyle.model import Job, Pixels
-from stable_restyle.verdict import Submission
-from stable_restyle.wire import Pace
 from comfy_server import (
     CERTIFICATE,
     CUT,
@@ -55,10 +45,20 @@ from comfy_server import (
     trickled,
     usual,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from stable_restyle import images, verdict, wire
+from stable_restyle.comfyui import ComfyUI
+from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
+from stable_restyle.model import Job, Pixels
+from stable_restyle.verdict import Submission
+from stable_restyle.wire import Pace
 
 QUICK = Pace(
     connect_s=0.5,
-    socket_s=1.0,
+    socket_s=0.5,
     ping_s=0.1,
     retry_s=(0.01, 0.1),
     look_s=(0.01, 0.05),
@@ -379,7 +379,7 @@ BAD_ANSWERS: list[tuple[str, Day, str]] = [
     ("GET /view", answer(200, ""), "no whole picture"),
     ("GET /view", answer(200, HTML), "no whole picture"),
     ("GET /view", halved, "no whole picture"),
-    ("GET /view", mangled(lambda body: body[:-4]), "no whole picture"),
+    ("GET /view", mangled(lambda body: body[:-8]), "no whole picture"),
     (
         "GET /view",
         mangled(lambda body: body[:300] + bytes([body[300] ^ 1]) + body[301:]),
@@ -440,6 +440,86 @@ def test_a_server_that_is_not_there() -> None:
         with pytest.raises(ServerFault, match="Connection refused"):
             client.draw(a_job())
         assert not client.answers()
+
+
+def test_a_server_that_takes_no_connections() -> None:
+    pace = Pace(connect_s=0.1, socket_s=0.2, farewell_s=0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as busy, ExitStack() as others:
+        for _ in range(4):  # Linux drops what comes when the backlog is full
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(busy.getsockname())
+        with (
+            client_of(f"http://127.0.0.1:{busy.getsockname()[1]}", pace) as client,
+            pytest.raises(ServerFault, match="nothing answers at that address"),
+        ):
+            client.draw(a_job())
+
+
+@contextmanager
+def blurting(words: bytes) -> Iterator[str]:
+    """The URL of something that says the same to everybody, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    caller, _ = listening.accept()
+                    with caller, suppress(OSError):
+                        caller.recv(2**16)
+                        caller.sendall(words)
+
+        threads.submit(serve)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n{}",
+        b"\0" * 1000,
+        OK + b"x" * 100_000,
+        OK + b"A: b\r\n" * 1000 + b"\r\n",
+        OK + b"\xff\xfe: \xff\r\nno colon\r\n\r\n{}",
+        OK + b"Content-Length: many\r\n\r\n{}",
+        OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
+        OK + b"Content-Length: -1\r\n\r\n{}",
+        OK + b"Content-Length: 9999\r\n\r\n{}",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}",
+        OK + b"Content-Encoding: gzip\r\n\r\nplain",
+        OK + b"Content-Encoding: deflate, br, zstd\r\n\r\n\0\0",
+        OK + b"Set-Cookie: =; Expires=never; Domain=\r\n\r\n{}",
+        OK + b"Content-Type: \xe4;;=;charset=no-such\r\n\r\n{}",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\xff\xff",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 50,
+    ],
+)
+def test_what_does_not_even_speak_http_as_it_should(words: bytes) -> None:
+    with blurting(words) as url, client_of(url) as client:
+        with pytest.raises(ServerFault):
+            client.draw(a_job())
+        assert not client.answers()
+        assert not client.hears()
+
+
+def test_a_proxy_that_lets_no_websocket_through(
+    server: ComfyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)  # it answers as a proxy would
+    with client_of("http://comfy.invalid:8188") as client:
+        assert_draws(client)
+    assert server.connections == 0
+    assert {each["Host"] for each in server.received} == {"comfy.invalid:8188"}
 
 
 def test_a_server_that_vanishes(server: ComfyServer) -> None:
@@ -669,7 +749,7 @@ def test_old_servers_give_prompts_an_id_of_their_own(day: Day) -> None:
         assert_draws(client)
         assert_draws(client)
         assert not server.history
-        assert server.requests["GET /queue"] == 0
+        assert server.requests["GET /queue"] <= 2
 
 
 async def _ready(response: Any) -> Any:
@@ -988,14 +1068,15 @@ def _recorded_json(name: str) -> Any:
 
 
 ENTRIES = [
-    next(iter(_recorded_json(f"{story}.history").values()))
+    {key: value for key, value in entry.items() if key in ("outputs", "status")}
     for story in ("success", "cached", "error", "interrupted", "websocket_image")
+    for entry in _recorded_json(f"{story}.history").values()
 ]
 REFUSAL = _recorded_json("validation_error.post")["body"]
 SUBMISSION = Submission("http://host", NODES, "1501", ["pictures"], str)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=600)
 @given(st.sampled_from(ENTRIES).flatmap(spoiled))
 def test_every_entry_of_the_history_leads_to_a_picture_or_a_fault(entry: Any) -> None:
     try:
@@ -1005,7 +1086,7 @@ def test_every_entry_of_the_history_leads_to_a_picture_or_a_fault(entry: Any) ->
     assert all(isinstance(value, str) for value in picture.values())
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(spoiled(REFUSAL), spoiled({"LoadImage": {}}))
 def test_every_refusal_is_put_into_words(refusal: Any, classes: Any) -> None:
     if isinstance(refusal, dict):
@@ -1013,7 +1094,7 @@ def test_every_refusal_is_put_into_words(refusal: Any, classes: Any) -> None:
         assert str(fault).startswith("http://host cannot run the workflow")
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(spoiled(_recorded_json("queue_running")))
 def test_every_queue_has_a_place_for_a_prompt_or_none(queue: Any) -> None:
     try:
@@ -1071,7 +1152,7 @@ PACE_OF_FUZZ = Pace(
 def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServer) -> None:
     job, expected = a_job(0, 8, 8), slide_of(a_job(0, 8, 8))
 
-    @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(st.tuples(st.integers(0, 50), bad_messages()), max_size=20),
         st.lists(st.tuples(st.sampled_from(ROUTES), st.integers(0, 2**32)), max_size=2),

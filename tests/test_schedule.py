@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
@@ -131,7 +132,9 @@ class Work:
         self.lock = threading.Lock()
         self.held = self.held_most = 0
         self.drawing = self.drawing_most = 0
+        self.unkept: dict[int, BaseException] = {}
         self.drawn: list[int] = []
+        self.kept: list[int] = []
         self.ticks: list[int] = []
         self.stopped = threading.Event()
 
@@ -141,7 +144,7 @@ class Work:
             self.held_most = max(self.held_most, self.held)
         return step.slide
 
-    def draw(self, step: Step, prepared: int) -> None:
+    def draw(self, step: Step, prepared: int) -> Callable[[], None]:
         assert prepared == step.slide
         with self.lock:
             self.drawing += 1
@@ -152,10 +155,17 @@ class Work:
             with self.lock:
                 assert step.previous is None or step.previous in self.drawn
                 self.drawn.append(step.slide)
+            return partial(self.keep, step.slide)
         finally:
             with self.lock:
                 self.drawing -= 1
                 self.held -= 1
+
+    def keep(self, slide: int) -> None:
+        if slide in self.unkept:
+            raise self.unkept[slide]
+        with self.lock:
+            self.kept.append(slide)
 
     def carry_out(self, steps: list[Step], slots: int = 3) -> list[Failure]:
         return carry_out(
@@ -172,7 +182,7 @@ class Work:
 def test_threads_draw_every_slide() -> None:
     work = Work()
     assert work.carry_out(steps_of([9, 1, 30, 4])) == []
-    assert sorted(work.drawn) == list(range(44))
+    assert sorted(work.drawn) == sorted(work.kept) == list(range(44))
     assert sum(work.ticks) == 44
     assert work.drawing_most <= 3
     assert not work.stopped.is_set()
@@ -208,3 +218,12 @@ def test_failures_carry_their_reason() -> None:
     reason = RestyleError("no")
     (failure,) = Work({0: reason}).carry_out(steps_of([1]))
     assert failure.reason is reason and failure.lost == [0]
+
+
+def test_a_slide_that_cannot_be_kept_ends_the_run() -> None:
+    work = Work()
+    work.unkept[3] = UnusableInput("the disk is full")
+    with pytest.raises(UnusableInput, match="the disk is full"):
+        work.carry_out(steps_of([7, 40]))
+    assert work.stopped.is_set()
+    assert sorted(work.kept) == sorted(set(work.drawn) - {3})

@@ -74,7 +74,9 @@ def stand_in(folder: Path, script: str) -> Path:
 
 
 @posix
-@pytest.mark.parametrize("script", ["echo ' V....D libx264 x'; echo ' VF...D png x'", "exit 1"])
+@pytest.mark.parametrize(
+    "script", ["for a in libx264 png -fps_mode; do echo ' x' $a; done", "exit 1"]
+)
 def test_an_ffmpeg_that_cannot_do_enough_is_passed_over(
     script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +89,7 @@ def test_an_ffmpeg_that_cannot_do_enough_is_passed_over(
 def test_an_ffmpeg_on_the_path_that_can_do_all_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    able = stand_in(tmp_path / "bin", "for a in scdet libx264 png; do echo ' x' $a; done")
+    able = stand_in(tmp_path / "bin", "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done")
     monkeypatch.setenv("PATH", str(able.parent), prepend=os.pathsep)
     assert video.find_ffmpeg() == str(able)
 
@@ -96,7 +98,7 @@ def test_an_ffmpeg_on_the_path_that_can_do_all_is_taken(
 def test_without_any_ffmpeg_the_error_says_what_each_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = stand_in(tmp_path / "bin", "echo ' V....D libx264 x'; echo ' VF...D png x'")
+    lacking = stand_in(tmp_path / "bin", "for a in libx264 png -fps_mode; do echo ' x' $a; done")
     monkeypatch.setenv("PATH", str(lacking.parent))
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "gone"))
     with pytest.raises(RestyleError) as error:
@@ -348,7 +350,7 @@ def test_hdr_without_the_filters_for_it_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = video.probe(hdr_film(tmp_path / "night.mkv", "smpte2084", [0, 0.5, 1]))
-    able = stand_in(tmp_path / "bin", "for a in scdet libx264 png; do echo ' x' $a; done")
+    able = stand_in(tmp_path / "bin", "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done")
     monkeypatch.setenv("PATH", str(able.parent))
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(able))
     with pytest.raises(RestyleError, match=r"(?s)night.mkv, which is HDR.*lacks tonemap, zscale"):
@@ -807,7 +809,7 @@ def test_ctrl_c_leaves_nothing_behind(slides: Path, tmp_path: Path) -> None:
 @posix
 def test_a_failing_ffmpeg_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film = video.probe(BUNNY)
-    able = "for a in scdet libx264 png; do echo ' x' $a; done"
+    able = "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done"
     failing = stand_in(
         tmp_path / "bin",
         f'case "$2" in -filters|-encoders) {able};; *) echo the disk is on fire >&2; exit 7;; esac',

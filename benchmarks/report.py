@@ -1,0 +1,134 @@
+"""What a benchmark tells: figures beside their targets, as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+OUT = Path("bench")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value, and what it is to be."""
+
+    what: str
+    value: float
+    unit: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+    note: str = ""
+
+    @property
+    def target(self) -> str:
+        """The target as a reader wants it; empty where there is none."""
+        if self.at_most is not None:
+            return f"at most {self.at_most:g} {self.unit}".rstrip()
+        if self.at_least is not None:
+            return f"at least {self.at_least:g} {self.unit}".rstrip()
+        return ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached; a figure without one is never missed."""
+        above = self.at_least is None or self.value >= self.at_least
+        return above and (self.at_most is None or self.value <= self.at_most)
+
+    def row(self) -> tuple[str, str, str, str, str]:
+        """What, figure, target, verdict and note, as they stand in the table."""
+        verdict = ("met" if self.met else "MISSED") if self.target else ""
+        return self.what, f"{_short(self.value)} {self.unit}", self.target, verdict, self.note
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one benchmark found."""
+
+    name: str  # of its module
+    title: str
+    figures: Sequence[Figure]
+    details: Mapping[str, object] = field(default_factory=dict)  # for the JSON alone
+
+
+# Measures in a folder for whatever has to be kept; `small`: a tiny form that shows only that it
+# works.
+Measure: TypeAlias = Callable[[Path, bool], Report]
+
+
+def table(report: Report) -> str:
+    """The figures in columns, a line each."""
+    rows = [("", "figure", "target", "", ""), *(figure.row() for figure in report.figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join([report.title, *lines])
+
+
+def keep(report: Report, out: Path, machine: Mapping[str, object]) -> Path:
+    """Write a report as JSON; returns where."""
+    path = out / f"{report.name}.json"
+    figures = [asdict(each) | {"met": each.met} for each in report.figures]
+    content = {**asdict(report), "figures": figures, "machine": machine}
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return path
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on, and how busy it was before: a busy machine is slow."""
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def command(measures: Mapping[str, Measure], description: str | None) -> None:
+    """The command line that every benchmark has: measure, print the tables, keep the JSON."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help=f"folder for JSON and footage [default: {OUT}]"
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="see that it works; the figures mean nothing"
+    )
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for measure in measures.values():
+        before = machine()
+        report = measure(asked.out, asked.small)
+        keep(report, asked.out, before)
+        print(f"{table(report)}\n", flush=True)
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    print(f"The same as JSON: {asked.out}/{{{','.join(measures)}}}.json")
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,77 @@
+"""One simulated ComfyUI server, the program of a process of its own: see `servers`.
+
+It is the tests' server, but it looks at no picture and paints none: every slide is one of the
+pictures that it was started with, compressed as ComfyUI compresses what it shows. So drawing takes
+the time that was asked for, and hardly any of the processor's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from comfy_server import ComfyServer, Run
+from PIL import Image
+
+from stable_restyle.model import Pixels
+
+BLANK = np.zeros((8, 8, 3), np.uint8)
+
+
+class Server(ComfyServer):
+    """Answers with pictures made beforehand, and notes when it was at work."""
+
+    def __init__(self, draw_s: float, slides: Sequence[bytes]) -> None:
+        super().__init__(draw_s=draw_s)
+        self.spans: list[tuple[float, float]] = []  # time.monotonic(): of this machine, not ours
+        self._slides = cycle(slides)
+
+    def _loaded(self, item: Any) -> tuple[Pixels, Pixels]:
+        return BLANK, BLANK[:, :, 0]
+
+    def _keep(self, item: Any, data: bytes) -> dict[str, str]:
+        return super()._keep(item, next(self._slides))
+
+    async def _run(self, item: Any, run: Run) -> None:
+        began = time.monotonic()
+        await super()._run(item, run)
+        self.spans.append((began, time.monotonic()))
+
+
+def main() -> None:
+    """Arguments: seconds a slide, pictures. Says its URL; at the end of its input, what it did."""
+    draw_s, *pictures = sys.argv[1:]
+    slides = [_compressed(Path(picture)) for picture in pictures]
+    with Server(float(draw_s), slides) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+        print(
+            json.dumps(
+                {
+                    "spans": server.spans,
+                    "busy_s": server.busy_s,
+                    "idle_s": server.idle_s,
+                    "prompts_run": server.prompts_run,
+                    "cpu_s": time.process_time(),
+                }
+            )
+        )
+
+
+def _compressed(picture: Path) -> bytes:
+    """As ComfyUI's PreviewImage writes it."""
+    data = BytesIO()
+    with Image.open(picture) as image:
+        image.save(data, "PNG", compress_level=1)
+    return data.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Whole runs over simulated servers: are the servers ever idle, and what does a slide cost here?
+
+Two cases, each in a fresh process: one server that draws for 0.25 s, 24 slides of one scene; and
+eight servers that draw for 2 s, 360 slides of 30 scenes. Targets of issue 4: at most 0.17 s of
+processor time a slide; servers busy for 97 % of the time, counted until the chains run out (fewer
+slides can be drawn than there are servers); the whole run, which is the call of pipeline.run, at
+most 1.05 times its lower bound, the larger of total work / servers and the longest chain.
+
+Besides: slides a second; what each step costs and how often it is done; the time from an answer to
+the next request of the same chain, where no server had to be waited for (the first case); and the
+most memory. Processor time stands still while others use the machine, but shares of it and the
+figures of the second case do not: measure on an idle machine.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import footage, process, servers
+from benchmarks.report import Figure, Report, command
+from benchmarks.servers import Worked
+from benchmarks.watch import STEPS, Watch
+from stable_restyle import pipeline, scenes
+from stable_restyle.model import Settings, Step
+
+FPS = 2
+CPU_S = 0.17  # a slide
+BUSY_PERCENT = 97
+OVER_BOUND = 1.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """A film and the servers that draw it."""
+
+    name: str
+    servers: int
+    draw_s: float  # a slide
+    lengths: Sequence[int]  # of the scenes, in slides
+
+    @property
+    def slides(self) -> int:
+        return sum(self.lengths)
+
+    def steps(self) -> list[Step]:
+        """As the pipeline makes them."""
+        bounds = [0]
+        for length in self.lengths:
+            bounds.append(bounds[-1] + FPS * length)
+        return [step for scene in scenes.find_scenes(bounds, FPS) for step in scenes.steps(scene)]
+
+    def bound_s(self) -> float:
+        """No run of these servers is shorter."""
+        longest = max(length // 2 + 1 for length in self.lengths)
+        return self.draw_s * max(self.slides / self.servers, longest)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run took, seen from inside its process."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    step_cpu_s: dict[str, float]
+    calls: dict[str, int]
+    waits_s: list[float]  # from an answer to the next request of its chain
+    finished: list[tuple[float, int]]  # time.monotonic(), slide
+
+
+def measure(out: Path, small: bool) -> Report:
+    """Both cases, one after the other."""
+    frames = (footage.small_frames if small else footage.real_frames)(out)
+    figures: list[Figure] = []
+    details: dict[str, object] = {}
+    for case in _small_cases() if small else cases():
+        drawn, worked = _run(case, frames, out)
+        figures += _figures(case, drawn, worked)
+        details[case.name] = {
+            "case": asdict(case),
+            "drawn": asdict(drawn),
+            "servers": [asdict(each) for each in worked],
+        }
+    return Report("speed", "Whole runs over simulated servers", figures, details)
+
+
+def cases() -> list[Case]:
+    """Those of issue 4; the second takes 90 s at least."""
+    chance = random.Random(4)
+    lengths = [chance.randint(6, 18) for _ in range(29)]
+    return [Case("1 server", 1, 0.25, [24]), Case("8 servers", 8, 2.0, [*lengths, 360 - sum(lengths)])]
+
+
+def draw(settings: Settings, previous: dict[int, int | None]) -> Drawn:
+    """Run, and watch it; in a fresh process. previous: slide -> the one that it is drawn from."""
+    with Watch() as watch:
+        began, began_cpu = time.monotonic(), time.process_time()
+        pipeline.run(settings, process.Silent())
+        wall_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
+    return Drawn(
+        wall_s,
+        cpu_s,
+        process.peak_mb(),
+        dict(watch.cpu_s),
+        dict(watch.calls),
+        watch.waits(previous),
+        watch.finished,
+    )
+
+
+def ran_out(case: Case, finished: Sequence[tuple[float, int]]) -> float:
+    """When fewer slides could be drawn than there are servers."""
+    following = Counter(step.previous for step in case.steps())
+    drawable = following[None]
+    for when, slide in finished:
+        drawable += following[slide] - 1
+        if drawable < case.servers:
+            return when
+    raise AssertionError("the run did not end")
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Of any number of values; nan of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else float("nan")
+
+
+def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[Drawn, list[Worked]]:
+    with (
+        TemporaryDirectory(dir=out) as temporary,
+        servers.started(case.servers, case.draw_s, frames) as running,
+    ):
+        film = Path(temporary)
+        footage.make_film(frames, [FPS * length for length in case.lengths], film)
+        settings = Settings(film / "in", film / "out", fps=FPS, backends=running.urls)
+        previous = {step.slide: step.previous for step in case.steps()}
+        return process.alone(draw, settings, previous), running.stop()
+
+
+def _figures(case: Case, drawn: Drawn, worked: Sequence[Worked]) -> list[Figure]:
+    def of(what: str, value: float, unit: str = "", **more: object) -> Figure:
+        return Figure(f"{case.name}: {what}", value, unit, **more)  # type: ignore[arg-type]
+
+    until = min(ran_out(case, drawn.finished), max(each.spans[-1][1] for each in worked))
+    busy = [100 * each.busy_share(until) for each in worked]
+    steps = {step: drawn.step_cpu_s.get(step, 0.0) / case.slides for step in STEPS}
+    cpu_s = drawn.cpu_s / case.slides
+    return [
+        of("slides a second", case.slides / drawn.wall_s),
+        of("least busy server", min(busy), "%", at_least=BUSY_PERCENT, note=_shares(busy)),
+        of("whole run over its lower bound", drawn.wall_s / case.bound_s(), at_most=OVER_BOUND,
+           note=f"{drawn.wall_s:.2f} s, bound {case.bound_s():.2f} s"),
+        of("processor time a slide", cpu_s, "s", at_most=CPU_S),
+        *(
+            of(f"  {step}", 1000 * took_s, "ms",
+               note=f"{drawn.calls.get(step, 0) / case.slides:.2f} times a slide")
+            for step, took_s in steps.items()
+        ),
+        of("  the rest", 1000 * (cpu_s - sum(steps.values())), "ms"),
+        *_waits(case, drawn, of),
+        of("most memory", drawn.peak_mb, "MB"),
+        of("processor time a slide of the servers", sum(s.cpu_s for s in worked) / case.slides, "s",
+           note="not ours, but on the same machine"),
+    ]
+
+
+def _waits(case: Case, drawn: Drawn, of: Callable[..., Figure]) -> list[Figure]:
+    """Where there are more chains than servers a chain waits for a server, not for us."""
+    if len(case.lengths) > 1:
+        return []
+    milliseconds = [1000 * wait_s for wait_s in drawn.waits_s]
+    return [
+        of("answer to next request, median", statistics.median(milliseconds or [float("nan")]), "ms"),
+        of("answer to next request, 95 of 100", percentile(milliseconds, 95), "ms"),
+    ]
+
+
+def _shares(busy: Sequence[float]) -> str:
+    return "" if len(busy) == 1 else "busy: " + ", ".join(f"{share:.1f}" for share in busy)
+
+
+def _small_cases() -> list[Case]:
+    return [Case("1 server", 1, 0.01, [4]), Case("2 servers", 2, 0.01, [3, 2, 1])]
+
+
+def main() -> None:
+    command({"speed": measure}, __doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Watch a run from outside: what each step costs, and how long a chain waits for us.
+
+The package holds nothing for this: while a `Watch` is entered, functions of it are wrapped. A step
+costs the processor time of its threads, what it calls in other steps left out. OpenCV's own threads
+are not among them; they, the websocket's and what no step covers are the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
+from threading import Lock, local
+from typing import Any, TypeAlias
+
+import motion_transfer
+
+from stable_restyle import backends, comfyui, images, masks, motion, schedule, wire
+
+Function: TypeAlias = Callable[..., Any]
+
+# Step, and the function that does it: where it is found, and its name there.
+SEAMS: Sequence[tuple[str, Any, str]] = (
+    ("read", images, "read"),
+    ("motion", motion.Codec, "measure"),
+    ("carry", motion_transfer, "apply"),
+    ("mask", masks, "mask"),
+    ("mask", masks, "free_all"),
+    ("blend", masks, "blend"),
+    ("encode", images, "encode"),
+    ("network", wire.Wire, "ask"),
+    ("network", wire.Ear, "_run"),
+    ("decode", comfyui, "_decoded"),
+    ("write", images, "write_whole"),
+)
+STEPS = tuple(dict.fromkeys(step for step, _, _ in SEAMS))
+
+
+class Watch:
+    """Use as a context manager around one run. Times are in time.monotonic()."""
+
+    def __init__(self) -> None:
+        self.cpu_s: Counter[str] = Counter()  # step -> seconds
+        self.calls: Counter[str] = Counter()
+        self.answered: dict[int, float] = {}  # slide -> when its picture had come
+        self.asked: dict[int, float] = {}  # slide -> when its prompt was sent
+        self.finished: list[tuple[float, int]] = []  # when, which slide
+        self._lock = Lock()
+        self._here = local()  # of each thread: its slide, and the time of steps within the step
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Watch:
+        for step, place, name in SEAMS:
+            self._wrap(place, name, partial(self._timed, step))
+        self._wrap(backends.Pool, "draw", self._placed)
+        self._wrap(wire.Wire, "ask", self._overheard)
+        self._wrap(schedule.Schedule, "finish", self._noted)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def waits(self, previous: dict[int, int | None]) -> list[float]:
+        """Seconds from each answer to the requests of its chain that follow it.
+
+        previous: slide -> the one that it is drawn from.
+        """
+        return [
+            asked - self.answered[before]
+            for slide, asked in self.asked.items()
+            if (before := previous[slide]) is not None and before in self.answered
+        ]
+
+    def _wrap(self, place: Any, name: str, wrapper: Callable[[Function], Function]) -> None:
+        original = getattr(place, name)
+        self._stack.callback(setattr, place, name, original)
+        setattr(place, name, wrapper(original))
+
+    def _timed(self, step: str, function: Function) -> Function:
+        @wraps(function)
+        def timed(*args: Any, **named: Any) -> Any:
+            with self._timing(step):
+                return function(*args, **named)
+
+        return timed
+
+    @contextmanager
+    def _timing(self, step: str) -> Any:
+        outer_s = getattr(self._here, "within_s", 0.0)
+        self._here.within_s = 0.0
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            took_s = time.thread_time() - began
+            with self._lock:
+                self.cpu_s[step] += took_s - self._here.within_s
+                self.calls[step] += 1
+            self._here.within_s = outer_s + took_s
+
+    def _placed(self, draw: Function) -> Function:
+        """Note which slide a thread is at."""
+
+        @wraps(draw)
+        def placed(pool: Any, job: Any) -> Any:
+            self._here.slide = job.slide
+            try:
+                return draw(pool, job)
+            finally:
+                self._here.slide = None
+
+        return placed
+
+    def _overheard(self, ask: Function) -> Function:
+        """Note when a prompt goes out and when a picture has come in."""
+
+        @wraps(ask)
+        def overheard(wire: Any, method: str, path: str, **named: Any) -> Any:
+            slide = getattr(self._here, "slide", None)
+            if slide is not None and path == "/prompt":
+                self.asked[slide] = time.monotonic()
+            answer = ask(wire, method, path, **named)
+            if slide is not None and path == "/view":
+                self.answered[slide] = time.monotonic()
+            return answer
+
+        return overheard
+
+    def _noted(self, finish: Function) -> Function:
+        @wraps(finish)
+        def noted(of: Any, step: Any) -> Any:
+            self.finished.append((time.monotonic(), step.slide))
+            return finish(of, step)
+
+        return noted
