@@ -32,6 +32,33 @@ class Prepared:
     carry: Carry | None  # None for a middle slide
 
 
+class Shelf:
+    """The few pictures used last, of those that can be read at any time. Thread-safe."""
+
+    def __init__(self, read: Callable[[int], Pixels], at_hand: int) -> None:
+        """at_hand: how many pictures stay in memory."""
+        self._read = read
+        self._at_hand = at_hand
+        self._pictures: OrderedDict[int, Pixels] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, index: int) -> Pixels:
+        """(H, W, 3) RGB."""
+        with self._lock:
+            if index in self._pictures:
+                self._pictures.move_to_end(index)
+                return self._pictures[index]
+        picture = self._read(index)
+        self.put(index, picture)
+        return picture
+
+    def put(self, index: int, picture: Pixels) -> None:
+        with self._lock:
+            self._pictures[index] = picture
+            if len(self._pictures) > self._at_hand:
+                self._pictures.popitem(last=False)
+
+
 class Gallery:
     """The slides: on disk all of them, in memory the few that were drawn last. Thread-safe."""
 
@@ -39,33 +66,26 @@ class Gallery:
         """width, height: of the frames. at_hand: how many slides stay in memory."""
         self._folder = folder
         self._width, self._height = width, height
-        self._at_hand = at_hand
-        self._recent: OrderedDict[int, Pixels] = OrderedDict()
+        self._written = Shelf(self._read, at_hand)
         self._unwritten: dict[int, Pixels] = {}
-        self._lock = Lock()
 
     def get(self, slide: int) -> Pixels:
         """A slide that has been added, at the size of the frames: (H, W, 3) RGB."""
-        with self._lock:
-            if slide in self._unwritten:
-                return self._unwritten[slide]
-            if slide in self._recent:
-                self._recent.move_to_end(slide)
-                return self._recent[slide]
-        return self._fit(images.read(self._folder / images.name(slide)))
+        picture = self._unwritten.get(slide)
+        return self._written.get(slide) if picture is None else picture
 
     def add(self, slide: int, picture: Pixels) -> Keep:
         """Take in a slide. It is finished once the function that is returned has written it."""
-        with self._lock:
-            self._unwritten[slide] = self._fit(picture)
+        self._unwritten[slide] = self._fit(picture)
         return partial(self._write, slide, picture)
 
     def _write(self, slide: int, picture: Pixels) -> None:
         images.write(self._folder / images.name(slide), picture)
-        with self._lock:
-            self._recent[slide] = self._unwritten.pop(slide)
-            if len(self._recent) > self._at_hand:
-                self._recent.popitem(last=False)
+        self._written.put(slide, self._unwritten[slide])
+        del self._unwritten[slide]
+
+    def _read(self, slide: int) -> Pixels:
+        return self._fit(images.read(self._folder / images.name(slide)))
 
     def _fit(self, picture: Pixels) -> Pixels:
         return images.fit(picture, self._width, self._height)
@@ -82,11 +102,15 @@ class Artist:
     mask_size: int  # pixels
     backend: Callable[[Job], Pixels]
     gallery: Gallery
+    seams: Shelf  # frames at which one step ends and the next begins
     in_between: Path | None  # where carried, mask and guide go, if they are wanted
 
     def prepare(self, step: Step) -> Prepared:
         """Read the frames of a step and make all that depends on them alone."""
-        crossed = [self.frames.read(index) for index in frames_crossed(step, self.fps)]
+        first, *others = frames_crossed(step, self.fps)
+        crossed = [self.seams.get(first)]
+        if others:
+            crossed += [*map(self.frames.read, others[:-1]), self.seams.get(others[-1])]
         if step.previous is None:
             return Prepared(crossed[-1], masks.free_all(crossed[-1]), None)
         mask = masks.mask(crossed, self.mask_strength, self.mask_size)

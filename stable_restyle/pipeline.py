@@ -17,7 +17,7 @@ from typing import Protocol
 
 from stable_restyle import backends, folders, images, motion, scenes, servers, video, workflow
 from stable_restyle.backends import Pool
-from stable_restyle.draw import Artist, Gallery
+from stable_restyle.draw import Artist, Gallery, Shelf
 from stable_restyle.errors import RestyleError, WrongUsage
 from stable_restyle.folders import Decides, Places
 from stable_restyle.images import Frames
@@ -119,6 +119,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             mask_size=settings.mask_size,
             backend=pool.draw,
             gallery=Gallery(places.slides, frames.width, frames.height, at_hand=2 * pool.slots),
+            seams=Shelf(frames.read, at_hand=4 * pool.slots),
             in_between=places.interp if settings.save_interp else None,
         )
         _draw(schedule, artist, pool, len(steps), progress)

@@ -443,7 +443,7 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_a_server_that_takes_no_connections() -> None:
-    pace = Pace(connect_s=0.1, socket_s=0.2, farewell_s=0.1)
+    pace = Pace(connect_s=0.3, socket_s=0.2, farewell_s=0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as busy, ExitStack() as others:
         for _ in range(4):  # Linux drops what comes when the backlog is full
             other = others.enter_context(socket.socket())
