@@ -26,7 +26,7 @@ from stable_restyle.errors import (
     WorkflowFault,
     WrongUsage,
 )
-from stable_restyle.model import Job, Pixels
+from stable_restyle.model import Job, Slide
 from stable_restyle.preview import LOOKS, Preview
 from stable_restyle.servers import Access, Report, ServedWorkflow, time_trial
 from stable_restyle.variants import Variants
@@ -58,8 +58,8 @@ class Backend(Protocol):
         """Slides that it takes at once."""
         ...
 
-    def draw(self, job: Job) -> Pixels:
-        """The slide, (H, W, 3) RGB. Blocks; called from several threads.
+    def draw(self, job: Job) -> Slide:
+        """The slide, of the guide's size or a scale of it. Blocks; called from several threads.
 
         Raises ServerFault where another backend may do better, WorkflowFault where none will.
         """
@@ -123,7 +123,7 @@ class Pool(AbstractContextManager["Pool"]):
         """Slides that all of them take at once."""
         return sum(member.backend.slots for member in self._members)
 
-    def draw(self, job: Job) -> Pixels:
+    def draw(self, job: Job) -> Slide:
         """Have a slide drawn by whichever backend has room for it, by others if that one fails.
 
         Raises WorkflowFault if a second backend, or the only one that works, refuses the workflow;
@@ -248,7 +248,7 @@ class Pool(AbstractContextManager["Pool"]):
         return None
 
 
-def _draw(backend: Backend, job: Job) -> Pixels:
+def _draw(backend: Backend, job: Job) -> Slide:
     """One more try, with the memory freed, where it ran out."""
     try:
         return backend.draw(job)

@@ -16,18 +16,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from io import BytesIO
 from threading import Condition
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import numpy as np
-from PIL import Image
 
 from stable_restyle import images, verdict
 from stable_restyle.errors import ServerFault
-from stable_restyle.model import Job, Pixels
+from stable_restyle.model import Job, Pixels, Slide
 from stable_restyle.verdict import Lost, Place, Submission
 from stable_restyle.wire import Address, BrokenOff, Ear, Pace, Wire, parse
 
@@ -95,8 +93,8 @@ class ComfyUI:
         """The URL without user, password and query."""
         return self._address.base
 
-    def draw(self, job: Job) -> Pixels:
-        """The slide, (H, W, 3) RGB; blocks.
+    def draw(self, job: Job) -> Slide:
+        """The slide; blocks.
 
         Of the guide's size, or of a scale of it where the workflow ends in a picture that is larger
         or smaller than the guide: then the slide keeps that size.
@@ -113,7 +111,7 @@ class ComfyUI:
                     log.info("%s: %s; submitting the slide again.", self.name, loss)
                     reason = str(loss)
                 else:
-                    return _cropped(_decoded(answer), mask.shape, job.mask.shape)
+                    return _slide(answer, mask.shape, job.mask.shape)
             raise ServerFault(f"it lost the slide {SUBMISSIONS} times: {reason}")
 
     def inspect(self) -> Server:
@@ -259,12 +257,11 @@ class ComfyUI:
 
     def _rename(self, prompt: _Prompt, answered: object) -> None:
         """Old servers give every prompt an ID of their own choice."""
-        if not isinstance(answered, str):
-            raise verdict.nonsense()
-        if answered != prompt.id:
+        prompt_id = verdict.name(answered)
+        if prompt_id != prompt.id:
             with self._news:
                 self._prompts.pop(prompt.id, None)
-                prompt.id = answered
+                prompt.id = prompt_id
                 prompt.news = True  # what was said of the new ID so far went unheard: look
                 self._prompts[prompt.id] = prompt
 
@@ -350,12 +347,18 @@ class ComfyUI:
             return
         with suppress(ServerFault):
             self._farewell.tell("/queue", {"delete": list(ids)})
-            queue = self._json(*self._farewell.ask("GET", "/queue"))
-            for each in ids:
-                # Old servers stop whatever is running, so make sure that it is ours.
-                if verdict.place(queue, each) == "queue_running":
-                    self._farewell.tell("/interrupt", {"prompt_id": each})
+            running = self._running(ids)  # old servers would interrupt whatever is
+            for each in running:
+                self._farewell.tell("/interrupt", {"prompt_id": each})
+            leave_by = time.monotonic() + self._pace.stop_s
+            while running and time.monotonic() < leave_by:
+                time.sleep(0.02)
+                running = self._running(ids)
             self._farewell.tell("/history", {"delete": list(ids)})
+
+    def _running(self, ids: Sequence[str]) -> list[str]:
+        queue = self._json(*self._farewell.ask("GET", "/queue"))
+        return [each for each in ids if verdict.place(queue, each) == "queue_running"]
 
     def _hear(self, message: object) -> None:
         """Take note of a message of the websocket; called in the listening thread."""
@@ -417,18 +420,20 @@ def _padded(picture: Pixels) -> Pixels:
     return np.pad(picture, margins[: picture.ndim], "edge")
 
 
-def _decoded(data: bytes) -> Pixels:
-    """A whole PNG, JPEG or WebP as (H, W, 3) RGB. Raises ServerFault for anything else."""
+def _slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> Slide:
+    """The slide in a file that the server made; its bytes too if they are just that as a PNG.
+
+    padded, frame: height and width of the guide as it was sent, and of the frame in it. Raises
+    ServerFault for anything but a whole picture of a scale of `padded`.
+    """
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            pixels = image.width * image.height
-            image.verify()  # every checksum
-        if pixels > images.PIXELS_MAX:
-            raise ValueError
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            return np.array(image.convert("RGB"))
-    except Exception:  # mangled bytes make the decoders raise nearly anything
-        raise ServerFault("what it made is no whole picture (PNG, JPEG or WebP)") from None
+        picture = images.decode(data, FORMATS)
+    except ValueError as error:
+        raise ServerFault(
+            f"what it made is no whole picture (PNG, JPEG or WebP): {error}"
+        ) from None
+    slide = _cropped(picture, padded, frame)
+    return Slide(slide, data if slide is picture and images.is_plain(data) else None)
 
 
 def _cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -> Pixels:
@@ -442,8 +447,11 @@ def _cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -
         raise ServerFault(
             f"it made a picture of {width}x{height}, which is no scale of {padded[1]}x{padded[0]}"
         )
-    rows, columns = round(frame[0] * height / padded[0]), round(frame[1] * width / padded[1])
-    return np.ascontiguousarray(picture[: max(rows, 1), : max(columns, 1)])
+    rows = max(round(frame[0] * height / padded[0]), 1)
+    columns = max(round(frame[1] * width / padded[1]), 1)
+    if (rows, columns) == (height, width):
+        return picture
+    return np.ascontiguousarray(picture[:rows, :columns])
 
 
 def _whole_number(value: object) -> int | None:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from stable_restyle import images, masks
 from stable_restyle.images import Frames
-from stable_restyle.model import Job, Pixels, Step
+from stable_restyle.model import Job, Pixels, Slide, Step
 from stable_restyle.motion import Carry, Motion
 from stable_restyle.scenes import frames_crossed
 
@@ -74,15 +74,16 @@ class Gallery:
         picture = self._unwritten.get(slide)
         return self._written.get(slide) if picture is None else picture
 
-    def add(self, slide: int, picture: Pixels) -> Keep:
+    def add(self, index: int, slide: Slide) -> Keep:
         """Take in a slide. It is finished once the function that is returned has written it."""
-        self._unwritten[slide] = self._fit(picture)
-        return partial(self._write, slide, picture)
+        self._unwritten[index] = self._fit(slide.pixels)
+        return partial(self._write, index, slide)
 
-    def _write(self, slide: int, picture: Pixels) -> None:
-        images.write(self._folder / images.name(slide), picture)
-        self._written.put(slide, self._unwritten[slide])
-        del self._unwritten[slide]
+    def _write(self, index: int, slide: Slide) -> None:
+        png = slide.png or images.encode(slide.pixels)
+        images.write_whole(self._folder / images.name(index), png)
+        self._written.put(index, self._unwritten[index])
+        del self._unwritten[index]
 
     def _read(self, slide: int) -> Pixels:
         return self._fit(images.read(self._folder / images.name(slide)))
@@ -100,7 +101,7 @@ class Artist:
     motion: Motion
     mask_strength: float
     mask_size: int  # pixels
-    backend: Callable[[Job], Pixels]
+    backend: Callable[[Job], Slide]
     gallery: Gallery
     seams: Shelf  # frames at which one step ends and the next begins
     in_between: Path | None  # where carried, mask and guide go, if they are wanted

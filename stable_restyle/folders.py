@@ -234,7 +234,8 @@ def _differences(earlier: Mapping[str, object], now: Decides) -> str:
 def _discard(places: Places, *, other_film: bool) -> None:
     """Remove what an earlier run made; scenes.json, which people edit, stays with its film."""
     slides = images.numbered(places.slides)
-    log.info("Starting over: %d slides are discarded.", len(slides))
+    if slides:
+        log.info("Starting over: %d slides are discarded.", len(slides))
     images.remove(places.slides, slides)
     images.remove(places.interp, [each for each in os.listdir(places.interp) if _ours(each)])
     places.settings_file.unlink(missing_ok=True)

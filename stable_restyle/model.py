@@ -69,6 +69,14 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Slide:
+    """A picture that a backend made."""
+
+    pixels: Pixels  # (H, W, 3) RGB
+    png: bytes | None = None  # the same as a PNG, if it came as one
+
+
+@dataclass(frozen=True)
 class Job:
     """What a backend needs to make one slide; the answer has the guide's size."""
 

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from stable_restyle.errors import WrongUsage
+from stable_restyle.model import Slide
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -154,9 +155,10 @@ class Preview:
         self._seed = seed
         self._denoise = denoise
 
-    def draw(self, job: Job) -> Pixels:
-        """Return the slide: (H, W, 3) uint8 RGB. Any number of threads may draw at once."""
-        return restyle(job.guide, job.mask, look=self._look, seed=self._seed, denoise=self._denoise)
+    def draw(self, job: Job) -> Slide:
+        """Return the slide, of the guide's size. Any number of threads may draw at once."""
+        look, seed, denoise = self._look, self._seed, self._denoise
+        return Slide(restyle(job.guide, job.mask, look=look, seed=seed, denoise=denoise))
 
     def free_memory(self) -> None:
         """It holds none between two slides."""

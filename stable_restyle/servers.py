@@ -14,7 +14,7 @@ from stable_restyle import fitting, images, masks
 from stable_restyle.comfyui import ComfyUI, Server
 from stable_restyle.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.fitting import Misfit
-from stable_restyle.model import Job, Pixels
+from stable_restyle.model import Job, Slide
 from stable_restyle.variants import Variants
 from stable_restyle.workflow import fill
 
@@ -78,8 +78,8 @@ class ServedWorkflow:
             raise WorkflowFault(_refusal(self.name, self._variants.base.name, found))
         return added
 
-    def draw(self, job: Job) -> Pixels:
-        """The slide, (H, W, 3) RGB, or a scale of it where the workflow enlarges."""
+    def draw(self, job: Job) -> Slide:
+        """The slide, of the guide's size, or a scale of it where the workflow enlarges."""
         return self._client.draw(job)
 
     def free_memory(self) -> None:
@@ -127,7 +127,7 @@ class ServedWorkflow:
         return fill(self._fitted.of(job.scene), guide, mask, keep=keep)
 
 
-def time_trial(draw: Callable[[Job], Pixels]) -> float:
+def time_trial(draw: Callable[[Job], Slide]) -> float:
     """Have a slide of 64x64 drawn; returns the seconds that it took."""
     ramp = np.linspace(0, 255, TRIAL_PX).astype(np.uint8)
     guide = np.stack(np.broadcast_arrays(ramp, ramp[:, np.newaxis], ramp[::-1]), axis=2)

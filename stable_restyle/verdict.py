@@ -200,7 +200,7 @@ def mapping(value: object) -> dict[str, Any]:
 
 
 def name(value: object) -> str:
-    """A part of a file's name that can go into a query. Raises ServerFault for anything else."""
+    """A name or an ID, fit to go into a URL. Raises ServerFault for anything else."""
     if not isinstance(value, str) or not value.isprintable():
         raise nonsense()
     return value

@@ -118,65 +118,60 @@ class Container:
     """How a kind of film file is written, and which tracks it takes as they are."""
 
     muxer: str
-    video: Mapping[str, object]  # FFmpeg's options
+    options: Mapping[str, object]  # FFmpeg's, for the picture and the file
     sound: frozenset[str]
     sound_encoder: str  # for sound that it does not take
     subtitles: frozenset[str]
     text_encoder: str  # for text subtitles that it does not take
-    options: Mapping[str, object]
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # of FFmpeg, beyond those of every run
 
 
 _H264 = {"c:v": "libx264", "crf": 16}
 # On Big Buck Bunny and on street traffic, the SSIM that x264 reaches at 16 lies between those of
 # 12 and 16 here. FFmpeg takes a CRF for a bound on the bit rate unless that is 0.
 _VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
-# `strict`: FFmpeg before 6 calls FLAC and Opus in MP4 experimental. `write_tmcd`: the time code of
-# the source counts its frames, not ours, and the muxer refuses it at an odd rate.
+# `strict`: FFmpeg before 6 calls FLAC in MP4 experimental. `write_tmcd`: the time code of the
+# source counts its frames, not ours, and the muxer refuses it at an odd rate.
 _QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
-_PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be")}
 
 # The sound and subtitle formats that each muxer was seen to take, FFmpeg 5.1 to 9.0. PyAV's
 # `supported_codecs` names more: for .mov some that its muxer then refuses, such as FLAC.
+_SOUND = frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3"})
+_PCM = frozenset({"pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_f32le"})
+_PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle"})
 CONTAINERS = {
     ".mp4": Container(
-        "mp4",
-        _H264,
-        frozenset({"aac", "ac3", "alac", "dts", "eac3", "flac", "mp2", "mp3", "opus"}),
-        "aac",
-        frozenset({"mov_text"}),
-        "mov_text",
-        _QUICKTIME,
+        muxer="mp4",
+        options={**_H264, **_QUICKTIME},
+        sound=_SOUND | {"flac", "opus"},
+        sound_encoder="aac",
+        subtitles=frozenset({"mov_text"}),
+        text_encoder="mov_text",
     ),
     ".mov": Container(
-        "mov",
-        _H264,
-        frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3", "pcm_f32le"} | _PCM),
-        "aac",
-        frozenset({"mov_text"}),
-        "mov_text",
-        _QUICKTIME,
+        muxer="mov",
+        options={**_H264, **_QUICKTIME},
+        sound=_SOUND | _PCM,
+        sound_encoder="aac",
+        subtitles=frozenset({"mov_text"}),
+        text_encoder="mov_text",
     ),
     ".mkv": Container(
-        "matroska",
-        _H264,
-        frozenset({"aac", "ac3", "alac", "dts", "eac3", "flac", "mlp", "mp2", "mp3", "opus"})
-        | {"pcm_f32le", "truehd", "tta", "vorbis", "wavpack", "wmav2"}
-        | _PCM,
-        "aac",
-        frozenset({"ass", "dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "subrip", "webvtt"}),
-        "srt",
-        {},
+        muxer="matroska",
+        options=_H264,
+        sound=_SOUND | _PCM | {"flac", "mlp", "opus", "truehd", "tta", "vorbis", "wavpack"},
+        sound_encoder="aac",
+        subtitles=_PICTURE_SUBTITLES | {"ass", "subrip", "webvtt"},
+        text_encoder="srt",
     ),
     ".webm": Container(
-        "webm",
-        _VP9,
-        frozenset({"opus", "vorbis"}),
-        "libopus",
-        frozenset({"webvtt"}),
-        "webvtt",
-        {},
-        ("libvpx-vp9", "libopus"),
+        muxer="webm",
+        options=_VP9,
+        sound=frozenset({"opus", "vorbis"}),
+        sound_encoder="libopus",
+        subtitles=frozenset({"webvtt"}),
+        text_encoder="webvtt",
+        needs=("libvpx-vp9", "libopus"),
     ),
 }
 
@@ -195,8 +190,8 @@ def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
             return program
         shortcomings.append(f"  {program} lacks {', '.join(sorted(missing))}\n")
     raise RestyleError(
-        f"{task} needs an FFmpeg with {', '.join(sorted(needs))}, and there is none:\n"
-        f"{''.join(shortcomings) or '  no FFmpeg was found'}"
+        f"{task} needs an FFmpeg with {', '.join(sorted(needs))}; there is none.\n"
+        f"{''.join(shortcomings)}"
         "Install a full build of FFmpeg (https://ffmpeg.org/download.html) or the newest "
         "imageio-ffmpeg from the Python package index."
     )
@@ -205,7 +200,7 @@ def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
 def _programs() -> Iterator[str]:
     on_path = shutil.which("ffmpeg")
     if on_path:
-        yield on_path
+        yield os.path.abspath(on_path)  # it is started in another folder
     try:
         import imageio_ffmpeg
 
@@ -405,7 +400,7 @@ def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
         width = 2 * round(width * aspect / 2)
     elif aspect and 0 < aspect < 1:
         height = 2 * round(height / aspect / 2)
-    return (height, width) if first.rotation % 180 else (width, height)
+    return (height, width) if first.rotation % 180 == 90 else (width, height)
 
 
 def _matrix(first: av.VideoFrame) -> str:
@@ -505,7 +500,7 @@ def _fed(pipe: IO[bytes], frame: Pixels) -> bool:
     try:
         while left:
             left = left[pipe.write(left) :]  # a signal can cut a write short
-    except (BrokenPipeError, OSError):  # Windows says "invalid argument"
+    except OSError:  # a broken pipe; Windows says "invalid argument"
         return False
     return True
 
@@ -537,7 +532,9 @@ def _frames(film: Film) -> Any:
     )
     if film.alpha:
         stream = _over_black(stream)
-    return stream.filter("format", "rgb24").filter("setsar", 1)
+    # Without tags: viewers would show frames and slides, which have none, in different colours.
+    untagged = {"color_primaries": "unknown", "color_trc": "unknown"}
+    return stream.filter("format", "rgb24").filter("setsar", 1).filter("setparams", **untagged)
 
 
 def _over_black(stream: Any) -> Any:
@@ -578,12 +575,11 @@ def _read(
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
     if said:
         log.warning(
-            "%s is damaged: going on with the %d frames (%.1f s) that FFmpeg made of it. "
-            "It complained first: %s",
+            "FFmpeg complained about %s: %s\nGoing on with the %d frames (%.1f s) that it made.",
             film.path.name,
+            said.splitlines()[0],
             frames,
             frames / film.rate,
-            said.splitlines()[0],
         )
     return frames, cuts
 
@@ -623,13 +619,13 @@ def join(
         raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
     task = f"Joining {target.name}"
     program = find_ffmpeg(*container.needs, task=task)
-    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(target.name + ".part")
     names = {_TARGET: _url(unfinished)}
     if film:
         names[_FILM] = _url(film.path)
     command = _command(_joined(slides, count, rate, container, film), program, names)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         (frames, _), said = _run(
             task, command, lambda child: _follow(child.stdout, on_frame), folder=slides
         )
@@ -639,6 +635,11 @@ def join(
         if said:
             log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
         os.replace(unfinished, target)
+    except OSError as error:
+        raise UnusableInput(
+            f"{target} cannot be written: {error.strerror}.\n"
+            "Mend that and repeat the command; finished slides are kept."
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -663,8 +664,7 @@ def _joined(
     shown = pictures.filter("trim", end_frame=count)
     streams = [_to_yuv420p(shown, *images.size(slides / images.name(0)))]
     # `passthrough`: FFmpeg 7 fills the time before the first slide, and a gap, with copies.
-    options = {"format": container.muxer, "fps_mode": "passthrough"}
-    options |= {**container.video, **container.options}
+    options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
     if film is None:
         return ffmpeg.output(*streams, _TARGET, **options)
     source = ffmpeg.input(_FILM, itsoffset=float(late_s - begin_s))
@@ -698,21 +698,21 @@ def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
 def _carried_tracks(film: Film, container: Container) -> dict[int, dict[str, object]]:
     """The sound and subtitle tracks that go into a container, with FFmpeg's options for each."""
     tracks: dict[int, dict[str, object]] = {}
-    for kind, letter, all_of_kind, plan in (
+    for kind, letter, found, options_for in (
         ("sound", "a", film.sound, _sound_options),
         ("subtitle", "s", film.subtitles, _subtitle_options),
     ):
         place = 0
-        for number, track in enumerate(all_of_kind, 1):
-            options = plan(track, container)
-            if options is None:
+        for number, track in enumerate(found, 1):
+            options = options_for(track, container)
+            if not options:
                 log.warning(
-                    "%s track %d of %s (%s) cannot go into %s: it is left out.",
-                    kind.capitalize(),
+                    "%s leaves out %s track %d of %s (%s).",
+                    f"A {container.muxer} film",
+                    kind,
                     number,
                     film.path.name,
-                    track.codec or "of an unknown format",
-                    f".{container.muxer}",
+                    track.codec or "its format is unknown",
                 )
                 continue
             tracks[track.stream] = {f"{key}:{letter}:{place}": v for key, v in options.items()}
@@ -720,10 +720,10 @@ def _carried_tracks(film: Film, container: Container) -> dict[int, dict[str, obj
     return tracks
 
 
-def _sound_options(track: Track, container: Container) -> dict[str, object] | None:
-    """Options for one sound track; None if it cannot be read."""
+def _sound_options(track: Track, container: Container) -> dict[str, object]:
+    """Options for one sound track; none if it cannot be read."""
     if not track.codec:
-        return None
+        return {}
     if track.codec in container.sound:
         return {"c": "copy"}
     if container.sound_encoder == "libopus":
@@ -733,11 +733,11 @@ def _sound_options(track: Track, container: Container) -> dict[str, object] | No
     return {"c": container.sound_encoder}
 
 
-def _subtitle_options(track: Track, container: Container) -> dict[str, object] | None:
-    """Options for one subtitle track; None for pictures that the container does not take."""
+def _subtitle_options(track: Track, container: Container) -> dict[str, object]:
+    """Options for one subtitle track; none for pictures that the container does not take."""
     if track.codec in container.subtitles:
         return {"c": "copy"}
-    return {"c": container.text_encoder} if track.text else None
+    return {"c": container.text_encoder} if track.text else {}
 
 
 def _command(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:

@@ -58,6 +58,7 @@ class Pace:
     quiet_s: float = 5.0  # between looks at a prompt that it says nothing about
     queue_s: float = 3600.0  # the longest wait in the server's queue
     farewell_s: float = 1.0  # for an answer to what is tidied up
+    stop_s: float = 0.5  # for a prompt that was interrupted to go into the history
 
 
 class BrokenOff(ServerFault):

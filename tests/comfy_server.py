@@ -63,7 +63,6 @@ class Run:
     restart: bool = False  # the server restarts in the midst of it
     picture: Callable[[Pixels], bytes] = images.encode
     told: Callable[[list[Message]], list[Message]] = list  # the messages -> what is sent
-    entry: Callable[[dict[str, Any]], Any] = dict  # the history's entry -> what is kept of it
 
 
 @dataclass
@@ -440,9 +439,7 @@ class ComfyServer:
         await self._tell(item, messages[begun:-2])
         with self._changed:
             outputs = {output: {"images": pictures}} if story in ("success", "cached") else {}
-            entry = run.entry(_entry(story, item, outputs, run.error))
-            if entry is not None:
-                self.history[item.id] = entry
+            self.history[item.id] = _entry(story, item, outputs, run.error)
             self.running = None
         await self._tell(item, messages[max(begun, len(messages) - 2) :])
 

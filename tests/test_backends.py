@@ -14,7 +14,7 @@ import pytest
 from stable_restyle import backends
 from stable_restyle.backends import Pool
 from stable_restyle.errors import NoBackendLeft, OutOfMemory, ServerFault, WorkflowFault
-from stable_restyle.model import Job, Pixels
+from stable_restyle.model import Job, Slide
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
 
@@ -36,11 +36,11 @@ class Painter:
         self.alive = True
         self.asked = threading.Event()
 
-    def draw(self, job: Job) -> Pixels:
+    def draw(self, job: Job) -> Slide:
         self.does(job)
         with self.lock:
             self.drawn.append(job.slide)
-        return job.guide
+        return Slide(job.guide)
 
     def free_memory(self) -> None:
         self.freed += 1

@@ -76,7 +76,7 @@ def test_every_thread_draws_the_same_bytes(look: str) -> None:
     backend = Preview(look, SEED, 0.6)
     jobs = [Job(slide, 1, guide, whole(guide)) for slide in range(12)]
     with ThreadPoolExecutor(6) as threads:
-        together = list(threads.map(backend.draw, jobs))
+        together = [slide.pixels for slide in threads.map(backend.draw, jobs)]
     assert all(np.array_equal(slide, alone) for slide in together)
 
 
@@ -282,7 +282,7 @@ def test_a_preview_is_a_backend(look: str) -> None:
     backend = Preview(look, SEED, 0.4)
     assert backend.name == f"preview:{look}"
     assert backend.slots == (os.cpu_count() or 1)
-    slide = backend.draw(Job(0, 1, guide, whole(guide, 200)))
+    slide = backend.draw(Job(0, 1, guide, whole(guide, 200))).pixels
     expected = restyle(guide, whole(guide, 200), look=look, seed=SEED, denoise=0.4)
     assert np.array_equal(slide, expected)
     backend.close()

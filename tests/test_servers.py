@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import clips
 import numpy as np
 import pytest
 from comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved
@@ -267,6 +268,14 @@ def test_a_password_a_path_and_a_header_and_no_word_of_them(
     written = [path.read_text() for path in asked.target.parent.glob("interp/*.json")]
     for text in (caplog.text, repr(settings), *written):
         assert "hush" not in text and "s3cret" not in text
+
+
+def test_what_a_server_made_is_kept_byte_for_byte(tmp_path: Path, servers: Servers) -> None:
+    """Where nothing had to be cropped from it: 64x48 are multiples of 8."""
+    frames = clips.write_folder(tmp_path / "in", clips.scenes(5))
+    only = servers(1)
+    run(on(Settings(frames, tmp_path / "out"), only))
+    assert set(files(tmp_path / "out").values()) <= set(only[0].files.values())
 
 
 def test_an_enlarging_workflow_keeps_large_slides(asked: Settings, servers: Servers) -> None:

@@ -405,7 +405,8 @@ def test_of_a_film_cut_short_the_rest_is_used(
     _, frames = split(path)
     numbers = [clips.number(frame) for frame in frames]
     assert 5 < len(numbers) < 60 and numbers == list(range(len(numbers)))
-    assert f"film.mkv is damaged: going on with the {len(numbers)} frames" in caplog.text
+    assert "FFmpeg complained about film.mkv: " in caplog.text
+    assert f"Going on with the {len(numbers)} frames" in caplog.text
 
 
 def test_a_film_with_nothing_to_decode_is_refused(tmp_path: Path) -> None:
@@ -643,7 +644,7 @@ def test_subtitles_that_are_pictures_stay_where_they_can(
     assert not caplog.text
     join_again(source, tmp_path / "target.mp4")
     assert [kind for _, kind, _ in tracks(tmp_path / "target.mp4")] == ["aac", "mov_text"]
-    assert "Subtitle track 2 of plain+.mkv (hdmv_pgs_subtitle) cannot go into" in caplog.text
+    assert "leaves out subtitle track 2 of plain+.mkv (hdmv_pgs_subtitle)" in caplog.text
 
 
 def test_surround_sound_becomes_opus(tmp_path: Path) -> None:
