@@ -48,14 +48,15 @@ _PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
 # Stand-ins for names in a command line: ffmpeg-python chokes on those that are not Unicode.
 _FILM, _TARGET = "<film>", "<target>"
 
-# Measured with the options below on 640x360 to 1280x720 footage and on 176x144: 1.0 to 1.6 bytes a
-# pixel; grain costs more.
-_BYTES_PER_PIXEL = 2.0
-# Against FFmpeg 9's own choice (level 6, paeth), on the ten-second clip: a quarter of the time,
-# four thirds of the bytes. Against that of FFmpeg 7 (level 6, no prediction): 0.6 of both.
+# Level 1 with the Up filter, measured on four clips of 192x144 to 1280x720: 1.2 to 1.8 bytes a
+# pixel, 2.3 with strong grain. To split the ten-second clip takes 3.5 s of CPU; what FFmpeg would
+# choose takes 14 s in version 9 (level 6, Paeth; 0.8 of the bytes), 5.4 s in version 7 (level 6,
+# no filter; 1.2 of the bytes).
 _FAST_PNG = {"compression_level": 1, "pred": "up"}
+_BYTES_PER_PIXEL = 2.0
 
-# What makes swscale exact: without them plain colours come out up to 4 levels off.
+# What makes swscale exact: without them plain colours come out 3 to 4 levels off,
+# with them at most 1.
 _EXACT_TO_RGB = "bicubic+accurate_rnd+full_chroma_int"
 _EXACT_TO_YUV = "bicubic+accurate_rnd+full_chroma_inp"
 
@@ -442,8 +443,8 @@ def check_disk(film: Film, folder: Path, fps: int) -> None:
 def split(film: Film, folder: Path, threshold: float, on_frame: Callable[[int], None]) -> list[int]:
     """Write the frames as 8-bit RGB PNGs, 000001.png and on, and find the cuts, in one decode.
 
-    folder: exists and is empty. threshold: scdet's, 0..100. on_frame: told how many more
-    are done, twice a second. Returns the first frame of each new scene, counted from 0.
+    folder: exists and is empty. threshold: scdet's, 0..100. on_frame: told how many more are done,
+    twice a second. Returns the first frame of each new scene, counted from 0.
 
     Frames are upright, their pixels square, their rate constant: a film that pauses holds its
     frame. HDR becomes SDR, and what is transparent black. Interlaced film stays so. A damaged film
@@ -465,8 +466,8 @@ def detect_cuts(
 ) -> list[int]:
     """Find the cuts between frames that are pictures already, as `split` does.
 
-    frames: (H, W, 3) RGB 0..255, all of one size. on_frame: told of each. Returns the first
-    frame of each new scene, counted from 0.
+    frames: (H, W, 3) RGB 0..255, all of one size. on_frame: told of each. Returns the first frame
+    of each new scene, counted from 0.
     """
     rest = iter(frames)
     first = next(rest, None)

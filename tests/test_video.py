@@ -117,6 +117,8 @@ def test_the_ten_second_clip_has_its_frames_and_cuts(tmp_path: Path) -> None:
     told: list[int] = []
     assert video.split(film, tmp_path, 10, told.append) == BUNNY_CUTS
     assert images.find_frames(tmp_path).count == sum(told) == 240
+    first = (tmp_path / images.name(0)).read_bytes()
+    assert b"gAMA" not in first and b"cICP" not in first  # viewers would heed them
     frames = (images.read(tmp_path / name) for name in images.numbered(tmp_path))
     assert video.detect_cuts(frames, 10, ignore) == BUNNY_CUTS
 
@@ -657,6 +659,16 @@ def test_surround_sound_becomes_opus(tmp_path: Path) -> None:
         assert container.streams.audio[0].codec_context.channels == 6
 
 
+def test_sound_of_an_unknown_format_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_full_film(tmp_path / "source.mkv", "-c:a", "ac3")
+    source.write_bytes(source.read_bytes().replace(b"A_AC3", b"A_XYZ"))
+    join_again(source, tmp_path / "target.mkv")
+    assert [kind for kind, *_ in tracks(tmp_path / "target.mkv")] == ["subtitle"]
+    assert "leaves out sound track 1 of source.mkv (its format is unknown)" in caplog.text
+
+
 def test_a_time_code_does_not_stop_the_join(tmp_path: Path) -> None:
     source = tmp_path / "source.mov"
     clips.make(
@@ -786,6 +798,12 @@ def test_slides_that_cannot_be_read_leave_the_old_film(
         video.join(slides, 6, Fraction(24), target, None, ignore)
     assert target.read_text() == "an older film"
     assert sorted(os.listdir(tmp_path)) == ["film.mp4", "out"]
+
+
+def test_a_target_that_cannot_be_written_is_named(slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnusableInput, match="film.mp4 cannot be written"):
+        video.join(slides, 6, Fraction(24), tmp_path / "file" / "film.mp4", None, ignore)
 
 
 def test_more_slides_than_asked_for_are_left_out(slides: Path, tmp_path: Path) -> None:
