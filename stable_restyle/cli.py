@@ -246,7 +246,9 @@ def command(
 
 def main() -> None:
     """The command `video-restyle`."""
-    signal.signal(signal.SIGINT, _interrupted)
+    for number in _ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupted)
     try:
         command.main(standalone_mode=False)
     except RestyleError as error:
@@ -262,8 +264,15 @@ def main() -> None:
 
 def _interrupted(number: int, frame: object) -> None:
     """The first Ctrl-C ends the run in good order; the second leaves at once."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    for each in _ENDINGS:
+        signal.signal(each, lambda *_: os._exit(INTERRUPTED))
     raise KeyboardInterrupt
+
+
+# Ctrl-C, a polite kill, and a closed terminal, which Windows does not have.
+_ENDINGS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 class Console(logging.Handler):

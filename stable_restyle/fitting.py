@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
+from stable_restyle.verdict import choices, get, items, nearest, sequence
 from stable_restyle.workflow import Workflow, fill
 
 # Node classes as /object_info describes them; None for one that the server lacks. Nothing in them
 # can be relied on: node packs write them.
 Classes: TypeAlias = Mapping[str, Mapping[str, Any] | None]
 
-_NEAREST = 3  # names to offer in place of one that is not there
+_SHOWN = 3  # names to offer where none is like the one that is not there
 _NUMBERS = ("INT", "FLOAT")
 
 
@@ -48,12 +48,13 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
     added = []
     for node_id in _others(workflow):
         node = nodes[node_id]
-        for name, (_, options) in _inputs(classes.get(node["class_type"]), "required"):
-            if name not in node["inputs"] and "default" in options:
-                node["inputs"][name] = options["default"]
+        for name, config in _inputs(classes.get(node["class_type"]), "required"):
+            default = _option(config, "default")
+            if name not in node["inputs"] and default is not None:
+                node["inputs"][name] = default
                 added.append(
                     f"Node {node_id} ({node['class_type']}) also asks for {name}, which "
-                    f"{workflow.name} does not have: {options['default']!r}, its default, is used."
+                    f"{workflow.name} does not have: {default!r}, its default, is used."
                 )
     return replace(workflow, nodes=nodes), added
 
@@ -70,11 +71,11 @@ def misfits(workflow: Workflow, classes: Classes) -> list[Misfit]:
         place = f"node {node_id} ({node['class_type']})"
         info = classes.get(node["class_type"])
         for kind in ("required", "optional"):
-            for name, (type_, options) in _inputs(info, kind):
+            for name, config in _inputs(info, kind):
                 if name not in node["inputs"]:
                     reason = "is required, and the file lacks it" if kind == "required" else None
                 else:
-                    reason = _objection(node["inputs"][name], type_, options)
+                    reason = _objection(node["inputs"][name], config)
                 if reason:
                     found.append(Misfit(place, f"{name} {reason}"))
     return found
@@ -86,44 +87,40 @@ def _others(workflow: Workflow) -> Iterator[str]:
     return (node_id for node_id in workflow.nodes if node_id not in owned)
 
 
-def _inputs(
-    info: Mapping[str, Any] | None, kind: str
-) -> Iterator[tuple[str, tuple[object, Mapping[str, Any]]]]:
-    """The inputs of a node class: name, (type or choices, options)."""
-    inputs = info.get("input") if info is not None else None
-    listed = inputs.get(kind) if isinstance(inputs, Mapping) else None
-    for name, said in listed.items() if isinstance(listed, Mapping) else ():
-        if isinstance(said, list) and said:
-            options = said[1] if len(said) > 1 and isinstance(said[1], Mapping) else {}
-            yield name, (said[0], options)
+def _inputs(info: Mapping[str, Any] | None, kind: str) -> Iterator[tuple[str, list[Any]]]:
+    """The inputs of a node class and how each is configured: [type or choices, options]."""
+    for name, config in items(get(get(info, "input"), kind)):
+        if sequence(config):
+            yield name, config
 
 
-def _objection(value: object, type_: object, options: Mapping[str, Any]) -> str | None:
+def _option(config: list[Any], name: str) -> Any:
+    return get(config[1], name) if len(config) > 1 else None
+
+
+def _objection(value: object, config: list[Any]) -> str | None:
     """Why a server would refuse a value; None if it would not."""
     if isinstance(value, list):  # a link
         return None
-    choices = type_ if isinstance(type_, list) else options.get("options")
-    if isinstance(choices, list) and (isinstance(type_, list) or type_ == "COMBO"):
-        return None if value in choices else _not_there(value, choices)
-    if type_ in _NUMBERS:
-        return _out_of_range(value, options)
-    return None
+    if isinstance(config[0], list) or config[0] == "COMBO":
+        offered = choices(config)
+        return None if str(value) in offered else _not_there(value, offered)
+    return _out_of_range(value, config) if config[0] in _NUMBERS else None
 
 
-def _not_there(value: object, choices: Sequence[object]) -> str:
-    names = [str(choice) for choice in choices]
-    if not names:
+def _not_there(value: object, offered: Sequence[str]) -> str:
+    if not offered:
         return f"is {value!r}, but the server has nothing to choose from"
-    near = get_close_matches(str(value), names, _NEAREST, 0.3) or names[:_NEAREST]
+    near = nearest(str(value), offered) or offered[:_SHOWN]
     return f"is {value!r}, which the server does not have; the nearest it has: {', '.join(near)}"
 
 
-def _out_of_range(value: object, options: Mapping[str, Any]) -> str | None:
+def _out_of_range(value: object, config: list[Any]) -> str | None:
+    least, most = _option(config, "min"), _option(config, "max")
     try:
         number = float(value)  # type: ignore[arg-type]
-        least, most = float(options.get("min", number)), float(options.get("max", number))
+        low = number if least is None else float(least)
+        high = number if most is None else float(most)
     except (TypeError, ValueError, OverflowError):
         return f"is {value!r}, which is no number"
-    if least <= number <= most:
-        return None
-    return f"is {value!r}, but must lie between {options.get('min')} and {options.get('max')}"
+    return None if low <= number <= high else f"is {value!r}, but must be {least} to {most}"

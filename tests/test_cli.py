@@ -156,13 +156,16 @@ def test_a_killed_run_is_resumed_to_the_same_slides(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
-def test_ctrl_c_keeps_what_is_finished(make_frames: MakeFrames, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_run_that_is_ended_keeps_what_is_finished(
+    make_frames: MakeFrames, tmp_path: Path, ending: str
+) -> None:
     make_frames(40)
     with subprocess.Popen(
         [*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.PIPE, text=False
     ) as process:
         until(lambda: len(slides(tmp_path / "out")) > 1, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, ending))
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"repeat the command to go on" in said

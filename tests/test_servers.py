@@ -353,7 +353,7 @@ def test_a_value_that_a_server_would_refuse_is_told_before(
 ) -> None:
     prompt = workflow.load("claymation.json").nodes
     sampler = next(each for each, node in prompt.items() if "cfg" in node["inputs"])
-    with pytest.raises(WorkflowFault, match=r"cfg is 1000, but must lie between 0\.0 and 100\.0"):
+    with pytest.raises(WorkflowFault, match=r"cfg is 1000, but must be 0\.0 to 100\.0"):
         run(on(asked, servers(1), changes=(f"{sampler}.cfg=1000",)))
 
 
