@@ -124,7 +124,7 @@ def command(measures: Mapping[str, Measure], description: str | None) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.{max(0, 3 - len(str(int(abs(value)))))}f}" if value else "0"
 
 
 def _processor() -> str:

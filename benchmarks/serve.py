@@ -50,6 +50,7 @@ def main() -> None:
     draw_s, *pictures = sys.argv[1:]
     slides = [_compressed(Path(picture)) for picture in pictures]
     with Server(float(draw_s), slides) as server:
+        began = time.process_time()
         print(server.url, flush=True)
         sys.stdin.read()
         print(
@@ -59,7 +60,7 @@ def main() -> None:
                     "busy_s": server.busy_s,
                     "idle_s": server.idle_s,
                     "prompts_run": server.prompts_run,
-                    "cpu_s": time.process_time(),
+                    "cpu_s": time.process_time() - began,
                 }
             )
         )

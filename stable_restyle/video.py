@@ -11,6 +11,7 @@ that FFmpeg is started in: its path never reaches FFmpeg.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -620,21 +621,26 @@ def join(
         raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
     task = f"Joining {target.name}"
     program = find_ffmpeg(*container.needs, task=task)
-    unfinished = target.with_name(target.name + ".part")
-    names = {_TARGET: _url(unfinished)}
-    if film:
-        names[_FILM] = _url(film.path)
-    command = _command(_joined(slides, count, rate, container, film), program, names)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with _written_whole(target) as unfinished:
+        names = {_TARGET: _url(unfinished)} | ({_FILM: _url(film.path)} if film else {})
+        command = _command(_joined(slides, count, rate, container, film), program, names)
         (frames, _), said = _run(
             task, command, lambda child: _follow(child.stdout, on_frame), folder=slides
         )
         if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
             said += f"Only {frames} of the {count} slides in {slides} could be read."
             raise ProgramFailed(task, command, said)
-        if said:
-            log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
+    if said:
+        log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
+
+
+@contextlib.contextmanager
+def _written_whole(target: Path) -> Iterator[Path]:
+    """A name to write a file under: it becomes `target` if all goes well, else it is removed."""
+    unfinished = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
         os.replace(unfinished, target)
     except OSError as error:
         raise UnusableInput(
@@ -642,7 +648,8 @@ def join(
             "Mend that and repeat the command; finished slides are kept."
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone, or never was
+            unfinished.unlink()
 
 
 def _joined(
