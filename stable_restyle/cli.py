@@ -5,6 +5,7 @@ Nothing heavy is imported before a run begins, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import os
@@ -246,6 +247,9 @@ def command(
 
 def main() -> None:
     """The command `video-restyle`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     for number in _ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupted)

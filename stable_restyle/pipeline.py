@@ -290,7 +290,6 @@ def _join(
     assert places.result is not None
     film = source if isinstance(source, Film) else None
     rate = film.rate if film else settings.rate or DEFAULT_RATE
-    places.result.parent.mkdir(parents=True, exist_ok=True)
     with _task(progress, "Joining", slides, "slide"):
         video.join(
             places.slides, slides, rate / settings.fps, places.result, film, progress.advance

@@ -125,6 +125,17 @@ def test_a_dry_run_needs_no_backend(make_frames: MakeFrames, tmp_path: Path) -> 
     assert video_restyle("--dry-run", folder=tmp_path).returncode == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode there")
+def test_names_that_are_no_unicode(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(2)
+    odd = os.fsdecode(b"f\xfframes")
+    (tmp_path / "in").rename(tmp_path / odd)
+    done = video_restyle(odd, "--dry-run", folder=tmp_path)
+    assert done.returncode == 0 and "rames: 2 frames" in done.stdout
+    assert video_restyle(odd, "sl\udcffides", *PREVIEW, folder=tmp_path).returncode == 0
+    assert video_restyle("\udcff", folder=tmp_path).returncode == 3
+
+
 def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:
     make_frames(2)
     done = video_restyle("-q", *PREVIEW, folder=tmp_path)

@@ -1,0 +1,102 @@
+"""Synthetic footage whose motion is known: a smooth texture, defined at every point of the plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stable_restyle.model import Pixels
+
+    Floats: TypeAlias = NDArray[np.float32]
+
+WIDTH, HEIGHT = 160, 120
+_WAVES = np.random.default_rng(5).uniform(-0.6, 0.6, (3, 24, 2))  # radians a pixel, for R, G and B
+_PHASES = np.random.default_rng(6).uniform(0, 2 * np.pi, (3, 24))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where the camera looks: turned and enlarged about the middle of the picture, then moved."""
+
+    x: float = 0  # pixels
+    y: float = 0
+    turn: float = 0  # radians
+    zoom: float = 1
+
+    def seen_at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The points of the plane, (..., 2), that pixels show."""
+        return (points - _MIDDLE - self._shift) @ self._matrix.T / self.zoom + _MIDDLE
+
+    def shown_at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The pixels that show points of the plane: the inverse of `seen_at`."""
+        return (points - _MIDDLE) @ self._matrix * self.zoom + _MIDDLE + self._shift
+
+    @property
+    def _shift(self) -> NDArray[np.float64]:
+        return np.array([self.x, self.y])
+
+    @property
+    def _matrix(self) -> NDArray[np.float64]:
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        return np.array([[cos, -sin], [sin, cos]])
+
+
+_MIDDLE = np.array([WIDTH / 2, HEIGHT / 2])
+MOVES = {
+    "translation": Camera(x=5.3, y=-2.6),
+    "rotation": Camera(turn=0.04),
+    "zoom": Camera(zoom=1.05),
+    "all": Camera(x=-3.2, y=1.7, turn=-0.03, zoom=0.97),
+}
+
+
+def pixels() -> NDArray[np.float64]:
+    """The places of all pixels: (HEIGHT, WIDTH, 2), x before y."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    return np.stack([columns, rows], axis=2).astype(float)
+
+
+def texture(points: NDArray[np.float64], contrast: float = 22) -> Pixels:
+    """The colours at points of the plane, (..., 2): (..., 3) uint8."""
+    waves = np.sin(np.einsum("...i,cni->...cn", points, _WAVES) + _PHASES)
+    return (128 + contrast * waves.sum(axis=-1) / 2).round().clip(0, 255).astype(np.uint8)
+
+
+def film(camera: Camera, contrast: float = 22) -> Pixels:
+    """What the camera sees: (HEIGHT, WIDTH, 3)."""
+    return texture(camera.seen_at(pixels()), contrast)
+
+
+def true_flow(first: Camera, second: Camera) -> Floats:
+    """Where each pixel of the first picture is found in the second."""
+    moved = second.shown_at(first.seen_at(pixels()))
+    return (moved - pixels()).astype(np.float32)
+
+
+SQUARE = 40  # pixels: the side of the object in `moving_square`
+
+
+def square_at(left: int) -> NDArray[np.bool_]:
+    """The pixels of the object: (HEIGHT, WIDTH)."""
+    inside = np.zeros((HEIGHT, WIDTH), np.bool_)
+    inside[40 : 40 + SQUARE, left : left + SQUARE] = True
+    return inside
+
+
+def moving_square(left: int) -> Pixels:
+    """A textured square, this far from the left, in front of a background that stands still."""
+    picture = film(Camera())
+    picture[square_at(left)] = film(Camera(x=900 + left))[square_at(left)] // 2 + 120
+    return picture
+
+
+def square_flow(first: int, second: int) -> Floats:
+    """The motion of `moving_square` from one place to another."""
+    flow = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    flow[square_at(first), 0] = second - first
+    return flow
