@@ -77,6 +77,5 @@ def blend(carried: Pixels, frame: Pixels, mask: Pixels) -> Pixels:
 
     carried, frame: (H, W, 3) RGB. mask: (H, W). `carried * (1-a) + frame * a`, a = mask / 510.
     """
-    share = (mask.astype(np.float32) / 510)[:, :, np.newaxis]
-    start = carried.astype(np.float32)
-    return (start + (frame - start) * share).round().astype(np.uint8)
+    share = mask.astype(np.float32) / 510
+    return np.asarray(cv2.blendLinear(frame, carried, share, 1 - share), np.uint8)

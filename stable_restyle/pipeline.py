@@ -118,8 +118,8 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             mask_strength=settings.mask_strength,
             mask_size=settings.mask_size,
             backend=pool.draw,
-            gallery=Gallery(places.slides, frames.width, frames.height, at_hand=2 * pool.slots),
-            seams=Shelf(frames.read, at_hand=4 * pool.slots),
+            gallery=Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots),
+            seams=Shelf(frames.read, at_hand=2 * pool.slots),
             in_between=places.interp if settings.save_interp else None,
         )
         _draw(schedule, artist, pool, len(steps), progress)
