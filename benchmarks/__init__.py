@@ -1,1 +1,1 @@
-"""How fast the program is: each module measures one thing, tells it as a table, keeps it as JSON."""
+"""How fast the program is: each module measures one thing, as a table and as JSON."""

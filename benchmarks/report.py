@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -83,15 +84,30 @@ def keep(report: Report, out: Path, machine: Mapping[str, object]) -> Path:
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on, and how busy it was before: a busy machine is slow."""
+    """What the figures were measured on."""
     return {
         "processor": _processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+class Others:
+    """How busy the machine was with what is not ours: that makes the figures worse."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._before_s = _theirs_s()
+
+    def percent(self) -> float:
+        """Of all processors, since this was made; nan if nothing tells."""
+        took_s = (time.monotonic() - self._began) * (os.cpu_count() or 1)
+        return max(100 * (_theirs_s() - self._before_s) / took_s, 0.0)
+
+    def __str__(self) -> str:
+        return f"Others had {self.percent():.0f} % of the machine meanwhile."
 
 
 def cores() -> int:
@@ -115,16 +131,26 @@ def command(measures: Mapping[str, Measure], description: str | None) -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     for measure in measures.values():
-        before = machine()
+        others = Others()
         report = measure(asked.out, asked.small)
-        keep(report, asked.out, before)
-        print(f"{table(report)}\n", flush=True)
+        here = {**machine(), "others_percent": others.percent()}
+        path = keep(report, asked.out, here)
+        print(f"{table(report)}\n{others}\nThe same as JSON: {path}\n", flush=True)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
-    print(f"The same as JSON: {asked.out}/{{{','.join(measures)}}}.json")
 
 
 def _short(value: float) -> str:
-    return f"{value:.{max(0, 3 - len(str(int(abs(value)))))}f}" if value else "0"
+    return f"{value:.{3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0}f}"
+
+
+def _theirs_s() -> float:
+    """Processor time of everything but us and our children that have ended, so far."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return float("nan")
+    ticks = [int(each) for each in stat.read_text("utf-8").partition("\n")[0].split()[1:9]]
+    user, nice, system, _, _, *interrupts = ticks  # left out: idle, and waiting for disks
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
 
 def _processor() -> str:

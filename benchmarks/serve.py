@@ -49,7 +49,8 @@ def main() -> None:
     """Arguments: seconds a slide, pictures. Says its URL; at the end of its input, what it did."""
     draw_s, *pictures = sys.argv[1:]
     slides = [_compressed(Path(picture)) for picture in pictures]
-    with Server(float(draw_s), slides) as server:
+    server = Server(float(draw_s), slides)
+    with server:
         began = time.process_time()
         print(server.url, flush=True)
         sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Simulated ComfyUI servers in processes of their own, so that their work is not counted as ours."""
+"""Simulated ComfyUI servers in processes of their own, so that their work is not ours."""
 
 from __future__ import annotations
 

@@ -15,18 +15,17 @@ figures of the second case do not: measure on an idle machine.
 from __future__ import annotations
 
 import random
-import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.servers import Worked
-from benchmarks.watch import STEPS, Watch
+from benchmarks.watch import COUNTED, STEPS, Watch
 from stable_restyle import pipeline, scenes
 from stable_restyle.model import Settings, Step
 
@@ -95,7 +94,10 @@ def cases() -> list[Case]:
     """Those of issue 4; the second takes 90 s at least."""
     chance = random.Random(4)
     lengths = [chance.randint(6, 18) for _ in range(29)]
-    return [Case("1 server", 1, 0.25, [24]), Case("8 servers", 8, 2.0, [*lengths, 360 - sum(lengths)])]
+    return [
+        Case("1 server", 1, 0.25, [24]),
+        Case("8 servers", 8, 2.0, [*lengths, 360 - sum(lengths)]),
+    ]
 
 
 def draw(settings: Settings, previous: dict[int, int | None]) -> Drawn:
@@ -129,7 +131,9 @@ def ran_out(case: Case, finished: Sequence[tuple[float, int]]) -> float:
 def percentile(values: Sequence[float], percent: int) -> float:
     """Of any number of values; nan of none."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else float("nan")
+    return (
+        ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else float("nan")
+    )
 
 
 def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[Drawn, list[Worked]]:
@@ -139,51 +143,63 @@ def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[Drawn, list[Wor
     ):
         film = Path(temporary)
         footage.make_film(frames, [FPS * length for length in case.lengths], film)
-        settings = Settings(film / "in", film / "out", fps=FPS, backends=running.urls)
+        settings = Settings(
+            film / "in", film / "out", fps=FPS, motion="codec", backends=running.urls
+        )
         previous = {step.slide: step.previous for step in case.steps()}
         return process.alone(draw, settings, previous), running.stop()
 
 
 def _figures(case: Case, drawn: Drawn, worked: Sequence[Worked]) -> list[Figure]:
-    def of(what: str, value: float, unit: str = "", **more: object) -> Figure:
-        return Figure(f"{case.name}: {what}", value, unit, **more)  # type: ignore[arg-type]
-
-    until = min(ran_out(case, drawn.finished), max(each.spans[-1][1] for each in worked))
-    busy = [100 * each.busy_share(until) for each in worked]
-    steps = {step: drawn.step_cpu_s.get(step, 0.0) / case.slides for step in STEPS}
-    cpu_s = drawn.cpu_s / case.slides
-    return [
-        of("slides a second", case.slides / drawn.wall_s),
-        of("least busy server", min(busy), "%", at_least=BUSY_PERCENT, note=_shares(busy)),
-        of("whole run over its lower bound", drawn.wall_s / case.bound_s(), at_most=OVER_BOUND,
-           note=f"{drawn.wall_s:.2f} s, bound {case.bound_s():.2f} s"),
-        of("processor time a slide", cpu_s, "s", at_most=CPU_S),
-        *(
-            of(f"  {step}", 1000 * took_s, "ms",
-               note=f"{drawn.calls.get(step, 0) / case.slides:.2f} times a slide")
-            for step, took_s in steps.items()
+    bound_s = case.bound_s()
+    figures = [
+        Figure("slides a second", case.slides / drawn.wall_s),
+        _busy(ran_out(case, drawn.finished), worked),
+        Figure(
+            "whole run over its lower bound",
+            drawn.wall_s / bound_s,
+            at_most=OVER_BOUND,
+            note=f"{drawn.wall_s:.2f} s, bound {bound_s:.2f} s",
         ),
-        of("  the rest", 1000 * (cpu_s - sum(steps.values())), "ms"),
-        *_waits(case, drawn, of),
-        of("most memory", drawn.peak_mb, "MB"),
-        of("processor time a slide of the servers", sum(s.cpu_s for s in worked) / case.slides, "s",
-           note="not ours, but on the same machine"),
+        Figure("processor time a slide", drawn.cpu_s / case.slides, "s", at_most=CPU_S),
+        *_steps(case, drawn),
+        *(_waits(drawn) if len(case.lengths) == 1 else ()),
+        Figure("most memory", drawn.peak_mb, "MB"),
+        Figure(
+            "processor time a slide, servers",
+            sum(each.cpu_s for each in worked) / case.slides,
+            "s",
+            note="not ours, but on the same machine",
+        ),
     ]
+    return [replace(figure, what=f"{case.name}: {figure.what}") for figure in figures]
 
 
-def _waits(case: Case, drawn: Drawn, of: Callable[..., Figure]) -> list[Figure]:
+def _busy(until: float, worked: Sequence[Worked]) -> Figure:
+    """until: time.monotonic(). When the last slide is kept here, its server has long been done."""
+    until = min(until, max(each.spans[-1][1] for each in worked))
+    shares = [100 * each.busy_share(until) for each in worked]
+    note = "busy: " + ", ".join(f"{share:.1f}" for share in shares) if len(shares) > 1 else ""
+    return Figure("least busy server", min(shares), "%", at_least=BUSY_PERCENT, note=note)
+
+
+def _steps(case: Case, drawn: Drawn) -> Iterator[Figure]:
+    """Processor time a slide, split."""
+    rest_s = drawn.cpu_s
+    for step in STEPS:
+        took_s = drawn.step_cpu_s.get(step, 0.0)
+        rest_s -= took_s
+        calls = f"{drawn.calls.get(step, 0) / case.slides:.2f} times a slide"
+        note = calls if step in COUNTED else ""
+        yield Figure(f"  {step}", 1000 * took_s / case.slides, "ms", note=note)
+    yield Figure("  the rest", 1000 * rest_s / case.slides, "ms")
+
+
+def _waits(drawn: Drawn) -> Iterator[Figure]:
     """Where there are more chains than servers a chain waits for a server, not for us."""
-    if len(case.lengths) > 1:
-        return []
-    milliseconds = [1000 * wait_s for wait_s in drawn.waits_s]
-    return [
-        of("answer to next request, median", statistics.median(milliseconds or [float("nan")]), "ms"),
-        of("answer to next request, 95 of 100", percentile(milliseconds, 95), "ms"),
-    ]
-
-
-def _shares(busy: Sequence[float]) -> str:
-    return "" if len(busy) == 1 else "busy: " + ", ".join(f"{share:.1f}" for share in busy)
+    for name, percent in (("median", 50), ("95 of 100", 95)):
+        wait_s = percentile(drawn.waits_s, percent)
+        yield Figure(f"answer to next request, {name}", 1000 * wait_s, "ms")
 
 
 def _small_cases() -> list[Case]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from threading import Lock, local
@@ -26,16 +26,18 @@ SEAMS: Sequence[tuple[str, Any, str]] = (
     ("read", images, "read"),
     ("motion", motion.Codec, "measure"),
     ("carry", motion_transfer, "apply"),
+    ("mask", masks, "change"),
     ("mask", masks, "mask"),
     ("mask", masks, "free_all"),
     ("blend", masks, "blend"),
     ("encode", images, "encode"),
     ("network", wire.Wire, "ask"),
     ("network", wire.Ear, "_run"),
-    ("decode", comfyui, "_decoded"),
+    ("decode", comfyui, "_slide"),
     ("write", images, "write_whole"),
 )
 STEPS = tuple(dict.fromkeys(step for step, _, _ in SEAMS))
+COUNTED = ("read", "encode", "network", "decode", "write")  # one call is one file or request
 
 
 class Watch:
@@ -62,7 +64,7 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def waits(self, previous: dict[int, int | None]) -> list[float]:
+    def waits(self, previous: Mapping[int, int | None]) -> list[float]:
         """Seconds from each answer to the requests of its chain that follow it.
 
         previous: slide -> the one that it is drawn from.
@@ -87,7 +89,7 @@ class Watch:
         return timed
 
     @contextmanager
-    def _timing(self, step: str) -> Any:
+    def _timing(self, step: str) -> Iterator[None]:
         outer_s = getattr(self._here, "within_s", 0.0)
         self._here.within_s = 0.0
         began = time.thread_time()

@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stable_restyle.errors import NoBackendLeft, RestyleError
-from stable_restyle.model import DEFAULT_RATE, Settings
+from stable_restyle.model import (
+    DEFAULT_RATE,
+    FLOW_MASK_SIZE,
+    FLOW_MASK_STRENGTH,
+    MASK_SIZE,
+    MASK_STRENGTH,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -132,17 +139,15 @@ class Rate(click.ParamType[Fraction]):
     "--mask-strength",
     type=Number(0, 8),
     metavar="NUMBER",
-    default=DEFAULTS.mask_strength,
-    show_default=True,
-    help="0 frees the whole picture, 8 only what moves.",
+    help="0 frees the whole picture, 8 only what moves (by flow: what cannot be carried).  "
+    f"[default: {MASK_STRENGTH:g}; by flow {FLOW_MASK_STRENGTH:g}; 0<=x<=8]",
 )
 @click.option(
     "--mask-size",
     type=click.IntRange(0),
     metavar="PIXELS",
-    default=DEFAULTS.mask_size,
-    show_default=True,
-    help="How far the mask reaches around what moves.",
+    help="How far the mask reaches around what moves.  "
+    f"[default: {MASK_SIZE}; by flow {FLOW_MASK_SIZE}]",
 )
 @click.option(
     "--fps",
@@ -154,11 +159,11 @@ class Rate(click.ParamType[Fraction]):
 )
 @click.option(
     "--motion",
-    metavar="codec|COMMAND",
+    metavar="codec|flow|flow:fast|COMMAND",
     default=DEFAULTS.motion,
     show_default=True,
-    help="How slides are carried: the motion-transfer library, or a program with its command "
-    "line, run once a slide.",
+    help="How slides are carried: the motion-transfer library, as the original did; optical flow, "
+    "much steadier; or a program with motion-transfer's command line, run once a slide.",
 )
 @click.option(
     "--scene-threshold",

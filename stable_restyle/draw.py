@@ -15,7 +15,7 @@ from typing import TypeAlias
 from stable_restyle import images, masks
 from stable_restyle.images import Frames
 from stable_restyle.model import Job, Pixels, Slide, Step
-from stable_restyle.motion import Carry, Motion
+from stable_restyle.motion import Measured, Motion
 from stable_restyle.scenes import frames_crossed
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Prepared:
 
     frame: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W)
-    carry: Carry | None  # None for a middle slide
+    measured: Measured | None  # None for a middle slide
 
 
 class Shelf:
@@ -110,36 +110,35 @@ class Artist:
         """Read the frames of a step and make all that depends on them alone."""
         first, *others = frames_crossed(step, self.fps)
         crossed = [self.seams.get(first)]
-        if others:
-            crossed += [*map(self.frames.read, others[:-1]), self.seams.get(others[-1])]
-        if step.previous is None:
-            return Prepared(crossed[-1], masks.free_all(crossed[-1]), None)
-        mask = masks.mask(crossed, self.mask_strength, self.mask_size)
-        return Prepared(crossed[-1], mask, self.motion.measure(crossed))
+        if not others:
+            return Prepared(crossed[0], masks.free_all(crossed[0]), None)
+        crossed += [*map(self.frames.read, others[:-1]), self.seams.get(others[-1])]
+        measured = self.motion.measure(crossed)
+        mask = measured.mask(self.mask_strength, self.mask_size)
+        return Prepared(crossed[-1], mask, measured)
 
     def draw(self, step: Step, prepared: Prepared) -> Keep:
         """Make the slide of a step; what is returned keeps it."""
         began = time.monotonic()
-        guide = self._guide(step, prepared)
-        asked = time.monotonic()
-        slide = self.backend(Job(step.slide, step.scene, guide, prepared.mask))
-        log.debug(
-            "%s: %.2f s for the guide, %.2f s for the slide",
-            images.name(step.slide),
-            asked - began,
-            time.monotonic() - asked,
-        )
+        if step.previous is None or prepared.measured is None:
+            slide = self._ask(step, prepared.frame, prepared.mask)
+        else:
+            slide = self._draw_from(step.previous, step, prepared, prepared.measured)
+        log.debug("%s: %.2f s", images.name(step.slide), time.monotonic() - began)
         return self.gallery.add(step.slide, slide)
 
-    def _guide(self, step: Step, prepared: Prepared) -> Pixels:
-        if step.previous is None or prepared.carry is None:
-            return prepared.frame
-        carried = prepared.carry(self.gallery.get(step.previous))
+    def _draw_from(self, previous: int, step: Step, prepared: Prepared, how: Measured) -> Slide:
+        carried = how.carry(self.gallery.get(previous))
         guide = masks.blend(carried, prepared.frame, prepared.mask)
         if self.in_between is not None:
             stem = Path(images.name(step.slide)).stem
-            walked = "b" if step.previous > step.slide else "f"
+            walked = "b" if previous > step.slide else "f"
             images.write(self.in_between / f"{stem}-{walked}.png", carried)
             images.write(self.in_between / f"{stem}-m.png", prepared.mask)
             images.write(self.in_between / f"{stem}.png", guide)
-        return guide
+        slide = self._ask(step, guide, prepared.mask)
+        finished = how.finish(slide.pixels, carried, prepared.mask)
+        return slide if finished is slide.pixels else Slide(finished)
+
+    def _ask(self, step: Step, guide: Pixels, mask: Pixels) -> Slide:
+        return self.backend(Job(step.slide, step.scene, guide, mask))

@@ -16,12 +16,9 @@ from stable_restyle.model import Pixels
 _BINOMIAL_9 = np.array([1, 8, 28, 56, 70, 56, 28, 8, 1], np.float32) / 256
 
 
-def mask(frames: Sequence[Pixels], strength: float, grow_px: int) -> Pixels:
-    """What the model may change between two slides.
-
-    frames: (H, W, 3) RGB, those from the previous slide's to this slide's, both included.
-    """
-    return soften(grow(freedom(change(frames), strength), grow_px))
+def mask(change: Pixels, strength: float, grow_px: int) -> Pixels:
+    """What the model may change between two slides. change: (H, W), as `change` makes it."""
+    return soften(grow(freedom(change, strength), grow_px))
 
 
 def free_all(frame: Pixels) -> Pixels:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 
 
+# What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
+MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
+FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
+
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
 
@@ -31,8 +35,8 @@ class Settings:
     target: Path = Path("out")
     work: Path | None = None
     model: str = "claymation.json"
-    mask_strength: float = 2.0
-    mask_size: int = 16  # pixels
+    mask_strength: float | None = None  # None: what suits the motion
+    mask_size: int | None = None  # pixels; None: what suits the motion
     fps: int = 2  # frames per slide
     rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
     backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
@@ -46,6 +50,22 @@ class Settings:
     scene_threshold: float = 10.0
     save_interp: bool = False
     fresh: bool = False
+
+    @property
+    def by_flow(self) -> bool:
+        """Whether slides are carried by optical flow."""
+        return self.motion in ("flow", "flow:fast")
+
+    @property
+    def mask(self) -> tuple[float, int]:
+        """Strength and size of the masks: as asked for, else what suits the motion."""
+        strength, size = (MASK_STRENGTH, MASK_SIZE)
+        if self.by_flow:
+            strength, size = (FLOW_MASK_STRENGTH, FLOW_MASK_SIZE)
+        return (
+            strength if self.mask_strength is None else self.mask_strength,
+            size if self.mask_size is None else self.mask_size,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Carry a slide: move the previous slide the way the input frames moved.
 
-Measuring needs input frames only, so that it can be done ahead; what it returns carries a slide
-when the previous one is there.
+Measuring needs input frames only, so that it can be done ahead. What it returns knows what follows
+for a slide: its mask, what is carried when the previous slide is there, and what the model's answer
+becomes.
 """
 
 from __future__ import annotations
@@ -11,41 +12,99 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import motion_transfer
 
-from stable_restyle import images
+from stable_restyle import flow, images, masks
 from stable_restyle.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.model import Pixels
 
-Carry: TypeAlias = Callable[[Pixels], Pixels]
+
+class Measured(Protocol):
+    """How the frames moved from the previous slide's to this slide's. Small; thread-safe.
+
+    Pictures are (H, W, 3) RGB, masks (H, W); both 0..255.
+    """
+
+    def mask(self, strength: float, grow_px: int) -> Pixels:
+        """What the model may change. strength: 0 frees all, 8 only what moved."""
+        ...
+
+    def carry(self, previous: Pixels) -> Pixels:
+        """The previous slide, moved to this slide's frame."""
+        ...
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        """The slide that the model's answer becomes; the answer itself where nothing is done."""
+        ...
 
 
 class Motion(Protocol):
     """How slides are carried."""
 
-    def measure(self, frames: Sequence[Pixels]) -> Carry:
-        """frames: (H, W, 3) RGB in walking order, from the previous slide's to this slide's.
-
-        Returns what turns the previous slide, (H, W, 3) RGB, into the carried one. Thread-safe.
-        """
+    def measure(self, frames: Sequence[Pixels]) -> Measured:
+        """frames: (H, W, 3) RGB in walking order, from the previous slide's to this slide's."""
         ...
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The original's way: blocks are moved; what changes from frame to frame may be redrawn."""
+
+    change: Pixels  # as masks.change makes it
+    carry: Callable[[Pixels], Pixels]
+
+    def mask(self, strength: float, grow_px: int) -> Pixels:
+        return masks.mask(self.change, strength, grow_px)
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        return answer
+
+
+@dataclass(frozen=True)
+class Flowing:
+    """By optical flow: what can be carried stays as it is, and only the rest is redrawn."""
+
+    moved: flow.Moved
+
+    def mask(self, strength: float, grow_px: int) -> Pixels:
+        return flow.mask(self.moved, strength, grow_px)
+
+    def carry(self, previous: Pixels) -> Pixels:
+        return flow.carry(previous, self.moved)
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        if answer.shape != carried.shape:  # enlarged by the workflow: there is nothing as sharp
+            return answer
+        return flow.compose(flow.anchor(answer, carried, mask), carried, mask)
 
 
 class Codec:
     """The motion-transfer library in this process."""
 
-    def measure(self, frames: Sequence[Pixels]) -> Carry:
+    def measure(self, frames: Sequence[Pixels]) -> Measured:
         try:
-            return partial(motion_transfer.apply, motion_transfer.measure(frames))
+            motion = motion_transfer.measure(frames)
         except motion_transfer.MotionError as error:
             raise UnusableInput(
                 f"The motion of these frames cannot be measured: {error}"
             ) from error
+        return Blocks(masks.change(frames), partial(motion_transfer.apply, motion))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Optical flow between the two frames that the slides show."""
+
+    fast: bool
+
+    def measure(self, frames: Sequence[Pixels]) -> Measured:
+        return Flowing(flow.measure(frames[0], frames[-1], fast=self.fast))
 
 
 class Program:
@@ -58,12 +117,13 @@ class Program:
         if found is None:
             raise WrongUsage(
                 f"--motion {command}: there is no such program.\n"
-                "Give the path of one with motion-transfer's command line, or `--motion codec`."
+                "Write codec, flow or flow:fast, or the path of one with motion-transfer's "
+                "command line."
             )
         self._command = [found, *words[1:]]
 
-    def measure(self, frames: Sequence[Pixels]) -> Carry:
-        return partial(self._carry, tuple(frames))
+    def measure(self, frames: Sequence[Pixels]) -> Measured:
+        return Blocks(masks.change(frames), partial(self._carry, tuple(frames)))
 
     def _carry(self, frames: Sequence[Pixels], previous: Pixels) -> Pixels:
         with TemporaryDirectory(prefix="video-restyle-") as folder:
@@ -91,4 +151,6 @@ class Program:
 
 def choose(motion: str) -> Motion:
     """The value of --motion as a Motion."""
+    if motion in ("flow", "flow:fast"):
+        return Flow(fast=motion == "flow:fast")
     return Codec() if motion == "codec" else Program(motion)

@@ -97,6 +97,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     places = folders.find_places(settings)
     variants, access = _drawn_with(settings)
     mover = motion.choose(settings.motion)
+    mask_strength, mask_size = settings.mask
     pool = backends.connect(settings.backends, variants, access, 60 * settings.patience_min)
     with pool, folders.locked(places):
         source = _look(places, settings.rate)
@@ -115,8 +116,8 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             frames=frames,
             fps=settings.fps,
             motion=mover,
-            mask_strength=settings.mask_strength,
-            mask_size=settings.mask_size,
+            mask_strength=mask_strength,
+            mask_size=mask_size,
             backend=pool.draw,
             gallery=Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots),
             seams=Shelf(frames.read, at_hand=2 * pool.slots),
@@ -183,8 +184,8 @@ def _what_decides(
         "seed": settings.seed,
         "set": list(variants.changes),
         "drawn_by": engine,
-        "mask_strength": settings.mask_strength,
-        "mask_size": settings.mask_size,
+        "mask_strength": settings.mask[0],
+        "mask_size": settings.mask[1],
         "fps": settings.fps,
         "motion": settings.motion,
         "frame_size": f"{source.width}x{source.height}",

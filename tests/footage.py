@@ -1,4 +1,4 @@
-"""Synthetic footage whose motion is known: a smooth texture, defined at every point of the plane."""
+"""Synthetic footage whose motion is known: a smooth texture, defined all over the plane."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Camera:
 
     def seen_at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """The points of the plane, (..., 2), that pixels show."""
-        return (points - _MIDDLE - self._shift) @ self._matrix.T / self.zoom + _MIDDLE
+        return np.asarray((points - _MIDDLE - self._shift) @ self._matrix.T / self.zoom + _MIDDLE)
 
     def shown_at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """The pixels that show points of the plane: the inverse of `seen_at`."""
-        return (points - _MIDDLE) @ self._matrix * self.zoom + _MIDDLE + self._shift
+        return np.asarray((points - _MIDDLE) @ self._matrix * self.zoom + _MIDDLE + self._shift)
 
     @property
     def _shift(self) -> NDArray[np.float64]:
@@ -49,9 +49,9 @@ class Camera:
 _MIDDLE = np.array([WIDTH / 2, HEIGHT / 2])
 MOVES = {
     "translation": Camera(x=5.3, y=-2.6),
-    "rotation": Camera(turn=0.04),
-    "zoom": Camera(zoom=1.05),
-    "all": Camera(x=-3.2, y=1.7, turn=-0.03, zoom=0.97),
+    "rotation": Camera(turn=0.03),
+    "zoom": Camera(zoom=1.03),
+    "all": Camera(x=-3.2, y=1.7, turn=-0.02, zoom=0.98),
 }
 
 
@@ -64,7 +64,8 @@ def pixels() -> NDArray[np.float64]:
 def texture(points: NDArray[np.float64], contrast: float = 22) -> Pixels:
     """The colours at points of the plane, (..., 2): (..., 3) uint8."""
     waves = np.sin(np.einsum("...i,cni->...cn", points, _WAVES) + _PHASES)
-    return (128 + contrast * waves.sum(axis=-1) / 2).round().clip(0, 255).astype(np.uint8)
+    colours = 128 + contrast * waves.sum(axis=-1) / 2
+    return np.asarray(colours.round().clip(0, 255), np.uint8)
 
 
 def film(camera: Camera, contrast: float = 22) -> Pixels:

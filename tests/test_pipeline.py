@@ -208,6 +208,21 @@ def test_an_outside_program_carries_as_the_library_does(asked: Settings, tmp_pat
     assert files(outside.target) == files(asked.target)
 
 
+@pytest.mark.parametrize("motion", ["flow", "flow:fast"])
+def test_slides_are_carried_by_flow(asked: Settings, tmp_path: Path, motion: str) -> None:
+    run(asked)
+    flowing = replace(asked, target=tmp_path / motion[-4:], work=tmp_path / "work", motion=motion)
+    run(flowing)
+    whole = files(flowing.target)
+    middles = {"000003.png", "000006.png"}
+    by_codec = files(asked.target)
+    assert {name for name in whole if whole[name] == by_codec[name]} == middles
+    for name in ("000002.png", "000004.png", "000007.png"):
+        (flowing.target / name).unlink()
+    assert run(flowing).drawn == 3
+    assert files(flowing.target) == whole
+
+
 def test_a_motion_program_that_is_not_there(asked: Settings) -> None:
     with pytest.raises(WrongUsage, match="there is no such program"):
         run(replace(asked, motion="no-such-program --fast"))

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 
 import cv2
+import footage
 import numpy as np
 import pytest
-
-import footage
 from footage import Camera
+
 from stable_restyle import stability
 from stable_restyle.model import Pixels
 

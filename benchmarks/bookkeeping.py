@@ -1,0 +1,124 @@
+"""A film of 100,000 frames: everything but the servers and the pictures.
+
+Every frame a slide, scenes of fifty, pictures of 64x48. Three things are timed, each in a fresh
+process: the plan (--dry-run: listing frames and slides, scenes, schedule); the resume of a film of
+which all but eight slides are there; and carrying out the whole schedule where preparing and
+drawing do nothing. Targets of issue 4: together at most 30 s, none over 300 MB, and time linear in
+the number of frames, which is held here against a film of a quarter of the length: a frame of the
+long film may take 1.2 times as long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import footage, process
+from benchmarks.report import Figure, Report, command
+from stable_restyle import images, pipeline, scenes
+from stable_restyle.model import Settings
+from stable_restyle.schedule import Schedule, carry_out
+
+SCENE = 50  # frames, and slides
+LEFT = 8  # slides still to draw
+SLOTS = 16
+MOST_S, MOST_MB = 30, 300
+GROWTH = 1.2
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one of the three took in a process of its own."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def measure(out: Path, small: bool) -> Report:
+    """Films of a quarter of the length, half of it, and all of it."""
+    counts = [100] if small else [25_000, 50_000, 100_000]
+    took = {frames: _all(frames, out) for frames in counts}
+    total_s = {frames: sum(each.wall_s for each in took[frames].values()) for frames in counts}
+    figures = [
+        Figure(f"{frames:,} frames: {what}", each.wall_s, "s", note=f"{each.peak_mb:.0f} MB")
+        for frames in counts
+        for what, each in took[frames].items()
+    ]
+    quarter, whole = counts[0], counts[-1]
+    most_mb = max(each.peak_mb for each in took[whole].values())
+    growth = total_s[whole] / whole / (total_s[quarter] / quarter)
+    figures += [
+        Figure(f"{whole:,} frames: together", total_s[whole], "s", at_most=MOST_S),
+        Figure(f"{whole:,} frames: most memory", most_mb, "MB", at_most=MOST_MB),
+        Figure(f"time a frame, against {quarter:,} frames", growth, at_most=GROWTH),
+    ]
+    details = {str(n): {what: asdict(each) for what, each in took[n].items()} for n in counts}
+    return Report("bookkeeping", "Long films, without servers and pictures", figures, details)
+
+
+def plan(settings: Settings) -> None:
+    pipeline.plan(settings, None, process.Silent())
+
+
+def resume(settings: Settings) -> None:
+    pipeline.run(settings, process.Silent())
+
+
+def schedule(frames: int) -> None:
+    """Every slide through the threads, though there is nothing to do for it."""
+    found = scenes.find_scenes(_bounds(frames), 1)
+    carry_out(
+        Schedule([step for scene in found for step in scenes.steps(scene)]),
+        prepare=lambda step: step.slide,
+        draw=lambda step, prepared: _nothing,
+        slots=SLOTS,
+        helpers=2,
+        stop=lambda: None,
+        tick=lambda count: None,
+    )
+
+
+def timed(work: Callable[..., None], *args: object) -> Took:
+    """Do the work; in a fresh process."""
+    began, began_cpu = time.monotonic(), time.process_time()
+    work(*args)
+    return Took(time.monotonic() - began, time.process_time() - began_cpu, process.peak_mb())
+
+
+def _all(frames: int, out: Path) -> dict[str, Took]:
+    with TemporaryDirectory(dir=out) as temporary:
+        folder = Path(temporary)
+        picture = folder / "picture.png"
+        images.write(picture, footage.small_frame(0))
+        footage.copies(picture, frames, folder / "in")
+        footage.copies(picture, frames, folder / "out")
+        for index in range(0, frames, frames // LEFT):
+            (folder / "out" / images.name(index)).unlink()
+        (folder / "interp").mkdir()
+        scenes.write_boundaries(folder / "interp" / "scenes.json", _bounds(frames))
+        settings = Settings(folder / "in", folder / "out", fps=1, backends=("preview:clay",))
+        return {
+            "plan": process.alone(timed, plan, settings),
+            "resume": process.alone(timed, resume, settings),
+            "schedule": process.alone(timed, schedule, frames),
+        }
+
+
+def _nothing() -> None:
+    """Keep a slide that is none."""
+
+
+def _bounds(frames: int) -> list[int]:
+    return [*range(0, frames, SCENE), frames]
+
+
+def main() -> None:
+    command({"bookkeeping": measure}, __doc__)
+
+
+if __name__ == "__main__":
+    main()

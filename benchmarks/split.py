@@ -1,0 +1,72 @@
+"""Splitting a film with scene detection against FFmpeg's own PNG export of it.
+
+The ten-second clip of `examples/`, 240 frames of 640x360. Ours is probing and splitting, as a run
+does it; FFmpeg's is `ffmpeg -i film %06d.png` with its defaults and the same FFmpeg. Pairs in turn,
+the median of their ratios. Target of issue 4: at least as fast, a ratio of at most 1.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.footage import EXAMPLE
+from benchmarks.report import Figure, Report, command
+from stable_restyle import images, video
+from stable_restyle.model import Settings
+
+PAIRS = 5
+
+
+def measure(out: Path, small: bool) -> Report:
+    """Some pairs, after one that nobody counts: it finds the film on the disk."""
+    film = _test_card(out) if small else EXAMPLE
+    pairs = [_pair(film, out) for _ in range(1 + (1 if small else PAIRS))][1:]
+    ours, theirs = zip(*pairs, strict=True)
+    return Report(
+        "split",
+        "Splitting the ten-second clip",
+        [
+            Figure("with scene detection", statistics.median(ours), "s"),
+            Figure("FFmpeg's PNG export", statistics.median(theirs), "s"),
+            Figure(
+                "the one over the other",
+                statistics.median(mine / its for mine, its in pairs),
+                at_most=1,
+                note=f"{len(pairs)} pairs in turn",
+            ),
+        ],
+        {"pairs_s": pairs},
+    )
+
+
+def _pair(film: Path, out: Path) -> tuple[float, float]:
+    """Seconds of ours and of FFmpeg's."""
+    with TemporaryDirectory(dir=out) as ours, TemporaryDirectory(dir=out) as theirs:
+        began = time.perf_counter()
+        video.split(video.probe(film), Path(ours), Settings().scene_threshold, lambda _: None)
+        between = time.perf_counter()
+        export = [video.find_ffmpeg(), "-v", "error", "-i", str(film.resolve()), "%06d.png"]
+        subprocess.run(export, cwd=theirs, stdin=subprocess.DEVNULL, check=True)
+        ended = time.perf_counter()
+        assert images.numbered(Path(ours)) == images.numbered(Path(theirs))
+    return between - began, ended - between
+
+
+def _test_card(out: Path) -> Path:
+    """A film of half a second."""
+    film = out / "test-card.mp4"
+    card = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=24:duration=0.5"]
+    subprocess.run([video.find_ffmpeg(), "-y", "-v", "error", *card, str(film)], check=True)
+    return film
+
+
+def main() -> None:
+    command({"split": measure}, __doc__)
+
+
+if __name__ == "__main__":
+    main()

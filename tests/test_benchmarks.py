@@ -1,0 +1,51 @@
+"""Every benchmark in its tiny form: it measures, tells a table and keeps the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STEPS = {"read", "motion", "carry", "mask", "blend", "encode", "network", "decode", "write"}
+
+
+def measured(name: str, out: Path) -> dict[str, Any]:
+    """Run a benchmark, see that its table holds all that it keeps; returns what it keeps."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--small", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kept: dict[str, Any] = json.loads((out / f"{name}.json").read_text("utf-8"))
+    title, _, *rows = done.stdout.splitlines()
+    assert title == kept["title"]
+    for figure, row in zip(kept["figures"], rows, strict=False):
+        has_target = figure["at_most"] is not None or figure["at_least"] is not None
+        assert row.startswith(figure["what"])
+        assert ("met" in row or "MISSED" in row) == has_target
+    assert list(out.glob("tmp*")) == []
+    return kept
+
+
+@pytest.mark.parametrize("name", ["startup", "split", "bookkeeping", "memory"])
+def test_a_benchmark_gives_a_table(name: str, tmp_path: Path) -> None:
+    kept = measured(name, tmp_path)
+    assert kept["figures"] and kept["machine"]["cores"] >= 1
+
+
+def test_a_run_is_split_into_its_steps(tmp_path: Path) -> None:
+    one = measured("speed", tmp_path)["details"]["1 server"]
+    drawn = one["drawn"]
+    assert set(drawn["step_cpu_s"]) == STEPS
+    assert sum(drawn["step_cpu_s"].values()) <= drawn["cpu_s"]
+    assert sorted(slide for _, slide in drawn["finished"]) == [0, 1, 2, 3]
+    assert len(drawn["waits_s"]) == 3  # every slide but the middle waits for another
+    assert [server["prompts_run"] for server in one["servers"]] == [4]
+
+
+def test_no_small_film_takes_longer_than_it_has_to(tmp_path: Path) -> None:
+    *_, longer = measured("schedule", tmp_path)["figures"]
+    assert longer["value"] == 0
