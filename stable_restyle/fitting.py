@@ -78,6 +78,8 @@ def misfits(workflow: Workflow, classes: Classes) -> list[Misfit]:
                     reason = _objection(node["inputs"][name], config)
                 if reason:
                     found.append(Misfit(place, f"{name} {reason}"))
+        if reason := _idle(node["inputs"]):
+            found.append(Misfit(place, reason))
     return found
 
 
@@ -85,6 +87,14 @@ def _others(workflow: Workflow) -> Iterator[str]:
     """The nodes that the client does not fill in itself."""
     owned = (workflow.input, workflow.mask, workflow.output)
     return (node_id for node_id in workflow.nodes if node_id not in owned)
+
+
+def _idle(inputs: Mapping[str, Any]) -> str | None:
+    """A sampler whose every step is skipped gives its input back, and the server is content."""
+    start, steps = inputs.get("start_at_step"), inputs.get("steps")
+    if type(start) is int and type(steps) is int and start >= steps:
+        return f"start_at_step {start} leaves none of {steps} steps: nothing would be drawn"
+    return None
 
 
 def _inputs(info: Mapping[str, Any] | None, kind: str) -> Iterator[tuple[str, list[Any]]]:
@@ -110,9 +120,15 @@ def _objection(value: object, config: list[Any]) -> str | None:
 
 def _not_there(value: object, offered: Sequence[str]) -> str:
     if not offered:
-        return f"is {value!r}, but the server has nothing to choose from"
-    near = nearest(str(value), offered) or offered[:_SHOWN]
-    return f"is {value!r}, which the server does not have; the nearest it has: {', '.join(near)}"
+        return f"is {value!r}, but the server has none at all"
+    near = nearest(str(value), offered)
+    what = "the nearest it has: " + ", ".join(near) if near else f"it has {_listed(offered)}"
+    return f"is {value!r}, which the server does not have; {what}"
+
+
+def _listed(offered: Sequence[str]) -> str:
+    more = len(offered) - _SHOWN
+    return ", ".join(offered[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _out_of_range(value: object, config: list[Any]) -> str | None:

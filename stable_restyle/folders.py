@@ -29,6 +29,7 @@ from stable_restyle.video import CONTAINERS
 Decides: TypeAlias = Mapping[str, object]
 SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
 
+TARGET = "target"  # in settings.json: the name of the folder of slides
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 
 _IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
@@ -117,9 +118,11 @@ def claim(places: Places, decides: Decides, scenes: SceneChanges, *, fresh: bool
             "Move it away or name another TARGET; --fresh overwrites it."
         )
     earlier = _read_settings(path, fresh=fresh)
+    _check_owner(places, earlier)
     differing = _differences(earlier, decides)
     stale = _stale_scenes(earlier[SCENES], scenes) if SCENES in earlier else {}
-    if not fresh and (differing or stale):
+    drawn = images.numbered(places.slides) or earlier.get("film") != decides.get("film")
+    if not fresh and drawn and (differing or stale):
         raise UnusableInput(_refusal(places, differing, stale))
     if fresh and (differing or not stale):
         _discard(places, other_film=earlier.get("film") != decides.get("film"))
@@ -188,8 +191,21 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
     return earlier if isinstance(earlier, dict) else {}
 
 
+def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
+    """Raises UnusableInput where the working folder belongs to the slides of another folder."""
+    owner = earlier.get(TARGET)
+    if not isinstance(owner, str) or owner == places.slides.name:
+        return
+    if images.numbered(places.slides.with_name(owner)):
+        raise UnusableInput(
+            f"{places.interp} belongs to the run into {places.slides.with_name(owner)}.\n"
+            f"For {places.slides} name another working folder with --work."
+        )
+
+
 def _write_settings(places: Places, settings: Mapping[str, object]) -> None:
-    images.write_whole(places.settings_file, json.dumps(settings, indent=2).encode())
+    noted = {**settings, TARGET: places.slides.name}
+    images.write_whole(places.settings_file, json.dumps(noted, indent=2).encode())
 
 
 def _stale_scenes(earlier: object, scenes: SceneChanges) -> dict[int, str]:
@@ -227,7 +243,10 @@ def _differences(earlier: Mapping[str, object], now: Decides) -> str:
     return "\n".join(
         f"  {name.replace('_', ' ')}: {earlier[name]} then, {value} now"
         for name, value in now.items()
-        if name in earlier and earlier[name] != value
+        if name in earlier
+        and earlier[name] != value
+        # The model's name says it already, where that differs too.
+        and not (name == "model_sha256" and earlier.get("model") != now.get("model"))
     )
 
 

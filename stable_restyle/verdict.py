@@ -63,8 +63,8 @@ class Submission:
         """The file that the output made: filename, subfolder and type, as /view wants them.
 
         entry: from /history. Raises WorkflowFault if a node failed or the output made no picture,
-        OutOfMemory if there was too little, Lost if our pictures are gone, and ServerFault if it
-        was stopped or the entry makes no sense.
+        OutOfMemory if there was too little, Lost if our pictures are gone or somebody stopped it,
+        and ServerFault if the entry makes no sense.
         """
         status = entry.get("status")
         for message in reversed(sequence(get(status, "messages"))):
@@ -72,7 +72,7 @@ class Submission:
             if kind == "execution_error":
                 raise self._failure(data)
             if kind == "execution_interrupted":
-                raise ServerFault("the slide was interrupted there")
+                raise Lost("the slide was interrupted there")
         if get(status, "status_str") == "error":
             raise ServerFault("the slide failed there, and it does not say why")
         made = mapping(mapping(entry.get("outputs")).get(self.output, {})).get("images", [])

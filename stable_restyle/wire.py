@@ -406,7 +406,8 @@ class Ear:
             for text in ear.texts(self._pace.ping_s):
                 yield parse(text)
         except Exception as error:  # websocket-client raises nearly anything on mangled bytes
-            log.debug("%s: websocket: %s", self._address.base, self._address.clean(error))
+            if not self._closed.is_set():
+                log.debug("%s: websocket: %s", self._address.base, self._address.clean(error))
         finally:
             self._set(None)
             ear.leave()

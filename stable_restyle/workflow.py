@@ -149,7 +149,8 @@ def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workfl
     try:
         value = _typed(text, present)
     except ValueError:
-        raise WrongUsage(f"{option}: this is not such a value as {json.dumps(present)}.") from None
+        kind = "true or false" if isinstance(present, bool) else "a number"
+        raise WrongUsage(f"{option}: it takes {kind}, such as {json.dumps(present)}.") from None
     nodes = deepcopy(workflow.nodes)
     nodes[node_id]["inputs"][name] = value
     return replace(workflow, nodes=nodes)

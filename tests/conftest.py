@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from stable_restyle import images
 from stable_restyle.model import Pixels
@@ -41,3 +42,15 @@ def make_frames(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_real_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Tests that run in several processes would find each other's prompts there."""
+    if request.node.get_closest_marker("comfyui") is None:
+        yield
+        return
+    with FileLock(tmp_path_factory.getbasetemp().parent / "comfyui.lock"):
+        yield

@@ -57,10 +57,23 @@ def test_a_choice_that_is_not_there_gets_the_nearest(listed: list[Any]) -> None:
     ]
 
 
+def test_a_choice_unlike_any_is_told_what_there_is() -> None:
+    assert told(server(scheduler=[["a", "b", "c", "d", "e"]]))[0].endswith(
+        "it has a, b, c and 2 more"
+    )
+
+
+def test_a_sampler_that_skips_all_its_steps_would_draw_nothing() -> None:
+    few = workflow.with_value(CLAY, SAMPLER, "steps", "14")
+    assert told(server(), few) == [
+        "node 10 (KSamplerAdvanced): start_at_step 14 leaves none of 14 steps: "
+        "nothing would be drawn"
+    ]
+
+
 def test_nothing_to_choose_from() -> None:
     assert told(server(scheduler=[[]])) == [
-        "node 10 (KSamplerAdvanced): scheduler is 'normal', "
-        "but the server has nothing to choose from"
+        "node 10 (KSamplerAdvanced): scheduler is 'normal', but the server has none at all"
     ]
 
 

@@ -257,6 +257,15 @@ def test_backends_that_cannot_be_used(
         run(replace(asked, **change))  # type: ignore[arg-type]
 
 
+def test_a_working_folder_belongs_to_one_target(asked: Settings, tmp_path: Path) -> None:
+    run(asked)
+    for fresh in (False, True):
+        with pytest.raises(UnusableInput, match="belongs to the run into"):
+            run(replace(asked, target=tmp_path / "second", fresh=fresh))
+    shutil.rmtree(asked.target)
+    assert run(replace(asked, target=tmp_path / "second", mask_strength=5.0)).drawn == 7
+
+
 def test_places_that_would_overwrite_each_other(asked: Settings, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="SOURCE and TARGET"):
         run(replace(asked, target=asked.source))

@@ -27,7 +27,6 @@ import cv2
 import numpy as np
 import pytest
 import requests
-from filelock import FileLock
 from runs import run
 
 from stable_restyle import cli, images, pipeline, workflow
@@ -124,14 +123,7 @@ class Remains:
 
 
 @pytest.fixture(autouse=True)
-def one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests that run in several processes would find each other's prompts."""
-    with FileLock(tmp_path_factory.getbasetemp().parent / "comfyui.lock"):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(one_at_a_time: None) -> Iterator[None]:
+def nothing_is_left(one_at_a_real_server: None) -> Iterator[None]:
     """Whatever a test does, its servers keep nothing of it."""
     before = [Remains.on(url) for url in URLS]
     yield

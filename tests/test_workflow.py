@@ -315,9 +315,9 @@ def test_a_value_is_set_as_the_kind_that_is_there(
         ("10", "stepz", "2", r"no value of that name\. It has seed, steps, denoise, flag\."),
         ("10", "latent_image", "2", r"no value of that name"),
         ("15", "image", "a.png", r"filled for every slide"),
-        ("10", "steps", "many", r"--set 10\.steps=many: this is not such a value as 20"),
-        ("10", "steps", "nan", r"not such a value"),
-        ("10", "flag", "2", r"not such a value as true"),
+        ("10", "steps", "many", r"--set 10\.steps=many: it takes a number, such as 20"),
+        ("10", "steps", "nan", r"it takes a number"),
+        ("10", "flag", "2", r"it takes true or false, such as true"),
     ],
 )
 def test_a_value_that_cannot_be_set(
