@@ -6,10 +6,10 @@ processor time a slide; servers busy for 97 % of the time, counted until the cha
 slides can be drawn than there are servers); the whole run, which is the call of pipeline.run, at
 most 1.05 times its lower bound, the larger of total work / servers and the longest chain.
 
-Besides: slides a second; what each step costs and how often it is done; the time from an answer to
-the next request of the same chain, where no server had to be waited for (the first case); and the
-most memory. Processor time stands still while others use the machine, but shares of it and the
-figures of the second case do not: measure on an idle machine.
+Besides: slides a second; what each step costs and how often it is done; the most memory; and, where
+chains never wait for servers (the first case), how long the server waited for us and when, and the
+time from an answer to the next request of its chain. Others at work on the machine leave processor
+times nearly as they are and spoil all else: measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,6 +66,7 @@ class Case:
 class Drawn:
     """What a run took, seen from inside its process."""
 
+    began: float  # time.monotonic()
     wall_s: float
     cpu_s: float
     peak_mb: float
@@ -107,6 +109,7 @@ def draw(settings: Settings, previous: dict[int, int | None]) -> Drawn:
         pipeline.run(settings, process.Silent())
         wall_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
     return Drawn(
+        began,
         wall_s,
         cpu_s,
         process.peak_mb(),
@@ -163,7 +166,7 @@ def _figures(case: Case, drawn: Drawn, worked: Sequence[Worked]) -> list[Figure]
         ),
         Figure("processor time a slide", drawn.cpu_s / case.slides, "s", at_most=CPU_S),
         *_steps(case, drawn),
-        *(_waits(drawn) if len(case.lengths) == 1 else ()),
+        *(_waits(drawn, worked) if len(case.lengths) == 1 else ()),
         Figure("most memory", drawn.peak_mb, "MB"),
         Figure(
             "processor time a slide, servers",
@@ -195,8 +198,14 @@ def _steps(case: Case, drawn: Drawn) -> Iterator[Figure]:
     yield Figure("  the rest", 1000 * rest_s / case.slides, "ms")
 
 
-def _waits(drawn: Drawn) -> Iterator[Figure]:
-    """Where there are more chains than servers a chain waits for a server, not for us."""
+def _waits(drawn: Drawn, worked: Sequence[Worked]) -> Iterator[Figure]:
+    """Where a server waits for us, and a chain does. With many chains, chains wait for servers."""
+    first, last = worked[0].spans[0][0], worked[0].spans[-1][1]
+    gaps = [after[0] - before[1] for before, after in pairwise(worked[0].spans)]
+    yield Figure("the server waits for its first slide", 1000 * (first - drawn.began), "ms")
+    yield Figure("for what follows the middle", 1000 * gaps[0], "ms")
+    yield Figure("for all that follow", 1000 * sum(gaps[1:]), "ms", note=f"{len(gaps)} slides")
+    yield Figure("run goes on after its last", 1000 * (drawn.began + drawn.wall_s - last), "ms")
     for name, percent in (("median", 50), ("95 of 100", 95)):
         wait_s = percentile(drawn.waits_s, percent)
         yield Figure(f"answer to next request, {name}", 1000 * wait_s, "ms")

@@ -236,4 +236,4 @@ def _to_rgb(decoded: npt.NDArray[Any]) -> Pixels:
     if image.shape[2] == 4:
         alpha = image[:, :, 3:].astype(np.uint16)
         return ((image[:, :, 2::-1] * alpha + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
