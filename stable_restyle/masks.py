@@ -62,11 +62,11 @@ def soften(mask: Pixels) -> Pixels:
 
     This is FFmpeg's `unsharp` filter with a 9x9 matrix and the amount -1.5.
     """
-    grey = mask.astype(np.float32)
     blurred = cv2.sepFilter2D(
-        grey, cv2.CV_32F, _BINOMIAL_9, _BINOMIAL_9, borderType=cv2.BORDER_REPLICATE
+        mask, cv2.CV_32F, _BINOMIAL_9, _BINOMIAL_9, borderType=cv2.BORDER_REPLICATE
     )
-    return (grey - 1.5 * (grey - blurred)).round().clip(0, 255).astype(np.uint8)
+    soft = cv2.addWeighted(mask, -0.5, blurred, 1.5, 0, dtype=cv2.CV_8U)
+    return np.asarray(soft, np.uint8)
 
 
 def blend(carried: Pixels, frame: Pixels, mask: Pixels) -> Pixels:
