@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeAlias
 
 from stable_restyle import images, masks
 from stable_restyle.images import Frames
 from stable_restyle.model import Job, Pixels, Slide, Step
 from stable_restyle.motion import Measured, Motion
 from stable_restyle.scenes import frames_crossed
+from stable_restyle.schedule import Keep
 
 log = logging.getLogger(__name__)
-
-Keep: TypeAlias = Callable[[], None]
 
 
 @dataclass(frozen=True)

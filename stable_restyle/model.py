@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 
 
+FLOWS = ("flow", "flow:fast")  # values of --motion
+
 # What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
 FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
@@ -54,7 +56,7 @@ class Settings:
     @property
     def by_flow(self) -> bool:
         """Whether slides are carried by optical flow."""
-        return self.motion in ("flow", "flow:fast")
+        return self.motion in FLOWS
 
     @property
     def mask(self) -> tuple[float, int]:

@@ -22,7 +22,7 @@ import motion_transfer
 
 from stable_restyle import flow, images, masks
 from stable_restyle.errors import ProgramFailed, UnusableInput, WrongUsage
-from stable_restyle.model import Pixels
+from stable_restyle.model import FLOWS, Pixels
 
 
 class Measured(Protocol):
@@ -151,6 +151,6 @@ class Program:
 
 def choose(motion: str) -> Motion:
     """The value of --motion as a Motion."""
-    if motion in ("flow", "flow:fast"):
+    if motion in FLOWS:
         return Flow(fast=motion == "flow:fast")
     return Codec() if motion == "codec" else Program(motion)

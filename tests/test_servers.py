@@ -64,6 +64,12 @@ def on(asked: Settings, servers: list[ComfyServer], **changes: Any) -> Settings:
     return replace(asked, backends=tuple(server.url for server in servers), **changes)
 
 
+def node_with(name: str) -> str:
+    """The first node of the shipped claymation workflow that has such an input."""
+    nodes = workflow.load("claymation.json").nodes
+    return next(each for each, node in nodes.items() if name in node["inputs"])
+
+
 @contextmanager
 def killed_after(server: ComfyServer, prompts: int) -> Iterator[None]:
     """Kill a server once it has begun so many prompts."""
@@ -296,8 +302,7 @@ def test_seed_and_set_change_the_slides(
 ) -> None:
     only = servers(1)
     settings = on(asked, only)
-    prompt = workflow.load("claymation.json").nodes
-    text = next(each for each, node in prompt.items() if "text_g" in node["inputs"])
+    text = node_with("text_g")
     run(settings)
     changed = replace(settings, changes=(f"{text}.text_g=clay rabbit",))
     with pytest.raises(UnusableInput, match=r"set: .* then, .*clay rabbit.* now"):
@@ -313,8 +318,7 @@ def test_changes_of_a_scene_draw_that_scene_anew(
 ) -> None:
     only = servers(1)
     settings = on(asked, only)
-    prompt = workflow.load("claymation.json").nodes
-    text = next(each for each, node in prompt.items() if "text_g" in node["inputs"])
+    text = node_with("text_g")
     run(settings)
     changed = replace(settings, changes=(f"2-3:{text}.text_g=a clay fox",))
     with pytest.raises(UnusableInput, match=r"in scene 2: .*fox"):
@@ -351,8 +355,7 @@ def test_changes_that_make_no_sense(
 def test_a_value_that_a_server_would_refuse_is_told_before(
     asked: Settings, servers: Servers
 ) -> None:
-    prompt = workflow.load("claymation.json").nodes
-    sampler = next(each for each, node in prompt.items() if "cfg" in node["inputs"])
+    sampler = node_with("cfg")
     with pytest.raises(WorkflowFault, match=r"cfg is 1000, but must be 0\.0 to 100\.0"):
         run(on(asked, servers(1), changes=(f"{sampler}.cfg=1000",)))
 
