@@ -222,10 +222,8 @@ def _costs(cpu: Mapping[str, float]) -> list[Figure]:
 
 
 def _measured(frames: Sequence[Pixels], method: Method, look: str) -> Stability:
-    middle = len(frames) // 2
     slides = restyled(frames, method, look)
-    pictures = zip(frames, slides, strict=True)
-    return stability.measure_scene(pictures, middle, (frames[middle], slides[middle]))
+    return stability.measure_scene(list(zip(frames, slides, strict=True)), len(frames) // 2)
 
 
 def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from stable_restyle.pipeline import Outcome, Plan
     from stable_restyle.servers import Report
+    from stable_restyle.stability import Stability
+    from stable_restyle.survey import Survey
 
 BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
@@ -42,6 +44,18 @@ LOG_EVERY_S = 30.0  # a line of progress where there is no terminal to draw a ba
 INTERRUPTED = 130
 
 DEFAULTS = Settings()
+
+# What the columns of --measure are.
+FIGURES = (
+    "E_warp     what neighbouring slides differ once motion is taken out: mean square, RGB 0..1",
+    "  long-term  the same of each slide and its scene's middle",
+    "  ratio      as a multiple of what their frames differ: 1 is as steady as the film itself",
+    "flicker    how much the mean lightness jumps where that of the frames does not: L*, 0..100",
+    "sharpness  1 is the middle's; less is blurred",
+    "style      how far the palette is from the middle's: levels of 255",
+    "  end        the same at the ends of the scene alone",
+    "structure  how well a slide keeps the edges of its frame: 1 is all of them",
+)
 
 log = logging.getLogger("stable_restyle")
 
@@ -206,6 +220,12 @@ class Rate(click.ParamType[Fraction]):
     is_flag=True,
     help="Look at every backend, draw a small slide on each, tell what is missing; nothing else.",
 )
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Tell how steady the slides of a run are, and write it to measure.json in the working "
+    "folder; nothing else. Settings and scenes are the run's.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.version_option(package_name="stable-restyle", message="%(prog)s %(version)s")
@@ -214,6 +234,7 @@ def command(
     dry_run: bool,
     seconds: float | None,
     check: bool,
+    measure: bool,
     verbose: bool,
     quiet: bool,
     **options: Any,
@@ -244,6 +265,8 @@ def command(
         click.echo("\n".join(describe_backend(report) for report in reports))
         if all(report.fault for report in reports):
             raise NoBackendLeft("No backend could draw this run. Mend what is said above.")
+    elif measure:
+        click.echo(describe_survey(pipeline.measure(settings, console)))
     elif dry_run:
         click.echo(describe(pipeline.plan(settings, seconds, console)))
     else:
@@ -417,6 +440,44 @@ def describe_backend(report: Report) -> str:
         rows.append(("slide of 64x64", f"{report.trial_s:.1f} s"))
     indented = ((what, said.strip().replace("\n", "\n" + " " * 21)) for what, said in rows)
     return "\n".join([report.name, *(f"  {what:18} {said}" for what, said in indented)])
+
+
+def describe_survey(survey: Survey) -> str:
+    """What --measure tells."""
+    rows = [
+        (str(scene.number), f"{scene.slides.start + 1}-{scene.slides.stop}", its)
+        for scene, its in survey.scenes
+    ]
+    rows.append(("all", f"{survey.whole.slides} slides", survey.whole))
+    return "\n".join(
+        [
+            "                         E_warp  long-term E_warp",
+            "scene       slides   x 1000  ratio   x 1000  ratio   flicker  sharpness  style    end"
+            "  structure",
+            *(f"{number:>5} {slides:>12} {_measured(its)}" for number, slides, its in rows),
+            "",
+            *FIGURES,
+        ]
+    )
+
+
+def _measured(its: Stability) -> str:
+    """The figures of a scene, as the columns of --measure; "-" where nothing could be compared."""
+    columns = [
+        (1000 * its.e_warp, 8, 3),
+        (its.e_warp_ratio, 6, 2),
+        (1000 * its.e_warp_long, 8, 3),
+        (its.e_warp_long_ratio, 6, 2),
+        (its.flicker, 9, 3),
+        (its.sharpness, 10, 2),
+        (its.style, 6, 1),
+        (its.style_ends, 6, 1),
+        (its.structure, 10, 2),
+    ]
+    return " ".join(
+        f"{'-':>{width}}" if math.isnan(value) else f"{value:{width}.{digits}f}"
+        for value, width, digits in columns
+    )
 
 
 def _listed(variable: str, separator: str) -> tuple[str, ...]:

@@ -55,6 +55,10 @@ class Places:
     def settings_file(self) -> Path:
         return self.interp / "settings.json"
 
+    @property
+    def measure_file(self) -> Path:
+        return self.interp / "measure.json"
+
 
 def find_places(settings: Settings) -> Places:
     """Tell folders from films and name every place of the run.
@@ -130,6 +134,22 @@ def claim(places: Places, decides: Decides, scenes: SceneChanges, *, fresh: bool
     noted = {SCENES: earlier[SCENES]} if SCENES in earlier else {}
     _write_settings(places, {**decides, **noted})
     return set(stale)
+
+
+def fps_of(places: Places) -> int:
+    """The frames per slide of the run that worked here. Raises UnusableInput if there was none."""
+    path = places.settings_file
+    if not path.exists():
+        raise UnusableInput(
+            f"There is no run to measure: {path} is not there.\n"
+            "Restyle the film first, or name the SOURCE, the TARGET and the --work folder of a run."
+        )
+    earlier = _read_settings(path, fresh=False)
+    _check_owner(places, earlier)
+    fps = earlier.get("fps")
+    if type(fps) is not int or fps < 1:
+        raise UnusableInput(f"{path} does not say how many frames make a slide.\nRun once more.")
+    return fps
 
 
 def claim_scenes(

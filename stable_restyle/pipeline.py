@@ -15,15 +15,26 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from stable_restyle import backends, folders, images, motion, scenes, servers, video, workflow
+from stable_restyle import (
+    backends,
+    folders,
+    images,
+    motion,
+    scenes,
+    servers,
+    survey,
+    video,
+    workflow,
+)
 from stable_restyle.backends import Pool
 from stable_restyle.draw import Artist, Gallery, Shelf
-from stable_restyle.errors import RestyleError, WrongUsage
+from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
 from stable_restyle.folders import Decides, Places
 from stable_restyle.images import Frames
 from stable_restyle.model import DEFAULT_RATE, Scene, Settings, Step
 from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
 from stable_restyle.servers import Access, Report
+from stable_restyle.survey import Survey
 from stable_restyle.variants import Variants, vary
 from stable_restyle.video import Film
 
@@ -123,6 +134,8 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             seams=Shelf(frames.read, at_hand=2 * pool.slots),
             in_between=places.interp if settings.save_interp else None,
         )
+        if schedule.total:
+            places.measure_file.unlink(missing_ok=True)  # it tells of other slides
         _draw(schedule, artist, pool, len(steps), progress)
         if places.result is not None:
             _join(source, places, settings, len(steps), progress)
@@ -154,6 +167,30 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         schedule.longest_chain,
         None if seconds is None else estimate(schedule, len(settings.backends), seconds),
     )
+
+
+def measure(settings: Settings, progress: Progress) -> Survey:
+    """How steady the slides of a run are; its settings and scenes are those that it left."""
+    places = folders.find_places(settings)
+    fps = folders.fps_of(places)
+    with folders.locked(places):
+        frames = images.find_frames(places.frames)
+        bounds = scenes.read_boundaries(places.scenes_file, frames.count)
+        found = scenes.find_scenes(bounds, fps)
+        count = scenes.slide_count(frames.count, fps)
+        finished, unfit = images.find_slides(places.slides, count, (frames.width, frames.height))
+        for line in unfit:
+            log.warning("%s It is not measured.", line)
+        if not finished:
+            raise UnusableInput(
+                f"There are no slides in {places.slides}.\nRepeat the run, then measure it."
+            )
+        with _task(progress, "Measuring", len(finished), "slide"):
+            done = survey.measure(found, finished, frames, fps, places.slides, progress.advance)
+        survey.write(done, places.measure_file)
+    if done.missing:
+        log.warning("Missing, and so not measured: %s of %d.", _numbers(done.missing), count)
+    return done
 
 
 def _drawn_with(settings: Settings) -> tuple[Variants, Access]:

@@ -10,7 +10,7 @@ showing it, is left to others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float32]
     Flags: TypeAlias = NDArray[np.bool_]
 
+# A frame and the slide that shows it.
+Shown: TypeAlias = "tuple[Pixels, Pixels]"
+
 # Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos", as used by Lai et al. 2018.
 INCONSISTENT_SHARE, INCONSISTENT_PX2 = 0.01, 0.5
 MOTION_EDGE_SHARE, MOTION_EDGE_PX2 = 0.01, 0.002
@@ -36,22 +39,36 @@ SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of one slide; nan where there is nothing to compare it with."""
+
+    e_warp: float  # to the slide before it; RGB 0..1, squared
+    e_warp_input: float  # the same of their frames
+    e_warp_long: float  # to the middle
+    e_warp_long_input: float
+    flicker: float  # to the slide before it; L*, 0..100
+    sharpness: float  # 1 is the middle's
+    style: float  # distance to the middle, 8-bit Lab levels
+    structure: float  # 1 where the slide has the edges of its frame
+
+
 @dataclass(frozen=True)
 class Stability:
-    """The figures of a scene, or of scenes put together; nan where nothing could be compared."""
+    """The means over a scene, or over scenes put together; nan where nothing could be compared."""
 
     slides: int
     pairs: int  # of neighbouring slides
     scenes: int
-    e_warp: float  # of neighbouring slides; RGB 0..1, squared
-    e_warp_input: float  # the same of their frames
-    e_warp_long: float  # between each slide and the middle
+    e_warp: float
+    e_warp_input: float
+    e_warp_long: float
     e_warp_long_input: float
-    flicker: float  # L*, 0..100
-    sharpness: float  # 1 is the middle's
-    style: float  # distance to the middle, 8-bit Lab levels
-    style_ends: float  # the same of the last slides of the chains alone
-    structure: float  # 1 where a slide has the edges of its frame
+    flicker: float
+    sharpness: float
+    style: float
+    style_ends: float  # style of the last slides of the chains alone
+    structure: float
 
     @property
     def e_warp_ratio(self) -> float:
@@ -130,20 +147,62 @@ def structure(slide: Pixels, frame: Pixels) -> float:
     return float(likeness.mean(dtype=np.float64))
 
 
-def measure_scene(
-    pictures: Iterable[tuple[Pixels, Pixels]],
-    middle: int,
-    middle_picture: tuple[Pixels, Pixels],
-) -> Stability:
-    """Measure a scene, holding a handful of its pictures at a time.
+def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> Figures:
+    """The figures of one slide.
 
-    pictures: the frame and the slide of each slide of the scene, in the order of the film, all of
-    one size. middle: which of them, from 0, is the middle; middle_picture: its frame and slide.
+    Each is a frame and its slide, of one size. before: the slide before it in its scene, if it is
+    there. middle: the scene's middle, if it is there and is another one.
     """
-    tally = _Tally(middle, middle_picture)
-    for frame, slide in pictures:
-        tally.add(frame, slide)
-    return tally.result()
+    near = _errors(before, shown)
+    far = near if middle is before else _errors(middle, shown)
+    return Figures(
+        *near,
+        *far,
+        flicker=math.nan if before is None else _flicker(before, shown),
+        sharpness=math.nan if middle is None else _relative_sharpness(shown[1], middle[1]),
+        style=math.nan if middle is None else style_distance(shown[1], middle[1]),
+        structure=structure(shown[1], shown[0]),
+    )
+
+
+def of_scene(slides: Sequence[Figures | None], middle: int) -> Stability:
+    """The figures of a scene from those of its slides in the film's order; None: not there.
+
+    middle: which of them, from 0, is the middle.
+    """
+    there = [slide for slide in slides if slide is not None]
+    ends = [slides[index] for index in {0, len(slides) - 1} - {middle}]
+
+    def mean(figure: str) -> float:
+        return _mean([getattr(slide, figure) for slide in there])
+
+    return Stability(
+        slides=len(there),
+        pairs=sum(not math.isnan(slide.flicker) for slide in there),
+        scenes=1,
+        e_warp=mean("e_warp"),
+        e_warp_input=mean("e_warp_input"),
+        e_warp_long=mean("e_warp_long"),
+        e_warp_long_input=mean("e_warp_long_input"),
+        flicker=mean("flicker"),
+        sharpness=mean("sharpness"),
+        style=mean("style"),
+        style_ends=_mean([slide.style for slide in ends if slide is not None]),
+        structure=mean("structure"),
+    )
+
+
+def measure_scene(pictures: Sequence[Shown], middle: int) -> Stability:
+    """Measure a scene that is in memory: the frame and the slide of each of its slides."""
+    slides = [
+        measure_slide(
+            shown,
+            pictures[index - 1] if index else None,
+            None if index == middle else pictures[middle],
+        )
+        for index, shown in enumerate(pictures)
+    ]
+    return of_scene(slides, middle)
 
 
 def together(scenes: Sequence[Stability]) -> Stability:
@@ -173,56 +232,10 @@ def together(scenes: Sequence[Stability]) -> Stability:
     )
 
 
-class _Tally:
-    """The figures of a scene while its slides go by, one after the other."""
-
-    def __init__(self, middle: int, middle_picture: tuple[Pixels, Pixels]) -> None:
-        self._middle = middle
-        self._frame, self._slide = middle_picture
-        self._sharpness = sharpness(self._slide)
-        self._before: tuple[Pixels, Pixels] | None = None
-        self._index = 0
-        self._near: list[tuple[float, float]] = []  # E_warp of slides and of frames
-        self._far: list[tuple[float, float]] = []
-        self._flicker: list[float] = []
-        self._sharp: list[float] = []
-        self._style: list[float] = []
-        self._structure: list[float] = []
-
-    def add(self, frame: Pixels, slide: Pixels) -> None:
-        if self._before is not None:
-            self._near.append(_errors(self._before, (frame, slide)))
-            self._flicker.append(_flicker(self._before, (frame, slide)))
-        self._structure.append(structure(slide, frame))
-        if self._index != self._middle:
-            self._far.append(_errors((self._frame, self._slide), (frame, slide)))
-            self._sharp.append(sharpness(slide))
-            self._style.append(style_distance(slide, self._slide))
-        self._before = frame, slide
-        self._index += 1
-
-    def result(self) -> Stability:
-        ends = self._style[:1] * (self._middle > 0)
-        ends += self._style[-1:] * (self._middle < self._index - 1)
-        blank = self._sharpness == 0
-        return Stability(
-            slides=self._index,
-            pairs=len(self._near),
-            scenes=1,
-            e_warp=_mean([error for error, _ in self._near]),
-            e_warp_input=_mean([error for _, error in self._near]),
-            e_warp_long=_mean([error for error, _ in self._far]),
-            e_warp_long_input=_mean([error for _, error in self._far]),
-            flicker=_mean(self._flicker),
-            sharpness=math.nan if blank else _mean(self._sharp) / self._sharpness,
-            style=_mean(self._style),
-            style_ends=_mean(ends),
-            structure=_mean(self._structure),
-        )
-
-
-def _errors(first: tuple[Pixels, Pixels], second: tuple[Pixels, Pixels]) -> tuple[float, float]:
-    """E_warp of two slides and of their frames, each given as (frame, slide)."""
+def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
+    """E_warp of two slides and of their frames."""
+    if first is None:
+        return math.nan, math.nan
     forward, backward = flow.both_ways(first[0], second[0])
     occluded = occlusion(forward, backward)
     frames, slides = (
@@ -232,7 +245,13 @@ def _errors(first: tuple[Pixels, Pixels], second: tuple[Pixels, Pixels]) -> tupl
     return slides, frames
 
 
-def _flicker(first: tuple[Pixels, Pixels], second: tuple[Pixels, Pixels]) -> float:
+def _relative_sharpness(slide: Pixels, middle: Pixels) -> float:
+    """1 is the middle's; nan if there is nothing in that one that could be sharp."""
+    full = sharpness(middle)
+    return sharpness(slide) / full if full else math.nan
+
+
+def _flicker(first: Shown, second: Shown) -> float:
     """How much the lightness of two slides changes that of their frames does not: L*, 0..100."""
     frames, slides = (
         lightness(after) - lightness(before) for before, after in zip(first, second, strict=True)
@@ -265,7 +284,8 @@ def _cumulated(lab: Pixels) -> NDArray[np.float64]:
 def _edges(picture: Pixels) -> Floats:
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     x, y = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, scale=1 / 4) for dx in (1, 0))
-    return np.asarray(cv2.magnitude(x, y), np.float32)
+    # cv2.magnitude rounds differently with where in memory its arrays begin.
+    return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
 
 def _window(plane: Floats) -> Floats:

@@ -136,6 +136,20 @@ def test_names_that_are_no_unicode(make_frames: MakeFrames, tmp_path: Path) -> N
     assert video_restyle("\udcff", folder=tmp_path).returncode == 3
 
 
+def test_measuring_tells_a_table(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(4, 1)
+    refused = video_restyle("--measure", folder=tmp_path)
+    assert refused.returncode == 3 and "There is no run to measure" in refused.stderr
+    assert video_restyle("--fps", 1, *PREVIEW, folder=tmp_path).returncode == 0
+    done = video_restyle("--measure", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    _, _, first, second, whole, _, *meanings = done.stdout.splitlines()
+    assert first.split()[:2] == ["1", "1-4"] and "-" not in first.split()[2:]
+    assert second.split()[:-1] == ["2", "5-5", *"--------"]
+    assert whole.split()[:3] == ["all", "5", "slides"]
+    assert any("mean square" in line for line in meanings)
+
+
 def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:
     make_frames(2)
     done = video_restyle("-q", *PREVIEW, folder=tmp_path)

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "stable_restyle"
 FROM_THE_TOP = [
     "cli",
     "pipeline",
+    "survey",
     "draw",
     "schedule",
     "backends",
@@ -23,6 +24,7 @@ FROM_THE_TOP = [
     "variants",
     "workflow",
     "stability",
+    "parallel",
     "motion",
     "flow",
     "folders",

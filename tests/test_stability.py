@@ -127,9 +127,7 @@ def scene(slides: int, sigma: float, light: float = 0) -> Iterator[tuple[Pixels,
 
 
 def measured(slides: int, sigma: float, light: float = 0) -> stability.Stability:
-    middle = slides // 2
-    pictures = list(scene(slides, sigma, light))
-    return stability.measure_scene(iter(pictures), middle, pictures[middle])
+    return stability.measure_scene(list(scene(slides, sigma, light)), slides // 2)
 
 
 def test_a_steady_scene_has_the_error_of_its_frames() -> None:
@@ -167,10 +165,21 @@ def test_scenes_together_weigh_as_much_as_they_are_long() -> None:
     assert stability.together([long]) == long
 
 
+def test_what_is_not_there_is_left_out_of_the_means() -> None:
+    first, second, third = scene(3, sigma=0)
+    alone = stability.measure_slide(third, None, None)
+    assert math.isnan(alone.e_warp) and math.isnan(alone.style) and alone.structure > 0.5
+    near = stability.measure_slide(second, first, first)
+    assert (near.e_warp, near.e_warp_input) == (near.e_warp_long, near.e_warp_long_input)
+    found = stability.of_scene([None, near, alone], middle=0)
+    assert (found.slides, found.pairs, found.e_warp) == (2, 1, near.e_warp)
+    assert math.isnan(found.style_ends) and found.style == near.style
+
+
 def test_the_middle_is_not_compared_with_itself() -> None:
     pictures = list(scene(3, sigma=0))
     pictures[1] = pictures[1][0], blurred(pictures[1][1])
-    assert stability.measure_scene(iter(pictures), 1, pictures[1]).sharpness > 1.3
+    assert stability.measure_scene(pictures, 1).sharpness > 1.3
 
 
 def _shifted_lab(picture: Pixels, levels: int) -> Pixels:
