@@ -6,8 +6,10 @@ prints and exits. What is not a RestyleError is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class RestyleError(Exception):
@@ -59,3 +61,40 @@ class WorkflowFault(RestyleError):
     """A server refuses the workflow, or a node of it failed: other servers will hardly differ."""
 
     exit_code = 3
+
+
+def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
+    """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
+    needed = f"It needs {size:,} bytes: free" if size else "Free"
+    remedy = _REMEDIES.get(error.errno or 0, "Mend that").format(free=needed)
+    return UnusableInput(
+        f"{path} cannot be written: {error.strerror or error}.\n"
+        f"{remedy}, and repeat the command; finished slides are kept."
+    )
+
+
+def from_system(error: OSError) -> RestyleError | None:
+    """What to say where the operating system has no more of something; None for all else."""
+    if error.errno not in _SCARCE:
+        return None
+    what = f"{error.filename}: " if error.filename else ""
+    return RestyleError(
+        f"{what}{error.strerror}.\n"
+        f"{_SCARCE[error.errno].format(free='Free')}, and repeat the command; "
+        "finished slides are kept."
+    )
+
+
+_SCARCE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "{free} some space there, or raise the quota"
+    ),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files (`ulimit -n 1024`)"),
+    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "End what else uses this machine's memory"),
+    errno.EIO: "Look whether the disk is sound",
+}
+_REMEDIES = {
+    **_SCARCE,
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Make it writable for this user"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "Put its folder back where it was"),
+}

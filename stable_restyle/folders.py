@@ -10,27 +10,29 @@ import logging
 import mimetypes
 import os
 import re
-import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import file_digest
 from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
-from filelock import FileLock, Timeout
-
-from stable_restyle import images
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.model import Settings
+from stable_restyle import images, lock, scenes
+from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write
+from stable_restyle.model import Settings, Step
 from stable_restyle.video import CONTAINERS
 
 # What decides the pictures, under the names of settings.json.
 Decides: TypeAlias = Mapping[str, object]
 SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
 
+# In settings.json beside "film": no reason to refuse a run, but it saves reading the film again.
+FILM_TIME = "film_mtime_ns"
 TARGET = "target"  # in settings.json: the name of the folder of slides
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
+
+NAMES_SHOWN = 8
 
 _IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
 
@@ -59,6 +61,23 @@ class Places:
     def measure_file(self) -> Path:
         return self.interp / "measure.json"
 
+    @property
+    def input_file(self) -> Path:
+        return self.interp / "input.json"
+
+
+@dataclass(frozen=True)
+class Input:
+    """What single slides hang on, where the settings of the run are the same."""
+
+    marks: Sequence[str]  # of the frames, as images.Frames has them
+    bounds: Sequence[int]  # of the scenes, as scenes.json has them
+    changes: SceneChanges  # what is set in scenes
+
+    def steps(self, fps: int) -> list[Step]:
+        found = scenes.find_scenes(self.bounds, fps)
+        return [step for scene in found for step in scenes.steps(scene)]
+
 
 def find_places(settings: Settings) -> Places:
     """Tell folders from films and name every place of the run.
@@ -84,36 +103,40 @@ def find_places(settings: Settings) -> Places:
 
 
 @contextmanager
-def locked(places: Places) -> Iterator[None]:
+def locked(places: Places) -> Iterator[lock.Check]:
     """Make the folders of a run and keep every other run out of them meanwhile."""
     try:
         places.interp.mkdir(parents=True, exist_ok=True)
         places.slides.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(places.interp / "lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UnusableInput(
-            f"Another run is at work in {places.interp}.\n"
-            "Wait for it or stop it; or name another TARGET and another folder with --work."
-        ) from error
+        holding = ExitStack()
+        check = holding.enter_context(lock.hold(places.interp))
     except OSError as error:
-        raise UnusableInput(
-            f"{error.filename or places.interp} cannot be made or written: {error.strerror}.\n"
-            "Mend that, or name another TARGET, or another folder with --work."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+        raise cannot_write(Path(error.filename or places.interp), error) from error
+    with holding:
+        yield check
 
 
-def claim(places: Places, decides: Decides, scenes: SceneChanges, *, fresh: bool) -> set[int]:
-    """See that the slides kept from an earlier run are of this run's making; then note what is.
+def film_marks(film: Path, places: Places) -> dict[str, object]:
+    """What tells a film from every other, as settings.json keeps it.
 
-    scenes: the changes that some scenes have to themselves. A working folder without settings.json
-    is taken over as it is. Other settings than the earlier run's: UnusableInput says what differs,
-    or with `fresh` all that it made is discarded. Where nothing but the changes of some scenes
-    differs, all other slides stay: these scenes are returned, to be given to `claim_scenes`.
+    Its bytes are read only if name, size and time are not those of the earlier run.
+    """
+    found = film.stat()
+    known = f"{film.name}, {found.st_size} bytes"
+    earlier = _read_settings(places.settings_file, fresh=True)
+    digest = earlier.get("film_sha256")
+    if (earlier.get("film"), earlier.get(FILM_TIME)) != (known, found.st_mtime_ns) or not digest:
+        with film.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+    return {"film": known, "film_sha256": digest, FILM_TIME: found.st_mtime_ns}
+
+
+def claim(places: Places, decides: Decides, *, fresh: bool) -> bool:
+    """See that the slides kept from an earlier run were made with these settings; then note them.
+
+    A working folder without settings.json is taken over as it is. Other settings than the earlier
+    run's: UnusableInput says what differs, or with `fresh` all that it made is discarded, and True
+    is returned. Scenes and frames may still differ; they are left to `claim_input`.
     """
     path = places.settings_file
     if places.result is not None and places.result.exists() and not (fresh or path.exists()):
@@ -124,16 +147,15 @@ def claim(places: Places, decides: Decides, scenes: SceneChanges, *, fresh: bool
     earlier = _read_settings(path, fresh=fresh)
     _check_owner(places, earlier)
     differing = _differences(earlier, decides)
-    stale = _stale_scenes(earlier[SCENES], scenes) if SCENES in earlier else {}
-    drawn = images.numbered(places.slides) or earlier.get("film") != decides.get("film")
-    if not fresh and drawn and (differing or stale):
-        raise UnusableInput(_refusal(places, differing, stale))
-    if fresh and (differing or not stale):
-        _discard(places, other_film=earlier.get("film") != decides.get("film"))
-        earlier, stale = {}, {}
+    other_film = earlier.get("film") != decides.get("film") or "film_sha256" in differing
+    if differing and not fresh and (images.numbered(places.slides) or other_film):
+        raise UnusableInput(_refusal(places, differing.values()))
+    if differing and fresh:
+        _discard(places, other_film=other_film)
+        earlier = {}
     noted = {SCENES: earlier[SCENES]} if SCENES in earlier else {}
     _write_settings(places, {**decides, **noted})
-    return set(stale)
+    return bool(differing) and fresh
 
 
 def fps_of(places: Places) -> int:
@@ -152,17 +174,24 @@ def fps_of(places: Places) -> int:
     return fps
 
 
-def claim_scenes(
-    places: Places, decides: Decides, scenes: SceneChanges, stale_slides: Collection[int]
-) -> None:
-    """Discard the slides of scenes whose changes differ from the earlier run's; note the new ones.
+def claim_input(places: Places, decides: Decides, now: Input, fps: int, *, fresh: bool) -> None:
+    """See that the slides kept show these frames, in these scenes; then note frames and scenes.
 
-    Once, when it is known which slides these are.
+    Where slides hang on what has changed, UnusableInput says on what; with `fresh` these slides are
+    discarded and the others stay. If `fresh` finds nothing that has changed, all are discarded.
     """
-    if stale_slides:
-        log.info("Drawing scenes anew: %d slides are discarded.", len(stale_slides))
-        images.remove(places.slides, [images.name(slide) for slide in stale_slides])
-    changes = {str(scene): list(its) for scene, its in scenes.items()}
+    was = _read_input(places, now, fresh=fresh)
+    outdated = _outdated(places, was, now, fps)
+    if outdated and not fresh:
+        raise UnusableInput(_input_refusal(places, was, now, len(outdated)))
+    if outdated:
+        log.info("Starting over in part: %d slides are discarded.", len(outdated))
+        images.remove(places.slides, outdated)
+    elif fresh:
+        _discard(places, other_film=False)
+    note = {"frames": list(now.marks), "scenes": list(now.bounds)}
+    images.write_whole(places.input_file, json.dumps(note).encode())
+    changes = {str(scene): list(its) for scene, its in now.changes.items()}
     _write_settings(places, {**decides, SCENES: changes})
 
 
@@ -228,46 +257,104 @@ def _write_settings(places: Places, settings: Mapping[str, object]) -> None:
     images.write_whole(places.settings_file, json.dumps(noted, indent=2).encode())
 
 
-def _stale_scenes(earlier: object, scenes: SceneChanges) -> dict[int, str]:
-    """The scenes whose changes differ from the earlier run's, and how."""
-    known = earlier.items() if isinstance(earlier, dict) else ()
-    before = {int(scene): its for scene, its in known if scene.isdecimal()}
-    after = {scene: list(its) for scene, its in scenes.items()}
-    return {
-        scene: f"{before.get(scene, [])} then, {after.get(scene, [])} now"
-        for scene in sorted({*before, *after})
-        if before.get(scene, []) != after.get(scene, [])
-    }
+def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
+    """The input of the earlier run; what it did not note is taken to be as it is now."""
+    settings = _read_settings(places.settings_file, fresh=fresh)
+    changes = _scene_changes(settings[SCENES]) if SCENES in settings else now.changes
+    path = places.input_file
+    if not path.exists():
+        return Input(now.marks, now.bounds, changes)
+    try:
+        noted = json.loads(path.read_text("utf-8"))
+        marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
+        if not all(isinstance(mark, str) for mark in marks):
+            raise ValueError("its frames are no list of marks")
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        if fresh:
+            return Input(now.marks, now.bounds, changes)
+        raise UnusableInput(
+            f"{path} cannot be read: {error}.\n"
+            "It says which frames and scenes the slides were made of. Remove it if you know that "
+            "they were the same as now, or add --fresh to start over."
+        ) from error
+    return Input(marks, bounds, changes)
 
 
-def _refusal(places: Places, differing: str, stale: Mapping[int, str]) -> str:
-    """Why a run with other settings does not go on, and what to do."""
-    path = places.settings_file
-    if differing:
-        slides = len(images.numbered(places.slides))
-        return (
-            f"The {slides} slides in {places.slides} were made with other settings ({path}):\n"
-            f"{differing}\n"
-            "Go on with the old settings, or name another TARGET and another folder with --work, "
-            f"or add --fresh to start over: it discards {slides} slides."
-        )
-    listed = "\n".join(f"  --set in scene {scene}: {how}" for scene, how in stale.items())
+def _scene_changes(noted: object) -> SceneChanges:
+    known = noted.items() if isinstance(noted, dict) else ()
+    return {int(scene): its for scene, its in known if scene.isdecimal() and isinstance(its, list)}
+
+
+def _outdated(places: Places, was: Input, now: Input, fps: int) -> list[str]:
+    """The finished slides that hang on what has changed."""
+    if was == now:
+        return []
+    slides = scenes.outdated(
+        was.steps(fps),
+        now.steps(fps),
+        lambda before, after: (
+            was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
+        ),
+        _changed_frames(was, now),
+        fps,
+    )
+    return [name for name in images.numbered(places.slides) if int(name[:-4]) - 1 in slides]
+
+
+def _changed_frames(was: Input, now: Input) -> set[int]:
+    """The frames that are there now and were others then, or not there."""
+    shared = zip(was.marks, now.marks, strict=False)
+    changed = {index for index, (then, here) in enumerate(shared) if then != here}
+    return changed.union(range(len(was.marks), len(now.marks)))
+
+
+def _input_refusal(places: Places, was: Input, now: Input, outdated: int) -> str:
+    """Why a run over other frames or scenes does not go on, and what to do."""
+    lines = []
+    if len(was.marks) != len(now.marks):
+        lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
+    changed = [images.name(frame) for frame in sorted(_changed_frames(was, now))]
+    changed = [name for name in changed if int(name[:-4]) <= len(was.marks)]
+    if changed:
+        more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
+        lines.append(f"other frames: {', '.join(changed[:NAMES_SHOWN])}{more}")
+    if list(was.bounds) != list(now.bounds):
+        lines.append(f"other scenes in {places.scenes_file}")
+    for scene in sorted({*was.changes, *now.changes}):
+        then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
+        if then != here:
+            lines.append(f"--set in scene {scene}: {then} then, {here} now")
+    slides = len(images.numbered(places.slides))
     return (
-        f"Some slides in {places.slides} were made with other settings ({path}):\n{listed}\n"
-        "Go on with the old settings, or add --fresh: it discards the slides of these scenes only."
+        f"{outdated} of the {slides} slides in {places.slides} were made of something else:\n"
+        + "".join(f"  {line}\n" for line in lines)
+        + f"Put it back as it was, or add --fresh: it discards these {outdated} and no others."
     )
 
 
-def _differences(earlier: Mapping[str, object], now: Decides) -> str:
-    """A line for each setting that both know and that differs."""
-    return "\n".join(
-        f"  {name.replace('_', ' ')}: {earlier[name]} then, {value} now"
+def _refusal(places: Places, differing: Iterable[str]) -> str:
+    """Why a run with other settings does not go on, and what to do."""
+    slides = len(images.numbered(places.slides))
+    return (
+        f"The {slides} slides in {places.slides} were made with other settings "
+        f"({places.settings_file}):\n"
+        + "".join(f"  {line}\n" for line in differing)
+        + "Go on with the old settings, or name another TARGET and another folder with --work, "
+        f"or add --fresh to start over: it discards {slides} slides."
+    )
+
+
+def _differences(earlier: Mapping[str, object], now: Decides) -> dict[str, str]:
+    """A line for each setting that both know and that differs, under its name."""
+    differing = {
+        name: f"{name.replace('_', ' ')}: {earlier[name]} then, {value} now"
         for name, value in now.items()
-        if name in earlier
-        and earlier[name] != value
-        # The model's name says it already, where that differs too.
-        and not (name == "model_sha256" and earlier.get("model") != now.get("model"))
-    )
+        if name in earlier and earlier[name] != value and name != FILM_TIME
+    }
+    for name in ("model", "film"):  # it says already what its hash would
+        if name in differing:
+            differing.pop(f"{name}_sha256", None)
+    return differing
 
 
 def _discard(places: Places, *, other_film: bool) -> None:
@@ -277,10 +364,10 @@ def _discard(places: Places, *, other_film: bool) -> None:
         log.info("Starting over: %d slides are discarded.", len(slides))
     images.remove(places.slides, slides)
     images.remove(places.interp, [each for each in os.listdir(places.interp) if _ours(each)])
-    places.settings_file.unlink(missing_ok=True)
+    images.remove(places.interp, [places.settings_file.name, places.input_file.name])
     if places.film is not None and other_film:
-        shutil.rmtree(places.frames, ignore_errors=True)
-        places.scenes_file.unlink(missing_ok=True)
+        images.remove_folder(places.frames)
+        images.remove(places.interp, [places.scenes_file.name])
 
 
 def _ours(name: str) -> bool:

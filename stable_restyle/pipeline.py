@@ -5,6 +5,7 @@ Options stop here: the modules below receive the two or three values that they n
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 from stable_restyle import (
     backends,
@@ -29,8 +31,9 @@ from stable_restyle import (
 from stable_restyle.backends import Pool
 from stable_restyle.draw import Artist, Gallery, Shelf
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
-from stable_restyle.folders import Decides, Places
+from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
+from stable_restyle.lock import Check
 from stable_restyle.model import DEFAULT_RATE, Scene, Settings, Step
 from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
 from stable_restyle.servers import Access, Report
@@ -110,17 +113,17 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     mover = motion.choose(settings.motion)
     mask_strength, mask_size = settings.mask
     pool = backends.connect(settings.backends, variants, access, 60 * settings.patience_min)
-    with pool, folders.locked(places):
+    with pool, folders.locked(places) as check_lock:
         source = _look(places, settings.rate)
-        decides = _what_decides(settings, variants, pool.engine, source)
-        changes = variants.scene_changes
-        stale = folders.claim(places, decides, changes, fresh=settings.fresh)
+        decides = _what_decides(settings, variants, pool.engine, source, places)
+        anew = folders.claim(places, decides, fresh=settings.fresh)
         frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
         bounds = _boundaries(frames, places, settings.scene_threshold, progress)
         found = scenes.find_scenes(bounds, settings.fps)
-        _check_scenes(changes, found)
-        discarded = [slide for scene in found if scene.number in stale for slide in scene.slides]
-        folders.claim_scenes(places, decides, changes, discarded)
+        _check_scenes(variants.scene_changes, found)
+        hung_on = Input(frames.marks, bounds, variants.scene_changes)
+        fresh = settings.fresh and not anew
+        folders.claim_input(places, decides, hung_on, settings.fps, fresh=fresh)
         steps = _steps(found)
         schedule = Schedule(steps, _finished(places, len(steps), frames))
         artist = Artist(
@@ -136,7 +139,8 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         )
         if schedule.total:
             places.measure_file.unlink(missing_ok=True)  # it tells of other slides
-        _draw(schedule, artist, pool, len(steps), progress)
+        _draw(schedule, artist, pool, len(steps), _Guarded(progress, check_lock))
+        _check_slides(places, len(steps))
         if places.result is not None:
             _join(source, places, settings, len(steps), progress)
     return Outcome(len(steps), schedule.total, settings.target)
@@ -212,7 +216,7 @@ def _look(places: Places, rate: Fraction | None) -> Film | Frames:
 
 
 def _what_decides(
-    settings: Settings, variants: Variants, engine: str, source: Film | Frames
+    settings: Settings, variants: Variants, engine: str, source: Film | Frames, places: Places
 ) -> Decides:
     """What the pictures of a run depend on, as settings.json keeps it."""
     decides: dict[str, object] = {
@@ -228,7 +232,7 @@ def _what_decides(
         "frame_size": f"{source.width}x{source.height}",
     }
     if isinstance(source, Film):
-        decides["film"] = f"{source.path.name}, {source.path.stat().st_size} bytes"
+        decides |= folders.film_marks(source.path, places)
     return decides
 
 
@@ -243,10 +247,10 @@ def _check_scenes(changes: Iterable[int], found: Sequence[Scene]) -> None:
 
 def _split(film: Film, places: Places, settings: Settings, progress: Progress) -> Frames:
     """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
+    _tidy(places)
     if not places.frames.exists():
         video.check_disk(film, places.frames, settings.fps)
-        part = places.frames.with_name(places.frames.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
+        part = places.frames.with_name(f"{places.frames.name}.part-{uuid4().hex}")
         part.mkdir(parents=True)
         with _task(progress, "Splitting", film.frames, "frame"):
             cuts = video.split(film, part, settings.scene_threshold, progress.advance)
@@ -254,8 +258,19 @@ def _split(film: Film, places: Places, settings: Settings, progress: Progress) -
         if not places.scenes_file.exists():
             bounds = scenes.boundaries(cuts, frames.count)
             scenes.write_boundaries(places.scenes_file, bounds)
-        part.rename(places.frames)
+        images.move_whole(part, places.frames)
+        _tidy(places)
     return images.find_frames(places.frames)
+
+
+def _tidy(places: Places) -> None:
+    """Remove what is left of a split that was killed.
+
+    Its FFmpeg may still be at work there, and put new files beside those that are removed: then the
+    next run tidies up, and this one splits into a folder of another name.
+    """
+    for part in places.frames.parent.glob(f"{glob.escape(places.frames.name)}.part*"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _boundaries(
@@ -341,6 +356,34 @@ def _task(progress: Progress, name: str, total: int, unit: str, *, done: int = 0
         yield
     finally:
         progress.end()
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """Progress of a task in folders that must stay this run's."""
+
+    progress: Progress
+    check: Check
+
+    def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        self.progress.begin(task, total, done, unit)
+
+    def advance(self, count: int) -> None:
+        self.check()
+        self.progress.advance(count)
+
+    def end(self) -> None:
+        self.progress.end()
+
+
+def _check_slides(places: Places, count: int) -> None:
+    """Raises UnusableInput if slides that were finished are gone."""
+    gone = {images.name(slide) for slide in range(count)}.difference(images.numbered(places.slides))
+    if gone:
+        raise UnusableInput(
+            f"{len(gone)} of {count} slides have vanished from {places.slides} meanwhile: "
+            f"{min(gone)} is one of them.\nRepeat the command to have them drawn again."
+        )
 
 
 def _numbers(slides: Sequence[int]) -> str:

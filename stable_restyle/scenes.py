@@ -7,7 +7,7 @@ people can edit them: a list `[0, cut, ..., frame count]` of 0-based frame indic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -68,6 +68,34 @@ def frames_crossed(step: Step, fps: int) -> range:
     return range(there, here + 1) if there < here else range(there, here - 1, -1)
 
 
+def outdated(
+    before: Iterable[Step],
+    now: Iterable[Step],
+    changed_scenes: Callable[[Step, Step], bool],
+    changed_frames: Collection[int],
+    fps: int,
+) -> set[int]:
+    """The slides that would be drawn otherwise now than they were.
+
+    before, now: the steps of the earlier run and of this one, each after the one that it is drawn
+    from. changed_scenes: whether what is set for the scene of the one step differs from the
+    other's. A slide that hangs on another one is outdated with it.
+    """
+    was = {step.slide: step for step in before}
+    found: set[int] = set()
+    for step in now:
+        old = was.get(step.slide)
+        if (
+            old is None
+            or old.previous != step.previous
+            or step.previous in found
+            or changed_scenes(old, step)
+            or any(frame in changed_frames for frame in frames_crossed(step, fps))
+        ):
+            found.add(step.slide)
+    return found
+
+
 def read_boundaries(path: Path, frames: int) -> list[int]:
     """Read scenes.json and hold it against the number of frames. Raises UnusableInput."""
     mend = "\nCorrect the file, or remove it to have the scenes detected again."
@@ -75,16 +103,26 @@ def read_boundaries(path: Path, frames: int) -> list[int]:
         bounds = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
+    try:
+        checked = checked_boundaries(bounds)
+    except ValueError as error:
+        raise UnusableInput(f"{path} {error}.{mend}") from error
+    if checked[-1] != frames:
+        raise UnusableInput(
+            f"{path} does not fit these frames: it must end with their number, {frames}.{mend}"
+        )
+    return checked
+
+
+def checked_boundaries(bounds: object) -> list[int]:
+    """What was read from a file, if it is the boundaries of scenes. Raises ValueError."""
     if not isinstance(bounds, list) or not all(type(bound) is int for bound in bounds):
-        raise UnusableInput(f"{path} is not a list of whole numbers, such as [0, {frames}].{mend}")
+        raise ValueError("is not a list of whole numbers, such as [0, 240]")
     for before, after in pairwise(bounds):
         if after <= before:
-            raise UnusableInput(f"{path} must increase, but {after} follows {before}.{mend}")
-    if len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != frames:
-        raise UnusableInput(
-            f"{path} does not fit these frames: it must begin with 0 and end with their number, "
-            f"{frames}.{mend}"
-        )
+            raise ValueError(f"must increase, but {after} follows {before}")
+    if len(bounds) < 2 or bounds[0] != 0:
+        raise ValueError("must begin with 0 and end with the number of frames")
     return bounds
 
 

@@ -35,7 +35,13 @@ from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
 from stable_restyle import images
-from stable_restyle.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
+from stable_restyle.errors import (
+    ProgramFailed,
+    RestyleError,
+    UnusableInput,
+    WrongUsage,
+    cannot_write,
+)
 from stable_restyle.model import Pixels
 
 log = logging.getLogger(__name__)
@@ -640,13 +646,14 @@ def _written_whole(target: Path) -> Iterator[Path]:
     unfinished = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
+        unfinished.unlink(missing_ok=True)
         yield unfinished
+        images.sync(unfinished)
         os.replace(unfinished, target)
+        images.sync(target.parent)
     except OSError as error:
-        raise UnusableInput(
-            f"{target} cannot be written: {error.strerror}.\n"
-            "Mend that and repeat the command; finished slides are kept."
-        ) from error
+        raise cannot_write(target, error) from error
     finally:
         with contextlib.suppress(OSError):  # it is gone, or never was
             unfinished.unlink()

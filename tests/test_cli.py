@@ -49,6 +49,7 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     assert "Done: 5 slides, all of them new, in out" in done.stderr
     assert len(slides(tmp_path / "out")) == 5
     assert sorted(path.name for path in (tmp_path / "interp").iterdir()) == [
+        "input.json",
         "lock",
         "scenes.json",
         "settings.json",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -193,3 +195,98 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
         images.write(path, picture(seed=2))
     assert np.array_equal(images.read(path), picture(seed=1))
     assert [each.name for each in tmp_path.iterdir()] == ["000001.png"]
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power loss a name without its bytes would be a slide of length zero."""
+    done: list[str] = []
+    fsync = os.fsync
+
+    def noted_fsync(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        done.append("folder" if is_folder else f"{os.fstat(handle).st_size} bytes")
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", noted_fsync)
+
+    def noted_replace(self: Path, target: Path) -> None:
+        done.append("name")
+        os.replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    images.write_whole(tmp_path / "000001.png", b"twelve bytes")
+    assert done == ["12 bytes", "name", *([] if os.name == "nt" else ["folder"])]
+    done.clear()
+    part = folder_of(tmp_path / "in.part", picture())
+    done.clear()
+    images.move_whole(part, tmp_path / "in")
+    size = (tmp_path / "in" / "000001.png").stat().st_size
+    assert done == [f"{size} bytes", *([] if os.name == "nt" else ["folder"] * 2)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("linked", ["000001.png", "000001.png.part"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, linked: str) -> None:
+    mine, out = tmp_path / "mine.png", tmp_path / "out"
+    mine.write_text("the user's own")
+    out.mkdir()
+    (out / linked).symlink_to(mine)
+    images.write(out / "000001.png", picture())
+    assert mine.read_text() == "the user's own"
+    assert [path.name for path in out.iterdir()] == ["000001.png"]
+    assert not (out / "000001.png").is_symlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
+def test_what_is_no_file_is_no_slide_and_no_frame(tmp_path: Path) -> None:
+    mine = folder_of(tmp_path / "mine", picture())
+    out = folder_of(tmp_path / "out", *[picture()] * 5)
+    for slide in range(4):
+        (out / images.name(slide)).unlink()
+    (out / "000001.png").symlink_to(mine / "000001.png")
+    (out / "000002.png").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(out / "000003.png")
+    (out / "000004.png").mkdir()
+    finished, unfit = images.find_slides(out, 5, (16, 12))
+    assert finished == {4}
+    assert [line.partition(" is ")[2] for line in unfit] == [
+        "a link to another place.",
+        "a link to another place.",
+        "no file.",
+        "no file.",
+    ]
+    with pytest.raises(UnusableInput, match=r"000003\.png is no file"):
+        images.read(out / "000003.png")
+    (out / "000001.png").unlink()
+    (out / "000002.png").unlink()
+    with pytest.raises(UnusableInput, match=r"000001\.png is missing"):
+        images.find_frames(out)
+
+
+def test_frames_have_marks_of_their_own(tmp_path: Path) -> None:
+    """One pixel is enough, and the same picture has the same mark wherever it is."""
+    spotted = picture()
+    spotted[3, 5, 1] ^= 1
+    folder = folder_of(tmp_path / "in", picture(), spotted, picture())
+    marks = images.find_frames(folder).marks
+    assert marks[0] == marks[2] != marks[1]
+    flat = np.full((12, 16, 3), 7, np.uint8)
+    others = []
+    for row in range(12):
+        for column in range(16):
+            flat[row, column] += 1
+            others.append(flat.copy())
+            flat[row, column] -= 1
+    assert len(set(images.find_frames(folder_of(tmp_path / "flat", *others)).marks)) == len(others)
+
+
+def test_a_file_too_large_for_its_pixels_is_refused(tmp_path: Path) -> None:
+    whole = images.encode(picture())
+    with (tmp_path / "000001.png").open("wb") as file:
+        file.write(whole[:-12])
+        file.seek(2**25)  # a hole: it takes no room
+        file.write(whole[-12:])
+    with pytest.raises(UnusableInput, match="bytes are too many for 16x12 pixels"):
+        images.read(tmp_path / "000001.png")

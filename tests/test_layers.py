@@ -28,6 +28,7 @@ FROM_THE_TOP = [
     "motion",
     "flow",
     "folders",
+    "lock",
     "scenes",
     "masks",
     "video",

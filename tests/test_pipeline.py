@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline
+from stable_restyle import images, lock, pipeline
 from stable_restyle.errors import UnusableInput, WrongUsage
 from stable_restyle.model import Settings
 
@@ -180,8 +180,8 @@ def test_two_runs_do_not_share_a_working_folder(asked: Settings) -> None:
     interp = asked.target.parent / "interp"
     interp.mkdir()
     with (
-        FileLock(interp / "lock"),
-        pytest.raises(UnusableInput, match="Another run is at work"),
+        lock.hold(interp),
+        pytest.raises(UnusableInput, match=rf"Another run is at work .*process {os.getpid()} on"),
     ):
         run(asked)
     assert run(asked).drawn == 7

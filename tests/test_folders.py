@@ -1,0 +1,238 @@
+"""Input that changes between runs: noticed, told, and only what hangs on it is drawn again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from runs import files, run
+
+from stable_restyle import images, scenes
+from stable_restyle.errors import UnusableInput
+from stable_restyle.folders import find_places
+from stable_restyle.model import Settings
+from stable_restyle.scenes import find_scenes, steps
+
+MakeFrames = Callable[..., Path]
+
+
+@pytest.fixture
+def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
+    """Twenty-four frames in three scenes, twelve slides, drawn: middles are 3, 7 and 11."""
+    settings = Settings(make_frames(8, 8, 8), tmp_path / "out", backends=("preview:clay",))
+    assert run(settings).drawn == 12
+    return settings
+
+
+def spoil(frame: Path) -> None:
+    """Another picture of the same length in bytes, as old as the one before."""
+    before = frame.stat()
+    picture = images.read(frame)
+    while True:
+        picture = np.roll(picture, 1, axis=1)
+        data = images.encode(picture)
+        if len(data) <= before.st_size:
+            break
+    spare = before.st_size - len(data)
+    if spare >= 12:  # a text of the length that is missing, before the end
+        data = data[:-12] + chunk(b"tEXt", b"k\0" + b"x" * (spare - 14)) + data[-12:]
+    frame.write_bytes(data)
+    os.utime(frame, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def drawn_anew(before: dict[str, bytes], folder: Path) -> list[int]:
+    """The numbers of the slides that were written since `age`."""
+    return [int(name[:-4]) for name in before if (folder / name).stat().st_mtime_ns > 10**18]
+
+
+def age(folder: Path) -> None:
+    """Make all files there look old, to tell those that are written from now on."""
+    for path in folder.iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+
+
+@pytest.mark.parametrize(
+    ("frame", "anew"),
+    [
+        (1, [1]),  # the end of a chain down
+        (2, [1]),  # between two slides
+        (5, [1, 2, 3, 4]),  # the middle: all hangs on it
+        (7, [4]),
+        (8, []),  # the last frame of a scene, which no slide crosses
+        (24, []),
+        (12, [5, 6]),
+    ],
+)
+def test_only_what_hangs_on_a_replaced_frame_is_drawn_again(
+    asked: Settings, tmp_path: Path, frame: int, anew: list[int]
+) -> None:
+    path = asked.source / images.name(frame - 1)
+    spoil(path)
+    age(asked.target)
+    whole = files(asked.target)
+    if anew:
+        with pytest.raises(UnusableInput, match=f"other frames: {path.name}\n") as refusal:
+            run(asked)
+        assert f"{len(anew)} of the 12 slides" in str(refusal.value)
+        assert files(asked.target) == whole
+        assert run(replace(asked, fresh=True)).drawn == len(anew)
+    assert run(asked).drawn == 0
+    assert drawn_anew(whole, asked.target) == anew
+    apart = replace(asked, target=tmp_path / "apart" / "out")
+    shutil.copytree(tmp_path / "interp", tmp_path / "apart" / "interp")
+    (tmp_path / "apart" / "interp" / "input.json").unlink()
+    run(apart)
+    assert files(apart.target) == files(asked.target)
+
+
+def test_a_frame_that_was_only_touched_or_copied_is_the_same(asked: Settings) -> None:
+    for path in asked.source.iterdir():
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data)
+        os.utime(path, ns=(5, 5))
+    assert run(asked).drawn == 0
+
+
+def test_more_frames_need_other_scenes_and_draw_what_hangs_on_these(
+    asked: Settings, tmp_path: Path
+) -> None:
+    for number in range(25, 31):
+        shutil.copy(asked.source / "000024.png", asked.source / f"{number:06}.png")
+    with pytest.raises(UnusableInput, match="must end with their number, 30"):
+        run(asked)
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 8, 16, 24, 30]")
+    age(asked.target)
+    whole = files(asked.target)
+    assert run(asked).drawn == 3
+    assert drawn_anew(whole, asked.target) == []
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 8, 16, 30]")
+    with pytest.raises(UnusableInput, match=r"other scenes in .*scenes\.json"):
+        run(asked)
+    assert run(replace(asked, fresh=True)).drawn == 7
+    assert drawn_anew(whole, asked.target) == [9, 10, 11, 12]
+
+
+def test_fewer_frames_keep_what_they_can(asked: Settings, tmp_path: Path) -> None:
+    for number in range(17, 25):
+        (asked.source / f"{number:06}.png").unlink()
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 8, 16]")
+    assert run(asked).drawn == 0
+
+
+def test_edited_scenes_draw_the_slides_of_these_scenes_only(
+    asked: Settings, tmp_path: Path
+) -> None:
+    age(asked.target)
+    whole = files(asked.target)
+    scenes_file = tmp_path / "interp" / "scenes.json"
+    scenes_file.write_text("[0, 8, 12, 16, 24]")
+    with pytest.raises(UnusableInput, match="4 of the 12 slides") as refusal:
+        run(asked)
+    assert f"other scenes in {scenes_file}" in str(refusal.value)
+    assert run(replace(asked, fresh=True)).drawn == 4
+    assert drawn_anew(whole, asked.target) == [5, 6, 7, 8]
+
+
+def test_the_end_of_a_chain_that_becomes_a_scene_leaves_the_chain(asked: Settings) -> None:
+    now = [step for scene in find_scenes([0, 7, 24], 1) for step in steps(scene)]
+    was = [step for scene in find_scenes([0, 24], 1) for step in steps(scene)]
+    moved = scenes.outdated(was, now, lambda before, after: False, (), 1)
+    assert moved == set(range(24))
+    assert scenes.outdated(now, now, lambda before, after: False, (), 1) == set()
+    assert scenes.outdated(now, now, lambda before, after: False, {4}, 1) == {4, 5, 6}
+    assert scenes.outdated(now, now, lambda before, after: after.scene == 2, (), 1) == set(
+        range(7, 24)
+    )
+
+
+def test_putting_the_input_back_is_all_it_takes(asked: Settings) -> None:
+    path = asked.source / "000005.png"
+    good = path.read_bytes()
+    spoil(path)
+    with pytest.raises(UnusableInput, match="Put it back as it was"):
+        run(asked)
+    path.write_bytes(good)
+    assert run(asked).drawn == 0
+
+
+def test_changes_before_anything_hangs_on_them_are_nothing_to_ask_about(asked: Settings) -> None:
+    for slide in (1, 2, 3, 4):
+        (asked.target / images.name(slide - 1)).unlink()
+    spoil(asked.source / "000005.png")
+    assert run(asked).drawn == 4
+
+
+def test_fresh_without_a_change_still_starts_over(asked: Settings) -> None:
+    assert run(replace(asked, fresh=True)).drawn == 12
+
+
+@pytest.mark.parametrize(
+    "noted", ["", "[]", "null", '{"frames": 3}', '{"frames": [1], "scenes": [0, 8]}', "[" * 9999]
+)
+def test_a_damaged_note_is_refused_with_a_way_out(asked: Settings, noted: str) -> None:
+    path = find_places(asked).input_file
+    path.write_text(noted)
+    with pytest.raises(UnusableInput, match=r"input\.json cannot be read") as refusal:
+        run(asked)
+    assert "Remove it if you know" in str(refusal.value)
+    assert run(replace(asked, fresh=True)).drawn == 12
+    path.unlink()
+    assert run(asked).drawn == 0
+
+
+def test_a_folder_of_an_earlier_version_is_taken_over(asked: Settings) -> None:
+    find_places(asked).input_file.unlink()
+    spoil(asked.source / "000005.png")
+    assert run(asked).drawn == 0
+    noted = json.loads(find_places(asked).input_file.read_text())
+    assert noted["scenes"] == [0, 8, 16, 24] and len(noted["frames"]) == 24
+
+
+def test_a_film_of_the_same_name_and_length_is_told_by_its_bytes(tmp_path: Path) -> None:
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(6))
+    settings = Settings(film, tmp_path / "clay.mp4", backends=("preview:clay",))
+    run(settings)
+    data = bytearray(film.read_bytes())
+    os.utime(film, ns=(5, 5))
+    assert run(settings).drawn == 0
+    place = data.rindex(b"mdat") + 40
+    data[place] ^= 1
+    film.write_bytes(data)
+    with pytest.raises(UnusableInput, match=r"film sha256: .* then, .* now"):
+        run(settings)
+    assert run(replace(settings, fresh=True)).drawn == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
+def test_starting_over_removes_links_not_what_they_lead_to(tmp_path: Path) -> None:
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(6))
+    settings = Settings(film, tmp_path / "clay.mp4", backends=("preview:clay",))
+    run(settings)
+    work, mine = tmp_path / "clay.restyle", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("the user's own")
+    shutil.move(work / "in", mine / "in")
+    (work / "in").symlink_to(mine / "in")
+    (work / "out" / "000002.png").unlink()
+    (work / "out" / "000002.png").symlink_to(mine / "notes.txt")
+    (work / "in.part-old").symlink_to(mine)
+    clips.make(film, clips.scenes(9))
+    assert run(replace(settings, fresh=True)).drawn == 5
+    assert (mine / "notes.txt").read_text() == "the user's own"
+    assert len(images.numbered(mine / "in")) == 6
+    assert len(images.numbered(work / "in")) == 9
+    assert not (work / "in").is_symlink()

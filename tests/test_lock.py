@@ -1,0 +1,177 @@
+"""Two runs in one folder: the second is refused and told who is there; the dead leave no lock."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stable_restyle import lock
+from stable_restyle.errors import UnusableInput
+
+HOLDER = """
+import sys
+from pathlib import Path
+from stable_restyle import lock
+lock.BEAT_S = 0.02
+lock.platform.node = lambda: sys.argv[2]
+with lock.hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path, host: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process, on a machine of this name, that has the folder until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder), host],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_S", 0.02)
+    monkeypatch.setattr(lock, "WATCH_S", 0.5)
+
+
+def note(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / lock.NOTE).read_text("utf-8"))
+    return found
+
+
+def test_a_second_run_is_told_who_is_at_work(tmp_path: Path) -> None:
+    with holder(tmp_path, "this-machine") as other:
+        refusal = rf"process {other.pid} on this-machine, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d"
+        with pytest.raises(UnusableInput, match=refusal), lock.hold(tmp_path):
+            pass
+
+
+def test_a_run_that_ends_leaves_no_note(tmp_path: Path) -> None:
+    with lock.hold(tmp_path):
+        assert (note(tmp_path)["pid"], note(tmp_path)["host"]) == (os.getpid(), platform.node())
+    assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK]
+    with pytest.raises(ZeroDivisionError), lock.hold(tmp_path):
+        _ = 1 / 0
+    assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK]
+
+
+def test_the_lock_of_a_dead_run_is_taken_over_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with holder(tmp_path, platform.node()) as other:
+        other.kill()
+        other.wait()
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("there is nothing to wait for"))
+    with caplog.at_level(logging.INFO), lock.hold(tmp_path):
+        assert note(tmp_path)["pid"] == os.getpid()
+    assert f"Taking over from a run that did not end well: process {other.pid}" in caplog.text
+
+
+def without_its_lock(folder: Path) -> None:
+    """As a file system that passes no locks on from machine to machine looks from the other one."""
+    (folder / lock.LOCK).unlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows removes no file that is open")
+def test_a_run_on_another_machine_keeps_us_out_without_any_lock(tmp_path: Path) -> None:
+    with holder(tmp_path, "gpu7") as other:
+        without_its_lock(tmp_path)
+        refusal = f"process {other.pid} on gpu7"
+        with pytest.raises(UnusableInput, match=refusal), lock.hold(tmp_path):
+            pass
+        assert note(tmp_path)["host"] == "gpu7"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows removes no file that is open")
+def test_a_dead_run_on_another_machine_is_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with holder(tmp_path, "gpu7") as other:
+        without_its_lock(tmp_path)
+        other.kill()
+        other.wait()
+        with caplog.at_level(logging.INFO), lock.hold(tmp_path):
+            assert note(tmp_path)["pid"] == os.getpid()
+    assert "Watching for" in caplog.text
+    assert f"Taking over from a run that did not end well: process {other.pid} on gpu7" in (
+        caplog.text
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
+def test_a_machine_that_slept_while_another_took_over_stops(tmp_path: Path) -> None:
+    with lock.hold(tmp_path) as check:
+        check()
+        without_its_lock(tmp_path)
+        (tmp_path / lock.NOTE).unlink()
+        with holder(tmp_path, "gpu7") as other:
+            until_refused(check)
+            assert note(tmp_path)["pid"] == other.pid
+
+
+def test_a_run_whose_folder_is_removed_stops(tmp_path: Path) -> None:
+    with lock.hold(tmp_path) as check:
+        check()
+        (tmp_path / lock.NOTE).unlink()
+        until_refused(check)
+
+
+def until_refused(check: lock.Check) -> None:
+    """Call it until it raises; a test that hangs here has failed."""
+    give_up_at = time.monotonic() + 30
+    with pytest.raises(UnusableInput, match="no longer this run's"):
+        while time.monotonic() < give_up_at:
+            check()
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("said", [b"", b"{", b"[]", b"null", b"\xff", b'{"host": []}', b"[" * 9999])
+def test_a_note_that_makes_no_sense_is_no_hindrance_for_long(tmp_path: Path, said: bytes) -> None:
+    (tmp_path / lock.NOTE).write_bytes(said)
+    with lock.hold(tmp_path):
+        assert note(tmp_path)["pid"] == os.getpid()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
+def test_no_link_leads_the_lock_out_of_the_folder(tmp_path: Path) -> None:
+    mine, interp = tmp_path / "mine", tmp_path / "interp"
+    mine.write_text("the user's own")
+    interp.mkdir()
+    for name in (lock.LOCK, lock.NOTE):
+        (interp / name).symlink_to(mine)
+    with lock.hold(interp):
+        assert note(interp)["pid"] == os.getpid()
+    assert mine.read_text() == "the user's own"
+
+
+def test_a_full_disk_does_not_lose_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[None] = []
+
+    def full(*_: object) -> int:
+        beats.append(None)
+        raise OSError(28, "No space left on device")
+
+    with lock.hold(tmp_path) as check:
+        monkeypatch.setattr(Path, "write_text", full)
+        while len(beats) < 3:
+            time.sleep(0.005)
+        check()
