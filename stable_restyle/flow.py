@@ -68,7 +68,7 @@ COLOUR_TRUST = 0.2  # how much trusted surface it takes to believe in one
 GAIN_LEAST, GAIN_MOST = 0.8, 1.25  # matching fully would kill the palette
 TRUSTED_LEAST = 0.05  # of the picture: with less, colours are left as they are
 
-TONED_LEAST = 0.5  # of 255: rounding would make a smaller change none, or too much
+TONED_LEAST = 0.5  # of 255: rounding undoes a smaller change
 DEVIATION_LEAST = 1.0  # levels: below that there is no contrast to compare
 FLOW_SIDE_LEAST = 16  # pixels: DIS refuses pictures that hold less than a patch or two
 
@@ -90,6 +90,14 @@ class Moved:
     def flow_at(self, shape: tuple[int, ...]) -> Floats:
         """The flow at the size of a picture of this shape."""
         return _enlarged_flow(self.flow, shape[1], shape[0])
+
+
+@dataclass(frozen=True)
+class Tones:
+    """The colours of a picture: mean and standard deviation of L, a and b, 8-bit levels, (3,)."""
+
+    mean: Floats
+    deviation: Floats
 
 
 def measure(before: Pixels, frame: Pixels, *, fast: bool = False) -> Moved:
@@ -185,16 +193,29 @@ def anchor(answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
     return _toned(answer, gain, wanted - gain * mean)
 
 
-def pull(
-    slide: Pixels, frame: Pixels, middle_slide: Pixels, middle_frame: Pixels, share: float
-) -> Pixels:
-    """Draw the mean colours of a slide back towards those of its scene's middle, a little.
+def tones(picture: Pixels) -> Tones:
+    """The colours of a picture, as `pull` compares them."""
+    lab = _small_lab(picture)
+    return Tones(*_moments(lab, np.ones(lab.shape[:2], np.uint8)))
 
-    What the frames themselves changed in between is no drift, and stays. share: of the drift that
-    is taken out, 0..1. The drift is one vector of Lab, the same for the whole slide.
+
+def pull(
+    picture: Pixels, frame: Pixels, middle_slide: Tones, middle_frame: Tones, share: float
+) -> Pixels:
+    """Draw the colours of a picture of a chain back towards those of the scene's middle, a little.
+
+    What the frames themselves changed in between is no drift: per channel of Lab, the mean that is
+    wanted is `mean(middle slide) + g (mean(frame) - mean(middle frame))`, g = sd(middle slide) /
+    sd(middle frame) held in 0.8..1.25, and the contrast sd(middle slide) sd(frame) /
+    sd(middle frame). share: of the way there, 0..1. The change is the same all over the picture.
     """
-    drift = _mean(slide) - _mean(middle_slide) - (_mean(frame) - _mean(middle_frame))
-    return _toned(slide, np.ones(3, np.float32), np.float32(-share) * drift)
+    now, here = tones(picture), tones(frame)
+    gain = _held(middle_slide.deviation / middle_frame.deviation)
+    wanted = middle_slide.mean + gain * (here.mean - middle_frame.mean)
+    wanted_deviation = middle_slide.deviation * here.deviation / middle_frame.deviation
+    stretch = _held(wanted_deviation / now.deviation) ** np.float32(share)
+    mean = now.mean + np.float32(share) * (wanted - now.mean)
+    return _toned(picture, stretch, mean - stretch * now.mean)
 
 
 def fill(
@@ -445,11 +466,6 @@ def _moments(picture: NDArray[Kind], weight: NDArray[Kind]) -> tuple[Floats, Flo
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def _mean(picture: Pixels) -> Floats:
-    """The mean L, a and b of a picture: (3,), 8-bit levels."""
-    return np.asarray(cv2.mean(_small_lab(picture))[:3], np.float32)
-
-
 def _held(gain: Floats) -> Floats:
     return gain.clip(GAIN_LEAST, GAIN_MOST)
 
@@ -463,17 +479,21 @@ def _lab(picture: Pixels) -> Pixels:
 
 
 def _toned(picture: Pixels, gain: Floats, offset: Floats) -> Pixels:
-    """`gain x + offset` for each channel of Lab, (3,) each; the picture itself if that is nothing.
+    """`gain x + offset` for each channel of Lab, (3,) each, 8-bit levels; rounded once.
 
-    Turning a picture into 8-bit Lab and back costs it a level here and there.
+    The picture itself if that changes nothing. Going through 8-bit Lab would cost a level here and
+    there each time, which piles up along a chain to a visible grain.
     """
     levels = np.arange(256, dtype=np.float32)[:, None]
-    moved = gain * levels + offset
-    if np.abs(moved - levels).max() < TONED_LEAST:
+    if np.abs(gain * levels + offset - levels).max() < TONED_LEAST:
         return picture
-    table = np.rint(moved).clip(0, 255).astype(np.uint8)
-    toned = cv2.LUT(_lab(picture), table.reshape(256, 1, 3))
-    return np.asarray(cv2.cvtColor(toned, cv2.COLOR_LAB2RGB), np.uint8)
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    # OpenCV's float L goes to 100, and its a and b have no 128 added.
+    zero = np.array([0, 128, 128], np.float32)
+    shift = (offset + (gain - 1) * zero) / np.array([2.55, 1, 1], np.float32)
+    moved = cv2.transform(lab, np.column_stack([np.diag(gain), shift]))
+    rgb = cv2.cvtColor(moved, cv2.COLOR_LAB2RGB) * 255
+    return np.asarray(np.rint(rgb).clip(0, 255), np.uint8)
 
 
 def _grey(picture: Pixels) -> Pixels:

@@ -25,6 +25,7 @@ FLOWS = ("flow", "flow:fast")  # values of --motion
 # What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
 FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
+ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
@@ -39,6 +40,7 @@ class Settings:
     model: str = "claymation.json"
     mask_strength: float | None = None  # None: what suits the motion
     mask_size: int | None = None  # pixels; None: what suits the motion
+    anchor: float | None = None  # 0..1; None: what suits the motion
     fps: int = 2  # frames per slide
     rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
     backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
@@ -68,6 +70,13 @@ class Settings:
             strength if self.mask_strength is None else self.mask_strength,
             size if self.mask_size is None else self.mask_size,
         )
+
+    @property
+    def anchor_share(self) -> float:
+        """How much of what colours drift is taken back at each slide: as asked for, or suited."""
+        if self.anchor is not None:
+            return self.anchor
+        return FLOW_ANCHOR if self.by_flow else ANCHOR
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import glob
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,12 +29,12 @@ from stable_restyle import (
     workflow,
 )
 from stable_restyle.backends import Pool
-from stable_restyle.draw import Artist, Gallery, Shelf
+from stable_restyle.draw import Anchor, Artist, Gallery, Shelf
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
 from stable_restyle.lock import Check
-from stable_restyle.model import DEFAULT_RATE, Scene, Settings, Step
+from stable_restyle.model import DEFAULT_RATE, Pixels, Scene, Settings, Step
 from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
 from stable_restyle.servers import Access, Report
 from stable_restyle.survey import Survey
@@ -125,25 +125,35 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         fresh = settings.fresh and not anew
         folders.claim_input(places, decides, hung_on, settings.fps, fresh=fresh)
         steps = _steps(found)
-        schedule = Schedule(steps, _finished(places, len(steps), frames))
+        finished = _finished(places, len(steps), frames)
+        missing = len(steps) - len(finished)
+        gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
         artist = Artist(
             frames=frames,
             fps=settings.fps,
             motion=mover,
             mask_strength=mask_strength,
             mask_size=mask_size,
+            anchor=_anchor(settings, found, frames, gallery),
             backend=pool.draw,
-            gallery=Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots),
+            gallery=gallery,
             seams=Shelf(frames.read, at_hand=2 * pool.slots),
             in_between=places.interp if settings.save_interp else None,
         )
-        if schedule.total:
+        if missing:
             places.measure_file.unlink(missing_ok=True)  # it tells of other slides
-        _draw(schedule, artist, pool, len(steps), _Guarded(progress, check_lock))
+        guarded = _Guarded(progress, check_lock)
+        if artist.anchor is not None:
+            lone = _lone_middles(found, finished)
+            failed = _carry_out(Schedule(lone), artist, pool, len(lone), guarded) if lone else ()
+            finished |= {step.slide for step in lone} - {each.step.slide for each in failed}
+        failures = _carry_out(Schedule(steps, finished), artist, pool, len(steps), guarded)
+        if failures:
+            raise SlidesMissing(failures, len(steps))
         _check_slides(places, len(steps))
         if places.result is not None:
             _join(source, places, settings, len(steps), progress)
-    return Outcome(len(steps), schedule.total, settings.target)
+    return Outcome(len(steps), missing, settings.target)
 
 
 def check(settings: Settings) -> list[Report]:
@@ -227,6 +237,7 @@ def _what_decides(
         "drawn_by": engine,
         "mask_strength": settings.mask[0],
         "mask_size": settings.mask[1],
+        "anchor": settings.anchor_share,
         "fps": settings.fps,
         "motion": settings.motion,
         "frame_size": f"{source.width}x{source.height}",
@@ -307,6 +318,18 @@ def _foresee(
     return source.count, _find_boundaries(source, threshold, progress)
 
 
+def _anchor(
+    settings: Settings, found: Sequence[Scene], frames: Frames, gallery: Gallery
+) -> Anchor | None:
+    middles = {scene.number: scene.middle for scene in found}
+
+    def open_middle(scene: int) -> tuple[Pixels, Pixels]:
+        middle = middles[scene]
+        return frames.read(middle * settings.fps), gallery.get(middle)
+
+    return Anchor(settings.anchor_share, open_middle) if settings.anchor_share else None
+
+
 def _steps(found: Sequence[Scene]) -> list[Step]:
     return [step for scene in found for step in scenes.steps(scene)]
 
@@ -320,10 +343,25 @@ def _finished(places: Places, count: int, frames: Frames) -> set[int]:
     return finished
 
 
-def _draw(schedule: Schedule, artist: Artist, pool: Pool, slides: int, progress: Progress) -> None:
-    """Draw what is left; raises SlidesMissing if a part of it failed."""
+def _lone_middles(found: Sequence[Scene], finished: Collection[int]) -> list[Step]:
+    """Middles that are missing though slides of their chains are there.
+
+    They are drawn before all else where colours are held to them: the schedule would let the rest
+    of such a chain begin without its middle.
+    """
+    return [
+        Step(scene.middle, scene.number, None)
+        for scene in found
+        if scene.middle not in finished and any(slide in finished for slide in scene.slides)
+    ]
+
+
+def _carry_out(
+    schedule: Schedule, artist: Artist, pool: Pool, slides: int, progress: Progress
+) -> list[Failure]:
+    """Draw what is left of `slides` slides; returns what failed."""
     with _task(progress, "Drawing", slides, "slide", done=slides - schedule.total):
-        failures = carry_out(
+        return carry_out(
             schedule,
             prepare=artist.prepare,
             draw=artist.draw,
@@ -332,8 +370,6 @@ def _draw(schedule: Schedule, artist: Artist, pool: Pool, slides: int, progress:
             stop=pool.close,
             tick=progress.advance,
         )
-    if failures:
-        raise SlidesMissing(failures, slides)
 
 
 def _join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -217,20 +218,48 @@ def test_with_nothing_kept_the_answer_stands() -> None:
     assert flow.anchor(answer, footage.film(STILL), masks.free_all(answer)) is answer
 
 
+def pulled(slide: Pixels, frame: Pixels, middle: Pixels, its_frame: Pixels, share: float) -> Pixels:
+    return flow.pull(slide, frame, flow.tones(middle), flow.tones(its_frame), share)
+
+
 def test_colours_that_drift_are_drawn_back() -> None:
     frame = footage.film(STILL)
     middle = restyled(frame)
     slide = np.asarray((middle.astype(int) + 16).clip(0, 255), np.uint8)
     drifts = [
         stability.lightness(each) - stability.lightness(middle)
-        for each in (slide, flow.pull(slide, frame, middle, frame, 0.25))
+        for each in (slide, pulled(slide, frame, middle, frame, 0.25))
     ]
     assert drifts[1] == pytest.approx(0.75 * drifts[0], rel=0.1)
 
 
+def test_contrast_that_drifts_is_drawn_back() -> None:
+    frame = footage.film(STILL)
+    flat = np.asarray(frame * 0.9 + 12.8, np.uint8)
+    contrasts = [float(flow.tones(each).deviation[0]) for each in (frame, flat)]
+    back = float(flow.tones(pulled(flat, frame, frame, frame, 0.5)).deviation[0])
+    assert back == pytest.approx(math.sqrt(contrasts[0] * contrasts[1]), rel=0.01)
+
+
 def test_light_that_changes_in_the_frames_is_no_drift() -> None:
     frame, darker = footage.film(STILL), footage.film(STILL) // 2
-    assert flow.pull(darker, darker, frame, frame, 0.5) is darker
+    assert pulled(darker, darker, frame, frame, 0.5) is darker
+
+
+def test_light_that_changes_in_the_frames_reaches_a_carried_slide() -> None:
+    frame, darker = footage.film(STILL), footage.film(STILL) // 2
+    slide = frame
+    for _ in range(20):
+        slide = pulled(slide, darker, frame, frame, 0.2)
+    assert psnr(slide, darker) > 30 > 15 > psnr(frame, darker)
+
+
+def test_pulling_at_what_does_not_drift_changes_nothing() -> None:
+    middle = restyled(footage.film(STILL))
+    slide = middle
+    for _ in range(50):
+        slide = pulled(slide, footage.film(STILL), middle, footage.film(STILL), 1)
+    assert np.array_equal(slide, middle)
 
 
 # Between keys, and between neighbours.

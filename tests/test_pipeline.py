@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import conftest
 import numpy as np
 import pytest
 from runs import Silent, files, run
@@ -71,6 +72,35 @@ def test_a_run_goes_on_where_it_stopped(asked: Settings, lost: list[int]) -> Non
     assert files(asked.target) == whole
 
 
+@pytest.mark.parametrize("lost", [[2], [0, 2], [3, 5], [0, 1, 2, 3]])
+def test_colours_are_held_to_the_middle_that_is_drawn_again(
+    asked: Settings, lost: list[int]
+) -> None:
+    run(anchored := replace(asked, anchor=0.5))
+    whole = files(asked.target)
+    for slide in lost:
+        (asked.target / images.name(slide)).unlink()
+    assert run(anchored).drawn == len(lost)
+    assert files(asked.target) == whole
+
+
+def test_light_that_falls_in_the_frames_falls_in_slides_carried_by_flow(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(17):
+        dusk = conftest.frame(0, (200, 170, 90)) * (1 - 0.03 * index)
+        images.write(tmp_path / "in" / images.name(index), dusk.astype(np.uint8))
+    asked = Settings(tmp_path / "in", tmp_path / "out", fps=1, motion="flow", backends=("preview",))
+    alike = [[0, 17], list(range(18))]  # as a scene, and each frame drawn by itself
+    ends = []
+    for bounds, anchor in ((alike[0], 0), (alike[0], None), (alike[1], None)):
+        (tmp_path / "interp").mkdir(exist_ok=True)
+        (tmp_path / "interp" / "scenes.json").write_text(json.dumps(bounds))
+        run(replace(asked, anchor=anchor, fresh=True))
+        ends.append([images.read(asked.target / images.name(end)).mean() for end in (0, 16)])
+    carried, anchored, truth = (bright - dark for bright, dark in ends)
+    assert carried < 0.1 * truth and anchored > 0.6 * truth
+
+
 def test_damaged_slides_are_named_and_drawn_again(
     asked: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,6 +122,7 @@ def test_damaged_slides_are_named_and_drawn_again(
     [
         ({"mask_strength": 5.0}, "mask strength: 2.0 then, 5.0 now", "strength"),
         ({"mask_size": 4}, "mask size: 16 then, 4 now", "size"),
+        ({"anchor": 0.5}, "anchor: 0.0 then, 0.5 now", "anchor"),
         ({"fps": 3}, "fps: 2 then, 3 now", "fps"),
         ({"model": "anime.json"}, "model: claymation.json then, anime.json now", "model"),
         ({"backends": ("preview:anime",)}, "preview:clay then, preview:anime now", "drawn by"),

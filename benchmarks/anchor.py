@@ -1,0 +1,87 @@
+"""Whether a chain of 200 slides keeps its palette, and whether light that changes reaches its end.
+
+Two scenes of 201 frames, made of one frame of `examples/`, 320x180: the camera pans a little to and
+fro; in one of them the light also falls to half and turns blue within 150 frames. Look clay,
+denoise 0.6, seed 1, walking forward from the first slide, with each share of `--anchor`. The truth
+is what the engine draws freely of the last frame: how far the palette of the chain's last slide is
+from it, and how much lighter that slide is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.footage import EXAMPLE
+from benchmarks.report import Figure, Report, command
+from benchmarks.stability import DENOISE, METHODS, SEED, Method, drawn, read
+from stable_restyle import flow, masks, preview, stability
+from stable_restyle.model import Pixels
+
+SHARES = (0.0, 0.1, 0.3, 1.0)
+WIDTH, HEIGHT, MARGIN = 320, 180, 16
+LOOK = "clay"
+DUSK = (0.65, 0.5, 0.4)  # of blue, green and red: what is left of the light
+DUSK_FRAMES = 150
+
+
+def measure(out: Path, small: bool) -> Report:
+    """Both scenes, by codec and by flow, with each share."""
+    slides, shares = (4, (0.0, 0.3)) if small else (200, SHARES)
+    figures = []
+    for scene, light in (("steady light", False), ("light that falls", True)):
+        frames = _frames(slides + 1, light)
+        truth = _free(frames[-1])
+        for name in ("codec", "flow:fast"):
+            for share in shares:
+                last = _last(frames, replace(METHODS[name], anchor=share))
+                which = f"{scene}, {name}, --anchor {share:g}"
+                lighter = stability.lightness(last) - stability.lightness(truth)
+                figures += [
+                    Figure(f"palette, {which}", stability.style_distance(last, truth), "levels"),
+                    Figure(f"lighter, {which}", lighter, "L*"),
+                ]
+    return Report("anchor", f"The last of {slides} slides of a chain, from the truth", figures)
+
+
+def _frames(count: int, light: bool) -> list[Pixels]:
+    """(HEIGHT, WIDTH, 3) each."""
+    size = WIDTH + 2 * MARGIN, HEIGHT + MARGIN
+    picture = cv2.resize(read(EXAMPLE, 100, 1, 1)[0], size, interpolation=cv2.INTER_AREA)
+    return [_frame(np.asarray(picture, np.uint8), index, light) for index in range(count)]
+
+
+def _frame(picture: Pixels, index: int, light: bool) -> Pixels:
+    x, y = MARGIN * (1 + 0.75 * np.sin(index / 17)), MARGIN / 2 * (1 + 0.75 * np.sin(index / 23))
+    shift = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
+    panned = cv2.warpAffine(picture, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+    gone = min(index / DUSK_FRAMES, 1) if light else 0
+    left = 1 - gone * (1 - np.array(DUSK[::-1]))
+    return np.asarray(np.rint(panned * left), np.uint8)
+
+
+def _free(frame: Pixels) -> Pixels:
+    free = masks.free_all(frame)
+    return preview.restyle(frame, free, look=LOOK, seed=SEED, denoise=DENOISE)
+
+
+def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
+    """The last slide of a chain that walks forward."""
+    slide = _free(frames[0])
+    colours = flow.tones(slide), flow.tones(frames[0])
+    for before, frame in pairwise(frames):
+        slide = drawn(before, frame, slide, colours, method, LOOK)
+    return slide
+
+
+def main() -> None:
+    command({"anchor": measure}, __doc__)
+
+
+if __name__ == "__main__":
+    main()
