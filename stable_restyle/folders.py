@@ -245,7 +245,11 @@ def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
     owner = earlier.get(TARGET)
     if not isinstance(owner, str) or owner == places.slides.name:
         return
-    if images.numbered(places.slides.with_name(owner)):
+    try:
+        slides = images.numbered(places.slides.with_name(owner))
+    except (OSError, ValueError):  # no folder can have such a name
+        return
+    if slides:
         raise UnusableInput(
             f"{places.interp} belongs to the run into {places.slides.with_name(owner)}.\n"
             f"For {places.slides} name another working folder with --work."

@@ -45,6 +45,7 @@ from comfy_server import (
     trickled,
     usual,
 )
+from fuzzing import spoiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -53,7 +54,6 @@ from stable_restyle import images, verdict, wire
 from stable_restyle.comfyui import ComfyUI
 from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.model import Job, Pixels, Slide
-from stable_restyle.verdict import Submission
 from stable_restyle.wire import Pace
 
 QUICK = Pace(
@@ -1043,71 +1043,6 @@ def test_the_choices_of_an_input(config: object, expected: list[str]) -> None:
 
 
 SEEDS = st.integers(0, 2**32).map(random.Random)
-JUNK: list[Any] = [
-    *(None, True, 0, -1, 2**70, 0.5, float("inf"), float("nan"), "", "x", "\ud800", "../x\0"),
-    *([], {}, [[]], [None], {"": None}, {"images": [1]}, [["execution_error", None]], "y" * 10**5),
-]
-
-
-def spoiled(whole: Any, chance: random.Random) -> Any:
-    """JSON with another value, or none, somewhere in it."""
-    if not isinstance(whole, dict | list) or not whole or chance.random() < 0.1:
-        return chance.choice(JUNK)
-    value = copy.copy(whole)
-    key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
-    if chance.random() < 0.1:
-        del value[key]
-    else:
-        value[key] = spoiled(value[key], chance)
-    return value
-
-
-def _recorded_json(name: str) -> Any:
-    return json.loads((RECORDINGS / f"{name}.json").read_text("utf-8"))
-
-
-ENTRIES = [
-    {key: value for key, value in entry.items() if key in ("outputs", "status")}
-    for story in ("success", "cached", "error", "interrupted", "websocket_image")
-    for entry in _recorded_json(f"{story}.history").values()
-]
-REFUSAL = _recorded_json("validation_error.post")["body"]
-QUEUE = _recorded_json("queue_running")
-SUBMISSION = Submission("http://host", NODES, "1501", ["pictures"], str)
-
-
-@settings(deadline=None, max_examples=1000)
-@given(st.sampled_from(ENTRIES), SEEDS)
-def test_every_entry_of_the_history_leads_to_a_picture_or_a_fault(
-    entry: Any, chance: random.Random
-) -> None:
-    try:
-        picture = SUBMISSION.picture(verdict.mapping(spoiled(entry, chance)))
-    except (ServerFault, WorkflowFault, verdict.Lost):
-        return
-    assert all(isinstance(value, str) for value in picture.values())
-
-
-@settings(deadline=None, max_examples=500)
-@given(SEEDS)
-def test_every_refusal_is_put_into_words(chance: random.Random) -> None:
-    refusal, classes = spoiled(REFUSAL, chance), spoiled({"LoadImage": {}}, chance)
-    if isinstance(refusal, dict):
-        fault = SUBMISSION.refused(refusal, lambda: classes if isinstance(classes, dict) else {})
-        assert str(fault).startswith("http://host cannot run the workflow")
-
-
-@settings(deadline=None, max_examples=500)
-@given(SEEDS)
-def test_every_queue_has_a_place_for_a_prompt_or_none(chance: random.Random) -> None:
-    queue = spoiled(QUEUE, chance)
-    try:
-        found = verdict.place(queue, "20315e62-4194-474c-82c2-b09009fdb070")
-    except ServerFault:
-        return
-    assert found in ("queue_running", None)
-
-
 PROMPT_ID = re.compile("bdc56259-471c-4643-a408-fd6288d2ea88|e4a85a2b-ffd0-499a-bc67-dc4152026fd3")
 MESSAGES = [
     PROMPT_ID.sub("PROMPT", message)

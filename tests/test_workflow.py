@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stable_restyle import workflow
 from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.workflow import Workflow
 
 SHIPPED = ["anime", "claymation"]
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
@@ -420,94 +417,3 @@ def test_faults_are_named_with_their_place(store: Store, change: Tree, message: 
     with pytest.raises(UnusableInput, match=message) as error:
         workflow.load(name := store(small() | change))
     assert name in str(error.value)
-
-
-def survives(path: Path, content: bytes) -> None:
-    """Whatever a file holds, it is a workflow that can be filled, or refused by name."""
-    path.write_bytes(content)
-    try:
-        loaded = workflow.load(str(path))
-    except UnusableInput as error:
-        assert str(path) in str(error)
-        str(error).encode()  # nothing that a terminal cannot print
-    else:
-        assert_sound(loaded)
-
-
-def assert_sound(loaded: Workflow) -> None:
-    assert 0 <= loaded.denoise <= 1
-    assert len(loaded.sha256) == 64
-    for keep in (None, "out/000001"):
-        prompt = workflow.fill(workflow.with_seed(loaded, 3), "g", "m", keep=keep)
-        json.dumps(prompt, allow_nan=False)
-        assert all(source in prompt for _, _, source, _ in links(prompt))
-        assert prompt[loaded.input]["inputs"] == {"image": "g"}
-        assert prompt[loaded.mask]["inputs"]["image"] == "m"
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz") / "flow.json"
-
-
-ORIGINALS = [(WORKFLOWS / f"{name}.json").read_bytes() for name in SHIPPED]
-SCRAPS = st.binary(max_size=8) | st.sampled_from(
-    [b"{", b"}", b"[" * 3000, b"]", b",", b'"', b"NaN", b"null", b"1e999", b"\\ud800", b'"3"']
-)
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=6)
-    | st.sampled_from(["1", "3", "4", "12", "LoadImage", "LoadImageMask", "SaveImage", "mask"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["class_type", "inputs", "_meta", "title", "images", "mask", "3", "denoise"]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@settings(deadline=None)
-@given(
-    st.sampled_from(ORIGINALS),
-    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 30), SCRAPS), min_size=1, max_size=3),
-)
-def test_mangled_bytes_end_in_a_workflow_or_a_message(
-    path: Path, original: bytes, cuts: list[tuple[int, int, bytes]]
-) -> None:
-    for at, length, scrap in cuts:
-        original = original[:at] + scrap + original[at + length :]
-    survives(path, original)
-
-
-@settings(deadline=None)
-@given(st.sampled_from(ORIGINALS), st.data())
-def test_mangled_values_end_in_a_workflow_or_a_message(
-    path: Path, original: bytes, data: st.DataObject
-) -> None:
-    tree = json.loads(original)
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = tree
-        for _ in range(3):
-            key = data.draw(st.sampled_from(sorted(place)))
-            if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
-                break
-            place = place[key]
-        if data.draw(st.booleans()):
-            key = data.draw(st.text(max_size=3))
-        place[key] = data.draw(VALUES)
-    survives(path, json.dumps(tree).encode())
-
-
-@settings(deadline=None)
-@given(VALUES | st.dictionaries(st.text(max_size=2), VALUES, max_size=5))
-def test_random_json_ends_in_a_workflow_or_a_message(path: Path, tree: object) -> None:
-    survives(path, json.dumps(tree).encode())

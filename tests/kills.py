@@ -1,0 +1,142 @@
+"""Whole runs killed at random moments and repeated: the slides must be those of a calm run.
+
+What `test_kills.py` does a few times, `make soak` does two hundred times. The command runs in a
+process of its own, and that process alone is killed, so that an FFmpeg it had started goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import clips
+from comfy_server import ComfyServer
+from runs import files
+
+from stable_restyle import cli, images
+
+COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
+LONGEST_S = 120  # a command that takes longer hangs
+
+
+@dataclass(frozen=True)
+class Story:
+    """A kind of run."""
+
+    film: bool  # a film into a film, else a folder into a folder
+    motion: str
+    server: bool  # a ComfyUI server draws, else the preview engine
+
+    def __str__(self) -> str:
+        return (
+            f"{'film' if self.film else 'folder'}, {self.motion}, "
+            f"{'server' if self.server else 'preview'}"
+        )
+
+
+STORIES = [
+    Story(film, motion, server)
+    for film in (False, True)
+    for motion in ("codec", "flow")
+    for server in (False, True)
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A story set up: its source, its backend, and how a calm run of it goes."""
+
+    story: Story
+    source: Path
+    backend: str
+    slides: dict[str, bytes]
+    film: bytes | None  # what the slides become
+    took_s: float
+
+    def start(self, folder: Path) -> subprocess.Popen[str]:
+        return _start(self.story, self.source, self.backend, folder)
+
+    def check_whole(self, folder: Path) -> None:
+        """After a kill: what is there is finished."""
+        for path in _out(self.story, folder).glob("*.png"):
+            images.read(path)
+
+    def check_same(self, folder: Path) -> None:
+        """After the command was repeated: all is as in a calm run, and nothing else is there."""
+        assert files(_out(self.story, folder)) == self.slides
+        if self.story.film:
+            assert (folder / "clay.mp4").read_bytes() == self.film
+            assert not (folder / "clay.mp4.part").exists()
+
+
+@contextmanager
+def staged(story: Story, folder: Path) -> Iterator[Stage]:
+    """Set a story up in an empty folder, and run it once in peace."""
+    pictures = clips.scenes(9, 6, 8)
+    if story.film:
+        source = clips.make(folder / "film.mp4", pictures)
+    else:
+        source = clips.write_folder(folder / "in", pictures)
+    with ComfyServer(draw_s=0.02) if story.server else nullcontext() as server:
+        backend = server.url if server else "preview:clay"
+        calm = folder / "calm"
+        began = time.monotonic()
+        _finish(_start(story, source, backend, calm))
+        took_s = time.monotonic() - began
+        film = (calm / "clay.mp4").read_bytes() if story.film else None
+        yield Stage(story, source, backend, files(_out(story, calm)), film, took_s)
+
+
+def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
+    """One run, killed at a random moment and repeated; returns the moment, in seconds.
+
+    Raises AssertionError if anything is lost.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    longest_s = stage.took_s
+    while True:
+        moment_s = chance.uniform(0, longest_s)
+        process = stage.start(folder)
+        try:
+            process.communicate(timeout=moment_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            break
+        longest_s = moment_s  # it was over before: kill another one earlier
+        shutil.rmtree(folder)
+    stage.check_whole(folder)
+    _finish(stage.start(folder))
+    stage.check_same(folder)
+    return moment_s
+
+
+def _start(story: Story, source: Path, backend: str, folder: Path) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    target = folder / "clay.mp4" if story.film else folder / "out"
+    options = ("--backend", backend, "--motion", story.motion, "--fps", "1")
+    return subprocess.Popen(
+        [*COMMAND, str(source), str(target), *options],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, cli.BACKENDS_VARIABLE: ""},
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> None:
+    _, said = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 0, said
+
+
+def _out(story: Story, folder: Path) -> Path:
+    return folder / "clay.restyle" / "out" if story.film else folder / "out"
