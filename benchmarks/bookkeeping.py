@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
 from stable_restyle import images, pipeline, scenes
-from stable_restyle.model import Settings
+from stable_restyle.model import Outlook, Settings
 from stable_restyle.schedule import Schedule, carry_out
 
 SCENE = 50  # frames, and slides
 LEFT = 8  # slides still to draw
-SLOTS = 16
+SERVERS = [Outlook(number, at_once=1, slots=2, slide_s=1.0, busy_s=0.5) for number in range(8)]
 MOST_S, MOST_MB = 30, 300
 GROWTH = 1.2
 
@@ -74,8 +74,9 @@ def schedule(frames: int) -> None:
     carry_out(
         Schedule([step for scene in found for step in scenes.steps(scene)]),
         prepare=lambda step: step.slide,
-        draw=lambda step, prepared: _nothing,
-        slots=SLOTS,
+        draw=lambda step, prepared, backend: _nothing,
+        backends=lambda: SERVERS,
+        slots=2 * len(SERVERS),
         helpers=2,
         stop=lambda: None,
         tick=lambda count: None,

@@ -106,10 +106,10 @@ class Watch:
         """Note which slide a thread is at."""
 
         @wraps(draw)
-        def placed(pool: Any, job: Any) -> Any:
+        def placed(pool: Any, job: Any, number: int) -> Any:
             self._here.slide = job.slide
             try:
-                return draw(pool, job)
+                return draw(pool, job, number)
             finally:
                 self._here.slide = None
 

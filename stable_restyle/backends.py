@@ -1,7 +1,7 @@
 """What turns guide and mask into a slide, and how several of them share the work.
 
-A backend may draw several slides at once, as many as it has slots. The pool gives each slide to the
-backend with the fewest in flight, leaves out backends that fail, and looks for them again.
+The pool says what can be expected of each backend, so that `schedule` can choose one for a slide.
+It leaves out backends that fail, gives their slides to others, and looks for them again.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import mean, median
 from threading import Condition, Thread
 from types import TracebackType
 from typing import Protocol
@@ -26,13 +28,15 @@ from stable_restyle.errors import (
     WorkflowFault,
     WrongUsage,
 )
-from stable_restyle.model import Job, Slide
+from stable_restyle.model import Job, Outlook, Slide
 from stable_restyle.preview import LOOKS, Preview
 from stable_restyle.servers import Access, Report, ServedWorkflow, time_trial
 from stable_restyle.variants import Variants
 
 FIRST_PAUSE_S = 2.0  # before a backend that failed is looked for again; doubled each time
 LONGEST_PAUSE_S = 60.0
+SLIDE_S = 1.0  # what a slide is expected to take as long as no backend has drawn any
+LATEST = 5  # slides by which a backend's speed is judged
 USUAL_SERVERS = ("http://127.0.0.1:8188", "http://127.0.0.1:7821")  # ComfyUI's; SwarmUI's first
 DEFAULT_LOOK = "clay"
 DEFAULT_SEED = 0
@@ -54,8 +58,13 @@ class Backend(Protocol):
         ...
 
     @property
+    def at_once(self) -> int:
+        """Slides that it draws side by side."""
+        ...
+
+    @property
     def slots(self) -> int:
-        """Slides that it takes at once."""
+        """Slides that it takes; those above `at_once` wait there for their turn."""
         ...
 
     def draw(self, job: Job) -> Slide:
@@ -85,6 +94,9 @@ class _Member:
     backend: Backend
     pause_s: float  # before it is looked for after its next fault
     in_flight: int = 0
+    began: float = 0.0  # time.monotonic() when it began on the first of those in flight
+    warm: bool = False  # whether it has drawn one: the first takes longer, since models are loaded
+    took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
     fault: str | None = None  # why it is retired; None: it works
     look_again: float = 0.0  # time.monotonic()
 
@@ -120,11 +132,30 @@ class Pool(AbstractContextManager["Pool"]):
 
     @property
     def slots(self) -> int:
-        """Slides that all of them take at once."""
+        """Slides that all of them take."""
         return sum(member.backend.slots for member in self._members)
 
-    def draw(self, job: Job) -> Slide:
-        """Have a slide drawn by whichever backend has room for it, by others if that one fails.
+    def outlooks(self) -> list[Outlook]:
+        """What can be expected of each backend that works; of all while none does."""
+        now = time.monotonic()
+        with self._changed:
+            working = any(member.fault is None for member in self._members)
+            known = [median(member.took_s) for member in self._members if member.took_s]
+            usual_s = mean(known) if known else SLIDE_S
+            return [
+                Outlook(
+                    number,
+                    member.backend.at_once,
+                    member.backend.slots,
+                    median(member.took_s) if member.took_s else usual_s,
+                    now - member.began,
+                )
+                for number, member in enumerate(self._members)
+                if member.fault is None or not working
+            ]
+
+    def draw(self, job: Job, number: int) -> Slide:
+        """Have a slide drawn by the backend of that number, by others if it has no room or fails.
 
         Raises WorkflowFault if a second backend, or the only one that works, refuses the workflow;
         NoBackendLeft if all have failed and none came back in time.
@@ -132,7 +163,7 @@ class Pool(AbstractContextManager["Pool"]):
         refused_by: _Member | None = None
         refusal: WorkflowFault | None = None
         while True:
-            member = self._take(job, avoid=refused_by)
+            member = self._take(job, number, avoid=refused_by)
             if member is None:
                 assert refusal is not None
                 raise refusal
@@ -169,8 +200,12 @@ class Pool(AbstractContextManager["Pool"]):
     ) -> None:
         self.close()
 
-    def _take(self, job: Job, avoid: _Member | None) -> _Member | None:
-        """A member with room, waited for; None if nothing works but the one to avoid."""
+    def _take(self, job: Job, number: int, avoid: _Member | None) -> _Member | None:
+        """A member with room, waited for, the one of that number if it is among them.
+
+        None if nothing works but the one to avoid.
+        """
+        wanted = self._members[number]
         with self._changed:
             while True:
                 if self._closed:
@@ -180,7 +215,9 @@ class Pool(AbstractContextManager["Pool"]):
                     return None
                 free = [m for m in working if m is not avoid and m.in_flight < m.backend.slots]
                 if free:
-                    chosen = min(free, key=lambda m: m.in_flight)
+                    chosen = wanted if wanted in free else min(free, key=lambda m: m.in_flight)
+                    if chosen.in_flight == 0:
+                        chosen.began = time.monotonic()
                     chosen.in_flight += 1
                     return chosen
                 self._changed.wait(None if working else self._patience_left(job))
@@ -202,8 +239,14 @@ class Pool(AbstractContextManager["Pool"]):
             self._changed.notify_all()
 
     def _praise(self, member: _Member) -> None:
+        """It has drawn a slide."""
+        now = time.monotonic()
         with self._changed:
             member.pause_s = FIRST_PAUSE_S
+            if member.warm:
+                member.took_s.append(now - member.began)
+            member.warm = True
+            member.began = now
 
     def _retire(self, member: _Member, fault: Exception) -> None:
         """Give it no more slides until it is found again."""

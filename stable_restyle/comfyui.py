@@ -56,6 +56,7 @@ class ComfyUI:
     """A backend: one server. Thread-safe."""
 
     engine = "ComfyUI"
+    at_once = 1
     slots = 2  # one is drawn while the other's pictures travel
 
     def __init__(

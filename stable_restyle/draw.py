@@ -117,7 +117,7 @@ class Artist:
     mask_strength: float
     mask_size: int  # pixels
     anchor: Anchor | None
-    backend: Callable[[Job], Slide]
+    ask: Callable[[Job, int], Slide]  # the backend of a number for a slide
     gallery: Gallery
     seams: Shelf  # frames at which one step ends and the next begins
     in_between: Path | None  # where carried, mask and guide go, if they are wanted
@@ -133,17 +133,19 @@ class Artist:
         mask = measured.mask(self.mask_strength, self.mask_size)
         return Prepared(crossed[-1], mask, measured)
 
-    def draw(self, step: Step, prepared: Prepared) -> Keep:
-        """Make the slide of a step; what is returned keeps it."""
+    def draw(self, step: Step, prepared: Prepared, backend: int) -> Keep:
+        """Have the slide of a step drawn by the backend of a number; what is returned keeps it."""
         began = time.monotonic()
         if step.previous is None or prepared.measured is None:
-            slide = self._ask(step, prepared.frame, prepared.mask)
+            slide = self._ask(step, prepared.frame, prepared.mask, backend)
         else:
-            slide = self._draw_from(step.previous, step, prepared, prepared.measured)
+            slide = self._draw_from(step.previous, step, prepared, prepared.measured, backend)
         log.debug("%s: %.2f s", images.name(step.slide), time.monotonic() - began)
         return self.gallery.add(step.slide, slide)
 
-    def _draw_from(self, previous: int, step: Step, prepared: Prepared, how: Measured) -> Slide:
+    def _draw_from(
+        self, previous: int, step: Step, prepared: Prepared, how: Measured, backend: int
+    ) -> Slide:
         carried = how.carry(self.gallery.get(previous))
         if self.anchor is not None:
             carried = self.anchor.hold(carried, prepared.frame, step.scene)
@@ -154,9 +156,9 @@ class Artist:
             images.write(self.in_between / f"{stem}-{walked}.png", carried)
             images.write(self.in_between / f"{stem}-m.png", prepared.mask)
             images.write(self.in_between / f"{stem}.png", guide)
-        slide = self._ask(step, guide, prepared.mask)
+        slide = self._ask(step, guide, prepared.mask, backend)
         finished = how.finish(slide.pixels, carried, prepared.mask)
         return slide if finished is slide.pixels else Slide(finished)
 
-    def _ask(self, step: Step, guide: Pixels, mask: Pixels) -> Slide:
-        return self.backend(Job(step.slide, step.scene, guide, mask))
+    def _ask(self, step: Step, guide: Pixels, mask: Pixels, backend: int) -> Slide:
+        return self.ask(Job(step.slide, step.scene, guide, mask), backend)

@@ -115,3 +115,14 @@ class Job:
     scene: int  # the scene's number
     guide: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W): 0 keeps, 255 frees
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What can be expected of a backend."""
+
+    backend: int  # its number
+    at_once: int  # slides that it draws side by side
+    slots: int  # slides that it takes; those above `at_once` wait there
+    slide_s: float  # what a slide takes there
+    busy_s: float  # for how long it has been drawing the first of those in flight

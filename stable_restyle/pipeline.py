@@ -135,7 +135,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             mask_strength=mask_strength,
             mask_size=mask_size,
             anchor=_anchor(settings, found, frames, gallery),
-            backend=pool.draw,
+            ask=pool.draw,
             gallery=gallery,
             seams=Shelf(frames.read, at_hand=2 * pool.slots),
             in_between=places.interp if settings.save_interp else None,
@@ -179,7 +179,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         len(steps),
         len(finished),
         schedule.longest_chain,
-        None if seconds is None else estimate(schedule, len(settings.backends), seconds),
+        None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
     )
 
 
@@ -365,6 +365,7 @@ def _carry_out(
             schedule,
             prepare=artist.prepare,
             draw=artist.draw,
+            backends=pool.outlooks,
             slots=pool.slots,
             helpers=os.cpu_count() or 1,
             stop=pool.close,

@@ -150,7 +150,7 @@ class Preview:
         """denoise: 0..1, the share of a sampler's steps that would run: how much is made up."""
         _painter(look)
         self.name = self.engine = f"preview:{look}"
-        self.slots = os.cpu_count() or 1
+        self.at_once = self.slots = os.cpu_count() or 1
         self._look = look
         self._seed = seed
         self._denoise = denoise

@@ -1,26 +1,33 @@
-"""Which slide is drawn next, and the threads that carry it out.
+"""Which slide is drawn next, on which backend, and the threads that carry it out.
 
-`Schedule` chooses: plain values, no threads, no clock. The rule is highest level first (T. C. Hu,
-"Parallel sequencing and assembly line problems", Operations Research 9(6), 1961): of the slides
-that can be drawn now, the one with the longest chain still ahead. `carry_out` is all there is of
-waiting: it keeps as many slides in flight as the backends take, and has what the next ones need
-made ahead.
+`Schedule` chooses: plain values, no threads, no clock. Two things cost time: a backend that waits,
+and a long chain that is left to the end. As long as there is work enough for all, a backend takes
+what follows the slide drawn last, which is still in memory. A chain whose end is what the run will
+have to wait for is critical: the longest comes first (highest level first; T. C. Hu, "Parallel
+sequencing and assembly line problems", Operations Research 9(6), 1961), goes to the backend that is
+expected to have it done first, be it one that is busy now, and finds it free (earliest finish time;
+H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE Transactions on Parallel and Distributed Systems 13(3),
+2002).
+
+`carry_out` is all there is of waiting: it keeps the backends supplied, and has what the next slides
+need made ahead.
 """
 
 from __future__ import annotations
 
 import heapq
 import logging
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from stable_restyle.errors import NoBackendLeft, RestyleError, WorkflowFault
-from stable_restyle.model import Step
+from stable_restyle.model import Outlook, Step
 
 Prepared = TypeVar("Prepared")
 
@@ -28,6 +35,16 @@ Keep: TypeAlias = Callable[[], None]
 
 KEEPERS = 2  # threads that write slides
 TICK_S = 0.5  # how often the main thread looks up while nothing happens
+
+# A slide is sent ahead, to wait at a backend for the one being drawn there, no earlier than this
+# before its turn: what is sent can no longer make way for a longer chain. The larger of the two.
+AHEAD_S = 2 * TICK_S
+AHEAD_SHARE = 0.25  # of what a slide takes there
+
+# A chain is critical if it takes longer than the others would need for all the rest of the film,
+# were they so many times as fast: by then it is too late to hurry. Simulated films (benchmarks/)
+# take the same time with anything from 1.6 to 3.
+SPARE = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +58,41 @@ class Failure:
     reason: RestyleError
 
 
+@dataclass
+class _Queue:
+    """What is planned for a backend."""
+
+    outlook: Outlook
+    drawing: Sequence[int]  # slides in flight there, in their order
+    free_in_s: float = field(init=False)  # until it can begin on another one
+
+    def __post_init__(self) -> None:
+        before = len(self.drawing) - self.outlook.at_once
+        self.free_in_s = 0.0 if before < 0 else self._ends_in_s(before)
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether a slide may be sent there now."""
+        ahead_s = max(AHEAD_S, AHEAD_SHARE * self.outlook.slide_s)
+        return len(self.drawing) < self.outlook.slots and self.free_in_s <= ahead_s
+
+    def done_in_s(self, ready_in_s: float = 0.0) -> float:
+        """When a slide would be drawn that can be sent after `ready_in_s`."""
+        return max(self.free_in_s, ready_in_s) + self.outlook.slide_s
+
+    def ends(self) -> Iterator[tuple[int, float]]:
+        """The slides in flight, and in how many seconds each is done."""
+        for turn, slide in enumerate(self.drawing):
+            yield slide, self._ends_in_s(turn)
+
+    def _ends_in_s(self, turn: int) -> float:
+        """When the slide is done that has so many before it, in seconds from now."""
+        slide_s = self.outlook.slide_s
+        # Of what is late nothing is known but that it is: suppose that it will be so once more.
+        first_s = abs(slide_s - self.outlook.busy_s)
+        return first_s + slide_s * (turn // self.outlook.at_once)
+
+
 class Schedule:
     """The slides still to draw, and which of them comes next.
 
@@ -50,7 +102,7 @@ class Schedule:
     def __init__(self, steps: Iterable[Step], finished: Collection[int] = ()) -> None:
         """steps: each after the one that it is drawn from. finished: slides that are there."""
         todo = [step for step in steps if step.slide not in finished]
-        self.total = len(todo)
+        self.total = self._left = len(todo)
         self._waiting: dict[int, list[Step]] = defaultdict(list)
         self._level: dict[int, int] = {}
         unfinished = {step.slide for step in todo}
@@ -59,30 +111,52 @@ class Schedule:
             self._level[step.slide] = 1 + max(ahead, default=0)
             if step.previous in unfinished:
                 self._waiting[step.previous].append(step)
-        self._ready: list[Step] = []  # the next one last
-        self._in_flight: dict[int, Step] = {}
-        for step in todo:
-            if step.previous not in unfinished:
-                self._add(step)
+        self._ready = sorted(
+            (step for step in todo if step.previous not in unfinished), key=self._rank
+        )
+        self._begun: dict[int, Step] = {}  # the ready ones whose previous was drawn in this run
+        self._in_flight: dict[int, int] = {}  # slide -> its backend, in the order of `take`
+        self._critical = 0.0  # the level from which a chain is critical
 
     @property
     def longest_chain(self) -> int:
         """Slides that must follow each other: no run is shorter than these, one after the other."""
         return max(self._level.values(), default=0)
 
-    def take(self) -> Step | None:
-        """The slide to draw now, or None while all that are left wait for others."""
-        if not self._ready:
+    def take(self, backends: Sequence[Outlook]) -> tuple[Step, int] | None:
+        """The slide to send now, and the number of the backend that it goes to.
+
+        backends: those that work, at least one. None while no slide can be sent, or none should.
+        """
+        queues = self._queues(backends)
+        open_to_all = [queue for queue in queues if queue.takes_one]
+        if not open_to_all or not self._ready:
             return None
-        step = self._ready.pop()
-        self._in_flight[step.slide] = step
-        return step
+        self._critical = self._left / (1 + SPARE * (_speed(backends) - 1))
+        for step, ready_in_s in self._in_order(queues):
+            critical = self._level[step.slide] >= self._critical
+            queue = min(
+                queues if critical else open_to_all, key=lambda each: each.done_in_s(ready_in_s)
+            )
+            if step.previous not in self._in_flight and queue in open_to_all:
+                self._hand_out(step, queue.outlook.backend)
+                return step, queue.outlook.backend
+            if queue.done_in_s() <= ready_in_s:
+                continue  # it has time for another one before
+            queue.free_in_s = queue.done_in_s(ready_in_s)  # it is left for this one
+            if queue in open_to_all:
+                open_to_all.remove(queue)
+            if not open_to_all:
+                return None
+        return None
 
     def finish(self, step: Step) -> None:
         """Its slide is drawn: those that are drawn from it can be taken."""
         del self._in_flight[step.slide]
-        for following in self._waiting.pop(step.slide, ()):
-            self._add(following)
+        self._left -= 1
+        for following in sorted(self._waiting.pop(step.slide, ()), key=self._rank):
+            insort(self._ready, following, key=self._rank)
+            self._begun[following.slide] = following
 
     def fail(self, step: Step) -> list[int]:
         """Its slide will not be drawn: give up what hangs on it. Returns the slides lost."""
@@ -93,42 +167,107 @@ class Schedule:
             gone = hopeless.pop()
             lost.append(gone.slide)
             hopeless += self._waiting.pop(gone.slide, ())
+        self._left -= len(lost)
         return sorted(lost)
 
     def upcoming(self, count: int) -> list[Step]:
         """The next slides as far as can be told: ready, or waiting for one in flight."""
-        ready = self._ready[-count:] if count else []
-        following = (each for slide in self._in_flight for each in self._waiting.get(slide, ()))
-        return heapq.nlargest(count, [*ready, *following], key=self._rank)
+        following = self._following()
+        critical = [*islice(self._critical_ones(), count), *filter(self._is_critical, following)]
+        critical.sort(key=self._rank, reverse=True)
+        every = [*critical, *following, *islice(self._others(), count)]
+        return list(dict.fromkeys(every))[:count]
 
-    def _add(self, step: Step) -> None:
-        insort(self._ready, step, key=self._rank)
+    def _hand_out(self, step: Step, backend: int) -> None:
+        del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
+        self._begun.pop(step.slide, None)
+        self._in_flight[step.slide] = backend
+
+    def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
+        """Whom the backends are for, and the seconds until it can be sent.
+
+        First what is critical, slides among it that still wait for one in flight; then the ready.
+        """
+        coming = [
+            (step, ends_in_s)
+            for queue in queues
+            for slide, ends_in_s in queue.ends()
+            for step in self._waiting.get(slide, ())
+            if self._is_critical(step)
+        ]
+        coming.sort(key=lambda each: self._rank(each[0]), reverse=True)
+        ready = ((step, 0.0) for step in self._critical_ones())
+        # Of equal levels the ready ones go first: nobody has to wait for them.
+        yield from heapq.merge(ready, coming, key=lambda each: -self._level[each[0].slide])
+        yield from ((step, 0.0) for step in self._others())
+
+    def _critical_ones(self) -> Iterator[Step]:
+        """Ready and critical, the longest chain first."""
+        return takewhile(self._is_critical, reversed(self._ready))
+
+    def _others(self) -> Iterator[Step]:
+        """Ready and not critical: what follows the slide drawn last, then middles."""
+        yield from (step for step in reversed(self._begun.values()) if not self._is_critical(step))
+        for step in reversed(self._ready):
+            if step.slide not in self._begun and not self._is_critical(step):
+                yield step
+
+    def _following(self) -> list[Step]:
+        """What waits for a slide in flight."""
+        waiting = (step for slide in self._in_flight for step in self._waiting.get(slide, ()))
+        return sorted(waiting, key=self._rank, reverse=True)
+
+    def _queues(self, backends: Iterable[Outlook]) -> list[_Queue]:
+        drawing: dict[int, list[int]] = defaultdict(list)
+        for slide, backend in self._in_flight.items():
+            drawing[backend].append(slide)
+        return [_Queue(each, drawing[each.backend]) for each in backends]
+
+    def _is_critical(self, step: Step) -> bool:
+        return self._level[step.slide] >= self._critical
 
     def _rank(self, step: Step) -> tuple[int, int]:
         return self._level[step.slide], -step.slide  # of equal chains, the film's beginning first
 
 
-def estimate(schedule: Schedule, servers: int, seconds: float) -> float:
-    """How long drawing takes, in seconds, where every slide takes `seconds` on each of `servers`.
+def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:
+    """How long drawing takes, in seconds, on backends that take `slide_s` each for a slide.
 
     Uses the schedule up.
     """
     clock = 0.0
+    began = [0.0] * len(slide_s)
     running: list[tuple[float, int, Step]] = []
+
+    def backends() -> list[Outlook]:
+        return [
+            Outlook(number, at_once=1, slots=1, slide_s=takes_s, busy_s=clock - began[number])
+            for number, takes_s in enumerate(slide_s)
+        ]
+
     while True:
-        while len(running) < servers and (step := schedule.take()):
-            heapq.heappush(running, (clock + seconds, step.slide, step))
+        while given := schedule.take(backends()):
+            step, number = given
+            began[number] = clock
+            heapq.heappush(running, (clock + slide_s[number], number, step))
         if not running:
             return clock
         clock, _, done = heapq.heappop(running)
         schedule.finish(done)
 
 
+def _speed(backends: Sequence[Outlook]) -> float:
+    """Slides that all of them draw while the fastest draws one."""
+    fastest_s = min(backend.slide_s for backend in backends)
+    return sum(backend.at_once * fastest_s / backend.slide_s for backend in backends)
+
+
 def carry_out(
     schedule: Schedule,
     *,
     prepare: Callable[[Step], Prepared],
-    draw: Callable[[Step, Prepared], Keep],
+    draw: Callable[[Step, Prepared, int], Keep],
+    backends: Callable[[], Sequence[Outlook]],
     slots: int,
     helpers: int,
     stop: Callable[[], None],
@@ -136,11 +275,11 @@ def carry_out(
 ) -> list[Failure]:
     """Draw every slide of the schedule; returns what failed.
 
-    prepare: makes what needs input frames only. draw: makes the slide, so that the next one can be
-    drawn from it; what it returns is called to keep it. All three run in threads. slots: slides in
-    flight. helpers: threads that prepare. stop: called when the run ends early, so that draws in
-    flight end soon. tick: called in this thread with the number of slides just kept, at least every
-    TICK_S seconds.
+    prepare: makes what needs input frames only. draw: makes the slide on the backend of a number,
+    so that the next one can be drawn from it; what it returns is called to keep it. All three run
+    in threads. backends: those that work now, at least one. slots: slides in flight. helpers:
+    threads that prepare. stop: called when the run ends early, so that draws in flight end soon.
+    tick: called in this thread with the number of slides just kept, at least every TICK_S seconds.
 
     A step that raises a RestyleError loses what hangs on it; the others go on. NoBackendLeft,
     WorkflowFault, a slide that cannot be kept and everything else end the run and are raised again.
@@ -150,7 +289,7 @@ def carry_out(
         keepers = threads.enter_context(ThreadPoolExecutor(KEEPERS, "keep"))
         artists = threads.enter_context(ThreadPoolExecutor(slots, "draw"))
         preparers = threads.enter_context(ThreadPoolExecutor(helpers, "prepare"))
-        crew = _Crew(schedule, slots, artists, keepers, draw, _Ahead(preparers, prepare))
+        crew = _Crew(schedule, backends, slots, artists, keepers, draw, _Ahead(preparers, prepare))
         try:
             while crew.start():
                 crew.wait()
@@ -169,14 +308,16 @@ class _Crew(Generic[Prepared]):
     def __init__(
         self,
         schedule: Schedule,
+        backends: Callable[[], Sequence[Outlook]],
         slots: int,
         artists: ThreadPoolExecutor,
         keepers: ThreadPoolExecutor,
-        draw: Callable[[Step, Prepared], Keep],
+        draw: Callable[[Step, Prepared, int], Keep],
         ahead: _Ahead[Prepared],
     ) -> None:
         self.failures: list[Failure] = []
         self._schedule = schedule
+        self._backends = backends
         self._slots = slots
         self._artists = artists
         self._keepers = keepers
@@ -186,10 +327,12 @@ class _Crew(Generic[Prepared]):
         self._keeping: set[Future[None]] = set()
 
     def start(self) -> bool:
-        """Start on as many slides as there are slots; whether there is anything to wait for."""
-        while self._has_room() and (step := self._schedule.take()):
+        """Send what can be sent; whether there is anything to wait for."""
+        while self._has_room() and (given := self._schedule.take(self._backends())):
+            step, backend = given
             prepared = self._ahead.claim(step)
-            self._drawing[self._artists.submit(self._draw_prepared, step, prepared)] = step
+            task = self._artists.submit(self._draw_prepared, step, prepared, backend)
+            self._drawing[task] = step
         self._ahead.look(self._schedule.upcoming(self._slots))
         return bool(self._drawing or self._keeping)
 
@@ -233,8 +376,8 @@ class _Crew(Generic[Prepared]):
         in_hand = len(self._drawing) + len(self._keeping)
         return len(self._drawing) < self._slots and in_hand < self._slots + KEEPERS
 
-    def _draw_prepared(self, step: Step, prepared: Future[Prepared]) -> Keep:
-        return self._draw(step, prepared.result())
+    def _draw_prepared(self, step: Step, prepared: Future[Prepared], backend: int) -> Keep:
+        return self._draw(step, prepared.result(), backend)
 
 
 class _Ahead(Generic[Prepared]):

@@ -47,7 +47,7 @@ class ServedWorkflow:
     """One server that draws one workflow, or the variant of it that is its scene's."""
 
     engine = "ComfyUI"
-    slots = ComfyUI.slots
+    at_once, slots = ComfyUI.at_once, ComfyUI.slots
 
     def __init__(self, url: str, variants: Variants, access: Access) -> None:
         """Nothing is asked of the server yet. Raises WrongUsage for what is no URL or header."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class Painter:
     engine = "test"
 
     def __init__(self, name: str, does: Callable[[Job], None] = lambda _: None, slots: int = 2):
-        self.name, self.does, self.slots = name, does, slots
+        self.name, self.does, self.slots, self.at_once = name, does, slots, 1
         self.lock = threading.Lock()
         self.drawn: list[int] = []
         self.freed = 0
@@ -80,27 +81,68 @@ def test_slides_are_shared_and_no_backend_gets_more_than_its_slots() -> None:
     painters = [Painter("a", meet, slots=2), Painter("b", meet, slots=3)]
     with pool_of(*painters) as pool, ThreadPoolExecutor(9) as threads:
         assert pool.slots == 5
-        list(threads.map(pool.draw, map(job, range(10))))
+        list(threads.map(pool.draw, map(job, range(10)), [0] * 10))
     assert (len(painters[0].drawn), len(painters[1].drawn)) == (4, 6)
 
 
-def test_the_backend_with_the_fewest_in_flight_is_next() -> None:
+def test_a_slide_goes_to_the_backend_that_was_chosen_for_it() -> None:
+    one, other = Painter("one"), Painter("other")
+    with pool_of(one, other) as pool:
+        for slide in range(4):
+            pool.draw(job(slide), slide % 2)
+    assert (one.drawn, other.drawn) == ([0, 2], [1, 3])
+
+
+def test_where_the_chosen_backend_has_no_room_another_draws() -> None:
     begun, hold = threading.Event(), threading.Event()
 
     def wait(_: Job) -> None:
         begun.set()
         hold.wait(10)
 
-    busy = Painter("busy", wait)
-    idle = Painter("idle")
+    busy, idle = Painter("busy", wait, slots=1), Painter("idle")
     with pool_of(busy, idle) as pool, ThreadPoolExecutor(1) as threads:
-        held = threads.submit(pool.draw, job(0))
+        held = threads.submit(pool.draw, job(0), 0)
         assert begun.wait(10)
-        for slide in (1, 2, 3):
-            pool.draw(job(slide))
+        pool.draw(job(1), 0)
         hold.set()
         held.result()
-    assert (busy.drawn, idle.drawn) == ([0], [1, 2, 3])
+    assert (busy.drawn, idle.drawn) == ([0], [1])
+
+
+def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 100.0
+    monkeypatch.setattr(backends, "time", SimpleNamespace(monotonic=lambda: clock))
+
+    def take(seconds: float) -> Callable[[Job], None]:
+        def work(job: Job) -> None:
+            nonlocal clock
+            clock += seconds * (10 if job.slide == 0 else 1)
+
+        return work
+
+    with pool_of(Painter("slow", take(8.0)), Painter("fast", take(2.0))) as pool:
+        assert {outlook.slide_s for outlook in pool.outlooks()} == {backends.SLIDE_S}
+        pool.draw(job(0), 0)  # it loads its models
+        for slide in (1, 2):
+            pool.draw(job(slide), 0)
+        assert [outlook.slide_s for outlook in pool.outlooks()] == [8.0, 8.0]
+        for slide in (3, 4):
+            pool.draw(job(slide), 1)
+        assert [outlook.slide_s for outlook in pool.outlooks()] == [8.0, 2.0]
+
+
+def test_nothing_is_expected_of_a_backend_that_has_failed() -> None:
+    bad, good = Painter("bad", failing(ServerFault("it is down"))), Painter("good")
+    bad.alive = False
+    with pool_of(bad, good) as pool:
+        pool.draw(job(0), 0)
+        assert [outlook.backend for outlook in pool.outlooks()] == [1]
+    with pool_of(bad) as pool:
+        pool._retire(pool._members[0], ServerFault("it is down"))
+        assert [outlook.backend for outlook in pool.outlooks()] == [0]  # to be waited for
 
 
 def test_slides_of_a_backend_that_fails_go_to_the_others() -> None:
@@ -108,7 +150,7 @@ def test_slides_of_a_backend_that_fails_go_to_the_others() -> None:
     bad.alive = False
     with pool_of(bad, good) as pool:
         for slide in range(5):
-            pool.draw(job(slide))
+            pool.draw(job(slide), 0)
         assert bad.asked.wait(10)
     assert (bad.drawn, good.drawn) == ([], [0, 1, 2, 3, 4])
 
@@ -122,7 +164,7 @@ def test_a_backend_that_answers_again_is_used_again() -> None:
 
     only = Painter("only", once)
     with pool_of(only) as pool:
-        pool.draw(job(3))
+        pool.draw(job(3), 0)
     assert only.drawn == [3]
 
 
@@ -135,14 +177,14 @@ def test_with_all_gone_the_run_ends_when_patience_does(caplog: pytest.LogCapture
         pool_of(*painters, patience_s=0.05) as pool,
         pytest.raises(NoBackendLeft, match=r"000008\.png:\n  a: a is down\n  b: b is down\n"),
     ):
-        pool.draw(job(7))
+        pool.draw(job(7), 0)
     assert "No backend is left" in caplog.text
 
 
 def test_a_workflow_that_two_backends_refuse_ends_the_run() -> None:
     refusing = [Painter(name, failing(WorkflowFault(f"{name}: no model"))) for name in "abc"]
     with pool_of(*refusing) as pool, pytest.raises(WorkflowFault, match="b: no model"):
-        pool.draw(job())
+        pool.draw(job(), 0)
 
 
 def test_a_workflow_that_the_only_working_backend_refuses_ends_the_run() -> None:
@@ -150,7 +192,7 @@ def test_a_workflow_that_the_only_working_backend_refuses_ends_the_run() -> None
     down.alive = False
     refusing = Painter("refusing", failing(WorkflowFault("no model")))
     with pool_of(down, refusing) as pool, pytest.raises(WorkflowFault, match="no model"):
-        pool.draw(job())
+        pool.draw(job(), 0)
 
 
 def test_a_workflow_that_one_of_two_refuses_is_that_ones_fault() -> None:
@@ -158,7 +200,7 @@ def test_a_workflow_that_one_of_two_refuses_is_that_ones_fault() -> None:
     refusing.alive = False
     with pool_of(refusing, good) as pool:
         for slide in range(4):
-            pool.draw(job(slide))
+            pool.draw(job(slide), 0)
     assert good.drawn == [0, 1, 2, 3]
 
 
@@ -171,7 +213,7 @@ def test_out_of_memory_gets_one_more_try_with_memory_freed() -> None:
 
     full = Painter("full", once)
     with pool_of(full) as pool:
-        pool.draw(job(1))
+        pool.draw(job(1), 0)
     assert (full.freed, full.drawn) == (1, [1])
 
 
@@ -180,7 +222,7 @@ def test_closing_releases_everyone_who_waits() -> None:
     down.alive = False
     pool = Pool([down], 60.0)
     with ThreadPoolExecutor(3) as threads:
-        waiting = [threads.submit(pool.draw, job(slide)) for slide in range(3)]
+        waiting = [threads.submit(pool.draw, job(slide), 0) for slide in range(3)]
         assert down.asked.wait(10)
         pool.close()
         for each in waiting:

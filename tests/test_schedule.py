@@ -1,27 +1,30 @@
-"""Highest level first, on plain values and a simulated clock; then the threads that do it."""
+"""Who draws what next, on plain values and a simulated clock; then the threads that do it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.schedule import shortest, steps_of
 from stable_restyle import scenes
 from stable_restyle.errors import NoBackendLeft, RestyleError, UnusableInput
-from stable_restyle.model import Step
+from stable_restyle.model import Outlook, Step
 from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
 
 
-def steps_of(lengths: list[int]) -> list[Step]:
-    """The steps of a film with scenes of so many slides."""
-    bounds = [0]
-    for length in lengths:
-        bounds.append(bounds[-1] + length)
-    return [step for scene in scenes.find_scenes(bounds, 1) for step in scenes.steps(scene)]
+def idle(backends: int = 1, slide_s: float = 10.0) -> list[Outlook]:
+    """Backends that have nothing to do."""
+    return [Outlook(number, 1, 2, slide_s, 0.0) for number in range(backends)]
+
+
+def taken(schedule: Schedule, backends: list[Outlook]) -> list[tuple[Step, int]]:
+    """All that can be sent at once."""
+    return list(iter(lambda: schedule.take(backends), None))
 
 
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=12)
@@ -29,7 +32,7 @@ lengths = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 
 @given(lengths, st.sets(st.integers(0, 100)), st.integers(1, 9))
 def test_every_slide_is_drawn_once_after_its_previous(
-    lengths: list[int], finished: set[int], slots: int
+    lengths: list[int], finished: set[int], backends: int
 ) -> None:
     steps = steps_of(lengths)
     schedule = Schedule(steps, finished)
@@ -37,7 +40,8 @@ def test_every_slide_is_drawn_once_after_its_previous(
     drawn: list[int] = []
     in_flight: list[Step] = []
     while True:
-        while len(in_flight) < slots and (step := schedule.take()):
+        team = [Outlook(number, 1, 2, 1.0 + number, 0.5) for number in range(backends)]
+        for step, _ in taken(schedule, team):
             assert step.previous is None or step.previous in there
             in_flight.append(step)
         if not in_flight:
@@ -55,7 +59,7 @@ def test_a_simulated_run_is_close_to_its_lower_bound(lengths: list[int], servers
     """Graham's bound holds for any list schedule; Hu's rule must reach it at least."""
     steps = steps_of(lengths)
     longest = Schedule(steps).longest_chain
-    took = estimate(Schedule(steps), servers, 1.0)
+    took = estimate(Schedule(steps), [1.0] * servers)
     assert max(len(steps) / servers, longest) <= took
     assert took <= len(steps) / servers + longest * (1 - 1 / servers) + 1e-9
 
@@ -64,64 +68,102 @@ def test_a_simulated_run_is_close_to_its_lower_bound(lengths: list[int], servers
 @settings(deadline=None)
 def test_small_films_take_the_shortest_time_possible(lengths: list[int], servers: int) -> None:
     steps = steps_of(lengths)
-    assert estimate(Schedule(steps), servers, 1.0) == shortest(steps, servers)
+    assert estimate(Schedule(steps), [1.0] * servers) == shortest(steps, [1.0] * servers)
 
 
-def shortest(steps: list[Step], servers: int) -> int:
-    """The fewest rounds in which `servers` can draw all slides, by trying every choice."""
-    everything = frozenset(step.slide for step in steps)
-
-    @cache
-    def rounds(drawn: frozenset[int]) -> int:
-        if drawn == everything:
-            return 0
-        ready = [
-            step.slide
-            for step in steps
-            if step.slide not in drawn and (step.previous is None or step.previous in drawn)
-        ]
-        from itertools import combinations
-
-        choices = combinations(ready, min(servers, len(ready)))
-        return 1 + min(rounds(drawn | frozenset(choice)) for choice in choices)
-
-    return rounds(frozenset())
+@given(lengths, st.lists(st.integers(1, 9), min_size=1, max_size=9))
+def test_backends_of_any_speeds_draw_every_slide(lengths: list[int], slide_s: list[float]) -> None:
+    """Waiting for a fast backend never stops the run, nor takes longer than the fast one alone."""
+    steps = steps_of(lengths)
+    took = estimate(Schedule(steps), slide_s)
+    assert len(steps) / sum(1 / each for each in slide_s) <= took + 1e-9
+    assert took <= len(steps) * min(slide_s) + max(slide_s)
 
 
 def test_the_longest_chain_goes_first() -> None:
     schedule = Schedule(steps_of([3, 9, 5]))
-    middles = [schedule.take(), schedule.take(), schedule.take()]
-    assert [step.scene for step in middles if step] == [2, 3, 1]
-    assert schedule.take() is None
+    sent = taken(schedule, idle(3))
+    assert [(step.scene, backend) for step, backend in sent] == [(2, 0), (3, 1), (1, 2)]
 
 
 def test_a_finished_slide_breaks_the_chain_ahead() -> None:
     (scene,) = scenes.find_scenes([0, 21], 1)
     schedule = Schedule(scenes.steps(scene), finished={10, 12, *range(0, 10)})
-    ready = [schedule.take(), schedule.take()]
-    assert [step.slide for step in ready if step] == [13, 11]
+    assert [step.slide for step, _ in taken(schedule, idle(2))] == [13, 11]
     assert schedule.longest_chain == 8
 
 
 def test_a_failure_loses_what_hangs_on_it_and_no_more() -> None:
     schedule = Schedule(steps_of([7]))
-    middle = schedule.take()
-    assert middle is not None
+    ((middle, _),) = taken(schedule, idle())
     schedule.finish(middle)
-    step = schedule.take()
-    assert step == Step(2, 1, 3)
-    assert schedule.fail(step) == [0, 1, 2]
-    up = schedule.take()
-    assert up == Step(4, 1, 3)
+    (down, _), (up, _) = taken(schedule, idle(2))
+    assert (down, up) == (Step(2, 1, 3), Step(4, 1, 3))
+    assert schedule.fail(down) == [0, 1, 2]
+    schedule.finish(up)
+    assert [step for step, _ in taken(schedule, idle())] == [Step(5, 1, 4)]
 
 
 def test_what_comes_next_is_known_as_far_as_it_can_be() -> None:
     schedule = Schedule(steps_of([5, 3]))
-    middle = schedule.take()
+    (middle, _), *_ = taken(schedule, [Outlook(0, 1, 1, 10.0, 0.0)])
     assert middle == Step(2, 1, None)
     assert schedule.upcoming(2) == [Step(1, 1, 2), Step(3, 1, 2)]
     assert schedule.upcoming(9) == [Step(1, 1, 2), Step(3, 1, 2), Step(6, 2, None)]
     assert schedule.upcoming(0) == []
+
+
+def test_with_work_enough_a_backend_goes_on_with_the_slide_drawn_last() -> None:
+    """What it is drawn from is still in memory then."""
+    schedule = Schedule(steps_of([9] * 50))
+    ((first, _),) = taken(schedule, idle())
+    schedule.finish(first)
+    ((second, _),) = taken(schedule, idle())
+    assert second.previous == first.slide
+    schedule.finish(second)
+    ((third, _),) = taken(schedule, idle())
+    assert third.previous == second.slide
+
+
+def test_a_second_slide_is_sent_only_shortly_before_its_turn() -> None:
+    schedule = Schedule(steps_of([9] * 50))
+    begun, nearly_done = Outlook(0, 1, 2, 10.0, 0.1), Outlook(0, 1, 2, 10.0, 9.0)
+    assert len(taken(schedule, [begun])) == 1
+    assert taken(schedule, [begun]) == []
+    assert len(taken(schedule, [nearly_done])) == 1
+    assert taken(schedule, [nearly_done]) == []
+
+
+def test_a_backend_is_kept_free_for_the_chains_that_the_run_waits_for() -> None:
+    schedule = Schedule(steps_of([41, 1]))
+    nearly_done = [Outlook(number, 1, 2, 10.0, 9.0) for number in (0, 1)]
+    ((middle, _),) = taken(schedule, nearly_done)
+    assert middle.scene == 1  # the other scene would be in the way of its second chain
+    schedule.finish(middle)
+    assert set(taken(schedule, nearly_done)) == {(Step(19, 1, 20), 0), (Step(21, 1, 20), 1)}
+    assert taken(schedule, nearly_done) == []
+
+
+def test_what_fits_in_before_a_critical_slide_is_not_held_back() -> None:
+    schedule = Schedule(steps_of([41, 1]))
+    (_, first), (alone, second) = taken(schedule, idle(2))
+    assert (alone.scene, {first, second}) == (2, {0, 1})
+
+
+def test_the_last_slides_wait_for_a_faster_backend() -> None:
+    schedule = Schedule(steps_of([5]))
+    fast, slow = Outlook(0, 1, 2, 1.0, 0.5), Outlook(1, 1, 2, 60.0, 0.0)
+    ((middle, backend),) = taken(schedule, [fast, slow])
+    assert backend == 0
+    schedule.finish(middle)
+    assert [backend for _, backend in taken(schedule, [fast, slow])] == [0, 0]
+
+
+def test_nobody_waits_for_a_backend_that_is_long_overdue() -> None:
+    schedule = Schedule(steps_of([1, 1]))
+    stuck, slow = Outlook(0, 1, 1, 1.0, 500.0), Outlook(1, 1, 1, 60.0, 0.0)
+    (_, first), (_, second) = taken(schedule, [stuck, slow])
+    assert (first, second) == (0, 1)
 
 
 class Work:
@@ -144,8 +186,9 @@ class Work:
             self.held_most = max(self.held_most, self.held)
         return step.slide
 
-    def draw(self, step: Step, prepared: int) -> Callable[[], None]:
+    def draw(self, step: Step, prepared: int, backend: int) -> Callable[[], None]:
         assert prepared == step.slide
+        assert backend in (0, 1)
         with self.lock:
             self.drawing += 1
             self.drawing_most = max(self.drawing_most, self.drawing)
@@ -172,6 +215,7 @@ class Work:
             Schedule(steps),
             prepare=self.prepare,
             draw=self.draw,
+            backends=lambda: [Outlook(0, slots, slots, 1.0, 0.0), Outlook(1, 1, 1, 99.0, 0.0)],
             slots=slots,
             helpers=2,
             stop=self.stopped.set,
