@@ -5,22 +5,25 @@ Nothing heavy is imported before a run begins, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import math
 import os
+import re
 import signal
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from queue import SimpleQueue
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from stable_restyle.errors import NoBackendLeft, RestyleError
+from stable_restyle.errors import NoBackendLeft, RestyleError, from_system
 from stable_restyle.model import (
     ANCHOR,
     DEFAULT_RATE,
@@ -272,13 +275,13 @@ def command(
 
     if check:
         reports = pipeline.check(settings)
-        click.echo("\n".join(describe_backend(report) for report in reports))
+        click.echo(visible("\n".join(describe_backend(report) for report in reports)))
         if all(report.fault for report in reports):
             raise NoBackendLeft("No backend could draw this run. Mend what is said above.")
     elif measure:
-        click.echo(describe_survey(pipeline.measure(settings, console)))
+        click.echo(visible(describe_survey(pipeline.measure(settings, console))))
     elif dry_run:
-        click.echo(describe(pipeline.plan(settings, seconds, console)))
+        click.echo(visible(describe(pipeline.plan(settings, seconds, console))))
     else:
         log.info(summary(pipeline.run(settings, console)))
 
@@ -293,24 +296,62 @@ def main() -> None:
             signal.signal(number, _interrupted)
     try:
         command.main(standalone_mode=False)
+        sys.stdout.flush()
     except RestyleError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(f"Error: {error}", error.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("Interrupted. Finished slides are kept; repeat the command to go on.", err=True)
+        usage = io.StringIO()
+        error.show(usage)
+        _end(usage.getvalue().rstrip(), error.exit_code)
+    except _Ended:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)  # while Python ends, another would kill it
-        sys.exit(INTERRUPTED)
+        _end("Interrupted. Finished slides are kept; repeat the command to go on.", INTERRUPTED)
+    except MemoryError:
+        _end("Error: This machine has not enough memory left. Finished slides are kept.", 1)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # who read what we told has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        if (told := from_system(error)) is None:
+            raise
+        _end(f"Error: {told}", told.exit_code)
+
+
+def _end(said: str, exit_code: int) -> NoReturn:
+    _tell(said)
+    sys.exit(exit_code)
+
+
+def _tell(text: str) -> None:
+    """Say something on stderr; once a terminal is closed, nobody hears it, and the run goes on."""
+    with suppress(OSError):
+        click.echo(visible(text), err=True)
+
+
+def visible(text: str) -> str:
+    """What is said, as it may be shown: no password of a mistyped URL, and no control characters,
+    which a file name or a film can hold and a terminal would obey.
+    """
+    without_users = re.sub(r"(https?:/+)[^/\s]*@", r"\1***@", text)
+    return "".join(
+        c if c.isprintable() or c in "\n\t" or "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
+        for c in without_users
+    )
+
+
+class _Ended(BaseException):
+    """A signal has ended the run.
+
+    No KeyboardInterrupt: at that click writes to the terminal, which may be gone.
+    """
 
 
 def _interrupted(number: int, frame: object) -> None:
     """The first Ctrl-C ends the run in good order; the second leaves at once."""
     for each in _ENDINGS:
         signal.signal(each, lambda *_: os._exit(INTERRUPTED))
-    raise KeyboardInterrupt
+    raise _Ended
 
 
 # Ctrl-C, a polite kill, and a closed terminal, which Windows does not have.
@@ -356,24 +397,27 @@ class Console(logging.Handler):
     def advance(self, count: int) -> None:
         self._say_what_waits()
         if self._bar is not None:
-            self._bar.update(count)
-            self._bar.refresh()
+            with suppress(OSError):
+                self._bar.update(count)
+                self._bar.refresh()
         elif self._lines is not None and (line := self._lines.advance(count, time.monotonic())):
-            click.echo(line, err=True)
+            _tell(line)
 
     def end(self) -> None:
         self._say_what_waits()
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
         self._bar = self._lines = None
 
     def _say_what_waits(self) -> None:
         while not self._waiting.empty():
             text = self._waiting.get()
             if self._bar is not None:
-                self._bar.write(text, file=sys.stderr)
+                with suppress(OSError):
+                    self._bar.write(visible(text), file=sys.stderr)
             else:
-                click.echo(text, err=True)
+                _tell(text)
 
 
 class Lines:
@@ -491,6 +535,6 @@ def _measured(its: Stability) -> str:
 
 
 def _listed(variable: str, separator: str) -> tuple[str, ...]:
-    """What an environment variable lists."""
-    listed = os.environ.get(variable, "").split(separator)
+    """What an environment variable lists. The programs that we start need not know its secrets."""
+    listed = os.environ.pop(variable, "").split(separator)
     return tuple(each.strip() for each in listed if each.strip())

@@ -262,16 +262,24 @@ def _split(film: Film, places: Places, settings: Settings, progress: Progress) -
     if not places.frames.exists():
         video.check_disk(film, places.frames, settings.fps)
         part = places.frames.with_name(f"{places.frames.name}.part-{uuid4().hex}")
-        part.mkdir(parents=True)
-        with _task(progress, "Splitting", film.frames, "frame"):
-            cuts = video.split(film, part, settings.scene_threshold, progress.advance)
-        frames = images.find_frames(part)
-        if not places.scenes_file.exists():
-            bounds = scenes.boundaries(cuts, frames.count)
-            scenes.write_boundaries(places.scenes_file, bounds)
-        images.move_whole(part, places.frames)
-        _tidy(places)
+        try:
+            _split_whole(film, part, places, settings, progress)
+        finally:
+            _tidy(places)
     return images.find_frames(places.frames)
+
+
+def _split_whole(
+    film: Film, part: Path, places: Places, settings: Settings, progress: Progress
+) -> None:
+    """Split a film in a folder that gets its own name, and scenes.json, when all is there."""
+    part.mkdir(parents=True)
+    with _task(progress, "Splitting", film.frames, "frame"):
+        cuts = video.split(film, part, settings.scene_threshold, progress.advance)
+    frames = images.find_frames(part)
+    if not places.scenes_file.exists():
+        scenes.write_boundaries(places.scenes_file, scenes.boundaries(cuts, frames.count))
+    images.move_whole(part, places.frames)
 
 
 def _tidy(places: Places) -> None:

@@ -12,6 +12,7 @@ that FFmpeg is started in: its path never reaches FFmpeg.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import itertools
 import logging
@@ -41,6 +42,7 @@ from stable_restyle.errors import (
     UnusableInput,
     WrongUsage,
     cannot_write,
+    from_system,
 )
 from stable_restyle.model import Pixels
 
@@ -226,7 +228,9 @@ def _abilities(program: str) -> frozenset[str]:
             answer = subprocess.run(
                 [program, "-hide_banner", *what], stdin=subprocess.DEVNULL, capture_output=True
             )
-        except OSError:
+        except OSError as error:
+            if told := from_system(error):
+                raise told from error
             return frozenset()
         # " T. scdet  V->V  ...", " V....D png  ...", "-fps_mode[:<stream_spec>]  set ..."
         for line in answer.stdout.decode(errors="replace").splitlines():
@@ -577,7 +581,11 @@ def _read(
     program = find_ffmpeg(*(_HDR_NEEDS if film.hdr else ()), task=task)
     command = _command(output, program, {_FILM: _url(film.path)})
     (frames, cuts), said = _run(
-        task, command, lambda child: _follow(child.stdout, on_frame), folder=folder
+        task,
+        command,
+        lambda child: _follow(child.stdout, on_frame),
+        folder=folder,
+        result=folder,
     )
     if not frames:
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
@@ -631,7 +639,11 @@ def join(
         names = {_TARGET: _url(unfinished)} | ({_FILM: _url(film.path)} if film else {})
         command = _command(_joined(slides, count, rate, container, film), program, names)
         (frames, _), said = _run(
-            task, command, lambda child: _follow(child.stdout, on_frame), folder=slides
+            task,
+            command,
+            lambda child: _follow(child.stdout, on_frame),
+            folder=slides,
+            result=target,
         )
         if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
             said += f"Only {frames} of the {count} slides in {slides} could be read."
@@ -768,13 +780,14 @@ def _run(
     attend: Callable[[subprocess.Popen[bytes]], _T],
     *,
     folder: Path | None = None,
+    result: Path | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
 ) -> tuple[_T, str]:
     """Run FFmpeg in a folder while `attend` reads or feeds it: its result, and FFmpeg's complaints.
 
-    Whatever ends `attend`, Ctrl-C included, the program is gone afterwards. ProgramFailed if it
-    ended with an error.
+    result: the file or folder that it makes. Whatever ends `attend`, Ctrl-C included, the program
+    is gone afterwards. ProgramFailed if it ended with an error, UnusableInput for a full disk.
     """
     # Its complaints go to a file, which never fills as a pipe would.
     with tempfile.TemporaryFile() as complaints:
@@ -783,13 +796,16 @@ def _run(
             stdout=stdout, stderr=complaints,
         ) as child:  # fmt: skip
             try:
-                result = attend(child)
+                made = attend(child)
             except BaseException:
                 child.kill()
                 raise
         complaints.seek(0)
         said = complaints.read().decode(errors="replace")
     if child.returncode:
+        for full in (errno.ENOSPC, errno.EDQUOT):
+            if result and os.strerror(full) in said:
+                raise cannot_write(result, OSError(full, os.strerror(full)))
         died = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
         raise ProgramFailed(task, command, said + died)
-    return result, said
+    return made, said

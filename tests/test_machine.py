@@ -1,0 +1,319 @@
+"""When the machine fails: full disks, no handles left, folders gone or read-only, closed terminals.
+
+Each time: a message that names the path and the remedy, no traceback, no half file; and when it is
+mended, the same command goes on to the same end.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import clips
+import pytest
+from comfy_server import ComfyServer
+from runs import Silent, files, run
+
+from stable_restyle import images, pipeline
+from stable_restyle.errors import RestyleError, UnusableInput
+from stable_restyle.model import Settings
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such limits elsewhere")
+# The check before splitting would refuse: here the disk fills up while FFmpeg writes.
+COMMAND = """
+import stable_restyle.pipeline, stable_restyle.video, sys, tqdm
+stable_restyle.video._BYTES_PER_PIXEL = 0
+from stable_restyle.cli import main
+{before}
+main()
+"""
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    return clips.write_folder(tmp_path / "in", clips.scenes(9, 6, 8))
+
+
+@pytest.fixture
+def calm(frames: Path, tmp_path: Path) -> dict[str, bytes]:
+    """The slides of a run without trouble."""
+    run(Settings(frames, tmp_path / "calm" / "out", fps=1, backends=("preview:clay",)))
+    return files(tmp_path / "calm" / "out")
+
+
+def command(*arguments: object, before: str = "") -> list[str]:
+    program = COMMAND.format(before=before)
+    options = ("--backend", "preview:clay", "--fps", "1")
+    return [sys.executable, "-c", program, *map(str, arguments), *options]
+
+
+def finish(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def assert_nothing_half(folder: Path) -> None:
+    assert not list(folder.rglob("*.part*"))
+    for path in folder.rglob("*.png"):
+        images.read(path)
+
+
+# The disk
+
+
+@functools.cache
+def has_small_disks() -> bool:
+    """Whether this user may mount a file system of a chosen size, in a namespace of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/tmp"]
+    return subprocess.run(mount, capture_output=True).returncode == 0
+
+
+def on_a_small_disk(words: Sequence[str], disk: Path, kilobytes: int, then: str = "") -> list[str]:
+    """The command on a disk of that size; what is there at the end is copied to disk.saved."""
+    disk.mkdir()
+    script = (
+        f'mount -t tmpfs -o size={kilobytes}k tmpfs "$0" && cd "$0" && {then or ":"} && "$@"; '
+        'rc=$?; cp -a "$0" "$0.saved"; exit $rc'
+    )
+    return ["unshare", "-rm", "sh", "-c", script, str(disk), *words]
+
+
+@pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
+@pytest.mark.parametrize("kilobytes", [4, 12, 32, 80])
+def test_a_disk_that_fills_up_while_slides_are_drawn(
+    frames: Path, calm: dict[str, bytes], tmp_path: Path, kilobytes: int
+) -> None:
+    disk = tmp_path / "disk"
+    done = finish(on_a_small_disk(command(frames, "out"), disk, kilobytes), tmp_path)
+    assert done.returncode == 3
+    assert "cannot be written: No space left on device.\nIt needs " in done.stderr
+    saved = tmp_path / "disk.saved"
+    assert_nothing_half(saved)
+    assert len(files(saved / "out")) < len(calm)
+    assert finish(command(frames, "out"), saved).returncode == 0
+    assert files(saved / "out") == calm
+
+
+@pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
+@pytest.mark.parametrize("kilobytes", [60, 230])
+def test_a_disk_that_fills_up_while_a_film_is_split_or_drawn(
+    calm: dict[str, bytes], tmp_path: Path, kilobytes: int
+) -> None:
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6, 8))
+    done = finish(
+        on_a_small_disk(command(film, "clay.mp4"), tmp_path / "disk", kilobytes), tmp_path
+    )
+    assert done.returncode == 3
+    assert "cannot be written: No space left on device." in done.stderr
+    assert "clay.restyle/" in done.stderr
+    saved = tmp_path / "disk.saved"
+    assert_nothing_half(saved)
+    assert finish(command(film, "clay.mp4"), saved).returncode == 0
+    assert len(files(saved / "clay.restyle" / "out")) == 23
+
+
+@pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
+def test_a_disk_that_is_read_only(frames: Path, tmp_path: Path) -> None:
+    read_only = 'mkdir out interp && mount -o remount,ro "$0"'
+    words = on_a_small_disk(command(frames, "out"), tmp_path / "disk", 64, read_only)
+    done = finish(words, tmp_path)
+    assert done.returncode == 3
+    assert "interp/lock cannot be written: Read-only file system.\nMake it writable" in done.stderr
+
+
+@POSIX
+def test_a_quota_on_the_size_of_files(frames: Path, calm: dict[str, bytes], tmp_path: Path) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3600, 3600))"
+    done = finish(command(frames, "out", before=limited), tmp_path)
+    assert done.returncode == 3
+    assert "cannot be written: File too large.\nIt needs " in done.stderr
+    assert_nothing_half(tmp_path)
+    assert finish(command(frames, "out"), tmp_path).returncode == 0
+    assert files(tmp_path / "out") == calm
+
+
+@POSIX
+@pytest.mark.skipif(os.name == "posix" and os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(0o500)
+    with pytest.raises(UnusableInput, match="Make it writable for this user"):
+        run(Settings(frames, out, backends=("preview:clay",)))
+    out.chmod(0o700)
+
+
+# Handles
+
+
+@POSIX
+@pytest.mark.parametrize("spare", [1, 2, 3])
+def test_no_more_open_files(
+    frames: Path, calm: dict[str, bytes], tmp_path: Path, spare: int
+) -> None:
+    """With the scenes known, none is needed for FFmpeg: the handles run out at work."""
+    (tmp_path / "interp").mkdir()
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 9, 15, 23]")
+    limited = (
+        "import os, resource; os.closerange(3, 4096); "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (3 + {spare}, 3 + {spare}))"
+    )
+    done = finish(command(frames, "out", before=limited), tmp_path)
+    assert done.returncode != 0
+    assert "Too many open files" in done.stderr
+    assert_nothing_half(tmp_path)
+    assert finish(command(frames, "out"), tmp_path).returncode == 0
+    assert files(tmp_path / "out") == calm
+
+
+# Folders that vanish
+
+
+class After(Silent):
+    """Does something once so many slides are kept."""
+
+    def __init__(self, slides: int, act: Callable[[], None]) -> None:
+        super().__init__()
+        self._slides, self._act = slides, act
+
+    def advance(self, count: int) -> None:
+        super().advance(count)
+        if self.tasks[-1][0] == "Drawing" and self.counted[-1] >= self._slides:
+            self._slides = 10**9
+            self._act()
+
+
+@POSIX
+@pytest.mark.parametrize("again", [False, True])
+def test_slides_removed_in_mid_run(
+    frames: Path, calm: dict[str, bytes], tmp_path: Path, again: bool
+) -> None:
+    """With the folder gone nothing can be kept; in a new one the first slides are missing."""
+    settings = Settings(frames, tmp_path / "out", fps=1, backends=("preview:clay",))
+
+    def remove() -> None:
+        for _ in range(100):  # a slide may just be written there
+            with suppress(OSError):
+                shutil.rmtree(settings.target)
+                break
+        if again:
+            settings.target.mkdir()
+
+    with pytest.raises(RestyleError) as error:
+        pipeline.run(settings, After(3, remove))
+    assert "out" in str(error.value) and "epeat the command" in str(error.value)
+    assert run(settings).slides == 23
+    assert files(settings.target) == calm
+
+
+@POSIX
+def test_frames_removed_in_mid_run(frames: Path, calm: dict[str, bytes], tmp_path: Path) -> None:
+    settings = Settings(frames, tmp_path / "out", fps=1, backends=("preview:clay",))
+    away = frames.with_name("away")
+    with pytest.raises(RestyleError, match="No such file or directory"):
+        pipeline.run(settings, After(1, lambda: os.rename(frames, away)))
+    away.rename(frames)
+    assert run(settings).slides == 23
+    assert files(settings.target) == calm
+
+
+# Time
+
+
+def test_no_clock_changes_a_result(
+    frames: Path, calm: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of the wall jumps to and fro, as when a laptop wakes up or time is set."""
+    jumps = iter(range(10**9))
+    monkeypatch.setattr(time, "time", lambda: (-1) ** next(jumps) * 1e9)
+    monkeypatch.setattr(time, "time_ns", lambda: (-1) ** next(jumps) * 10**18)
+    with ComfyServer() as server:
+        for backend in ("preview:clay", server.url):
+            settings = Settings(frames, tmp_path / backend[:4] / "out", fps=1, backends=(backend,))
+            assert run(settings).drawn == 23
+    assert files(tmp_path / "prev" / "out") == calm
+
+
+def test_a_slow_disk_changes_nothing_and_is_waited_for(
+    frames: Path, calm: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def slow(handle: int) -> None:
+        time.sleep(0.01)
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", slow)
+    settings = Settings(frames, tmp_path / "out", fps=1, backends=("preview:clay",))
+    assert run(settings).drawn == 23
+    assert files(settings.target) == calm
+
+
+# Signals
+
+
+def idle(server: ComfyServer) -> bool:
+    return not server.pending and server.running is None and not server.history
+
+
+@POSIX
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "a closed terminal"])
+def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
+    frames: Path, tmp_path: Path, ending: str
+) -> None:
+    """communicate(timeout=5): five seconds are what the end may take."""
+    import pty
+
+    with ComfyServer() as one, ComfyServer() as two:
+        calm = Settings(frames, tmp_path / "calm" / "out", fps=1, backends=(one.url,))
+        run(calm)
+        one.draw_s = two.draw_s = 30
+        words = [*command(frames, "out")[:-4], "--fps", "1", "--backend", one.url]
+        words += ["--backend", two.url]
+        master, terminal = pty.openpty()
+        with subprocess.Popen(
+            words, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal,
+            start_new_session=True, preexec_fn=_own_terminal,
+        ) as process:  # fmt: skip
+            os.close(terminal)
+            two.wait_for(lambda: one.running and two.running, 60)
+            if ending == "a closed terminal":
+                os.close(master)
+            else:
+                process.send_signal(getattr(signal, ending))
+            process.wait(5)
+        said = ""
+        if ending != "a closed terminal":
+            with suppress(OSError):  # the end of what a terminal that is gone has said
+                while data := os.read(master, 2**16):
+                    said += data.decode()
+            os.close(master)
+            assert "repeat the command to go on" in said
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        for server in (one, two):
+            server.wait_for(functools.partial(idle, server))
+            server.draw_s = 0
+        asked = replace(calm, target=tmp_path / "out", backends=(one.url, two.url))
+        assert run(asked).slides == 23
+        assert files(tmp_path / "out") == files(calm.target)
+
+
+def _own_terminal() -> None:
+    """Have the terminal on stdin control this session, so that closing it sends SIGHUP."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
