@@ -27,6 +27,7 @@ from stable_restyle.errors import NoBackendLeft, RestyleError, from_system
 from stable_restyle.model import (
     ANCHOR,
     DEFAULT_RATE,
+    DEFLICKER_MOST,
     FLOW_ANCHOR,
     FLOW_MASK_SIZE,
     FLOW_MASK_STRENGTH,
@@ -175,6 +176,15 @@ class Rate(click.ParamType[Fraction]):
     help="How much of what the colours have drifted from those of the scene's middle is taken back "
     f"at each slide; light that changes in the frames stays.  [default: {ANCHOR:g}; by flow "
     f"{FLOW_ANCHOR:g}; 0<=x<=1]",
+)
+@click.option(
+    "--deflicker",
+    type=click.IntRange(0, DEFLICKER_MOST),
+    metavar="N",
+    default=DEFAULTS.deflicker,
+    show_default=True,
+    help="Once all slides are drawn, make each the mean of those up to N slides away, moved to "
+    "where it is; 0 does not. The slides as drawn are kept in the working folder.",
 )
 @click.option(
     "--fps",

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from itertools import combinations
 from pathlib import Path
@@ -46,8 +46,9 @@ class Places:
     film: Path | None  # the film to split into `frames`; None: `frames` is the user's own folder
     frames: Path
     interp: Path
-    slides: Path
-    result: Path | None  # the film to make of the slides
+    slides: Path  # where slides are drawn: `shown`, or with --deflicker `drawn`
+    shown: Path  # the slides of TARGET
+    result: Path | None  # the film to make of these
 
     @property
     def scenes_file(self) -> Path:
@@ -56,6 +57,14 @@ class Places:
     @property
     def settings_file(self) -> Path:
         return self.interp / "settings.json"
+
+    @property
+    def drawn(self) -> Path:
+        return self.interp / "drawn"
+
+    @property
+    def deflicker_file(self) -> Path:
+        return self.interp / "deflicker.json"
 
     @property
     def measure_file(self) -> Path:
@@ -93,13 +102,13 @@ def find_places(settings: Settings) -> Places:
     film = None if source.is_dir() else source
     if _is_film(target):
         work = settings.work or target.with_suffix(".restyle")
-        own, interp, slides, result = work / "in", work / "interp", work / "out", target
+        own, interp, shown, result = work / "in", work / "interp", work / "out", target
     else:
         interp = settings.work or target.parent / "interp"
-        own, slides, result = interp / "in", target, None
-    places = Places(film, own if film else source, interp, slides, result)
+        own, shown, result = interp / "in", target, None
+    places = Places(film, own if film else source, interp, shown, shown, result)
     _keep_apart(places)
-    return places
+    return replace(places, slides=places.drawn) if settings.deflicker else places
 
 
 @contextmanager
@@ -108,6 +117,7 @@ def locked(places: Places) -> Iterator[lock.Check]:
     try:
         places.interp.mkdir(parents=True, exist_ok=True)
         places.slides.mkdir(parents=True, exist_ok=True)
+        places.shown.mkdir(parents=True, exist_ok=True)
         holding = ExitStack()
         check = holding.enter_context(lock.hold(places.interp))
     except OSError as error:
@@ -213,7 +223,7 @@ def _is_film(target: Path) -> bool:
 def _keep_apart(places: Places) -> None:
     named = {
         "SOURCE": places.film or places.frames,
-        "TARGET": places.result or places.slides,
+        "TARGET": places.result or places.shown,
         "the working folder": places.interp,
     }
     for (one, path), (other, its_path) in combinations(named.items(), 2):
@@ -243,21 +253,21 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
 def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
     """Raises UnusableInput where the working folder belongs to the slides of another folder."""
     owner = earlier.get(TARGET)
-    if not isinstance(owner, str) or owner == places.slides.name:
+    if not isinstance(owner, str) or owner == places.shown.name:
         return
     try:
-        slides = images.numbered(places.slides.with_name(owner))
+        slides = images.numbered(places.shown.with_name(owner))
     except (OSError, ValueError):  # no folder can have such a name
         return
     if slides:
         raise UnusableInput(
-            f"{places.interp} belongs to the run into {places.slides.with_name(owner)}.\n"
-            f"For {places.slides} name another working folder with --work."
+            f"{places.interp} belongs to the run into {places.shown.with_name(owner)}.\n"
+            f"For {places.shown} name another working folder with --work."
         )
 
 
 def _write_settings(places: Places, settings: Mapping[str, object]) -> None:
-    noted = {**settings, TARGET: places.slides.name}
+    noted = {**settings, TARGET: places.shown.name}
     images.write_whole(places.settings_file, json.dumps(noted, indent=2).encode())
 
 

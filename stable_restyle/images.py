@@ -281,6 +281,16 @@ def remove(folder: Path, names: Collection[str]) -> None:
             raise _cannot_remove(folder / each, error) from error
 
 
+def move(folder: Path, to: Path) -> None:
+    """Move the frames or slides of a folder, each of them whole. Raises UnusableInput."""
+    for each in numbered(folder):
+        try:
+            (folder / each).replace(to / each)
+        except OSError:  # on another disk
+            write_whole(to / each, (folder / each).read_bytes())
+            remove(folder, [each])
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder with all that is in it; of a link, the link. Raises UnusableInput."""
     try:

@@ -25,6 +25,7 @@ FLOWS = ("flow", "flow:fast")  # values of --motion
 # What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
 FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
+DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the same
 ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
@@ -41,6 +42,7 @@ class Settings:
     mask_strength: float | None = None  # None: what suits the motion
     mask_size: int | None = None  # pixels; None: what suits the motion
     anchor: float | None = None  # 0..1; None: what suits the motion
+    deflicker: int = 0  # how many slides to each side are averaged, once all are drawn
     fps: int = 2  # frames per slide
     rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
     backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password

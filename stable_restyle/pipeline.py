@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from stable_restyle import (
     backends,
+    deflicker,
     folders,
     images,
     motion,
@@ -114,19 +115,22 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     mask_strength, mask_size = settings.mask
     pool = backends.connect(settings.backends, variants, access, 60 * settings.patience_min)
     with pool, folders.locked(places) as check_lock:
+        deflicker.mend(places)
+        left = deflicker.as_left(places)
         source = _look(places, settings.rate)
         decides = _what_decides(settings, variants, pool.engine, source, places)
-        anew = folders.claim(places, decides, fresh=settings.fresh)
+        anew = folders.claim(left, decides, fresh=settings.fresh)
         frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
         bounds = _boundaries(frames, places, settings.scene_threshold, progress)
         found = scenes.find_scenes(bounds, settings.fps)
         _check_scenes(variants.scene_changes, found)
         hung_on = Input(frames.marks, bounds, variants.scene_changes)
         fresh = settings.fresh and not anew
-        folders.claim_input(places, decides, hung_on, settings.fps, fresh=fresh)
+        folders.claim_input(left, decides, hung_on, settings.fps, fresh=fresh)
+        deflicker.settle(places, settings.deflicker, bounds)
         steps = _steps(found)
         finished = _finished(places, len(steps), frames)
-        missing = len(steps) - len(finished)
+        missing = {step.slide for step in steps} - finished
         gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
         artist = Artist(
             frames=frames,
@@ -141,7 +145,9 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             in_between=places.interp if settings.save_interp else None,
         )
         if missing:
-            places.measure_file.unlink(missing_ok=True)  # it tells of other slides
+            images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
+        if settings.deflicker:
+            deflicker.discard(places, found, missing, settings.deflicker)
         guarded = _Guarded(progress, check_lock)
         if artist.anchor is not None:
             lone = _lone_middles(found, finished)
@@ -151,9 +157,11 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         if failures:
             raise SlidesMissing(failures, len(steps))
         _check_slides(places, len(steps))
+        if settings.deflicker:
+            _deflicker(places, found, frames, settings, guarded)
         if places.result is not None:
             _join(source, places, settings, len(steps), progress)
-    return Outcome(len(steps), missing, settings.target)
+    return Outcome(len(steps), len(missing), settings.target)
 
 
 def check(settings: Settings) -> list[Report]:
@@ -168,7 +176,8 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     frame_count, bounds = _foresee(source, places, settings.scene_threshold, progress)
     found = scenes.find_scenes(bounds, settings.fps)
     steps = _steps(found)
-    finished, _ = images.find_slides(places.slides, len(steps), (source.width, source.height))
+    left = deflicker.as_left(places)
+    finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
     schedule = Schedule(steps, finished)
     return Plan(
         settings.source,
@@ -192,15 +201,15 @@ def measure(settings: Settings, progress: Progress) -> Survey:
         bounds = scenes.read_boundaries(places.scenes_file, frames.count)
         found = scenes.find_scenes(bounds, fps)
         count = scenes.slide_count(frames.count, fps)
-        finished, unfit = images.find_slides(places.slides, count, (frames.width, frames.height))
+        finished, unfit = images.find_slides(places.shown, count, (frames.width, frames.height))
         for line in unfit:
             log.warning("%s It is not measured.", line)
         if not finished:
             raise UnusableInput(
-                f"There are no slides in {places.slides}.\nRepeat the run, then measure it."
+                f"There are no slides in {places.shown}.\nRepeat the run, then measure it."
             )
         with _task(progress, "Measuring", len(finished), "slide"):
-            done = survey.measure(found, finished, frames, fps, places.slides, progress.advance)
+            done = survey.measure(found, finished, frames, fps, places.shown, progress.advance)
         survey.write(done, places.measure_file)
     if done.missing:
         log.warning("Missing, and so not measured: %s of %d.", _numbers(done.missing), count)
@@ -381,6 +390,26 @@ def _carry_out(
         )
 
 
+def _deflicker(
+    places: Places,
+    found: Sequence[Scene],
+    frames: Frames,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """Make what is missing of the deflickered slides."""
+    size = (frames.width, frames.height)
+    count = found[-1].slides.stop
+    finished, _ = images.find_slides(places.shown, count, size)
+    if len(finished) == count:
+        return
+    images.remove(places.interp, [places.measure_file.name])
+    with _task(progress, "Deflickering", count, "slide", done=len(finished)):
+        deflicker.smooth(
+            places, found, finished, frames, settings.fps, settings.deflicker, progress.advance
+        )
+
+
 def _join(
     source: Film | Frames, places: Places, settings: Settings, slides: int, progress: Progress
 ) -> None:
@@ -389,9 +418,7 @@ def _join(
     film = source if isinstance(source, Film) else None
     rate = film.rate if film else settings.rate or DEFAULT_RATE
     with _task(progress, "Joining", slides, "slide"):
-        video.join(
-            places.slides, slides, rate / settings.fps, places.result, film, progress.advance
-        )
+        video.join(places.shown, slides, rate / settings.fps, places.result, film, progress.advance)
 
 
 @contextmanager

@@ -262,7 +262,8 @@ def _settings(folder: Path) -> Iterator[Attempt]:
     """settings.json, and input.json beside it."""
     mine = folder / "mine"
     mine.write_text("the user's own")
-    places = Places(None, folder / "in", folder / "interp", folder / "out", None)
+    out = folder / "out"
+    places = Places(None, folder / "in", folder / "interp", out, out, None)
     places.slides.mkdir()
     places.interp.mkdir()
     for slide in range(3):

@@ -12,6 +12,7 @@ FROM_THE_TOP = [
     "cli",
     "pipeline",
     "survey",
+    "deflicker",
     "draw",
     "schedule",
     "backends",

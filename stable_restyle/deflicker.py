@@ -1,0 +1,126 @@
+"""Deflicker the slides of a run: where both kinds of slides lie, and which are to be made.
+
+Chains go on from slides as they were drawn. So with `--deflicker` the drawn slides lie in the
+working folder and TARGET has the deflickered ones, without it TARGET has the drawn ones. Which of
+the two it has, says `deflicker.json`: while that file is there, TARGET's are deflickered. Every
+step can be stopped at any moment and done again. How slides are averaged is left to `flow`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from stable_restyle import flow, images
+from stable_restyle.draw import Shelf
+from stable_restyle.folders import Places
+from stable_restyle.images import Frames
+from stable_restyle.model import Pixels, Scene
+from stable_restyle.parallel import in_order
+
+WIDTH = 2 / 3  # of the reach: sigma of the weights
+
+
+def as_left(places: Places) -> Places:
+    """The places with `slides` where the run that worked here left those that it drew."""
+    return replace(places, slides=places.drawn if places.deflicker_file.exists() else places.shown)
+
+
+def mend(places: Places) -> None:
+    """End a move of drawn slides that was stopped, by putting all of them into TARGET."""
+    if not places.deflicker_file.exists():
+        images.move(places.drawn, places.shown)
+
+
+def settle(places: Places, reach: int, bounds: Sequence[int]) -> None:
+    """Bring the drawn slides to where this run has them; discard what is deflickered otherwise.
+
+    reach: --deflicker. bounds: of the scenes.
+    """
+    path = places.deflicker_file
+    wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
+    if path.exists() and (not reach or path.read_bytes() != wanted):
+        images.remove(places.shown, images.numbered(places.shown))
+    if reach and not path.exists():
+        images.move(places.shown, places.drawn)
+    if reach:
+        images.write_whole(path, wanted)
+    else:
+        images.remove(places.interp, [path.name])
+        images.move(places.drawn, places.shown)
+        with suppress(OSError):  # not there, or someone else's files are in it
+            places.drawn.rmdir()
+
+
+def discard(places: Places, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:
+    """Remove the deflickered slides that hang on slides which are about to be drawn.
+
+    missing: the slides that are not drawn.
+    """
+    outdated = [
+        images.name(slide)
+        for scene in found
+        for slide in scene.slides
+        if any(near in missing for near in _window(scene, slide, reach))
+    ]
+    images.remove(places.shown, outdated)
+
+
+def smooth(
+    places: Places,
+    found: Sequence[Scene],
+    finished: Collection[int],
+    frames: Frames,
+    fps: int,
+    reach: int,
+    tick: Callable[[int], None],
+) -> None:
+    """Make the deflickered slides that are not there, on all cores; all are drawn.
+
+    finished: those that are there. tick: called in this thread with the number of slides just
+    made, twice a second at least.
+    """
+    at_hand = 2 * reach + (os.cpu_count() or 1)
+    album = _Album(
+        Shelf(lambda slide: frames.read(slide * fps), at_hand),
+        Shelf(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
+        reach,
+    )
+
+    def make(place: tuple[Scene, int]) -> None:
+        _, slide = place
+        images.write(places.shown / images.name(slide), album.deflickered(*place))
+
+    todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
+    for _ in in_order(make, todo, tick):
+        pass
+
+
+@dataclass(frozen=True)
+class _Album:
+    """The drawn slides and their frames, read when they are needed. Thread-safe."""
+
+    frames: Shelf  # by the number of the slide
+    slides: Shelf
+    reach: int
+
+    def deflickered(self, scene: Scene, slide: int) -> Pixels:
+        frame, drawn = self.frames.get(slide), self.slides.get(slide)
+        height, width = drawn.shape[:2]
+        neighbours = [
+            (
+                images.fit(self.slides.get(near), width, height),
+                flow.measure(self.frames.get(near), frame, fast=True),
+                abs(near - slide),
+            )
+            for near in _window(scene, slide, self.reach)
+            if near != slide
+        ]
+        return flow.deflicker(drawn, neighbours, WIDTH * self.reach)
+
+
+def _window(scene: Scene, slide: int, reach: int) -> range:
+    return range(max(slide - reach, scene.slides.start), min(slide + reach + 1, scene.slides.stop))
