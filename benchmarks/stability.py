@@ -18,7 +18,7 @@ DIS at 1280x720, CPU s one way; dB of a hard-edged look after 1 and 8 slides, bu
   medium (finest scale 1)                        0.12   28.9 22.4 / 24.4 13.8
   finest scale 0                                 0.53   29.8 23.7 / 25.4 14.0
   finest scale 0, stride 4                       0.39   29.8 23.7 / 25.4 14.4
-  finest scale 0, stride 4, 2 refinements        0.32   29.9 23.7 / 25.4 14.3   <- chosen
+  finest scale 0, stride 4, 2 refinements        0.32   29.9 23.7 / 25.4 14.3   (1: see README)
   finest scale 0, stride 5                       0.37   29.8 23.6 / 25.0 14.0
   finest scale 0, stride 4, 192 iterations       0.49   29.9 23.7 / 25.7 14.2
   half the size, finest scale 0                  0.14   28.9 22.4 / 24.4 13.8   as medium

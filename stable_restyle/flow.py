@@ -34,7 +34,7 @@ Kind = TypeVar("Kind", np.uint8, np.float32)
 
 # DIS (Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search"), preset "medium".
 PATCH_STRIDE = 4  # pixels from one patch to the next
-REFINEMENTS = 2  # passes of the variational smoothing
+REFINEMENTS = 1  # passes of the variational smoothing
 MEASURED_MOST_PX = 1920 * 1088  # larger frames are measured at reduced size
 
 # Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos".
@@ -308,8 +308,9 @@ def _calculated(dis: cv2.DISOpticalFlow, first: Pixels, second: Pixels) -> Float
 
 def _residual(before: Pixels, frame: Pixels, flow: Floats) -> Floats:
     """`max_c |warp(before) - frame|`, blurred: (H, W), levels."""
-    difference = cv2.absdiff(warp(before, flow), frame)
-    return _blur(difference.max(axis=2).astype(np.float32), ERROR_WIDTH)
+    red, green, blue = cv2.split(cv2.absdiff(warp(before, flow), frame))
+    largest = cv2.max(cv2.max(red, green), blue)
+    return _blur(largest.astype(np.float32), ERROR_WIDTH)
 
 
 def _doubt(error: Floats, flow: Floats, forth: Floats) -> Floats:

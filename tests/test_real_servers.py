@@ -247,6 +247,12 @@ def test_anime(frames: Path) -> None:
     assert run(settings).drawn == 0
 
 
+def test_grey_masks_act_at_every_step(frames: Path) -> None:
+    settings = asked(shipped("anime-differential.json"), frames)
+    assert run(settings).drawn == 5
+    check_slides(settings)
+
+
 def test_claymation(frames: Path) -> None:
     settings = asked(shipped("claymation.json"), frames)
     try:

@@ -13,13 +13,14 @@ import pytest
 from stable_restyle import workflow
 from stable_restyle.errors import UnusableInput, WrongUsage
 
-SHIPPED = ["anime", "claymation"]
+SHIPPED = ["anime", "anime-differential", "claymation", "claymation-differential"]
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 # Nodes that every ComfyUI has.
 STOCK = {
     "CheckpointLoaderSimple",
     "CLIPTextEncode",
     "CLIPTextEncodeSDXL",
+    "DifferentialDiffusion",
     "ImageToMask",
     "KSamplerAdvanced",
     "LoadImage",
@@ -102,6 +103,26 @@ def test_a_shipped_workflow_is_found_by_its_name(name: str, ending: str) -> None
         loaded.input,
         loaded.mask,
         loaded.output,
+    )
+
+
+@pytest.mark.parametrize("name", ["anime", "claymation"])
+def test_a_differential_variant_differs_by_one_node(name: str) -> None:
+    plain, variant = workflow.load(name), workflow.load(f"{name}-differential")
+    (added,) = variant.nodes.keys() - plain.nodes.keys()
+    (sampler,) = (
+        key for key, each in plain.nodes.items() if each["class_type"] == "KSamplerAdvanced"
+    )
+    inputs = plain.nodes[sampler]["inputs"]
+    assert variant.nodes[added]["class_type"] == "DifferentialDiffusion"
+    assert variant.nodes[added]["inputs"] == {"model": inputs["model"]}
+    assert variant.nodes[sampler]["inputs"] == {**inputs, "model": [added, 0]}
+    for key in plain.nodes.keys() - {sampler, plain.output}:
+        assert variant.nodes[key] == plain.nodes[key]
+    assert (variant.seed, variant.denoise, variant.preview) == (
+        plain.seed,
+        plain.denoise,
+        plain.preview,
     )
 
 
