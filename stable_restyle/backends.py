@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from threading import Condition, Thread
 from types import TracebackType
@@ -28,7 +28,7 @@ from stable_restyle.errors import (
     WorkflowFault,
     WrongUsage,
 )
-from stable_restyle.model import Job, Outlook, Slide
+from stable_restyle.model import Drawn, Job, Outlook, Slide
 from stable_restyle.preview import LOOKS, Preview
 from stable_restyle.servers import Access, Report, ServedWorkflow, time_trial
 from stable_restyle.variants import Variants
@@ -131,6 +131,11 @@ class Pool(AbstractContextManager["Pool"]):
         return self._members[0].backend.engine
 
     @property
+    def about(self) -> dict[str, str]:
+        """What each backend is, by its name, as far as it has been told."""
+        return {m.backend.name: _about(m.backend) for m in self._members}
+
+    @property
     def slots(self) -> int:
         """Slides that all of them take."""
         return sum(member.backend.slots for member in self._members)
@@ -167,6 +172,7 @@ class Pool(AbstractContextManager["Pool"]):
             if member is None:
                 assert refusal is not None
                 raise refusal
+            began = time.monotonic()
             try:
                 slide = _draw(member.backend, job)
             except WorkflowFault as fault:
@@ -179,7 +185,8 @@ class Pool(AbstractContextManager["Pool"]):
                 self._praise(member)
                 if refused_by is not None and refusal is not None:  # it was that one's fault
                     self._retire(refused_by, refusal)
-                return slide
+                drawn = Drawn(member.backend.name, began, time.monotonic() - began)
+                return replace(slide, drawn=drawn)
             finally:
                 self._give_back(member)
 
@@ -337,6 +344,10 @@ def _report(member: Backend) -> Report:
     if isinstance(member, ServedWorkflow):
         return member.report()
     return Report(member.name, trial_s=time_trial(member.draw))
+
+
+def _about(member: Backend) -> str:
+    return member.about if isinstance(member, ServedWorkflow) else "the embedded preview engine"
 
 
 def _fit(members: Sequence[Backend]) -> dict[str, RestyleError | None]:

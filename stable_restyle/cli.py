@@ -231,6 +231,22 @@ class Rate(click.ParamType[Fraction]):
 @click.option(
     "--fresh", is_flag=True, help="Start over: discard the slides of an earlier run, then draw."
 )
+@click.option(
+    "--redo",
+    metavar="SLIDES",
+    default=DEFAULTS.redo,
+    help="Draw these slides again, such as 12,40-46, with another seed unless --seed names one. "
+    "What was there is kept in redone/ in the working folder.",
+)
+@click.option(
+    "--redo-chain", is_flag=True, help="With --redo: also what hangs on these in their chains."
+)
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Write the report page, report.html in the working folder, as things are now, also while "
+    "a run goes on; nothing else.",
+)
 @click.option("--dry-run", is_flag=True, help="Show scenes, slides and chains; write nothing.")
 @click.option(
     "--seconds",
@@ -258,6 +274,7 @@ def command(
     seconds: float | None,
     check: bool,
     measure: bool,
+    report: bool,
     verbose: bool,
     quiet: bool,
     **options: Any,
@@ -279,6 +296,10 @@ def command(
         raise click.UsageError("--seconds S goes with --dry-run.")
     if seconds is not None and not settings.backends:
         raise click.UsageError("--seconds S needs to know the backends: add --backend.")
+    if settings.redo_chain and not settings.redo:
+        raise click.UsageError("--redo-chain goes with --redo SLIDES.")
+    if settings.redo and (settings.fresh or dry_run or check or measure or report):
+        raise click.UsageError("--redo SLIDES goes with a run that is not --fresh.")
     console = Console(verbose=verbose, quiet=quiet)
 
     from stable_restyle import pipeline
@@ -292,6 +313,8 @@ def command(
         click.echo(visible(describe_survey(pipeline.measure(settings, console))))
     elif dry_run:
         click.echo(visible(describe(pipeline.plan(settings, seconds, console))))
+    elif report:
+        click.echo(visible(str(pipeline.write_report(settings, console))))
     else:
         log.info(summary(pipeline.run(settings, console)))
 

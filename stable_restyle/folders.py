@@ -74,6 +74,22 @@ class Places:
     def input_file(self) -> Path:
         return self.interp / "input.json"
 
+    @property
+    def redo_file(self) -> Path:
+        return self.interp / "redo.json"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.interp / "journal.jsonl"
+
+    @property
+    def report_file(self) -> Path:
+        return self.interp / "report.html"
+
+    @property
+    def report_folder(self) -> Path:
+        return self.interp / "report"  # what the page loads as it is looked at
+
 
 @dataclass(frozen=True)
 class Input:
@@ -139,6 +155,11 @@ def film_marks(film: Path, places: Places) -> dict[str, object]:
         with film.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
     return {"film": known, "film_sha256": digest, FILM_TIME: found.st_mtime_ns}
+
+
+def noted(places: Places) -> Mapping[str, object]:
+    """What settings.json says of the run; nothing if there is none. Raises UnusableInput."""
+    return _read_settings(places.settings_file, fresh=False)
 
 
 def claim(places: Places, decides: Decides, *, fresh: bool) -> bool:
@@ -378,6 +399,9 @@ def _discard(places: Places, *, other_film: bool) -> None:
         log.info("Starting over: %d slides are discarded.", len(slides))
     images.remove(places.slides, slides)
     images.remove(places.interp, [each for each in os.listdir(places.interp) if _ours(each)])
+    told = (places.redo_file, places.journal_file, places.report_file)
+    images.remove(places.interp, [each.name for each in told])
+    images.remove_folder(places.report_folder)
     images.remove(places.interp, [places.settings_file.name, places.input_file.name])
     if places.film is not None and other_film:
         images.remove_folder(places.frames)

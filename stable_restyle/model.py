@@ -56,6 +56,8 @@ class Settings:
     scene_threshold: float = 10.0
     save_interp: bool = False
     fresh: bool = False
+    redo: str = ""  # slides to draw again, as typed: "12,40-46"
+    redo_chain: bool = False  # and what hangs on them in their chains
 
     @property
     def by_flow(self) -> bool:
@@ -102,11 +104,21 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Who drew a slide, and when."""
+
+    backend: str  # its name
+    began: float  # time.monotonic()
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Slide:
     """A picture that a backend made."""
 
     pixels: Pixels  # (H, W, 3) RGB
     png: bytes | None = None  # the same as a PNG, if it came as one
+    drawn: Drawn | None = None  # noted by the pool
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,7 @@ class Job:
     scene: int  # the scene's number
     guide: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W): 0 keeps, 255 frees
+    seed: int | None = None  # in place of the workflow's, where the slide is drawn again
 
 
 @dataclass(frozen=True)

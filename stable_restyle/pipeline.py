@@ -9,10 +9,11 @@ import glob
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -22,7 +23,10 @@ from stable_restyle import (
     deflicker,
     folders,
     images,
+    journal,
     motion,
+    redo,
+    report,
     scenes,
     servers,
     survey,
@@ -30,15 +34,17 @@ from stable_restyle import (
     workflow,
 )
 from stable_restyle.backends import Pool
-from stable_restyle.draw import Anchor, Artist, Gallery, Shelf
+from stable_restyle.draw import Anchor, Artist, Gallery, Prepared, Shelf
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
+from stable_restyle.journal import About, Journal, Warnings
 from stable_restyle.lock import Check
-from stable_restyle.model import DEFAULT_RATE, Pixels, Scene, Settings, Step
-from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
+from stable_restyle.model import DEFAULT_RATE, Drawn, Job, Pixels, Scene, Settings, Slide, Step
+from stable_restyle.schedule import Failure, Keep, Schedule, carry_out, estimate
 from stable_restyle.servers import Access, Report
 from stable_restyle.survey import Survey
+from stable_restyle.thumbnails import Thumbnails
 from stable_restyle.variants import Variants, vary
 from stable_restyle.video import Film
 
@@ -87,6 +93,42 @@ class Plan:
     drawing_s: float | None  # estimated, if a time a slide was given
 
 
+class _Watch:
+    """Looks on while slides are drawn, so that there is something to report. Thread-safe."""
+
+    def __init__(
+        self, pool: Pool, seeds: Mapping[int, int], thumbnails: Thumbnails, notes: Journal
+    ) -> None:
+        """seeds: of the slides that have one to themselves."""
+        self._pool = pool
+        self._seeds = seeds
+        self._thumbnails = thumbnails
+        self._notes = notes
+        self._drawn: dict[int, Drawn] = {}  # those that are not kept yet
+
+    def ask(self, job: Job, backend: int) -> Slide:
+        """Have the pool draw a slide."""
+        slide = self._pool.draw(replace(job, seed=self._seeds.get(job.slide)), backend)
+        if slide.drawn is not None:
+            self._drawn[job.slide] = slide.drawn
+        return slide
+
+    def draw(self, artist: Artist, step: Step, prepared: Prepared, backend: int) -> Keep:
+        """Have the artist draw a slide; what is told of it waits until it is kept."""
+        keep = artist.draw(step, prepared, backend)
+        picture = artist.gallery.get(step.slide)
+        return partial(self._keep, keep, step.slide, prepared.frame, picture)
+
+    def _keep(self, keep: Keep, slide: int, frame: Pixels, picture: Pixels) -> None:
+        keep()
+        self._notes.drawn(slide, self._drawn.pop(slide))
+        self._thumbnails.add(slide, frame, picture)
+
+    def failed(self, failures: Iterable[Failure]) -> None:
+        for failure in failures:
+            self._notes.failed(failure.lost, str(failure.reason))
+
+
 class SlidesMissing(RestyleError):
     """The run ended, but some slides could not be drawn."""
 
@@ -110,11 +152,15 @@ class SlidesMissing(RestyleError):
 def run(settings: Settings, progress: Progress) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed."""
     places = folders.find_places(settings)
+    redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)
     mover = motion.choose(settings.motion)
     mask_strength, mask_size = settings.mask
-    pool = backends.connect(settings.backends, variants, access, 60 * settings.patience_min)
-    with pool, folders.locked(places) as check_lock:
+    with (
+        journal.hearing() as heard,
+        backends.connect(settings.backends, variants, access, 60 * settings.patience_min) as pool,
+        folders.locked(places) as check_lock,
+    ):
         deflicker.mend(places)
         left = deflicker.as_left(places)
         source = _look(places, settings.rate)
@@ -129,39 +175,63 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         folders.claim_input(left, decides, hung_on, settings.fps, fresh=fresh)
         deflicker.settle(places, settings.deflicker, bounds)
         steps = _steps(found)
-        finished = _finished(places, len(steps), frames)
-        missing = {step.slide for step in steps} - finished
-        gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
-        artist = Artist(
-            frames=frames,
-            fps=settings.fps,
-            motion=mover,
-            mask_strength=mask_strength,
-            mask_size=mask_size,
-            anchor=_anchor(settings, found, frames, gallery),
-            ask=pool.draw,
-            gallery=gallery,
-            seams=Shelf(frames.read, at_hand=2 * pool.slots),
-            in_between=places.interp if settings.save_interp else None,
-        )
-        if missing:
-            images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
-        if settings.deflicker:
-            deflicker.discard(places, found, missing, settings.deflicker)
-        guarded = _Guarded(progress, check_lock)
-        if artist.anchor is not None:
-            lone = _lone_middles(found, finished)
-            failed = _carry_out(Schedule(lone), artist, pool, len(lone), guarded) if lone else ()
-            finished |= {step.slide for step in lone} - {each.step.slide for each in failed}
-        failures = _carry_out(Schedule(steps, finished), artist, pool, len(steps), guarded)
-        if failures:
-            raise SlidesMissing(failures, len(steps))
-        _check_slides(places, len(steps))
-        if settings.deflicker:
-            _deflicker(places, found, frames, settings, guarded)
-        if places.result is not None:
-            _join(source, places, settings, len(steps), progress)
+        again = redo.choose(settings.redo, steps, chain=settings.redo_chain)
+        about = report.about(settings, pool.about, _rate(source, settings))
+        with _reported(settings, places, about, heard, progress) as notes:
+            seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
+            thumbnails = _thumbnails(places, places.slides, settings.fps, found)
+            watch = _Watch(pool, seeds, thumbnails, notes)
+            finished = _finished(places, len(steps), frames)
+            missing = {step.slide for step in steps} - finished
+            gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
+            artist = Artist(
+                frames=frames,
+                fps=settings.fps,
+                motion=mover,
+                mask_strength=mask_strength,
+                mask_size=mask_size,
+                anchor=_anchor(settings, found, frames, gallery),
+                ask=watch.ask,
+                gallery=gallery,
+                seams=Shelf(frames.read, at_hand=2 * pool.slots),
+                in_between=places.interp if settings.save_interp else None,
+            )
+            if missing:
+                images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
+            if settings.deflicker:
+                deflicker.discard(places, found, missing, settings.deflicker)
+            guarded = _Guarded(progress, check_lock)
+            if artist.anchor is not None:
+                lone = _lone_middles(found, finished)
+                failed = (
+                    _carry_out(Schedule(lone), artist, watch, pool, len(lone), guarded)
+                    if lone
+                    else ()
+                )
+                finished |= {step.slide for step in lone} - {each.step.slide for each in failed}
+            failures = _carry_out(
+                Schedule(steps, finished), artist, watch, pool, len(steps), guarded
+            )
+            if failures:
+                watch.failed(failures)
+                raise SlidesMissing(failures, len(steps))
+            _check_slides(places, len(steps))
+            redo.finish(places)
+            if settings.deflicker:
+                _deflicker(places, found, frames, settings, guarded)
+            if places.result is not None:
+                _join(source, places, settings, len(steps), progress)
     return Outcome(len(steps), len(missing), settings.target)
+
+
+def write_report(settings: Settings, progress: Progress) -> Path:
+    """Write interp/report.html as things are now, also while a run goes on; returns where it is.
+
+    Raises UnusableInput where nothing was restyled.
+    """
+    places = folders.find_places(settings)
+    _report(settings, places, progress, make=True)
+    return places.report_file
 
 
 def check(settings: Settings) -> list[Report]:
@@ -374,14 +444,19 @@ def _lone_middles(found: Sequence[Scene], finished: Collection[int]) -> list[Ste
 
 
 def _carry_out(
-    schedule: Schedule, artist: Artist, pool: Pool, slides: int, progress: Progress
+    schedule: Schedule,
+    artist: Artist,
+    watch: _Watch,
+    pool: Pool,
+    slides: int,
+    progress: Progress,
 ) -> list[Failure]:
     """Draw what is left of `slides` slides; returns what failed."""
     with _task(progress, "Drawing", slides, "slide", done=slides - schedule.total):
         return carry_out(
             schedule,
             prepare=artist.prepare,
-            draw=artist.draw,
+            draw=partial(watch.draw, artist),
             backends=pool.outlooks,
             slots=pool.slots,
             helpers=os.cpu_count() or 1,
@@ -416,9 +491,105 @@ def _join(
     """Make the film of the slides, with the source's sound if it has any."""
     assert places.result is not None
     film = source if isinstance(source, Film) else None
-    rate = film.rate if film else settings.rate or DEFAULT_RATE
+    rate = _rate(source, settings) / settings.fps
     with _task(progress, "Joining", slides, "slide"):
-        video.join(places.shown, slides, rate / settings.fps, places.result, film, progress.advance)
+        video.join(places.shown, slides, rate, places.result, film, progress.advance)
+
+
+def _rate(source: Film | Frames, settings: Settings) -> Fraction:
+    """Frames a second."""
+    return source.rate if isinstance(source, Film) else settings.rate or DEFAULT_RATE
+
+
+@contextmanager
+def _reported(
+    settings: Settings, places: Places, about: About, heard: Warnings, progress: Progress
+) -> Iterator[Journal]:
+    """Keep the journal of a run, and write the report at its end, however it ends."""
+    notes = Journal(places.journal_file, about)
+    heard.tell(notes.warn)
+    try:
+        yield notes
+    except BaseException as error:
+        outcome = str(error) if isinstance(error, RestyleError) else "it was interrupted"
+        _end(notes, outcome, settings, places, progress, make=isinstance(error, SlidesMissing))
+        raise
+    _end(notes, "", settings, places, progress, make=True)
+
+
+def _end(
+    notes: Journal,
+    outcome: str,
+    settings: Settings,
+    places: Places,
+    progress: Progress,
+    *,
+    make: bool,
+) -> None:
+    """A run that is well is not spoiled by its report."""
+    try:
+        notes.end(outcome)
+        if places.scenes_file.exists() and places.frames.exists():
+            _report(settings, places, progress, make=make)
+    except (RestyleError, OSError) as error:
+        log.warning("There is no report of this run: %s", error)
+
+
+def _report(settings: Settings, places: Places, progress: Progress, *, make: bool) -> None:
+    """Write the report. make: with the small pictures that are lacking, which takes its time."""
+    runs = journal.read(places.journal_file)
+    subject = _subject(settings, places, runs)
+    thumbnails = _thumbnails(places, subject.slides, subject.fps, subject.scenes)
+    if make and (lacking := thumbnails.lacking()):
+        with _task(progress, "Small pictures", len(lacking), "slide"):
+            thumbnails.make(lacking, progress.advance)
+    if make and (unmeasured := thumbnails.unmeasured()):
+        with _task(progress, "Comparing slides", len(unmeasured), "slide"):
+            thumbnails.measure(unmeasured, progress.advance)
+    report.write(subject, thumbnails, runs)
+
+
+def _subject(settings: Settings, places: Places, runs: Sequence[journal.Run]) -> report.Subject:
+    """What there is to report on, as far as it has come. Raises UnusableInput."""
+    noted = folders.noted(places)
+    frames = len(images.numbered(places.frames))
+    if not frames or not places.scenes_file.exists():
+        raise UnusableInput(
+            f"Nothing has been restyled in {places.interp} yet: it has no frames or no scenes.json."
+            "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
+            "--work of the run."
+        )
+    fps = noted.get("fps")
+    fps = fps if isinstance(fps, int) and fps > 0 else settings.fps
+    width, height = images.size(places.frames / images.name(0))
+    # Until the first slide is deflickered, those that are drawn are what there is to see.
+    shown = images.numbered(places.shown)
+    return report.Subject(
+        places=places,
+        slides=places.shown if shown else deflicker.as_left(places).slides,
+        source=settings.source,
+        target=settings.target,
+        width=width,
+        height=height,
+        fps=fps,
+        rate=Fraction(runs[-1].about.rate) if runs else settings.rate or DEFAULT_RATE,
+        scenes=scenes.find_scenes(scenes.read_boundaries(places.scenes_file, frames), fps),
+        frames=frames,
+        settings=noted,
+        command=report.command(settings, ()),
+    )
+
+
+def _thumbnails(places: Places, slides: Path, fps: int, found: Sequence[Scene]) -> Thumbnails:
+    return Thumbnails(places.report_folder, places.frames, slides, fps, found)
+
+
+def _with_own_seed(settings: Settings, places: Places) -> Settings:
+    """With --redo, --seed is for the slides drawn again; all others keep the seed of their run."""
+    if not settings.redo:
+        return settings
+    seed = folders.noted(places).get("seed")
+    return replace(settings, seed=seed if isinstance(seed, int) else None)
 
 
 @contextmanager

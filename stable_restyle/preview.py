@@ -157,7 +157,8 @@ class Preview:
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size. Any number of threads may draw at once."""
-        look, seed, denoise = self._look, self._seed, self._denoise
+        seed = self._seed if job.seed is None else job.seed
+        look, denoise = self._look, self._denoise
         return Slide(restyle(job.guide, job.mask, look=look, seed=seed, denoise=denoise))
 
     def free_memory(self) -> None:

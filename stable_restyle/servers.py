@@ -16,7 +16,7 @@ from stable_restyle.errors import RestyleError, ServerFault, WorkflowFault, Wron
 from stable_restyle.fitting import Misfit
 from stable_restyle.model import Job, Slide
 from stable_restyle.variants import Variants
-from stable_restyle.workflow import fill
+from stable_restyle.workflow import fill, with_seed
 
 KEPT = "stable-restyle-out"  # folder of the server's own for slides that it keeps
 TRIAL_PX = 64
@@ -54,6 +54,7 @@ class ServedWorkflow:
         self._keep = access.keep_on_server
         self._fitted = variants
         self._variants = variants
+        self._server: Server | None = None
         self._client = ComfyUI(
             url,
             self._prompt,
@@ -67,12 +68,20 @@ class ServedWorkflow:
         """The URL without user and password."""
         return self._client.name
 
+    @property
+    def about(self) -> str:
+        """What the server said of itself when it was last looked at."""
+        if self._server is None:
+            return "ComfyUI; it has not answered"
+        version, device = self._server.version, self._server.device
+        return f"ComfyUI {version or 'of an unknown version'}{f', {device}' if device else ''}"
+
     def fit(self) -> list[str]:
         """Fit the workflow to the server's nodes; returns a line about each input added to it.
 
         Raises ServerFault if no ComfyUI answers, WorkflowFault if it cannot draw with the workflow.
         """
-        self._client.inspect()
+        self._server = self._client.inspect()
         added, found = self._fit()
         if found:
             raise WorkflowFault(_refusal(self.name, self._variants.base.name, found))
@@ -124,7 +133,10 @@ class ServedWorkflow:
     def _prompt(self, job: Job, guide: str, mask: str) -> dict[str, Any]:
         stem = Path(images.name(job.slide)).stem
         keep = f"{KEPT}/{stem}" if self._keep else None
-        return fill(self._fitted.of(job.scene), guide, mask, keep=keep)
+        workflow = self._fitted.of(job.scene)
+        if job.seed is not None:
+            workflow = with_seed(workflow, job.seed)
+        return fill(workflow, guide, mask, keep=keep)
 
 
 def time_trial(draw: Callable[[Job], Slide]) -> float:

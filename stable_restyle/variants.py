@@ -15,7 +15,7 @@ from stable_restyle.workflow import Workflow, with_seed, with_value
 
 _SCENES = re.compile(r"(?P<scenes>[\d\s,-]+):(?P<node>.+)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
-_SCENES_MAX = 1_000_000  # a film of 999,999 frames has no more
+_NUMBER_MAX = 1_000_000  # a film of 999,999 frames has no more scenes or slides
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,19 @@ def _split(change: str, workflow: Workflow) -> tuple[Sequence[int], str]:
     found = _SCENES.fullmatch(place)
     if place in workflow.nodes or found is None:  # a node of a group has a colon in its ID
         return (), change
-    return _numbers(found["scenes"], change), f"{found['node']}.{name}={value}"
+    return numbers(found["scenes"], f"--set {change}", "scene"), f"{found['node']}.{name}={value}"
 
 
-def _numbers(scenes: str, change: str) -> Sequence[int]:
-    numbers: set[int] = set()
-    for part in scenes.split(","):
-        found = _RANGE.fullmatch(part.strip())
-        first = int(found[1]) if found else 0
-        last = int(found[2] or first) if found else 0
-        if not 0 < first <= last <= _SCENES_MAX:
+def numbers(listed: str, option: str, what: str) -> Sequence[int]:
+    """The numbers in "3,5-7", counted from 1. Raises WrongUsage; `what` is what they number."""
+    found: set[int] = set()
+    for part in listed.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        first = int(match[1]) if match else 0
+        last = int(match[2] or first) if match else 0
+        if not 0 < first <= last <= _NUMBER_MAX:
             raise WrongUsage(
-                f"--set {change}: {part.strip()!r} is no scene; "
-                "write them as 3,5-7, counted from 1."
+                f"{option}: {part.strip()!r} is no {what}; write them as 3,5-7, counted from 1."
             )
-        numbers.update(range(first, last + 1))
-    return sorted(numbers)
+        found.update(range(first, last + 1))
+    return sorted(found)

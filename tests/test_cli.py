@@ -50,7 +50,10 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     assert len(slides(tmp_path / "out")) == 5
     assert sorted(path.name for path in (tmp_path / "interp").iterdir()) == [
         "input.json",
+        "journal.jsonl",
         "lock",
+        "report",
+        "report.html",
         "scenes.json",
         "settings.json",
     ]

@@ -58,8 +58,12 @@ def test_target_has_calmer_slides_than_were_drawn(asked: Settings) -> None:
     progress = Silent()
     outcome = pipeline.run(asked, progress)
     assert (outcome.slides, outcome.drawn) == (9, 9)
-    assert progress.tasks == [("Drawing", 9, 0), ("Deflickering", 9, 0)]
-    assert progress.counted == [9, 9]
+    assert progress.tasks == [
+        ("Drawing", 9, 0),
+        ("Deflickering", 9, 0),
+        ("Small pictures", 9, 0),
+    ]
+    assert progress.counted == [9, 9, 9]
     plain = replace(asked, target=asked.target.parent / "plain" / "out", deflicker=0)
     (plain.target.parent / "interp").mkdir(parents=True)
     (plain.target.parent / "interp" / "scenes.json").write_text("[0, 5, 8, 9]")
@@ -180,7 +184,8 @@ def test_a_film_is_made_of_the_deflickered_slides(asked: Settings) -> None:
     boiling = film.read_bytes()
     progress = Silent()
     pipeline.run(replace(asked, target=film), progress)
-    assert [task for task, _, _ in progress.tasks] == ["Drawing", "Deflickering", "Joining"]
+    tasks = [task for task, _, _ in progress.tasks]
+    assert tasks == ["Drawing", "Deflickering", "Joining", "Small pictures"]
     assert film.read_bytes() != boiling
     assert len(files(work / "out")) == len(files(work / "interp" / "drawn")) == 9
 

@@ -11,6 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "stable_restyle"
 FROM_THE_TOP = [
     "cli",
     "pipeline",
+    "report",
+    "redo",
+    "thumbnails",
+    "journal",
     "survey",
     "deflicker",
     "draw",

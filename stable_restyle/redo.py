@@ -1,0 +1,148 @@
+"""Slides that are drawn again: which, with which seed, and where the earlier ones are kept.
+
+`interp/redo.json` notes a redo before anything is touched, so that one that was stopped goes on
+when the command is repeated, and a slide that was drawn again has its own seed from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from stable_restyle import images
+from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle.folders import Places
+from stable_restyle.model import Step
+from stable_restyle.variants import numbers
+
+REDONE = "redone"  # in interp: the slides as they were before
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What redo.json holds. Slides are numbered there as their files are."""
+
+    seeds: Mapping[int, int] = field(default_factory=dict)  # of every slide ever drawn again
+    slides: Collection[int] = ()  # those of the redo that has not come to its end
+    moved: bool = True  # whether the earlier ones of these are out of the way
+
+
+def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
+    """The slides that "12,40-46" names; with `chain` also what hangs on them. Raises WrongUsage."""
+    if not listed:
+        return []
+    wanted = {number - 1 for number in numbers(listed, f"--redo {listed}", "slide")}
+    if beyond := [slide for slide in wanted if slide >= len(steps)]:
+        raise WrongUsage(
+            f"--redo {listed}: there is no slide {min(beyond) + 1}; the film has {len(steps)}."
+        )
+    if chain:
+        for step in steps:  # each after the one that it is drawn from
+            if step.previous in wanted:
+                wanted.add(step.slide)
+    return sorted(wanted)
+
+
+def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
+    """Note a redo and move the earlier slides to interp/redone; or go on with one that was stopped.
+
+    wanted: the slides to draw again; none to go on only. seed: None for another one than each had;
+    base: what a slide has that was never drawn again. Returns the seed of every slide that has its
+    own. Raises UnusableInput.
+    """
+    notes = read(places)
+    if wanted and not _is_same(notes, wanted, seed):
+        seeds = {
+            slide: _next_seed(notes, slide, base) if seed is None else seed for slide in wanted
+        }
+        left = notes.slides if not notes.moved else ()
+        slides = sorted({*wanted, *left})
+        notes = Notes({**notes.seeds, **seeds}, slides, moved=False)
+        _write(places, notes)
+    if not notes.moved:
+        try:
+            _move(places, notes.slides)
+        except OSError as error:
+            raise UnusableInput(
+                f"{error.filename or places.slides} cannot be moved to {places.interp / REDONE}: "
+                f"{error.strerror}.\nMend that and repeat the command; it goes on from there."
+            ) from error
+        notes = replace(notes, moved=True)
+        _write(places, notes)
+    return dict(notes.seeds)
+
+
+def finish(places: Places) -> None:
+    """Every slide is drawn: the same --redo now means to draw them once more."""
+    notes = read(places)
+    if notes.slides:
+        _write(places, replace(notes, slides=()))
+
+
+def read(places: Places) -> Notes:
+    """What redo.json holds; nothing if it is not there. Raises UnusableInput."""
+    path = places.redo_file
+    if not path.exists():
+        return Notes()
+    try:
+        return _parse(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnusableInput(
+            f"{path} cannot be read: {error}.\n"
+            "It says with which seeds slides were drawn again. Remove it if they need not be known."
+        ) from error
+
+
+def _is_same(notes: Notes, wanted: Sequence[int], seed: int | None) -> bool:
+    """Whether this is the redo that was stopped, asked for again."""
+    seeds = {notes.seeds.get(slide) for slide in wanted}
+    return sorted(notes.slides) == list(wanted) and (seed is None or seeds == {seed})
+
+
+def _next_seed(notes: Notes, slide: int, base: int) -> int:
+    """Another seed than the slide had, and always the same one: 32 bits, which all nodes take."""
+    before = notes.seeds.get(slide, base)
+    return int.from_bytes(sha256(f"{before} {slide + 1}".encode()).digest()[:4], "big")
+
+
+def _move(places: Places, slides: Iterable[int]) -> None:
+    """Keep what is there of these slides under names that are free."""
+    folder = places.interp / REDONE
+    folder.mkdir(exist_ok=True)
+    moved = 0
+    for slide in slides:
+        path = places.slides / images.name(slide)
+        if path.exists():
+            shutil.move(path, _free(folder, path.stem))  # TARGET may be on another drive
+            moved += 1
+    log.info("Drawing slides again: %d are kept in %s.", moved, folder)
+
+
+def _free(folder: Path, stem: str) -> Path:
+    path, number = folder / f"{stem}.png", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.png"
+    return path
+
+
+def _parse(tree: Any) -> Notes:
+    seeds = {int(slide) - 1: int(seed) for slide, seed in tree["seeds"].items()}
+    return Notes(seeds, [int(slide) - 1 for slide in tree["unfinished"]], bool(tree["moved"]))
+
+
+def _write(places: Places, notes: Notes) -> None:
+    tree = {
+        "seeds": {str(slide + 1): seed for slide, seed in sorted(notes.seeds.items())},
+        "unfinished": [slide + 1 for slide in notes.slides],
+        "moved": notes.moved,
+    }
+    images.write_whole(places.redo_file, json.dumps(tree, indent=1).encode())

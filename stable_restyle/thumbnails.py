@@ -1,0 +1,252 @@
+"""Small pictures of the slides and of the frames that they show, and how steady they are.
+
+They lie beside the report and are made while the run goes on, each slide's when it is kept; `make`
+makes those that are lacking. A small picture bears the time of the file that it shows: with another
+time it is out of date. What is measured here, on pictures smaller still, is for finding the bad
+moments by eye; figures to compare methods by are measured at full size, by `stability`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import get_ident
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from stable_restyle import flow, images, stability
+from stable_restyle.draw import Shelf
+from stable_restyle.errors import UnusableInput
+from stable_restyle.journal import Lines
+from stable_restyle.model import Pixels, Scene
+
+WIDTH_PX = 320
+QUALITY = 80  # 8 KB at 320x180; WebP takes half of that and twenty times the time
+COMPARED_PX = 160  # width of the pictures that are compared
+COMPARED_LEAST_PX = 64  # and their height at least: OpenCV's flow crashes on flat pictures
+AT_HAND = 64  # of them, some 90 KB each, so that a slide finds its neighbour in memory
+
+Item = TypeVar("Item")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """How a slide differs from the one before it in its scene, on small pictures."""
+
+    flicker: float  # L*, 0..100: how much its lightness changes that the frames' does not
+    e_warp: float  # RGB 0..1, squared: what changes that the motion does not explain; may be nan
+
+
+class Thumbnails:
+    """The small pictures of a run. Thread-safe."""
+
+    def __init__(
+        self, folder: Path, frames: Path, slides: Path, fps: int, scenes: Iterable[Scene]
+    ) -> None:
+        """folder: where they go. frames, slides: what they show. fps: frames per slide."""
+        self._frames, self._slides, self._fps = frames, slides, fps
+        self._small_frames, self._small_slides = folder / "frames", folder / "slides"
+        self._scenes = [scene.slides for scene in scenes]
+        self._starts = {slides.start for slides in self._scenes}
+        self._lines = Lines(folder / "steadiness.jsonl")
+        self._compared = Shelf(self._read_compared, AT_HAND)
+        self._gave_up = False
+        for each in (self._small_frames, self._small_slides):
+            each.mkdir(parents=True, exist_ok=True)
+
+    def add(self, slide: int, frame: Pixels, picture: Pixels) -> None:
+        """A slide has been kept: make its small pictures, and compare it with its neighbours.
+
+        frame, picture: (H, W, 3) RGB of one size. Where they cannot be written, it says so once.
+        """
+        if self._gave_up:
+            return
+        try:
+            self._compared.put(slide, np.hstack([_to_compare(frame), _to_compare(picture)]))
+            self._write(self._small_frames, slide, frame, _stamp(self._frame_of(slide)))
+            self._write(self._small_slides, slide, picture, _stamp(self._slide_of(slide)))
+            for pair in (slide, slide + 1):
+                if pair not in self._starts and self._is_fresh(pair - 1) and self._is_fresh(pair):
+                    self._measure(pair)
+        except (OSError, UnusableInput) as error:
+            self._gave_up = True
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            log.warning(
+                "Small pictures for the report cannot be written to %s: %s; once that is mended, "
+                "`video-restyle --report` makes them.",
+                self._small_slides.parent,
+                why,
+            )
+
+    def lacking(self) -> list[int]:
+        """The slides that are there without small pictures, or with some that are out of date."""
+        now, made = self._stamps()
+        return [slide for slide in now if made.get(slide) != now[slide]]
+
+    def at_hand(self) -> set[int]:
+        """The slides whose small pictures are there."""
+        return set(self._stamps()[1])
+
+    def make(self, slides: Sequence[int], tick: Callable[[int], None]) -> None:
+        """Make the small pictures of slides that are there, on all cores.
+
+        tick: called in this thread with the number of slides just done.
+        """
+        _each(slides, self._make, tick)
+
+    def measure(self, slides: Sequence[int], tick: Callable[[int], None]) -> None:
+        """Compare each of these slides with the one before it, on all cores."""
+        _each(slides, self._measure, tick)
+
+    def unmeasured(self) -> list[int]:
+        """The slides that were not compared with the one before them, where both are at hand."""
+        now, made = self._stamps()
+        fresh = {slide for slide in now if made.get(slide) == now[slide]}
+        known = self.steadiness()
+        return [slide for slide in self._later(fresh) if slide not in known]
+
+    def steadiness(self) -> Mapping[int, Steadiness]:
+        """What has been measured of the slides as they are now."""
+        now, _ = self._stamps()
+        found: dict[int, Steadiness] = {}
+        for line in self._lines.read():
+            with suppress(ValueError, TypeError):
+                slide, before, here, flicker, e_warp = line
+                stamps = now.get(slide - 2, (0, 0))[1], now.get(slide - 1, (0, 0))[1]
+                if stamps == (before, here) and slide - 1 not in self._starts:
+                    unknown = e_warp is None
+                    found[slide - 1] = Steadiness(flicker, math.nan if unknown else e_warp)
+        return found
+
+    def _later(self, slides: set[int]) -> list[int]:
+        """Those that have the slide before them among them, in the same scene."""
+        return sorted(s for s in slides if s - 1 in slides and s not in self._starts)
+
+    def _stamps(self) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
+        """The times of (frame, slide) of every slide that is there; the same as they were shown."""
+        frames, slides = _stamps(self._frames, ".png"), _stamps(self._slides, ".png")
+        now = {s: (frames[s * self._fps], slides[s]) for s in slides if s * self._fps in frames}
+        frames, slides = _stamps(self._small_frames, ".jpg"), _stamps(self._small_slides, ".jpg")
+        return now, {s: (frames[s], slides[s]) for s in slides if s in frames}
+
+    def _make(self, slide: int) -> None:
+        frame = images.read(self._frame_of(slide))
+        picture = images.read(self._slide_of(slide))
+        height, width = frame.shape[:2]
+        self.add(slide, frame, images.fit(picture, width, height))
+
+    def _measure(self, slide: int) -> None:
+        """Compare a slide with the one before it."""
+        (frame_before, before), (frame, after) = map(self._halves, (slide - 1, slide))
+        forward, backward = flow.rough_both_ways(frame_before, frame)
+        occluded = stability.occlusion(forward, backward)
+        e_warp = stability.warping_error(before, after, forward, occluded)
+        moved, changed = (
+            stability.lightness(last) - stability.lightness(first)
+            for first, last in ((frame_before, frame), (before, after))
+        )
+        stamps = [_stamp(self._slide_of(each)) for each in (slide - 1, slide)]
+        error = None if math.isnan(e_warp) else float(f"{e_warp:.3g}")
+        self._lines.add([slide + 1, *stamps, round(abs(changed - moved), 3), error])
+
+    def _halves(self, slide: int) -> tuple[Pixels, Pixels]:
+        """A frame and its slide, small: both (H, W, 3)."""
+        both = self._compared.get(slide)
+        return both[:, :COMPARED_PX], both[:, COMPARED_PX:]
+
+    def _read_compared(self, slide: int) -> Pixels:
+        """The frame at the left, the slide at the right: (H, 2 * COMPARED_PX, 3)."""
+        paths = (folder / _name(slide) for folder in (self._small_frames, self._small_slides))
+        return np.hstack([_to_compare(images.decode(p.read_bytes(), ("JPEG",))) for p in paths])
+
+    def _is_fresh(self, slide: int) -> bool:
+        with suppress(OSError):
+            now = _stamp(self._frame_of(slide)), _stamp(self._slide_of(slide))
+            small = self._small_frames / _name(slide), self._small_slides / _name(slide)
+            return (_stamp(small[0]), _stamp(small[1])) == now
+        return False
+
+    def _write(self, folder: Path, slide: int, picture: Pixels, stamp: int) -> None:
+        """Write a small picture whole or not at all; a report and a run may do so at once."""
+        part = folder / f"{_name(slide)}.{os.getpid()}-{get_ident()}.part"
+        try:
+            part.write_bytes(_jpeg(picture))
+            os.utime(part, ns=(stamp * 1_000_000, stamp * 1_000_000))
+            part.replace(folder / _name(slide))
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _frame_of(self, slide: int) -> Path:
+        return self._frames / images.name(slide * self._fps)
+
+    def _slide_of(self, slide: int) -> Path:
+        return self._slides / images.name(slide)
+
+
+def _each(items: Sequence[Item], do: Callable[[Item], None], tick: Callable[[int], None]) -> None:
+    with ThreadPoolExecutor(os.cpu_count() or 1, "thumbnail") as threads:
+        try:
+            for _ in threads.map(partial(_tried, do), items):
+                tick(1)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _tried(do: Callable[[Item], None], item: Item) -> None:
+    """One picture that cannot be read or written costs its own place in the report only."""
+    try:
+        do(item)
+    except (OSError, ValueError, UnusableInput) as error:
+        log.warning("The report leaves out a picture: %s", str(error).partition("\n")[0])
+
+
+def _name(slide: int) -> str:
+    return f"{Path(images.name(slide)).stem}.jpg"
+
+
+def _stamp(path: Path) -> int:
+    """When a file was written, in whole milliseconds."""
+    return path.stat().st_mtime_ns // 1_000_000
+
+
+def _stamps(folder: Path, suffix: str) -> dict[int, int]:
+    """When each numbered picture of a folder was written, by its index."""
+    found: dict[int, int] = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            stem, dot, ending = entry.name.rpartition(".")
+            if dot + ending == suffix and stem.isdecimal():
+                with suppress(FileNotFoundError):  # just removed
+                    found[int(stem) - 1] = entry.stat().st_mtime_ns // 1_000_000
+    return found
+
+
+def _jpeg(picture: Pixels) -> bytes:
+    small = _resized(picture, min(WIDTH_PX, picture.shape[1]), 1)
+    stored = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", stored, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    return data.tobytes()
+
+
+def _to_compare(picture: Pixels) -> Pixels:
+    return _resized(picture, COMPARED_PX, COMPARED_LEAST_PX)
+
+
+def _resized(picture: Pixels, width: int, least: int) -> Pixels:
+    """A picture at this width, and in proportion, but at least so high."""
+    height = max(least, round(picture.shape[0] * width / picture.shape[1]))
+    size = (width, height)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,205 @@
+"""Slides that are drawn again: others, with a seed of their own, and the earlier ones kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comfy_server import ComfyServer
+from runs import files, run
+
+from stable_restyle import images
+from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle.model import Job, Settings, Slide
+from stable_restyle.preview import Preview
+
+MakeFrames = Callable[..., Path]
+
+
+@pytest.fixture
+def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
+    """Seven slides in two scenes: the middles are 3 and 6, as their files are numbered."""
+    return Settings(make_frames(8, 5), tmp_path / "out", backends=("preview:clay",))
+
+
+def interp(asked: Settings) -> Path:
+    return asked.target.parent / "interp"
+
+
+def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[int]:
+    assert before.keys() == after.keys()
+    return [int(name[:6]) for name in before if before[name] != after[name]]
+
+
+def test_slides_are_drawn_again_and_no_others(asked: Settings) -> None:
+    run(asked)
+    before = files(asked.target)
+    assert run(replace(asked, redo="3,5")).drawn == 2
+    assert changed(before, files(asked.target)) == [3, 5]
+    assert files(interp(asked) / "redone") == {
+        name: before[name] for name in ("000003.png", "000005.png")
+    }
+
+
+def test_what_hangs_on_them_is_drawn_again_if_wanted(asked: Settings) -> None:
+    run(asked)
+    before = files(asked.target)
+    assert run(replace(asked, redo="2", redo_chain=True)).drawn == 2
+    assert changed(before, files(asked.target)) == [1, 2]
+    assert run(replace(asked, redo="6", redo_chain=True)).drawn == 3
+
+
+def test_nothing_that_is_kept_is_overwritten(asked: Settings) -> None:
+    run(asked)
+    versions = [files(asked.target)["000004.png"]]
+    for _ in range(2):
+        run(replace(asked, redo="4"))
+        versions.append(files(asked.target)["000004.png"])
+    assert len(set(versions)) == 3
+    kept = files(interp(asked) / "redone")
+    assert kept == {"000004.png": versions[0], "000004-2.png": versions[1]}
+
+
+def test_a_redo_is_the_same_every_time(asked: Settings, tmp_path: Path) -> None:
+    there = replace(asked, target=tmp_path / "there" / "out")
+    for each in (asked, there):
+        run(each)
+        run(replace(each, redo="1-7"))
+    assert files(asked.target) == files(there.target)
+
+
+def test_a_seed_of_the_users(asked: Settings) -> None:
+    run(asked)
+    before = files(asked.target)
+    run(replace(asked, redo="3", seed=7))
+    assert json.loads((interp(asked) / "redo.json").read_text())["seeds"] == {"3": 7}
+    by_seed = files(asked.target)
+    assert changed(before, by_seed) == [3]
+    run(replace(asked, redo="3", seed=8))
+    assert changed(by_seed, files(asked.target)) == [3]
+    with pytest.raises(UnusableInput, match="seed: None then, 8 now"):
+        run(replace(asked, seed=8))
+
+
+def test_a_run_with_a_seed_keeps_it_for_the_others(asked: Settings) -> None:
+    seeded = replace(asked, seed=5)
+    run(seeded)
+    before = files(asked.target)
+    (asked.target / "000006.png").unlink()
+    assert run(replace(asked, redo="1")).drawn == 2
+    assert changed(before, files(asked.target)) == [1]
+
+
+@pytest.mark.parametrize("ask_again", [{}, {"redo": "3,5"}])
+def test_a_redo_that_was_killed_goes_on(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch, ask_again: dict[str, str]
+) -> None:
+    run(asked)
+    calm = replace(asked, target=asked.target.parent / "calm" / "out")
+    run(calm)
+    run(replace(calm, redo="3,5"))
+
+    class Killed(BaseException):
+        pass
+
+    def draw(self: Preview, job: Job) -> Slide:
+        if job.slide == 4:
+            raise Killed
+        return drawing(self, job)
+
+    drawing = Preview.draw
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Preview, "draw", draw)
+        run(replace(asked, redo="3,5"))
+    assert not (asked.target / "000005.png").exists()
+    run(replace(asked, **ask_again))  # type: ignore[arg-type]
+    assert files(asked.target) == files(calm.target)
+    assert len(files(interp(asked) / "redone")) == 2
+
+
+def test_a_redo_that_was_killed_while_it_moved_goes_on(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(asked)
+    before = files(asked.target)
+
+    def move(path: Path, to: Path) -> None:
+        if path.name == "000005.png":
+            raise KeyboardInterrupt
+        moving(path, to)
+
+    moving = shutil.move
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "move", move)
+        run(replace(asked, redo="3,5"))
+    assert (asked.target / "000005.png").exists()
+    assert run(asked).drawn == 2
+    assert changed(before, files(asked.target)) == [3, 5]
+
+
+def test_a_redo_that_has_come_to_its_end_can_be_asked_for_again(asked: Settings) -> None:
+    run(asked)
+    assert [run(replace(asked, redo="3,5")).drawn for _ in range(2)] == [2, 2]
+    assert len(files(interp(asked) / "redone")) == 4
+    assert run(asked).drawn == 0
+
+
+def test_a_redo_of_a_film_makes_the_film_anew(asked: Settings, tmp_path: Path) -> None:
+    film = replace(asked, target=tmp_path / "film.mp4")
+    run(film)
+    before = film.target.read_bytes()
+    assert run(replace(film, redo="1-7")).drawn == 7
+    assert film.target.read_bytes() != before
+
+
+def test_servers_are_given_the_seed(asked: Settings) -> None:
+    with ComfyServer() as server:
+        served = replace(asked, backends=(server.url,))
+        run(served)
+        before = files(asked.target)
+        run(replace(served, redo="2"))
+    assert changed(before, files(asked.target)) == [2]
+
+
+def test_fresh_forgets_the_seeds(asked: Settings) -> None:
+    run(asked)
+    before = files(asked.target)
+    run(replace(asked, redo="3"))
+    run(replace(asked, fresh=True))
+    assert files(asked.target) == before
+
+
+@pytest.mark.parametrize(
+    ("slides", "reason"),
+    [("8", "no slide 8; the film has 7"), ("3-1", "is no slide"), ("x", "is no slide")],
+)
+def test_slides_that_there_are_not(asked: Settings, slides: str, reason: str) -> None:
+    run(asked)
+    before = files(asked.target)
+    with pytest.raises(WrongUsage, match=reason):
+        run(replace(asked, redo=slides))
+    assert files(asked.target) == before
+
+
+def test_notes_that_cannot_be_read(asked: Settings) -> None:
+    run(asked)
+    (interp(asked) / "redo.json").write_text("[1]")
+    with pytest.raises(UnusableInput, match=r"redo\.json cannot be read"):
+        run(asked)
+
+
+def test_a_redone_slide_that_is_put_back_stays(asked: Settings) -> None:
+    run(asked)
+    before = files(asked.target)
+    run(replace(asked, redo="4"))
+    (interp(asked) / "redone" / "000004.png").replace(asked.target / "000004.png")
+    assert run(asked).drawn == 0
+    assert files(asked.target) == before
+    picture = images.read(asked.target / "000004.png")
+    small = interp(asked) / "report" / "slides" / "000004.jpg"
+    assert np.abs(images.decode(small.read_bytes(), ("JPEG",)) - picture.astype(int)).mean() < 6
