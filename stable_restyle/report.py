@@ -268,7 +268,7 @@ def _film(
 
 
 def _scene(scene: Scene, slides: _Slides) -> list[int]:
-    """Frames, slides, the middle; how many new, kept, missing; the slide to show, or -1; and why
+    """Frames, slides, the middle; how many are new, and missing; the slide to show, or -1; and why
     slides are missing, if some are. Slides are counted from the scene's first.
     """
     first = scene.slides.start
@@ -276,7 +276,7 @@ def _scene(scene: Scene, slides: _Slides) -> list[int]:
     by_likeness = sorted(scene.slides, key=lambda slide: abs(slide - scene.middle))
     picture = next((slide - first for slide in by_likeness if slide in slides.small), -1)
     row = [scene.stop - scene.start, len(scene.slides), scene.middle - first]
-    row += [counts[NEW], counts[KEPT], counts[MISSING], picture]
+    row += [counts[NEW], counts[MISSING], picture]
     return row + [slides.reasons[s] for s in scene.slides if s in slides.reasons][:1]
 
 

@@ -57,7 +57,7 @@ def test_a_run_is_told_of(asked: Settings) -> None:
     run(asked)
     film, block = film_of(asked), block_of(asked)
     assert [scene[:3] for scene in film["scenes"]] == [[8, 4, 2], [5, 3, 1]]
-    assert [scene[3:] for scene in film["scenes"]] == [[4, 0, 0, 2], [3, 0, 0, 1]]
+    assert [scene[3:] for scene in film["scenes"]] == [[4, 0, 2], [3, 0, 1]]
     assert block["state"] == "nnnnnnn" and block["small"] == "1111111"
     assert block["between"] == "-------"
     assert [name for name, _ in film["settings"]][:2] == ["Workflow", "Drawn by"]
@@ -87,7 +87,7 @@ def test_slides_that_were_kept_and_slides_that_are_missing(asked: Settings) -> N
     pipeline.write_report(asked, Silent())
     assert block_of(asked)["state"] == "kkkkkkm"
     film = film_of(asked)
-    assert film["scenes"][1][3:] == [0, 2, 1, 1, 0]
+    assert film["scenes"][1][3:] == [0, 1, 1, 0]
     assert "removed after the run" in film["reasons"][0]
 
 
@@ -103,7 +103,7 @@ def test_why_slides_are_missing(asked: Settings) -> None:
     assert block["state"] == "mmnnnnn"
     reasons = {film["reasons"][place] for place in block["reason"].values()}
     assert len(reasons) == 1 and "000004.png is damaged" in reasons.pop()
-    assert film["reasons"][film["scenes"][0][7]] in film["reasons"][0]
+    assert film["reasons"][film["scenes"][0][6]] in film["reasons"][0]
     assert "2 of 7 slides are missing" in film["runs"][0]["outcome"]
     assert any("000004.png" in text for _, text, _ in film["warnings"])
 
@@ -119,7 +119,7 @@ def test_a_run_that_ends_early_is_told_of(asked: Settings) -> None:
         pipeline.run(asked, Stopped())
     film = film_of(asked)
     assert film["runs"][0]["outcome"] == "it was interrupted"
-    missing = sum(scene[5] for scene in film["scenes"])
+    missing = sum(scene[4] for scene in film["scenes"])
     assert missing == 7 - len(list(asked.target.iterdir()))
     assert film["reasons"][-1].endswith("before it was drawn: it was interrupted")
     run(asked)

@@ -7,13 +7,13 @@ const film = JSON.parse(document.getElementById("film").textContent);
 
 // Scenes with the places of their frames and slides in the film.
 const scenes = [];
-for (const [frames, slides, middle, fresh, kept, missing, picture, reason] of film.scenes) {
+for (const [frames, slides, middle, fresh, missing, picture, reason] of film.scenes) {
   const before = scenes.at(-1);
   const start = before ? before.start + before.frames : 0;
   const first = before ? before.stop : 0;
   scenes.push({
     number: scenes.length + 1, start, frames, first, stop: first + slides, slides,
-    middle: first + middle, fresh, kept, missing, reason,
+    middle: first + middle, fresh, kept: slides - fresh - missing, missing, reason,
     picture: picture < 0 ? null : first + picture,
   });
 }
