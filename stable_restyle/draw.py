@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Lock
 
 from stable_restyle import flow, images, masks
+from stable_restyle.crew import Keep
 from stable_restyle.images import Frames
 from stable_restyle.model import Job, Pixels, Slide, Step
-from stable_restyle.motion import Measured, Motion
+from stable_restyle.motion import Flow, Measured, Motion
 from stable_restyle.scenes import frames_crossed
-from stable_restyle.schedule import Keep
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Gallery:
         self._width, self._height = width, height
         self._written = Shelf(self._read, at_hand)
         self._unwritten: dict[int, Pixels] = {}
+        self._slide_size = width, height  # larger where the workflow enlarges
 
     def get(self, slide: int) -> Pixels:
         """A slide that has been added, at the size of the frames: (H, W, 3) RGB."""
@@ -77,9 +78,16 @@ class Gallery:
         self._unwritten[index] = self._fit(slide.pixels)
         return partial(self._write, index, slide)
 
-    def _write(self, index: int, slide: Slide) -> None:
+    def put_away(self, index: int, picture: Pixels) -> Keep:
+        """Take in a slide from which no other is made; it gets the size of the others."""
+        return partial(self._save, index, Slide(images.enlarge(picture, *self._slide_size)))
+
+    def _save(self, index: int, slide: Slide) -> None:
         png = slide.png or images.encode(slide.pixels)
         images.write_whole(self._folder / images.name(index), png)
+
+    def _write(self, index: int, slide: Slide) -> None:
+        self._save(index, slide)
         self._written.put(index, self._unwritten[index])
         del self._unwritten[index]
 
@@ -87,6 +95,8 @@ class Gallery:
         return self._fit(images.read(self._folder / images.name(slide)))
 
     def _fit(self, picture: Pixels) -> Pixels:
+        height, width = picture.shape[:2]
+        self._slide_size = width, height
         return images.fit(picture, self._width, self._height)
 
 
@@ -113,7 +123,7 @@ class Artist:
 
     frames: Frames
     fps: int  # frames per slide
-    motion: Motion
+    motion: Motion | Flow  # between keys only Flow can make slides
     mask_strength: float
     mask_size: int  # pixels
     anchor: Anchor | None
@@ -124,41 +134,54 @@ class Artist:
 
     def prepare(self, step: Step) -> Prepared:
         """Read the frames of a step and make all that depends on them alone."""
-        first, *others = frames_crossed(step, self.fps)
-        crossed = [self.seams.get(first)]
-        if not others:
-            return Prepared(crossed[0], masks.free_all(crossed[0]), None)
-        crossed += [*map(self.frames.read, others[:-1]), self.seams.get(others[-1])]
-        measured = self.motion.measure(crossed)
-        mask = measured.mask(self.mask_strength, self.mask_size)
-        return Prepared(crossed[-1], mask, measured)
+        frame = self._frame_of(step.slide)
+        if step.previous is None:
+            return Prepared(frame, masks.free_all(frame), None)
+        measured = self._measure(step, frame)
+        return Prepared(frame, measured.mask(self.mask_strength, self.mask_size), measured)
 
     def draw(self, step: Step, prepared: Prepared, backend: int) -> Keep:
         """Have the slide of a step drawn by the backend of a number; what is returned keeps it."""
         began = time.monotonic()
-        if step.previous is None or prepared.measured is None:
+        if prepared.measured is None:
             slide = self._ask(step, prepared.frame, prepared.mask, backend)
         else:
-            slide = self._draw_from(step.previous, step, prepared, prepared.measured, backend)
+            slide = self._draw_carried(step, prepared, prepared.measured, backend)
         log.debug("%s: %.2f s", images.name(step.slide), time.monotonic() - began)
         return self.gallery.add(step.slide, slide)
 
-    def _draw_from(
-        self, previous: int, step: Step, prepared: Prepared, how: Measured, backend: int
-    ) -> Slide:
-        carried = how.carry(self.gallery.get(previous))
+    def fill(self, step: Step) -> Keep:
+        """Make the slide of a step from its keys alone; what is returned keeps it."""
+        measured = self._measure(step, self._frame_of(step.slide))
+        return self.gallery.put_away(step.slide, measured.carry(self._sources(step)))
+
+    def _draw_carried(self, step: Step, prepared: Prepared, how: Measured, backend: int) -> Slide:
+        carried = how.carry(self._sources(step))
         if self.anchor is not None:
             carried = self.anchor.hold(carried, prepared.frame, step.scene)
         guide = masks.blend(carried, prepared.frame, prepared.mask)
         if self.in_between is not None:
             stem = Path(images.name(step.slide)).stem
-            walked = "b" if previous > step.slide else "f"
+            walked = "b" if step.sources[0] > step.slide else "f"
             images.write(self.in_between / f"{stem}-{walked}.png", carried)
             images.write(self.in_between / f"{stem}-m.png", prepared.mask)
             images.write(self.in_between / f"{stem}.png", guide)
         slide = self._ask(step, guide, prepared.mask, backend)
         finished = how.finish(slide.pixels, carried, prepared.mask)
         return slide if finished is slide.pixels else Slide(finished)
+
+    def _measure(self, step: Step, frame: Pixels) -> Measured:
+        """How the frames moved towards a step's."""
+        if isinstance(self.motion, Flow):
+            return self.motion.measure(frame, [*map(self._frame_of, step.sources)])
+        first, *between, _ = frames_crossed(step, self.fps)
+        return self.motion.measure([self.seams.get(first), *map(self.frames.read, between), frame])
+
+    def _frame_of(self, slide: int) -> Pixels:
+        return self.seams.get(slide * self.fps)
+
+    def _sources(self, step: Step) -> list[Pixels]:
+        return [*map(self.gallery.get, step.sources)]
 
     def _ask(self, step: Step, guide: Pixels, mask: Pixels, backend: int) -> Slide:
         return self.ask(Job(step.slide, step.scene, guide, mask), backend)

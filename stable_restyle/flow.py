@@ -159,15 +159,19 @@ def carry(previous: Pixels, moved: Moved) -> Pixels:
     return _mix(recolour(moved.frame, warped, _rest(doubt)), warped, doubt)
 
 
-def mask(moved: Moved, strength: float, grow_px: int) -> Pixels:
+def mask(moved: Sequence[Moved], strength: float, grow_px: int) -> Pixels:
     """What the model may change: (H, W), 0 keeps, 255 frees.
 
-    strength: 0 frees every pixel, 8 frees only what moved in a way that carrying cannot follow, or
-    was uncovered. grow_px: how far around such pixels the mask reaches, in pixels of the frame.
+    moved: from each slide that this one is made from; what one of them shows is kept. strength: 0
+    frees every pixel, 8 frees only what moved in a way that carrying cannot follow, or was
+    uncovered. grow_px: how far around such pixels the mask reaches, in pixels of the frame.
     """
-    height, width = moved.frame.shape[:2]
-    reach = round(grow_px * moved.doubt.shape[1] / width)
-    wide = np.minimum(_spread(moved.doubt, reach) * np.float32(MASK_GAIN), 1)
+    height, width = moved[0].frame.shape[:2]
+    lost = moved[0].doubt
+    for each in moved[1:]:
+        lost = np.minimum(lost, each.doubt)
+    reach = round(grow_px * lost.shape[1] / width)
+    wide = np.minimum(_spread(lost, reach) * np.float32(MASK_GAIN), 1)
     doubt = _enlarged(wide, (height, width))
     still = min(256 - 32 * strength, 255)  # as masks.freedom gives a pixel that did not change
     grey = still + (255 - still) * doubt
@@ -224,21 +228,18 @@ def pull(
     return _toned(picture, stretch, mean - stretch * now.mean)
 
 
-def fill(
-    first: Pixels, first_moved: Moved, second: Pixels, second_moved: Moved
-) -> tuple[Pixels, Floats]:
-    """A slide between two keys, without the model, and where both keys fail: (H, W), 0..1.
+def fill(keys: Sequence[Pixels], moved: Sequence[Moved]) -> Pixels:
+    """A slide between two keys, without the model.
 
-    first, second: the key slides; each `Moved` leads from this slide's frame to that key's. The
-    weights are `w_a = e_b^2 / (e_a^2 + e_b^2)`, e the blurred residual of a key's frame carried
-    here, plus 3 levels; a key that does not show a pixel has no say in it.
+    keys: two slides. moved: from each of them to this slide. The weights are
+    `w_a = e_b^2 / (e_a^2 + e_b^2)`, e the blurred residual of a key's frame carried here, plus 3
+    levels; a key that does not show a pixel has no say in it. What neither shows comes from the
+    frame, recoloured.
     """
-    shape = first.shape
-    error_a, error_b = (_key_error(each) for each in (first_moved, second_moved))
+    (first, second), (error_a, error_b) = keys, map(_key_error, moved)
     weight_a, weight_b = error_b * error_b, error_a * error_a
-    share = _enlarged(np.divide(weight_a, weight_a + weight_b, dtype=np.float32), shape)
-    both = _mix(carry(first, first_moved), carry(second, second_moved), share)
-    return both, _enlarged(np.minimum(first_moved.doubt, second_moved.doubt), shape)
+    share = _enlarged(np.divide(weight_a, weight_a + weight_b, dtype=np.float32), first.shape)
+    return _mix(carry(first, moved[0]), carry(second, moved[1]), share)
 
 
 def deflicker(

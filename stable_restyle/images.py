@@ -132,6 +132,13 @@ def fit(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def enlarge(image: Pixels, width: int, height: int) -> Pixels:
+    """A slide made at the size of a frame, scaled up to the size of a workflow's. (H, W, 3)."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4), np.uint8)
+
+
 def numbered(folder: Path) -> list[str]:
     """The names in a folder that are numbers, in their order; none if there is no such folder."""
     if not folder.is_dir():

@@ -96,11 +96,29 @@ class Scene:
 
 @dataclass(frozen=True)
 class Step:
-    """One slide to draw: the middle of its scene (previous is None), or moved from a neighbour."""
+    """One slide to draw: the middle of its scene (previous is None), or moved from another slide.
+
+    With keys there are also those that are filled from two: from `previous` and from `beyond`.
+    """
 
     slide: int
     scene: int  # the scene's number
     previous: int | None
+    beyond: int | None = None
+    asks: bool = True  # whether a backend has part in it
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The slides that it is made from."""
+        return tuple(slide for slide in (self.previous, self.beyond) if slide is not None)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The slides that go to the model, where not all do."""
+
+    keys: frozenset[int]
+    mended: frozenset[int]  # filled from keys, but the model draws what these do not show
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ class Measured(Protocol):
         """What the model may change. strength: 0 frees all, 8 only what moved."""
         ...
 
-    def carry(self, previous: Pixels) -> Pixels:
-        """The previous slide, moved to this slide's frame."""
+    def carry(self, sources: Sequence[Pixels]) -> Pixels:
+        """The previous slide, or the keys around, moved to this slide's frame."""
         ...
 
     def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
@@ -45,7 +45,7 @@ class Measured(Protocol):
 
 
 class Motion(Protocol):
-    """How slides are carried."""
+    """How slides are carried along all frames from one to the next."""
 
     def measure(self, frames: Sequence[Pixels]) -> Measured:
         """frames: (H, W, 3) RGB in walking order, from the previous slide's to this slide's."""
@@ -57,7 +57,11 @@ class Blocks:
     """The original's way: blocks are moved; what changes from frame to frame may be redrawn."""
 
     change: Pixels  # as masks.change makes it
-    carry: Callable[[Pixels], Pixels]
+    move: Callable[[Pixels], Pixels]
+
+    def carry(self, sources: Sequence[Pixels]) -> Pixels:
+        (previous,) = sources
+        return self.move(previous)
 
     def mask(self, strength: float, grow_px: int) -> Pixels:
         return masks.mask(self.change, strength, grow_px)
@@ -70,13 +74,15 @@ class Blocks:
 class Flowing:
     """By optical flow: what can be carried stays as it is, and only the rest is redrawn."""
 
-    moved: flow.Moved
+    moved: Sequence[flow.Moved]  # from the previous slide, or from the keys before and after
 
     def mask(self, strength: float, grow_px: int) -> Pixels:
         return flow.mask(self.moved, strength, grow_px)
 
-    def carry(self, previous: Pixels) -> Pixels:
-        return flow.carry(previous, self.moved)
+    def carry(self, sources: Sequence[Pixels]) -> Pixels:
+        if len(self.moved) == 1:
+            return flow.carry(sources[0], self.moved[0])
+        return flow.fill(sources, self.moved)
 
     def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
         if answer.shape != carried.shape:  # enlarged by the workflow: there is nothing as sharp
@@ -99,12 +105,13 @@ class Codec:
 
 @dataclass(frozen=True)
 class Flow:
-    """Optical flow between the two frames that the slides show."""
+    """Optical flow to the frame of a slide, straight from those of the slides it is made from."""
 
     fast: bool
 
-    def measure(self, frames: Sequence[Pixels]) -> Measured:
-        return Flowing(flow.measure(frames[0], frames[-1], fast=self.fast))
+    def measure(self, frame: Pixels, sources: Sequence[Pixels]) -> Measured:
+        """frame, sources: the frames that the slides show, (H, W, 3) RGB."""
+        return Flowing([flow.measure(source, frame, fast=self.fast) for source in sources])
 
 
 class Program:
@@ -149,8 +156,8 @@ class Program:
             raise ProgramFailed("Carrying a slide", command, said)
 
 
-def choose(motion: str) -> Motion:
-    """The value of --motion as a Motion."""
+def choose(motion: str) -> Motion | Flow:
+    """What the value of --motion names."""
     if motion in FLOWS:
         return Flow(fast=motion == "flow:fast")
     return Codec() if motion == "codec" else Program(motion)

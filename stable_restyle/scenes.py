@@ -7,13 +7,13 @@ people can edit them: a list `[0, cut, ..., frame count]` of 0-based frame indic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 
 from stable_restyle.errors import UnusableInput
 from stable_restyle.images import write_whole
-from stable_restyle.model import Scene, Step
+from stable_restyle.model import Keys, Scene, Step
 
 
 def boundaries(cuts: Iterable[int], frames: int) -> list[int]:
@@ -49,14 +49,25 @@ def chains(scene: Scene) -> tuple[range, range]:
     )
 
 
-def steps(scene: Scene) -> list[Step]:
-    """Every slide of a scene once, each after the one that it is drawn from."""
-    down, up = chains(scene)
-    return [
-        Step(scene.middle, scene.number, None),
-        *(Step(slide, scene.number, slide + 1) for slide in down),
-        *(Step(slide, scene.number, slide - 1) for slide in up),
-    ]
+def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
+    """Every slide of a scene once, each after those that it is made from.
+
+    keys: where given, slides between two keys are filled from these. The middle and both ends of a
+    scene are keys in any case.
+    """
+    found = [Step(scene.middle, scene.number, None)]
+    for chain in chains(scene):
+        previous, between = scene.middle, list[int]()
+        for slide in chain:
+            if keys is not None and slide not in keys.keys and slide != chain[-1]:
+                between.append(slide)
+                continue
+            found.append(Step(slide, scene.number, previous))
+            for each in between:
+                asks = keys is not None and each in keys.mended
+                found.append(Step(each, scene.number, previous, slide, asks))
+            previous, between = slide, []
+    return found
 
 
 def frames_crossed(step: Step, fps: int) -> range:
@@ -68,11 +79,17 @@ def frames_crossed(step: Step, fps: int) -> range:
     return range(there, here + 1) if there < here else range(there, here - 1, -1)
 
 
+def frames_spanned(step: Step, fps: int) -> range:
+    """All frames that a slide depends on, besides what it is made from does."""
+    shown = [slide * fps for slide in (step.slide, *step.sources)]
+    return range(min(shown), max(shown) + 1)
+
+
 def outdated(
     before: Iterable[Step],
     now: Iterable[Step],
     changed_scenes: Callable[[Step, Step], bool],
-    changed_frames: Collection[int],
+    changed_frames: Set[int],
     fps: int,
 ) -> set[int]:
     """The slides that would be drawn otherwise now than they were.
@@ -87,10 +104,10 @@ def outdated(
         old = was.get(step.slide)
         if (
             old is None
-            or old.previous != step.previous
-            or step.previous in found
+            or (old.sources, old.asks) != (step.sources, step.asks)
+            or not found.isdisjoint(step.sources)
             or changed_scenes(old, step)
-            or any(frame in changed_frames for frame in frames_crossed(step, fps))
+            or not changed_frames.isdisjoint(frames_spanned(step, fps))
         ):
             found.add(step.slide)
     return found

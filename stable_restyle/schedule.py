@@ -1,6 +1,6 @@
-"""Which slide is drawn next, on which backend, and the threads that carry it out.
+"""Which slide is drawn next, and on which backend: plain values, no threads, no clock.
 
-`Schedule` chooses: plain values, no threads, no clock. Two things cost time: a backend that waits,
+Two things cost time: a backend that waits,
 and a long chain that is left to the end. As long as there is work enough for all, a backend takes
 what follows the slide drawn last, which is still in memory. A chain whose end is what the run will
 have to wait for is critical: the longest comes first (highest level first; T. C. Hu, "Parallel
@@ -8,54 +8,29 @@ sequencing and assembly line problems", Operations Research 9(6), 1961), goes to
 expected to have it done first, be it one that is busy now, and finds it free (earliest finish time;
 H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE Transactions on Parallel and Distributed Systems 13(3),
 2002).
-
-`carry_out` is all there is of waiting: it keeps the backends supplied, and has what the next slides
-need made ahead.
 """
 
 from __future__ import annotations
 
 import heapq
-import logging
 from bisect import bisect_left, insort
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import Any, Generic, TypeAlias, TypeVar
+from operator import attrgetter
 
-from stable_restyle.errors import NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.model import Outlook, Step
-
-Prepared = TypeVar("Prepared")
-
-Keep: TypeAlias = Callable[[], None]
-
-KEEPERS = 2  # threads that write slides
-TICK_S = 0.5  # how often the main thread looks up while nothing happens
 
 # A slide is sent ahead, to wait at a backend for the one being drawn there, no earlier than this
 # before its turn: what is sent can no longer make way for a longer chain. The larger of the two.
-AHEAD_S = 2 * TICK_S
+AHEAD_S = 1.0
 AHEAD_SHARE = 0.25  # of what a slide takes there
 
 # A chain is critical if it takes longer than the others would need for all the rest of the film,
 # were they so many times as fast: by then it is too late to hurry. Simulated films (benchmarks/)
 # take the same time with anything from 1.6 to 3.
 SPARE = 2.0
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A step that failed, and the slides that are missing for it, its own among them."""
-
-    step: Step
-    lost: Sequence[int]
-    reason: RestyleError
 
 
 @dataclass
@@ -96,24 +71,29 @@ class _Queue:
 class Schedule:
     """The slides still to draw, and which of them comes next.
 
-    Every slide is handed out once by `take`, and then given back by `finish` or `fail`.
+    Every slide is handed out once, by `take` or `take_fillable`, and then given back by `finish` or
+    `fail`.
     """
 
     def __init__(self, steps: Iterable[Step], finished: Collection[int] = ()) -> None:
-        """steps: each after the one that it is drawn from. finished: slides that are there."""
+        """steps: each after those that it is made from. finished: slides that are there."""
         todo = [step for step in steps if step.slide not in finished]
-        self.total = self._left = len(todo)
+        self.total = len(todo)
+        self._left = sum(step.asks for step in todo)
         self._waiting: dict[int, list[Step]] = defaultdict(list)
-        self._level: dict[int, int] = {}
+        self._level: dict[int, int] = {}  # slides ahead on the longest chain that backends draw
         unfinished = {step.slide for step in todo}
         for step in reversed(todo):
             ahead = (self._level[each.slide] for each in self._waiting[step.slide])
-            self._level[step.slide] = 1 + max(ahead, default=0)
-            if step.previous in unfinished:
-                self._waiting[step.previous].append(step)
-        self._ready = sorted(
-            (step for step in todo if step.previous not in unfinished), key=self._rank
-        )
+            self._level[step.slide] = step.asks + max(ahead, default=0)
+            for source in unfinished.intersection(step.sources):
+                self._waiting[source].append(step)
+        self._missing = {
+            step.slide: len(unfinished.intersection(step.sources)) for step in todo
+        }  # of what it is made from
+        ready = [step for step in todo if not self._missing[step.slide]]
+        self._ready = sorted((step for step in ready if step.asks), key=self._rank)
+        self._fillable = deque(step for step in ready if not step.asks)
         self._begun: dict[int, Step] = {}  # the ready ones whose previous was drawn in this run
         self._in_flight: dict[int, int] = {}  # slide -> its backend, in the order of `take`
         self._critical = 0.0  # the level from which a chain is critical
@@ -138,7 +118,7 @@ class Schedule:
             queue = min(
                 queues if critical else open_to_all, key=lambda each: each.done_in_s(ready_in_s)
             )
-            if step.previous not in self._in_flight and queue in open_to_all:
+            if not self._missing[step.slide] and queue in open_to_all:
                 self._hand_out(step, queue.outlook.backend)
                 return step, queue.outlook.backend
             if queue.done_in_s() <= ready_in_s:
@@ -150,24 +130,38 @@ class Schedule:
                 return None
         return None
 
+    def take_fillable(self) -> Step | None:
+        """The next slide that is filled without a backend, or None while there is none."""
+        return self._fillable.popleft() if self._fillable else None
+
     def finish(self, step: Step) -> None:
-        """Its slide is drawn: those that are drawn from it can be taken."""
-        del self._in_flight[step.slide]
-        self._left -= 1
+        """Its slide is drawn: those that are made from it can be taken."""
+        self._give_back(step)
         for following in sorted(self._waiting.pop(step.slide, ()), key=self._rank):
-            insort(self._ready, following, key=self._rank)
-            self._begun[following.slide] = following
+            self._missing[following.slide] -= 1
+            if self._missing[following.slide]:
+                continue
+            if following.asks:
+                insort(self._ready, following, key=self._rank)
+                self._begun[following.slide] = following
+            else:
+                self._fillable.append(following)
 
     def fail(self, step: Step) -> list[int]:
         """Its slide will not be drawn: give up what hangs on it. Returns the slides lost."""
-        del self._in_flight[step.slide]
-        lost: list[int] = []
-        hopeless = [step]
+        self._give_back(step)
+        lost = {step.slide}
+        hopeless = self._waiting.pop(step.slide, [])
         while hopeless:
             gone = hopeless.pop()
-            lost.append(gone.slide)
+            if gone.slide in lost:
+                continue
+            lost.add(gone.slide)
+            self._left -= gone.asks
             hopeless += self._waiting.pop(gone.slide, ())
-        self._left -= len(lost)
+            for source in set(gone.sources) - lost:
+                if gone in self._waiting.get(source, ()):
+                    self._waiting[source].remove(gone)
         return sorted(lost)
 
     def upcoming(self, count: int) -> list[Step]:
@@ -177,6 +171,11 @@ class Schedule:
         critical.sort(key=self._rank, reverse=True)
         every = [*critical, *following, *islice(self._others(), count)]
         return list(dict.fromkeys(every))[:count]
+
+    def _give_back(self, step: Step) -> None:
+        if step.asks:
+            del self._in_flight[step.slide]
+            self._left -= 1
 
     def _hand_out(self, step: Step, backend: int) -> None:
         del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
@@ -193,7 +192,7 @@ class Schedule:
             for queue in queues
             for slide, ends_in_s in queue.ends()
             for step in self._waiting.get(slide, ())
-            if self._is_critical(step)
+            if step.asks and self._is_critical(step)
         ]
         coming.sort(key=lambda each: self._rank(each[0]), reverse=True)
         ready = ((step, 0.0) for step in self._critical_ones())
@@ -215,7 +214,7 @@ class Schedule:
     def _following(self) -> list[Step]:
         """What waits for a slide in flight."""
         waiting = (step for slide in self._in_flight for step in self._waiting.get(slide, ()))
-        return sorted(waiting, key=self._rank, reverse=True)
+        return sorted(filter(attrgetter("asks"), waiting), key=self._rank, reverse=True)
 
     def _queues(self, backends: Iterable[Outlook]) -> list[_Queue]:
         drawing: dict[int, list[int]] = defaultdict(list)
@@ -260,151 +259,3 @@ def _speed(backends: Sequence[Outlook]) -> float:
     """Slides that all of them draw while the fastest draws one."""
     fastest_s = min(backend.slide_s for backend in backends)
     return sum(backend.at_once * fastest_s / backend.slide_s for backend in backends)
-
-
-def carry_out(
-    schedule: Schedule,
-    *,
-    prepare: Callable[[Step], Prepared],
-    draw: Callable[[Step, Prepared, int], Keep],
-    backends: Callable[[], Sequence[Outlook]],
-    slots: int,
-    helpers: int,
-    stop: Callable[[], None],
-    tick: Callable[[int], None],
-) -> list[Failure]:
-    """Draw every slide of the schedule; returns what failed.
-
-    prepare: makes what needs input frames only. draw: makes the slide on the backend of a number,
-    so that the next one can be drawn from it; what it returns is called to keep it. All three run
-    in threads. backends: those that work now, at least one. slots: slides in flight. helpers:
-    threads that prepare. stop: called when the run ends early, so that draws in flight end soon.
-    tick: called in this thread with the number of slides just kept, at least every TICK_S seconds.
-
-    A step that raises a RestyleError loses what hangs on it; the others go on. NoBackendLeft,
-    WorkflowFault, a slide that cannot be kept and everything else end the run and are raised again.
-    Slides that are drawn by then are kept all the same.
-    """
-    with ExitStack() as threads:
-        keepers = threads.enter_context(ThreadPoolExecutor(KEEPERS, "keep"))
-        artists = threads.enter_context(ThreadPoolExecutor(slots, "draw"))
-        preparers = threads.enter_context(ThreadPoolExecutor(helpers, "prepare"))
-        crew = _Crew(schedule, backends, slots, artists, keepers, draw, _Ahead(preparers, prepare))
-        try:
-            while crew.start():
-                crew.wait()
-                crew.settle_drawn()
-                tick(crew.settle_kept())
-        except BaseException:
-            stop()
-            crew.give_up()
-            raise
-    return crew.failures
-
-
-class _Crew(Generic[Prepared]):
-    """The threads of a run at work. Called in the main thread only."""
-
-    def __init__(
-        self,
-        schedule: Schedule,
-        backends: Callable[[], Sequence[Outlook]],
-        slots: int,
-        artists: ThreadPoolExecutor,
-        keepers: ThreadPoolExecutor,
-        draw: Callable[[Step, Prepared, int], Keep],
-        ahead: _Ahead[Prepared],
-    ) -> None:
-        self.failures: list[Failure] = []
-        self._schedule = schedule
-        self._backends = backends
-        self._slots = slots
-        self._artists = artists
-        self._keepers = keepers
-        self._draw = draw
-        self._ahead = ahead
-        self._drawing: dict[Future[Keep], Step] = {}
-        self._keeping: set[Future[None]] = set()
-
-    def start(self) -> bool:
-        """Send what can be sent; whether there is anything to wait for."""
-        while self._has_room() and (given := self._schedule.take(self._backends())):
-            step, backend = given
-            prepared = self._ahead.claim(step)
-            task = self._artists.submit(self._draw_prepared, step, prepared, backend)
-            self._drawing[task] = step
-        self._ahead.look(self._schedule.upcoming(self._slots))
-        return bool(self._drawing or self._keeping)
-
-    def wait(self) -> None:
-        """Wait until something is done, or for TICK_S."""
-        tasks: list[Future[Any]] = [*self._drawing, *self._keeping]
-        wait(tasks, TICK_S, FIRST_COMPLETED)
-
-    def settle_drawn(self) -> None:
-        """Have drawn slides kept, and their chains go on or be given up."""
-        for task in [task for task in self._drawing if task.done()]:
-            step = self._drawing.pop(task)
-            try:
-                keep = task.result()
-            except (NoBackendLeft, WorkflowFault):
-                raise
-            except RestyleError as error:
-                self.failures.append(Failure(step, self._schedule.fail(step), error))
-                log.warning("%s The other chains go on.", str(error).partition("\n")[0])
-            else:
-                self._schedule.finish(step)
-                self._keeping.add(self._keepers.submit(keep))
-
-    def settle_kept(self) -> int:
-        """How many slides have been kept since the last time. Raises what kept one from it."""
-        kept = {task for task in self._keeping if task.done()}
-        self._keeping -= kept
-        for task in kept:
-            task.result()
-        return len(kept)
-
-    def give_up(self) -> None:
-        """Start nothing more, but keep what has been drawn."""
-        self._ahead.look(())
-        for task in self._drawing:
-            if task.exception() is None:
-                self._keepers.submit(task.result())
-
-    def _has_room(self) -> bool:
-        """Slides are drawn no faster than they can be kept: so memory stays bounded."""
-        in_hand = len(self._drawing) + len(self._keeping)
-        return len(self._drawing) < self._slots and in_hand < self._slots + KEEPERS
-
-    def _draw_prepared(self, step: Step, prepared: Future[Prepared], backend: int) -> Keep:
-        return self._draw(step, prepared.result(), backend)
-
-
-class _Ahead(Generic[Prepared]):
-    """What the next slides need from the input frames, made before they are taken.
-
-    It holds only what `look` was last told to, so its memory does not grow with the film.
-    """
-
-    def __init__(self, pool: ThreadPoolExecutor, prepare: Callable[[Step], Prepared]) -> None:
-        self._pool = pool
-        self._prepare = prepare
-        self._made: Mapping[Step, Future[Prepared]] = {}
-
-    def look(self, upcoming: Iterable[Step]) -> None:
-        """Prepare these, keep what is prepared of them, and forget all others."""
-        wanted = {step: self._made.get(step) or self._submit(step) for step in upcoming}
-        for step, task in self._made.items():
-            if step not in wanted:
-                task.cancel()
-        self._made = wanted
-
-    def claim(self, step: Step) -> Future[Prepared]:
-        """What this step needs, now; it is the caller's from here on."""
-        made = dict(self._made)
-        task = made.pop(step, None) or self._submit(step)
-        self._made = made
-        return task
-
-    def _submit(self, step: Step) -> Future[Prepared]:
-        return self._pool.submit(self._prepare, step)
