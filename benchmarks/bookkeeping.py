@@ -19,8 +19,9 @@ from tempfile import TemporaryDirectory
 from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
 from stable_restyle import images, pipeline, scenes
+from stable_restyle.crew import Work, carry_out
 from stable_restyle.model import Outlook, Settings
-from stable_restyle.schedule import Schedule, carry_out
+from stable_restyle.schedule import Schedule
 
 SCENE = 50  # frames, and slides
 LEFT = 8  # slides still to draw
@@ -73,8 +74,9 @@ def schedule(frames: int) -> None:
     found = scenes.find_scenes(_bounds(frames), 1)
     carry_out(
         Schedule([step for scene in found for step in scenes.steps(scene)]),
-        prepare=lambda step: step.slide,
-        draw=lambda step, prepared, backend: _nothing,
+        Work(
+            lambda step: step.slide, lambda step, prepared, backend: _nothing, lambda step: _nothing
+        ),
         backends=lambda: SERVERS,
         slots=2 * len(SERVERS),
         helpers=2,

@@ -28,8 +28,9 @@ from statistics import mean
 
 from benchmarks.report import Figure, Report, command
 from stable_restyle import scenes
+from stable_restyle.crew import TICK_S
 from stable_restyle.model import Outlook, Step
-from stable_restyle.schedule import TICK_S, Schedule, estimate
+from stable_restyle.schedule import Schedule, estimate
 
 OVER_BOUND = 1.02
 FILMS = 1000

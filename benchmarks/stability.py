@@ -92,10 +92,16 @@ Colours: TypeAlias = tuple[flow.Tones, flow.Tones]
 class Method:
     """How slides are carried, with what suits it."""
 
-    motion: motion.Motion
+    motion: motion.Motion | motion.Flow
     mask_strength: float
     mask_size: int  # pixels
     anchor: float
+
+    def measure(self, before: Pixels, frame: Pixels) -> motion.Measured:
+        """How the picture moved from the previous slide's frame to this one's."""
+        if isinstance(self.motion, motion.Flow):
+            return self.motion.measure(frame, [before])
+        return self.motion.measure([before, frame])
 
 
 CODEC_METHOD = Method(motion.Codec(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
@@ -234,8 +240,8 @@ def drawn(
     before: Pixels, frame: Pixels, previous: Pixels, colours: Colours, method: Method, look: str
 ) -> Pixels:
     """The slide of a frame. before: the previous slide's frame."""
-    how = method.motion.measure([before, frame])
-    carried = how.carry(previous)
+    how = method.measure(before, frame)
+    carried = how.carry([previous])
     if method.anchor:
         carried = flow.pull(carried, frame, *colours, method.anchor)
     mask = how.mask(method.mask_strength, method.mask_size)
@@ -254,7 +260,7 @@ def _accuracy(
         for start in range(0, len(frames) - length, length // 2):
             carried = truths[start]
             for index in range(start + 1, start + length + 1):
-                carried = method.motion.measure(frames[index - 1 : index + 1]).carry(carried)
+                carried = method.measure(frames[index - 1], frames[index]).carry([carried])
                 if index == start + 1:
                     near.append(cv2.PSNR(carried, truths[index]))
             far.append(cv2.PSNR(carried, truths[start + length]))
@@ -282,8 +288,8 @@ def _cpu(method: Method, small: bool) -> float:
     spent = []
     for before, frame in pairwise(frames):
         began = time.process_time()
-        how = method.motion.measure([before, frame])
-        carried = how.carry(before)
+        how = method.measure(before, frame)
+        carried = how.carry([before])
         if method.anchor:
             carried = flow.pull(carried, frame, *colours, method.anchor)
         mask = how.mask(method.mask_strength, method.mask_size)

@@ -203,6 +203,21 @@ class Rate(click.ParamType[Fraction]):
     "much steadier; or a program with motion-transfer's command line, run once a slide.",
 )
 @click.option(
+    "--keys",
+    type=click.IntRange(1),
+    metavar="K",
+    default=DEFAULTS.keys,
+    show_default=True,
+    help="Have the model draw only every K-th slide, and more where the film changes faster; those "
+    "between are filled from these keys. Needs --motion flow. The choice is kept in keys.json in "
+    "the working folder.",
+)
+@click.option(
+    "--fill-only",
+    is_flag=True,
+    help="With --keys: also fill the slides of which the keys show too little, without the model.",
+)
+@click.option(
     "--scene-threshold",
     type=Number(0, 100),
     metavar="NUMBER",
@@ -500,6 +515,8 @@ def describe(plan: Plan) -> str:
         f"{len(plan.scenes)} scenes; "
         f"the longest chain still to draw is {plan.longest_chain} slides."
     )
+    if plan.asked < plan.slides:
+        lines.append(f"At least {plan.asked} slides go to the model; the others are filled.")
     if plan.drawing_s is not None:
         lines.append(f"Drawing takes about {clock(plan.drawing_s)} on these backends.")
     return "\n".join(lines)

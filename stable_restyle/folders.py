@@ -18,9 +18,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
-from stable_restyle import images, lock, scenes
+from stable_restyle import images, keys, lock, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write
-from stable_restyle.model import Settings, Step
+from stable_restyle.model import Keys, Settings, Step
 from stable_restyle.video import CONTAINERS
 
 # What decides the pictures, under the names of settings.json.
@@ -71,6 +71,10 @@ class Places:
         return self.interp / "measure.json"
 
     @property
+    def keys_file(self) -> Path:
+        return self.interp / "keys.json"
+
+    @property
     def input_file(self) -> Path:
         return self.interp / "input.json"
 
@@ -98,10 +102,12 @@ class Input:
     marks: Sequence[str]  # of the frames, as images.Frames has them
     bounds: Sequence[int]  # of the scenes, as scenes.json has them
     changes: SceneChanges  # what is set in scenes
+    keys: Keys | None = None  # None: every slide is one
 
     def steps(self, fps: int) -> list[Step]:
+        """Every slide, each after those that it is made from."""
         found = scenes.find_scenes(self.bounds, fps)
-        return [step for scene in found for step in scenes.steps(scene)]
+        return [step for scene in found for step in scenes.steps(scene, self.keys)]
 
 
 def find_places(settings: Settings) -> Places:
@@ -220,7 +226,9 @@ def claim_input(places: Places, decides: Decides, now: Input, fps: int, *, fresh
         images.remove(places.slides, outdated)
     elif fresh:
         _discard(places, other_film=False)
-    note = {"frames": list(now.marks), "scenes": list(now.bounds)}
+    note: dict[str, object] = {"frames": list(now.marks), "scenes": list(now.bounds)}
+    if now.keys is not None:
+        note |= keys.noted(now.keys)
     images.write_whole(places.input_file, json.dumps(note).encode())
     changes = {str(scene): list(its) for scene, its in now.changes.items()}
     _write_settings(places, {**decides, SCENES: changes})
@@ -298,21 +306,22 @@ def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
     changes = _scene_changes(settings[SCENES]) if SCENES in settings else now.changes
     path = places.input_file
     if not path.exists():
-        return Input(now.marks, now.bounds, changes)
+        return replace(now, changes=changes)
     try:
         noted = json.loads(path.read_text("utf-8"))
         marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
+        its_keys = keys.checked(noted, len(marks)) if "keys" in noted else None
         if not all(isinstance(mark, str) for mark in marks):
             raise ValueError("its frames are no list of marks")
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         if fresh:
-            return Input(now.marks, now.bounds, changes)
+            return replace(now, changes=changes)
         raise UnusableInput(
             f"{path} cannot be read: {error}.\n"
             "It says which frames and scenes the slides were made of. Remove it if you know that "
             "they were the same as now, or add --fresh to start over."
         ) from error
-    return Input(marks, bounds, changes)
+    return Input(marks, bounds, changes, its_keys)
 
 
 def _scene_changes(noted: object) -> SceneChanges:
@@ -355,6 +364,8 @@ def _input_refusal(places: Places, was: Input, now: Input, outdated: int) -> str
         lines.append(f"other frames: {', '.join(changed[:NAMES_SHOWN])}{more}")
     if list(was.bounds) != list(now.bounds):
         lines.append(f"other scenes in {places.scenes_file}")
+    if was.keys != now.keys:
+        lines.append(f"other keys in {places.keys_file}")
     for scene in sorted({*was.changes, *now.changes}):
         then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
         if then != here:
@@ -405,7 +416,7 @@ def _discard(places: Places, *, other_film: bool) -> None:
     images.remove(places.interp, [places.settings_file.name, places.input_file.name])
     if places.film is not None and other_film:
         images.remove_folder(places.frames)
-        images.remove(places.interp, [places.scenes_file.name])
+        images.remove(places.interp, [places.scenes_file.name, places.keys_file.name])
 
 
 def _ours(name: str) -> bool:

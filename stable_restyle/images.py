@@ -136,7 +136,9 @@ def enlarge(image: Pixels, width: int, height: int) -> Pixels:
     """A slide made at the size of a frame, scaled up to the size of a workflow's. (H, W, 3)."""
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4), np.uint8)
+    return np.asarray(
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4), np.uint8
+    )
 
 
 def numbered(folder: Path) -> list[str]:

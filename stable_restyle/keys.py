@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -30,64 +31,85 @@ PILED_UP = 0.25
 MISSING = 0.15
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What was asked for."""
+
+    every: int  # slides from one key to the next, at most
+    fill_only: bool  # whether the model draws nothing but keys
+
+
 def choose(
-    frames: Frames, found: Sequence[Scene], fps: int, every: int, advance: Callable[[int], None]
+    frames: Frames, found: Sequence[Scene], fps: int, kind: Kind, advance: Callable[[int], None]
 ) -> Keys:
     """Choose the keys of every scene, and the slides that neither of their keys can show.
 
-    every: slides from one key to the next, at most. advance: called with the number of slides
-    looked at. Raises UnusableInput naming a frame that is damaged.
+    advance: called with the number of slides looked at. Raises UnusableInput naming a frame that is
+    damaged.
     """
-    chains = [(scene.middle, chain) for scene in found for chain in scenes.chains(scene)]
 
-    def look(chain: tuple[int, Sequence[int]]) -> tuple[list[int], list[int]]:
-        return _choose(*chain, every, lambda slide: _small(frames.read(slide * fps)))
+    def look(scene: Scene) -> tuple[list[int], list[int]]:
+        keys, mended = [scene.middle], list[int]()
+        for chain in scenes.chains(scene):
+            its_keys, its_mended = _choose(
+                scene.middle, chain, kind.every, lambda slide: _small(frames.read(slide * fps))
+            )
+            keys += its_keys
+            mended += its_mended
+        return keys, mended
 
-    keys, mended = {scene.middle for scene in found}, set[int]()
-    advance(len(keys))
+    keys, mended = set[int](), set[int]()
     with ThreadPoolExecutor(os.cpu_count() or 1, "keys") as threads:
-        for (_, chain), (its_keys, its_mended) in zip(
-            chains, threads.map(look, chains), strict=True
-        ):
-            keys |= set(its_keys)
-            mended |= set(its_mended)
-            advance(len(chain))
+        for scene, (its_keys, its_mended) in zip(found, threads.map(look, found), strict=True):
+            keys.update(its_keys)
+            mended.update(() if kind.fill_only else its_mended)
+            advance(len(scene.slides))
     return Keys(frozenset(keys), frozenset(mended))
 
 
-def read(path: Path, slides: int) -> Keys:
-    """Read keys.json. Raises UnusableInput."""
+def at_least(found: Sequence[Scene], every: int) -> Keys:
+    """The keys of scenes in which hardly anything moves."""
+    chains = (chain for scene in found for chain in scenes.chains(scene))
+    return Keys(
+        frozenset(slide for chain in chains for slide in chain[every - 1 :: every]), frozenset()
+    )
+
+
+def read(path: Path, slides: int, kind: Kind) -> Keys | None:
+    """Read keys.json; None if its keys are of another kind. Raises UnusableInput."""
     mend = "\nCorrect the file, or remove it to have the keys chosen again."
     try:
         noted = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
     try:
-        return checked(noted, slides)
+        keys = checked(noted, slides)
     except ValueError as error:
         raise UnusableInput(f"{path} {error}.{mend}") from error
+    same = (noted.get("every"), noted.get("fill_only")) == (kind.every, kind.fill_only)
+    return keys if same else None
 
 
 def checked(noted: object, slides: int) -> Keys:
     """What was read from a file, if it is keys. Raises ValueError."""
-    if not isinstance(noted, dict):
-        raise ValueError('is not {"keys": [...], "mended": [...]}')
-    lists = [noted.get(name, []) for name in ("keys", "mended")]
+    lists = [noted.get(name) if isinstance(noted, dict) else None for name in ("keys", "mended")]
     for numbers in lists:
         if not isinstance(numbers, list) or not all(
             type(slide) is int and 0 <= slide < slides for slide in numbers
         ):
-            raise ValueError(f"must list slides from 0 to {slides - 1}")
-    return Keys(*map(frozenset, lists))
+            raise ValueError(f'must list slides from 0 to {slides - 1} as "keys" and as "mended"')
+    keys, mended = (frozenset(numbers or ()) for numbers in lists)
+    return Keys(keys, mended)
 
 
 def noted(keys: Keys) -> dict[str, list[int]]:
-    """Keys as keys.json holds them."""
+    """Keys as they stand in a file, for `checked`."""
     return {"keys": sorted(keys.keys), "mended": sorted(keys.mended)}
 
 
-def write(path: Path, keys: Keys) -> None:
-    images.write_whole(path, json.dumps(noted(keys)).encode())
+def write(path: Path, keys: Keys, kind: Kind) -> None:
+    """Write keys.json."""
+    images.write_whole(path, json.dumps({**asdict(kind), **noted(keys)}).encode())
 
 
 def _choose(

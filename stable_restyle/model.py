@@ -53,6 +53,8 @@ class Settings:
     patience_min: float = 10.0  # how long to wait once no backend is left
     keep_on_server: bool = False
     motion: str = "codec"
+    keys: int = 1  # slides from one that goes to the model to the next, at most
+    fill_only: bool = False
     scene_threshold: float = 10.0
     save_interp: bool = False
     fresh: bool = False

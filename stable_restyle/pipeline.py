@@ -24,6 +24,7 @@ from stable_restyle import (
     folders,
     images,
     journal,
+    keys,
     motion,
     redo,
     report,
@@ -34,14 +35,25 @@ from stable_restyle import (
     workflow,
 )
 from stable_restyle.backends import Pool
+from stable_restyle.crew import Failure, Keep, Work, carry_out
 from stable_restyle.draw import Anchor, Artist, Gallery, Prepared, Shelf
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
 from stable_restyle.journal import About, Journal, Warnings
 from stable_restyle.lock import Check
-from stable_restyle.model import DEFAULT_RATE, Drawn, Job, Pixels, Scene, Settings, Slide, Step
-from stable_restyle.schedule import Failure, Keep, Schedule, carry_out, estimate
+from stable_restyle.model import (
+    DEFAULT_RATE,
+    Drawn,
+    Job,
+    Keys,
+    Pixels,
+    Scene,
+    Settings,
+    Slide,
+    Step,
+)
+from stable_restyle.schedule import Schedule, estimate
 from stable_restyle.servers import Access, Report
 from stable_restyle.survey import Survey
 from stable_restyle.thumbnails import Thumbnails
@@ -89,6 +101,7 @@ class Plan:
     scenes: Sequence[Scene]
     slides: int
     finished: int
+    asked: int  # slides that backends have part in, at least
     longest_chain: int
     drawing_s: float | None  # estimated, if a time a slide was given
 
@@ -154,6 +167,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     places = folders.find_places(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)
+    _check_keys(settings)
     mover = motion.choose(settings.motion)
     mask_strength, mask_size = settings.mask
     with (
@@ -170,11 +184,12 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         bounds = _boundaries(frames, places, settings.scene_threshold, progress)
         found = scenes.find_scenes(bounds, settings.fps)
         _check_scenes(variants.scene_changes, found)
-        hung_on = Input(frames.marks, bounds, variants.scene_changes)
+        chosen = _keys(frames, found, places, settings, progress)
+        hung_on = Input(frames.marks, bounds, variants.scene_changes, chosen)
         fresh = settings.fresh and not anew
         folders.claim_input(left, decides, hung_on, settings.fps, fresh=fresh)
         deflicker.settle(places, settings.deflicker, bounds)
-        steps = _steps(found)
+        steps = hung_on.steps(settings.fps)
         again = redo.choose(settings.redo, steps, chain=settings.redo_chain)
         about = report.about(settings, pool.about, _rate(source, settings))
         with _reported(settings, places, about, heard, progress) as notes:
@@ -241,11 +256,14 @@ def check(settings: Settings) -> list[Report]:
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     """What `run` would do, without writing anything. seconds: what a slide takes on a server."""
+    _check_keys(settings)
     places = folders.find_places(settings)
     source = _look(places, settings.rate)
     frame_count, bounds = _foresee(source, places, settings.scene_threshold, progress)
     found = scenes.find_scenes(bounds, settings.fps)
-    steps = _steps(found)
+    count = scenes.slide_count(frame_count, settings.fps)
+    chosen = _foreseen_keys(found, count, places, settings)
+    steps = [step for scene in found for step in scenes.steps(scene, chosen)]
     left = deflicker.as_left(places)
     finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
     schedule = Schedule(steps, finished)
@@ -257,6 +275,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         found,
         len(steps),
         len(finished),
+        sum(step.asks for step in steps),
         schedule.longest_chain,
         None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
     )
@@ -319,6 +338,8 @@ def _what_decides(
         "anchor": settings.anchor_share,
         "fps": settings.fps,
         "motion": settings.motion,
+        "keys": settings.keys,
+        "fill_only": settings.fill_only,
         "frame_size": f"{source.width}x{source.height}",
     }
     if isinstance(source, Film):
@@ -417,8 +438,65 @@ def _anchor(
     return Anchor(settings.anchor_share, open_middle) if settings.anchor_share else None
 
 
-def _steps(found: Sequence[Scene]) -> list[Step]:
-    return [step for scene in found for step in scenes.steps(scene)]
+def _check_keys(settings: Settings) -> None:
+    """Raises WrongUsage where keys were asked for that cannot be."""
+    if settings.keys > 1 and not settings.by_flow:
+        raise WrongUsage(
+            f"--keys {settings.keys}: slides between keys are filled by optical flow.\n"
+            "Add --motion flow or --motion flow:fast."
+        )
+    if settings.fill_only and settings.keys == 1:
+        raise WrongUsage("--fill-only says how to fill slides between keys: add --keys K.")
+
+
+def _keys(
+    frames: Frames, found: Sequence[Scene], places: Places, settings: Settings, progress: Progress
+) -> Keys | None:
+    """The slides that go to the model: from keys.json if it is there, else chosen and kept there.
+
+    None if all do.
+    """
+    if settings.keys == 1:
+        return None
+    kind = keys.Kind(settings.keys, settings.fill_only)
+    slides = sum(len(scene.slides) for scene in found)
+    chosen = keys.read(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    if chosen is None:
+        with _task(progress, "Choosing keys", slides, "slide"):
+            chosen = keys.choose(frames, found, settings.fps, kind, progress.advance)
+        keys.write(places.keys_file, chosen, kind)
+        _tell_keys(found, chosen, settings.keys)
+    return chosen
+
+
+def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
+    """Say how many slides go to the model, and why."""
+    asked, fewest = (
+        sum(step.asks for scene in found for step in scenes.steps(scene, each))
+        for each in (chosen, keys.at_least(found, every))
+    )
+    mended = len(chosen.mended)
+    log.info(
+        "%d of %d slides go to the model: %d keys at most %d slides apart, %d more where the film "
+        "changes faster, %d because their keys show too little of them.",
+        asked,
+        sum(len(scene.slides) for scene in found),
+        fewest,
+        every,
+        asked - fewest - mended,
+        mended,
+    )
+
+
+def _foreseen_keys(
+    found: Sequence[Scene], slides: int, places: Places, settings: Settings
+) -> Keys | None:
+    """The keys if they have been chosen, else as few as there can be; None if all slides are."""
+    if settings.keys == 1:
+        return None
+    kind = keys.Kind(settings.keys, settings.fill_only)
+    chosen = keys.read(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    return chosen or keys.at_least(found, settings.keys)
 
 
 def _finished(places: Places, count: int, frames: Frames) -> set[int]:
@@ -455,8 +533,7 @@ def _carry_out(
     with _task(progress, "Drawing", slides, "slide", done=slides - schedule.total):
         return carry_out(
             schedule,
-            prepare=artist.prepare,
-            draw=partial(watch.draw, artist),
+            Work(artist.prepare, partial(watch.draw, artist), artist.fill),
             backends=pool.outlooks,
             slots=pool.slots,
             helpers=os.cpu_count() or 1,

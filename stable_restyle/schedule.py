@@ -109,24 +109,27 @@ class Schedule:
         backends: those that work, at least one. None while no slide can be sent, or none should.
         """
         queues = self._queues(backends)
-        open_to_all = [queue for queue in queues if queue.takes_one]
-        if not open_to_all or not self._ready:
+        free = [queue for queue in queues if queue.takes_one]
+        if not free or not self._ready:
             return None
-        self._critical = self._left / (1 + SPARE * (_speed(backends) - 1))
+        fastest_s = min(backend.slide_s for backend in backends)
+        speed = sum(backend.at_once * fastest_s / backend.slide_s for backend in backends)
+        self._critical = self._left / (1 + SPARE * (speed - 1))
+        rest_s = self._left * fastest_s / speed  # what the rest of the film takes at least
         for step, ready_in_s in self._in_order(queues):
-            critical = self._level[step.slide] >= self._critical
-            queue = min(
-                queues if critical else open_to_all, key=lambda each: each.done_in_s(ready_in_s)
-            )
-            if not self._missing[step.slide] and queue in open_to_all:
-                self._hand_out(step, queue.outlook.backend)
-                return step, queue.outlook.backend
+            after_s = (self._level[step.slide] - 1) * fastest_s
+            in_time = [queue for queue in free if queue.done_in_s() + after_s <= rest_s]
+            if self._is_critical(step) or not in_time:
+                in_time = queues
+            queue = min(in_time, key=lambda each: each.done_in_s(ready_in_s))
+            if queue in free and not self._missing[step.slide]:
+                return self._hand_out(step, queue.outlook.backend)
             if queue.done_in_s() <= ready_in_s:
                 continue  # it has time for another one before
             queue.free_in_s = queue.done_in_s(ready_in_s)  # it is left for this one
-            if queue in open_to_all:
-                open_to_all.remove(queue)
-            if not open_to_all:
+            if queue in free:
+                free.remove(queue)
+            if not free:
                 return None
         return None
 
@@ -177,10 +180,11 @@ class Schedule:
             del self._in_flight[step.slide]
             self._left -= 1
 
-    def _hand_out(self, step: Step, backend: int) -> None:
+    def _hand_out(self, step: Step, backend: int) -> tuple[Step, int]:
         del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
         self._begun.pop(step.slide, None)
         self._in_flight[step.slide] = backend
+        return step, backend
 
     def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
         """Whom the backends are for, and the seconds until it can be sent.
@@ -253,9 +257,3 @@ def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:
             return clock
         clock, _, done = heapq.heappop(running)
         schedule.finish(done)
-
-
-def _speed(backends: Sequence[Outlook]) -> float:
-    """Slides that all of them draw while the fastest draws one."""
-    fastest_s = min(backend.slide_s for backend in backends)
-    return sum(backend.at_once * fastest_s / backend.slide_s for backend in backends)

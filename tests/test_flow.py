@@ -107,7 +107,7 @@ def test_large_frames_are_measured_small(monkeypatch: pytest.MonkeyPatch) -> Non
     found = flow.measure(before, frame)
     assert found.flow.shape == (HEIGHT // 2, WIDTH // 2, 2)
     assert psnr(inside(flow.carry(before, found)), inside(frame)) > 32
-    assert flow.mask(found, 8, 4).shape == (HEIGHT, WIDTH)
+    assert flow.mask([found], 8, 4).shape == (HEIGHT, WIDTH)
     there, _ = flow.both_ways(before, frame)
     assert np.median(np.abs(there - footage.true_flow(STILL, PAN))) < 0.3
 
@@ -118,7 +118,7 @@ def test_small_frames_can_be_carried(size: tuple[int, int], fast: bool) -> None:
     frame = footage.film(STILL)[: size[0], : size[1]].copy()
     found = flow.measure(frame, frame, fast=fast)
     assert np.abs(flow.carry(frame, found).astype(int) - frame).max() <= 1
-    assert np.all(flow.mask(found, 8, 16) == 0)
+    assert np.all(flow.mask([found], 8, 16) == 0)
 
 
 def test_threads_do_not_disturb_each_other() -> None:
@@ -184,22 +184,22 @@ def test_nothing_to_learn_colours_from_leaves_the_frame() -> None:
 @pytest.mark.parametrize("strength", [0, 1, 2, 4, 7.5, 8])
 def test_strength_has_the_scale_of_the_other_masks(strength: float) -> None:
     frame = footage.film(STILL)
-    grey = flow.mask(moved(frame, doubt=block()), strength, 4)
+    grey = flow.mask([moved(frame, doubt=block())], strength, 4)
     assert np.all(grey[:30] == masks.mask(masks.change([frame, frame]), strength, 4)[:30])
     assert np.all(grey[40:80, 60:100] == 255)
 
 
 def test_size_is_how_far_the_mask_reaches_with_a_soft_edge() -> None:
     frame = footage.film(STILL)
-    row = flow.mask(moved(frame, doubt=block()), 8, 6)[60].astype(int)
+    row = flow.mask([moved(frame, doubt=block())], 8, 6)[60].astype(int)
     assert np.flatnonzero(row)[[0, -1]].tolist() == [60 - 12, 99 + 12]
     assert np.abs(np.diff(row)).max() < 60
-    assert np.array_equal(flow.mask(moved(frame, doubt=block()), 8, 0), 255 * block())
+    assert np.array_equal(flow.mask([moved(frame, doubt=block())], 8, 0), 255 * block())
 
 
 def test_kept_pixels_do_not_pass_the_model() -> None:
     carried, answer = footage.film(STILL), footage.film(PAN)
-    grey = flow.mask(moved(carried, doubt=block()), 8, 6)
+    grey = flow.mask([moved(carried, doubt=block())], 8, 6)
     slide = flow.compose(answer, carried, grey)
     assert np.array_equal(slide[grey == 0], carried[grey == 0])
     assert np.array_equal(slide[grey == 255], answer[grey == 255])
@@ -270,11 +270,10 @@ def test_a_slide_between_keys_takes_each_pixel_from_the_better_one() -> None:
     wrong = truth.copy()
     wrong[40:80, 60:100] = 0
     good, bad = moved(footage.film(STILL)), moved(footage.film(STILL), doubt=block())
-    for keys in ((wrong, bad, truth, good), (truth, good, wrong, bad)):
-        between, doubt = flow.fill(*keys)
-        assert psnr(between, truth) > 40 and not doubt.any()
-    _, doubt = flow.fill(wrong, bad, wrong, bad)
-    assert np.array_equal(doubt, block())
+    for keys, found in (((wrong, truth), (bad, good)), ((truth, wrong), (good, bad))):
+        assert psnr(flow.fill(keys, found), truth) > 40
+        assert not flow.mask(found, 8, 4).any()
+    assert np.array_equal(flow.mask([bad, bad], 8, 0), 255 * block())
 
 
 def test_keys_are_weighted_by_their_error() -> None:
@@ -282,7 +281,7 @@ def test_keys_are_weighted_by_their_error() -> None:
     black, white = np.zeros_like(frame), np.full_like(frame, 255)
     error = np.full((HEIGHT, WIDTH), 3, np.float32)  # and 3 more: twice that of no error
     worse = Moved(frame, shift(0), np.zeros_like(error), error)
-    between, _ = flow.fill(black, worse, white, moved(frame))
+    between = flow.fill([black, white], [worse, moved(frame)])
     assert np.all(between == round(255 * 36 / 45))
 
 

@@ -150,11 +150,11 @@ def test_edited_scenes_draw_the_slides_of_these_scenes_only(
 def test_the_end_of_a_chain_that_becomes_a_scene_leaves_the_chain(asked: Settings) -> None:
     now = [step for scene in find_scenes([0, 7, 24], 1) for step in steps(scene)]
     was = [step for scene in find_scenes([0, 24], 1) for step in steps(scene)]
-    moved = scenes.outdated(was, now, lambda before, after: False, (), 1)
+    moved = scenes.outdated(was, now, lambda before, after: False, set(), 1)
     assert moved == set(range(24))
-    assert scenes.outdated(now, now, lambda before, after: False, (), 1) == set()
+    assert scenes.outdated(now, now, lambda before, after: False, set(), 1) == set()
     assert scenes.outdated(now, now, lambda before, after: False, {4}, 1) == {4, 5, 6}
-    assert scenes.outdated(now, now, lambda before, after: after.scene == 2, (), 1) == set(
+    assert scenes.outdated(now, now, lambda before, after: after.scene == 2, set(), 1) == set(
         range(7, 24)
     )
 

@@ -1,20 +1,16 @@
-"""Who draws what next, on plain values and a simulated clock; then the threads that do it."""
+"""Who draws what next: on plain values and a simulated clock."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from functools import partial
+from itertools import accumulate
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
-from stable_restyle import scenes
-from stable_restyle.errors import NoBackendLeft, RestyleError, UnusableInput
-from stable_restyle.model import Outlook, Step
-from stable_restyle.schedule import Failure, Schedule, carry_out, estimate
+from stable_restyle import keys, scenes
+from stable_restyle.model import Keys, Outlook, Step
+from stable_restyle.schedule import Schedule, estimate
 
 
 def idle(backends: int = 1, slide_s: float = 10.0) -> list[Outlook]:
@@ -24,12 +20,16 @@ def idle(backends: int = 1, slide_s: float = 10.0) -> list[Outlook]:
 
 def taken(schedule: Schedule, backends: list[Outlook]) -> list[tuple[Step, int]]:
     """All that can be sent at once."""
-    return list(iter(lambda: schedule.take(backends), None))
+    sent: list[tuple[Step, int]] = []
+    while given := schedule.take(backends):
+        sent.append(given)
+    return sent
 
 
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(lengths, st.sets(st.integers(0, 100)), st.integers(1, 9))
 def test_every_slide_is_drawn_once_after_its_previous(
     lengths: list[int], finished: set[int], backends: int
@@ -54,6 +54,7 @@ def test_every_slide_is_drawn_once_after_its_previous(
     assert schedule.total == len(drawn)
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 9))
 def test_a_simulated_run_is_close_to_its_lower_bound(lengths: list[int], servers: int) -> None:
     """Graham's bound holds for any list schedule; Hu's rule must reach it at least."""
@@ -71,6 +72,7 @@ def test_small_films_take_the_shortest_time_possible(lengths: list[int], servers
     assert estimate(Schedule(steps), [1.0] * servers) == shortest(steps, [1.0] * servers)
 
 
+@settings(deadline=None)
 @given(lengths, st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_backends_of_any_speeds_draw_every_slide(lengths: list[int], slide_s: list[float]) -> None:
     """Waiting for a fast backend never stops the run, nor takes longer than the fast one alone."""
@@ -166,108 +168,77 @@ def test_nobody_waits_for_a_backend_that_is_long_overdue() -> None:
     assert (first, second) == (0, 1)
 
 
-class Work:
-    """Stands in for the pictures: counts what is prepared and drawn, and fails where told."""
-
-    def __init__(self, failing: dict[int, BaseException] | None = None) -> None:
-        self.failing = failing or {}
-        self.lock = threading.Lock()
-        self.held = self.held_most = 0
-        self.drawing = self.drawing_most = 0
-        self.unkept: dict[int, BaseException] = {}
-        self.drawn: list[int] = []
-        self.kept: list[int] = []
-        self.ticks: list[int] = []
-        self.stopped = threading.Event()
-
-    def prepare(self, step: Step) -> int:
-        with self.lock:
-            self.held += 1
-            self.held_most = max(self.held_most, self.held)
-        return step.slide
-
-    def draw(self, step: Step, prepared: int, backend: int) -> Callable[[], None]:
-        assert prepared == step.slide
-        assert backend in (0, 1)
-        with self.lock:
-            self.drawing += 1
-            self.drawing_most = max(self.drawing_most, self.drawing)
-        try:
-            if step.slide in self.failing:
-                raise self.failing[step.slide]
-            with self.lock:
-                assert step.previous is None or step.previous in self.drawn
-                self.drawn.append(step.slide)
-            return partial(self.keep, step.slide)
-        finally:
-            with self.lock:
-                self.drawing -= 1
-                self.held -= 1
-
-    def keep(self, slide: int) -> None:
-        if slide in self.unkept:
-            raise self.unkept[slide]
-        with self.lock:
-            self.kept.append(slide)
-
-    def carry_out(self, steps: list[Step], slots: int = 3) -> list[Failure]:
-        return carry_out(
-            Schedule(steps),
-            prepare=self.prepare,
-            draw=self.draw,
-            backends=lambda: [Outlook(0, slots, slots, 1.0, 0.0), Outlook(1, 1, 1, 99.0, 0.0)],
-            slots=slots,
-            helpers=2,
-            stop=self.stopped.set,
-            tick=self.ticks.append,
-        )
+def with_keys(every: int, slides: int, mended: set[int] | None = None) -> list[Step]:
+    """The steps of one scene, with a key every so many slides."""
+    (scene,) = scenes.find_scenes([0, slides], 1)
+    regular = keys.at_least([scene], every).keys
+    return scenes.steps(scene, Keys(regular, frozenset(mended or ())))
 
 
-def test_threads_draw_every_slide() -> None:
-    work = Work()
-    assert work.carry_out(steps_of([9, 1, 30, 4])) == []
-    assert sorted(work.drawn) == sorted(work.kept) == list(range(44))
-    assert sum(work.ticks) == 44
-    assert work.drawing_most <= 3
-    assert not work.stopped.is_set()
+def test_slides_between_keys_are_filled_once_both_are_there() -> None:
+    schedule = Schedule(with_keys(3, 7))
+    assert schedule.longest_chain == 2
+    ((middle, _),) = taken(schedule, idle())
+    assert (middle.slide, schedule.take_fillable()) == (3, None)
+    schedule.finish(middle)
+    (down, _), (up, _) = taken(schedule, idle(2))
+    assert (down.slide, up.slide) == (0, 6)
+    schedule.finish(up)
+    filled = [schedule.take_fillable(), schedule.take_fillable()]
+    assert filled == [Step(5, 1, 3, 6, False), Step(4, 1, 3, 6, False)]
+    assert schedule.take_fillable() is None
+    schedule.finish(down)
+    assert schedule.take_fillable() == Step(2, 1, 3, 0, False)
 
 
-def test_what_is_made_ahead_is_bounded() -> None:
-    work = Work()
-    work.carry_out(steps_of([40] * 10), slots=2)
-    forgotten = work.held  # prepared, then overtaken by a longer chain
-    assert work.held_most - forgotten <= 3 * 2 + 2
+def test_a_slide_of_which_both_keys_show_too_little_goes_to_a_backend() -> None:
+    schedule = Schedule(with_keys(3, 4, {1}))
+    for steps in (
+        [Step(2, 1, None)],
+        [Step(0, 1, 2), Step(3, 1, 2)],
+        [Step(1, 1, 2, 0, True)],
+        [],
+    ):
+        assert [step for step, _ in taken(schedule, idle(3))] == steps
+        for step in steps:
+            schedule.finish(step)
 
 
-def test_one_bad_scene_does_not_stop_the_others() -> None:
-    error = UnusableInput("in/000005.png is damaged")
-    work = Work({4: error})
-    failures = work.carry_out(steps_of([7, 3]))
-    assert failures == [Failure(Step(4, 1, 3), [4, 5, 6], error)]
-    assert sorted(work.drawn) == [0, 1, 2, 3, 7, 8, 9]
+def test_a_key_that_fails_loses_what_hangs_on_it() -> None:
+    schedule = Schedule(with_keys(3, 13))
+    ((middle, _),) = taken(schedule, idle())
+    schedule.finish(middle)
+    (down, _), (up, _) = taken(schedule, idle(2))
+    assert schedule.fail(down) == [0, 1, 2, 3, 4, 5]
+    schedule.finish(up)
+    filled = schedule.take_fillable()
+    assert filled is not None and filled.slide == 8
+    assert schedule.fail(filled) == [8]
+    last = schedule.take(idle())
+    assert last is not None and schedule.fail(last[0]) == [10, 11, 12]
 
 
-@pytest.mark.parametrize(
-    "error", [NoBackendLeft("none"), KeyboardInterrupt(), ZeroDivisionError("a bug")]
-)
-def test_what_concerns_the_whole_run_ends_it(error: BaseException) -> None:
-    work = Work({0: error})
-    with pytest.raises(type(error)):
-        work.carry_out(steps_of([1, 30]), slots=1)
-    assert work.stopped.is_set()
-    assert len(work.drawn) < 31
-
-
-def test_failures_carry_their_reason() -> None:
-    reason = RestyleError("no")
-    (failure,) = Work({0: reason}).carry_out(steps_of([1]))
-    assert failure.reason is reason and failure.lost == [0]
-
-
-def test_a_slide_that_cannot_be_kept_ends_the_run() -> None:
-    work = Work()
-    work.unkept[3] = UnusableInput("the disk is full")
-    with pytest.raises(UnusableInput, match="the disk is full"):
-        work.carry_out(steps_of([7, 40]))
-    assert work.stopped.is_set()
-    assert sorted(work.kept) == sorted(set(work.drawn) - {3})
+@settings(deadline=None)
+@given(lengths, st.integers(1, 9), st.sets(st.integers(0, 300)), st.sets(st.integers(0, 300)))
+def test_with_keys_every_slide_is_made_once_after_its_keys(
+    lengths: list[int], every: int, mended: set[int], finished: set[int]
+) -> None:
+    found = scenes.find_scenes([0, *accumulate(lengths)], 1)
+    chosen = Keys(keys.at_least(found, every).keys, frozenset(mended))
+    steps = [step for scene in found for step in scenes.steps(scene, chosen)]
+    schedule = Schedule(steps, finished)
+    there = {step.slide for step in steps} & finished
+    count = len(there)
+    while True:
+        now = [step for step, _ in taken(schedule, idle(2))]
+        while filled := schedule.take_fillable():
+            now.append(filled)
+        if not now:
+            break
+        for step in now:
+            assert there.issuperset(step.sources)
+            schedule.finish(step)
+        there |= {step.slide for step in now}
+        count += len(now)
+    assert there == set(range(sum(lengths)))
+    assert count == len(there)
