@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,10 +27,11 @@ from comfy_server import RECORDINGS, recorded
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from stable_restyle import fitting, folders, images, scenes, verdict, workflow
+from stable_restyle import fitting, folders, images, keys, scenes, verdict, workflow
 from stable_restyle.comfyui import ComfyUI, _Prompt
 from stable_restyle.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.folders import Input, Places
+from stable_restyle.model import Keys
 from stable_restyle.verdict import Submission
 from stable_restyle.wire import Address, Wire, _Socket, parse
 
@@ -234,6 +235,29 @@ def _scenes(folder: Path) -> Iterator[Attempt]:
         else:
             drawn = [step.slide for scene in found for step in scenes.steps(scene)]
             assert sorted(drawn) == list(range(scenes.slide_count(frames, 2)))
+
+    yield attempt
+
+
+@contextmanager
+def _keys(folder: Path) -> Iterator[Attempt]:
+    path = folder / "keys.json"
+    kind = keys.Kind(6, fill_only=False)
+
+    def attempt(chance: Random) -> None:
+        frames = chance.randint(1, 60)
+        chosen = Keys(
+            *(frozenset(chance.sample(range(frames), chance.randint(0, frames))) for _ in range(2))
+        )
+        path.write_bytes(mangled_json({**asdict(kind), **keys.noted(chosen)}, chance))
+        try:
+            read = keys.read(path, frames, kind)
+        except UnusableInput as error:
+            assert str(path) in str(error)
+        else:
+            (scene,) = scenes.find_scenes([0, frames], 1)
+            made = [step.slide for step in scenes.steps(scene, read)]
+            assert sorted(made) == list(range(frames))
 
     yield attempt
 
@@ -471,6 +495,7 @@ TARGETS = [
     Target("PNG", _png),
     Target("workflow", _workflow),
     Target("scenes.json", _scenes),
+    Target("keys.json", _keys),
     Target("settings.json", _settings),
     Target("server JSON", _answers),
     Target("websocket", _socket),

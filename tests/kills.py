@@ -33,19 +33,21 @@ class Story:
 
     film: bool  # a film into a film, else a folder into a folder
     motion: str
+    keys: int
     server: bool  # a ComfyUI server draws, else the preview engine
 
     def __str__(self) -> str:
         return (
             f"{'film' if self.film else 'folder'}, {self.motion}, "
+            f"{f'keys {self.keys}, ' if self.keys > 1 else ''}"
             f"{'server' if self.server else 'preview'}"
         )
 
 
 STORIES = [
-    Story(film, motion, server)
+    Story(film, motion, keys, server)
     for film in (False, True)
-    for motion in ("codec", "flow")
+    for motion, keys in (("codec", 1), ("flow", 1), ("flow:fast", 3))
     for server in (False, True)
 ]
 
@@ -122,7 +124,8 @@ def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
 def _start(story: Story, source: Path, backend: str, folder: Path) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     target = folder / "clay.mp4" if story.film else folder / "out"
-    options = ("--backend", backend, "--motion", story.motion, "--fps", "1")
+    options = ["--backend", backend, "--motion", story.motion, "--fps", "1"]
+    options += ["--keys", str(story.keys)]
     return subprocess.Popen(
         [*COMMAND, str(source), str(target), *options],
         cwd=folder,
