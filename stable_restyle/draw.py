@@ -150,10 +150,10 @@ class Artist:
         log.debug("%s: %.2f s", images.name(step.slide), time.monotonic() - began)
         return self.gallery.add(step.slide, slide)
 
-    def fill(self, step: Step) -> Keep:
-        """Make the slide of a step from its keys alone; what is returned keeps it."""
-        measured = self._measure(step, self._frame_of(step.slide))
-        return self.gallery.put_away(step.slide, measured.carry(self._sources(step)))
+    def fill(self, step: Step) -> tuple[Pixels, Pixels]:
+        """The frame of a step, and its slide, made from its keys alone."""
+        frame = self._frame_of(step.slide)
+        return frame, self._measure(step, frame).carry(self._sources(step))
 
     def _draw_carried(self, step: Step, prepared: Prepared, how: Measured, backend: int) -> Slide:
         carried = how.carry(self._sources(step))

@@ -127,7 +127,7 @@ class Keys:
 class Drawn:
     """Who drew a slide, and when."""
 
-    backend: str  # its name
+    backend: str  # its name; empty where a slide was filled from its keys
     began: float  # time.monotonic()
     seconds: float
 

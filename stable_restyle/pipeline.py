@@ -9,6 +9,7 @@ import glob
 import logging
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -131,6 +132,14 @@ class _Watch:
         keep = artist.draw(step, prepared, backend)
         picture = artist.gallery.get(step.slide)
         return partial(self._keep, keep, step.slide, prepared.frame, picture)
+
+    def fill(self, artist: Artist, step: Step) -> Keep:
+        """Have the artist fill a slide from its keys."""
+        began = time.monotonic()
+        frame, picture = artist.fill(step)
+        self._drawn[step.slide] = Drawn("", began, time.monotonic() - began)
+        keep = artist.gallery.put_away(step.slide, picture)
+        return partial(self._keep, keep, step.slide, frame, picture)
 
     def _keep(self, keep: Keep, slide: int, frame: Pixels, picture: Pixels) -> None:
         keep()
@@ -533,7 +542,7 @@ def _carry_out(
     with _task(progress, "Drawing", slides, "slide", done=slides - schedule.total):
         return carry_out(
             schedule,
-            Work(artist.prepare, partial(watch.draw, artist), artist.fill),
+            Work(artist.prepare, partial(watch.draw, artist), partial(watch.fill, artist)),
             backends=pool.outlooks,
             slots=pool.slots,
             helpers=os.cpu_count() or 1,

@@ -44,9 +44,17 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
         raise WrongUsage(
             f"--redo {listed}: there is no slide {min(beyond) + 1}; the film has {len(steps)}."
         )
+    filled = next((step for step in steps if step.slide in wanted and not step.asks), None)
+    if filled is not None:
+        a, b = sorted(source + 1 for source in filled.sources)
+        raise WrongUsage(
+            f"--redo {listed}: slide {filled.slide + 1} is filled from its keys, {a} and {b}.\n"
+            f'Redo these with --redo-chain; or add {filled.slide} to "keys" in keys.json, where '
+            "slides count from 0, and repeat the run with --fresh: then the model draws it."
+        )
     if chain:
-        for step in steps:  # each after the one that it is drawn from
-            if step.previous in wanted:
+        for step in steps:  # each after those that it is made from
+            if not wanted.isdisjoint(step.sources):
                 wanted.add(step.slide)
     return sorted(wanted)
 

@@ -14,7 +14,7 @@ import pytest
 from footage import Camera
 from runs import Silent, files, run
 
-from stable_restyle import images, keys, pipeline, scenes
+from stable_restyle import images, journal, keys, pipeline, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage
 from stable_restyle.images import Frames
 from stable_restyle.keys import Kind
@@ -176,3 +176,19 @@ def test_slides_of_a_workflow_that_enlarges_have_one_size(asked: Settings) -> No
     (asked.target / images.name(3)).unlink()
     assert run(asked).drawn == 1
     assert images.size(asked.target / images.name(3)) == (2 * footage.WIDTH, 2 * footage.HEIGHT)
+
+
+def test_a_filled_slide_is_redone_through_its_keys(asked: Settings) -> None:
+    run(asked)
+    with pytest.raises(WrongUsage, match="slide 4 is filled from its keys, 1 and 7"):
+        run(replace(asked, redo="4"))
+    assert run(replace(asked, redo="1", redo_chain=True)).drawn == 6
+    assert run(replace(asked, redo="10")).drawn == 1  # the model has part in it
+
+
+def test_the_journal_tells_which_slides_were_filled(asked: Settings) -> None:
+    run(asked)
+    (told,) = journal.read(asked.target.parent / "interp" / "journal.jsonl")
+    filled = {each.slide for each in told.slides if not each.backend}
+    assert filled == {1, 2, 3, 4, 5, 7, 8, 10, 11}
+    assert len(told.slides) == 13

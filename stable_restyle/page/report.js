@@ -563,6 +563,7 @@ function tellSlide() {
   const facts = [];
   if (slide === scene.middle) facts.push("the middle of the scene");
   if (its?.state === "m") facts.push(`missing: ${its.reason}`);
+  if (its?.by === "") facts.push(`filled from its keys in ${short(its.seconds)} s`);
   if (its?.by) facts.push(`drawn by ${its.by} in ${short(its.seconds)} s`);
   if (its?.state === "k") facts.push("kept from an earlier run");
   if (its?.seed !== undefined) facts.push(`drawn again with seed ${its.seed}`);
