@@ -131,7 +131,7 @@ def _move(places: Places, slides: Iterable[int]) -> None:
         if path.exists():
             shutil.move(path, _free(folder, path.stem))  # TARGET may be on another drive
             moved += 1
-    log.info("Drawing slides again: %d are kept in %s.", moved, folder)
+    log.info("Slides drawn earlier are kept in %s: %d of them.", folder, moved)
 
 
 def _free(folder: Path, stem: str) -> Path:

@@ -59,6 +59,27 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     ]
 
 
+def test_a_report_is_made_and_slides_are_drawn_again(
+    make_frames: MakeFrames, tmp_path: Path
+) -> None:
+    make_frames(5, 4)
+    assert video_restyle("--report", folder=tmp_path).returncode == 3
+    assert video_restyle(*PREVIEW, folder=tmp_path).returncode == 0
+    page = tmp_path / "interp" / "report.html"
+    page.unlink()
+    done = video_restyle("--report", folder=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, str(page.relative_to(tmp_path)))
+    assert page.exists()
+    before = slides(tmp_path / "out")
+    done = video_restyle(*PREVIEW, "--redo", "2,4-5", folder=tmp_path)
+    assert "Done: 5 slides, 3 of them new, in out" in done.stderr
+    after = slides(tmp_path / "out")
+    assert [name for name in before if before[name] != after[name]] == [
+        *("000002.png", "000004.png", "000005.png")
+    ]
+    assert video_restyle(*PREVIEW, "--redo", "6", folder=tmp_path).returncode == 2
+
+
 def test_backends_from_the_environment(make_frames: MakeFrames, tmp_path: Path) -> None:
     make_frames(2)
     assert video_restyle(folder=tmp_path, backends="preview, preview").returncode == 0
@@ -75,6 +96,9 @@ def test_backends_from_the_environment(make_frames: MakeFrames, tmp_path: Path) 
         ("--rate", "fast"),
         ("--seconds", "2"),
         ("--seconds", "2", "--dry-run"),
+        ("--redo-chain",),
+        ("--redo", "3", "--fresh"),
+        ("--redo", "3", "--report"),
         ("--no-such-option",),
         ("one", "two", "three"),
     ],
