@@ -34,6 +34,7 @@ SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to th
 
 NAMES_SHOWN = 8
 
+_ADDRESS = re.compile(r"[A-Za-z]{2,}:[/\\]")  # "http://...", as Path writes it
 _IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,11 @@ def find_places(settings: Settings) -> Places:
     Raises UnusableInput if there is no SOURCE, WrongUsage where one place would overwrite another.
     """
     source, target = settings.source, settings.target
+    if any(_ADDRESS.match(str(path)) for path in (source, target)):
+        raise WrongUsage(
+            "SOURCE and TARGET are files or folders of this machine, not addresses.\n"
+            "A server goes behind --backend."
+        )
     if not source.exists():
         raise UnusableInput(
             f"There is no {source}: SOURCE is a folder of frames (000001.png, ...) or a film.\n"

@@ -328,10 +328,16 @@ def _enlarges(size: tuple[int, int], frame_size: tuple[int, int]) -> bool:
 
 def _to_rgb(decoded: npt.NDArray[Any]) -> Pixels:
     """What OpenCV decodes (grey, BGR or BGRA; 8 or 16 bits) as (H, W, 3) RGB uint8."""
-    image = (decoded >> 8).astype(np.uint8) if decoded.dtype == np.uint16 else decoded
+    image = decoded
+    if decoded.dtype == np.uint16:
+        decoded >>= 8  # in place: the largest picture allowed takes half a gigabyte
+        image = decoded.astype(np.uint8)
     if image.ndim == 2:
         return np.stack([image] * 3, axis=2)
     if image.shape[2] == 4:
-        alpha = image[:, :, 3:].astype(np.uint16)
-        return ((image[:, :, 2::-1] * alpha + 127) // 255).astype(np.uint8)
+        over_black = image[:, :, 2::-1].astype(np.uint16)
+        over_black *= image[:, :, 3:]
+        over_black += 127
+        over_black //= 255
+        return over_black.astype(np.uint8)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

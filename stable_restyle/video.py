@@ -54,6 +54,9 @@ _NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
 _HDR_NEEDS = ("zscale", "tonemap")
 
 _PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
+# A film may name other places to be read from: none of them is read over a network.
+_FILES_ONLY = {"protocol_whitelist": "file"}
+_LISTS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"})
 # Stand-ins for names in a command line: ffmpeg-python chokes on those that are not Unicode.
 _FILM, _TARGET = "<film>", "<target>"
 
@@ -245,7 +248,7 @@ def probe(path: Path) -> Film:
     nothing to split.
     """
     try:
-        with av.open(_url(path), metadata_errors="replace") as container:
+        with av.open(_url(path), metadata_errors="replace", options=_FILES_ONLY) as container:
             return _film(path, container)
     except FileNotFoundError as error:
         raise UnusableInput(f"{path} does not exist.") from error
@@ -302,6 +305,11 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     kind = container.format.name
     if kind == "image2" or kind.endswith("_pipe"):
         raise UnusableInput(f"{path} is a picture, not a film.")
+    if _LISTS & set(kind.split(",")):
+        raise UnusableInput(
+            f"{path} is no film but a list of films ({kind}).\n"
+            "Join what it lists to one film first, with `ffmpeg`, if you trust it."
+        )
     if kind == "tty":
         raise UnusableInput(f"{path} is a text, not a film.")
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -530,7 +538,7 @@ def _frames(film: Film) -> Any:
     The filters in front are rebuilt for nothing, not even where the film changes size midway
     (`reinit_filter`): they would count from the start again.
     """
-    stream = ffmpeg.input(_FILM, reinit_filter=0)[str(film.stream)]
+    stream = ffmpeg.input(_FILM, reinit_filter=0, **_FILES_ONLY)[str(film.stream)]
     # From 0, so that times rounded to the container's ticks never lie between two frames.
     stream = stream.filter("setpts", "PTS-STARTPTS")
     if film.steady:  # one each, whatever the file says of how long the last one lasts
@@ -694,7 +702,7 @@ def _joined(
     options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
     if film is None:
         return ffmpeg.output(*streams, _TARGET, **options)
-    source = ffmpeg.input(_FILM, itsoffset=float(late_s - begin_s))
+    source = ffmpeg.input(_FILM, itsoffset=float(late_s - begin_s), **_FILES_ONLY)
     tracks = _carried_tracks(film, container)
     streams += [source[str(stream)] for stream in tracks]
     for track_options in tracks.values():

@@ -6,10 +6,13 @@ import io
 import os
 import stat
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pngs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,22 +155,79 @@ def test_every_kind_of_png_becomes_rgb(tmp_path: Path, png: bytes, expected: Pix
     assert np.array_equal(images.read(path), expected)
 
 
-def test_colour_of_16_bits_loses_the_lower_8(tmp_path: Path) -> None:
-    rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in TRIPLED.reshape(12, 48))
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
+@pytest.mark.parametrize("size", [(1, 1), (13, 11)], ids=str)
+@pytest.mark.parametrize("kind", pngs.KINDS, ids=str)
+def test_every_colour_type_and_bit_depth_is_read(
+    tmp_path: Path, kind: pngs.Kind, size: tuple[int, int]
+) -> None:
     path = tmp_path / "000001.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 12, 16, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
+    samples = pngs.samples_of(kind, *size)
+    path.write_bytes(pngs.write(kind, samples))
+    assert np.array_equal(images.find_frames(tmp_path).read(0), pngs.shown(kind, samples))
+
+
+def test_a_large_frame_cut_at_every_kilobyte_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "000001.png"
+    whole = images.encode(picture(240, 320))
+    for length in range(0, len(whole), 1024):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UnusableInput, match=r"000001\.png"):
+            images.find_frames(tmp_path)
+        path.write_bytes(whole[:length] + whole[-12:])  # with an end: told when it is decoded
+        with pytest.raises(UnusableInput, match=r"000001\.png"):
+            images.read(path)
+
+
+def test_16384_by_16384_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "000001.png").write_bytes(bomb(16384, 16384, 16384 * 2049))
+    with pytest.raises(UnusableInput, match="says that it is 16384x16384"):
+        images.find_frames(tmp_path)
+
+
+GIGABYTE = 2**30
+PEAK = """
+import sys
+from pathlib import Path
+from stable_restyle import images
+from stable_restyle.errors import UnusableInput
+try:
+    images.read(Path(sys.argv[1]))
+except UnusableInput:
+    pass
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the peak so easily")
+@pytest.mark.parametrize("hidden", ["the picture", b"zTXt", b"iTXt", b"iCCP"], ids=str)
+def test_a_bomb_takes_little_memory(tmp_path: Path, hidden: str | bytes) -> None:
+    """A megabyte that unpacks to a gigabyte: refused, or read no further than the picture goes."""
+    path = tmp_path / "000001.png"
+    heads = {b"zTXt": b"k\0\0", b"iTXt": b"k\0\1\0\0\0", b"iCCP": b"k\0\0"}
+    if isinstance(hidden, bytes):
+        beside = pngs.chunk(hidden, heads[hidden] + zeros(GIGABYTE))
+        path.write_bytes(bomb(10, 10, 20, beside))
+    else:
+        path.write_bytes(bomb(10, 10, GIGABYTE))
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], check=True, capture_output=True, text=True
     )
-    assert np.array_equal(images.read(path), TRIPLED)
+    assert int(done.stdout) < 200  # MiB, of which 50 are Python, NumPy and OpenCV
+
+
+def bomb(width: int, height: int, unpacked: int, beside: bytes = b"") -> bytes:
+    """A PNG of one bit a pixel whose pixels unpack to so many bytes."""
+    header = struct.pack(">IIBBBBB", width, height, 1, pngs.GREY, 0, 0, 0)
+    data = pngs.chunk(b"IDAT", zeros(unpacked))
+    return pngs.SIGNATURE + pngs.chunk(b"IHDR", header) + beside + data + pngs.chunk(b"IEND", b"")
+
+
+def zeros(count: int) -> bytes:
+    """So many zeros, compressed, without ever having them all in memory."""
+    packer, block = zlib.compressobj(1), bytes(2**22)
+    whole = b"".join(packer.compress(block) for _ in range(count // len(block)))
+    return whole + packer.compress(bytes(count % len(block))) + packer.flush()
 
 
 def test_slides_that_cannot_be_kept_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -753,6 +754,31 @@ def test_a_name_is_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path(name).unlink()
     video.join(slides, 4, film.rate, Path(name), None, ignore)
     assert sorted(os.listdir()) == sorted([name, "new " + name, slides.name])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{there}\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "ffconcat version 1.0\nfile '{there}'\n"),
+        ("list.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+         "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("elsewhere", ["http", "file"])
+def test_a_list_of_films_is_refused_and_leads_nowhere(
+    name: str, text: str, elsewhere: str, tmp_path: Path
+) -> None:
+    """It could have other files of this machine, or of its network, in the slides."""
+    private = clips.make(tmp_path / "private.mp4", clips.numbered(4))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        there = f"http://127.0.0.1:{server.getsockname()[1]}/x.ts"
+        (tmp_path / name).write_text(text.format(there=there if elsewhere == "http" else private))
+        with pytest.raises(UnusableInput, match=name):
+            video.probe(tmp_path / name)
+        with pytest.raises(BlockingIOError):  # nobody has called
+            server.accept()
 
 
 # When things go wrong
