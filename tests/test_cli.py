@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import clips
 import pytest
 from click.testing import CliRunner
 
@@ -176,6 +177,36 @@ def test_measuring_tells_a_table(make_frames: MakeFrames, tmp_path: Path) -> Non
     assert second.split()[:-1] == ["2", "5-5", *"--------"]
     assert whole.split()[:3] == ["all", "5", "slides"]
     assert any("mean square" in line for line in meanings)
+
+
+ODD_NAMES = [
+    "with spaces and 'quotes\"",
+    "-y",
+    "100%06d%%",
+    "concat:a|b",
+    "new\nline",
+    os.fsdecode(b"not utf-8 \xff\xfe"),
+    "*[?]$HOME `id`",
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse some of these names")
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+def test_a_name_is_a_name_from_end_to_end(tmp_path: Path, name: str) -> None:
+    """A film into a film, then its frames into a folder, all of them called so."""
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(4))
+    work = tmp_path / name
+    work.mkdir()
+    film.rename(work / f"{name}.mp4")
+    done = video_restyle(*PREVIEW, "--", f"{name}.mp4", f"{name}+.mp4", folder=work)
+    assert done.returncode == 0, done.stderr
+    (work / f"{name}+.restyle" / "in").rename(work / name)
+    done = video_restyle(*PREVIEW, "--", name, f"{name} out", folder=work)
+    assert done.returncode == 0, done.stderr
+    assert slides(work / f"{name} out") == slides(work / f"{name}+.restyle" / "out")
+    assert sorted(os.listdir(tmp_path)) == [name]
+    made = {f"{name}.mp4", f"{name}+.mp4", f"{name}+.restyle", name, f"{name} out", "interp"}
+    assert set(os.listdir(work)) == made
 
 
 def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:

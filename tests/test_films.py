@@ -60,6 +60,19 @@ def test_a_film_becomes_a_film_with_its_sound(asked: Settings) -> None:
     assert progress.counted == [25, 13, 13]
 
 
+def test_sound_that_goes_on_after_the_picture_is_kept(tmp_path: Path) -> None:
+    tone = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
+    encoding = (*clips.H264, "-c:a", "aac", "-map", "0:v", "-map", "1:a")
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(12), *encoding, inputs=tone)
+    target = tmp_path / "clay.mp4"
+    run(Settings(film, target, backends=("preview:clay",)))
+    assert picture_of(target) == (6, Fraction(12))
+    with av.open(target) as container:
+        [sound] = container.streams.audio
+        assert sound.duration is not None and sound.time_base is not None
+        assert float(sound.duration * sound.time_base) == pytest.approx(2, abs=0.1)
+
+
 def test_scenes_of_a_film_are_those_of_its_frames(asked: Settings, tmp_path: Path) -> None:
     run(asked)
     frames = asked.target.with_name("clay.restyle") / "in"

@@ -1,0 +1,45 @@
+"""What README.md says that the program says, it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+# Adjacent literals are one text: the ends of lines between them go.
+SOURCE = re.sub(
+    r'"\s*\n?\s*f?r?"',
+    "",
+    "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "stable_restyle").glob("*.py"))),
+)
+FROM_THE_SYSTEM = (
+    "Too many open files",
+    "No space left on device",
+    "Permission denied",
+    "Read-only file system",
+)
+
+
+def messages() -> list[str]:
+    """The texts in the first column of the tables of "What can go wrong"."""
+    section = README.partition("## What can go wrong")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)
+    return [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
+
+
+def test_there_are_messages_to_look_for() -> None:
+    assert len(messages()) > 50
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_in_the_readme_is_the_programs(message: str) -> None:
+    """Names, numbers and what stands for others in it may differ; its words may not."""
+    for text in FROM_THE_SYSTEM:
+        message = message.replace(text, "")
+    varying = r"\.\.\.|\b\w+\.(?:json|png|mp4)\b|\b\d+(?:x\d+)?\b|\b(?:ckpt_name|out|interp|mask)\b"
+    parts = [part.strip(" :,.") for part in re.split(varying, message)]
+    words = max(parts, key=len)
+    assert words in SOURCE, words
