@@ -33,22 +33,23 @@ class Story:
 
     film: bool  # a film into a film, else a folder into a folder
     motion: str
-    keys: int
     server: bool  # a ComfyUI server draws, else the preview engine
+    options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return (
-            f"{'film' if self.film else 'folder'}, {self.motion}, "
-            f"{f'keys {self.keys}, ' if self.keys > 1 else ''}"
-            f"{'server' if self.server else 'preview'}"
-        )
+        kind, by = "film" if self.film else "folder", "server" if self.server else "preview"
+        return " ".join((f"{kind}, {self.motion}, {by}", *self.options))
 
 
 STORIES = [
-    Story(film, motion, keys, server)
+    Story(film, motion, server, options)
     for film in (False, True)
-    for motion, keys in (("codec", 1), ("flow", 1), ("flow:fast", 3))
+    for motion, options in (("codec", ()), ("flow", ()), ("flow:fast", ("--keys", "3")))
     for server in (False, True)
+]
+STORIES += [
+    Story(False, "codec", False, ("--deflicker", "1")),
+    Story(True, "flow", False, ("--deflicker", "1", "--anchor", "0.5")),
 ]
 
 
@@ -124,8 +125,7 @@ def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
 def _start(story: Story, source: Path, backend: str, folder: Path) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     target = folder / "clay.mp4" if story.film else folder / "out"
-    options = ["--backend", backend, "--motion", story.motion, "--fps", "1"]
-    options += ["--keys", str(story.keys)]
+    options = ("--backend", backend, "--motion", story.motion, "--fps", "1", *story.options)
     return subprocess.Popen(
         [*COMMAND, str(source), str(target), *options],
         cwd=folder,
