@@ -316,9 +316,9 @@ def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
     try:
         noted = json.loads(path.read_text("utf-8"))
         marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
+        if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
+            raise ValueError("its scenes are not those of its frames")
         its_keys = keys.checked(noted, len(marks)) if "keys" in noted else None
-        if not all(isinstance(mark, str) for mark in marks):
-            raise ValueError("its frames are no list of marks")
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         if fresh:
             return replace(now, changes=changes)

@@ -23,6 +23,7 @@ from stable_restyle.model import Settings
 from stable_restyle.scenes import find_scenes, steps
 
 MakeFrames = Callable[..., Path]
+HUGE = '{"frames": ["a1"], "scenes": [0, 99999999999999999]}'  # more slides than memory
 
 
 @pytest.fixture
@@ -181,7 +182,8 @@ def test_fresh_without_a_change_still_starts_over(asked: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "noted", ["", "[]", "null", '{"frames": 3}', '{"frames": [1], "scenes": [0, 8]}', "[" * 9999]
+    "noted",
+    ["", "[]", "null", '{"frames": 3}', '{"frames": [1], "scenes": [0, 8]}', "[" * 9999, HUGE],
 )
 def test_a_damaged_note_is_refused_with_a_way_out(asked: Settings, noted: str) -> None:
     path = find_places(asked).input_file

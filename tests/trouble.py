@@ -94,7 +94,7 @@ class Trouble:
             days = BAD_DAYS if route == "GET /view" else [*BAD_DAYS, slow(0.1)]
             server.always(route, partial(self._day, route, days))
         server.always("GET /ws", partial(self._day, "GET /ws", BAD_SOCKETS))
-        for _ in range(2000):
+        for _ in range(300):
             bad = self.chance.random() < self.share
             run = self.chance.choice(BAD_RUNS) if bad else Run()
             server.runs.append(replace(run, told=partial(self._told, run)))
