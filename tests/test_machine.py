@@ -265,7 +265,7 @@ def test_a_slow_disk_changes_nothing_and_is_waited_for(
 
 
 def idle(server: ComfyServer) -> bool:
-    return not server.pending and server.running is None and not server.history
+    return not server.pending and server.running is None
 
 
 @POSIX
