@@ -70,7 +70,7 @@ TRUSTED_LEAST = 0.05  # of the picture: with less, colours are left as they are
 
 TONED_LEAST = 0.5  # of 255: rounding undoes a smaller change
 DEVIATION_LEAST = 1.0  # levels: below that there is no contrast to compare
-FLOW_SIDE_LEAST = 16  # pixels: DIS refuses pictures that hold less than a patch or two
+FLOW_SIDE_LEAST = 32  # pixels: DIS crashes on flat pictures that are less than 29 high
 
 KEY_ERROR_WIDTH, KEY_ERROR_LEAST = 2.0, 3.0  # pixels; levels
 

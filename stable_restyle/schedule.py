@@ -24,8 +24,8 @@ from stable_restyle.model import Outlook, Step
 
 # A slide is sent ahead, to wait at a backend for the one being drawn there, no earlier than this
 # before its turn: what is sent can no longer make way for a longer chain. The larger of the two.
-AHEAD_S = 1.0
-AHEAD_SHARE = 0.25  # of what a slide takes there
+AHEAD_S = 2.0
+AHEAD_SHARE = 0.5  # of what a slide takes there
 
 # A chain is critical if it takes longer than the others would need for all the rest of the film,
 # were they so many times as fast: by then it is too late to hurry. Simulated films (benchmarks/)

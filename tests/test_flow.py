@@ -76,6 +76,16 @@ def test_both_ways_lead_there_and_back() -> None:
     assert np.median(np.abs(back - footage.true_flow(PAN, STILL))) < 0.1
 
 
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(160, 12), (160, 24), (640, 16), (9, 200), (1, 1)])
+def test_flat_and_tiny_frames_can_be_carried(width: int, height: int, fast: bool) -> None:
+    """OpenCV's DIS ends the whole process on some of these sizes."""
+    rng = np.random.default_rng(1)
+    before = rng.integers(0, 256, (height, width, 3), np.uint8)
+    found = flow.measure(before, np.roll(before, 2, 1), fast=fast)
+    assert flow.carry(before, found).shape == before.shape
+
+
 def test_what_was_outside_is_doubtful() -> None:
     found = flow.measure(footage.film(STILL), footage.film(Camera(x=9)))
     assert found.doubt[20:-20, :8].min() == 1
