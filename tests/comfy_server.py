@@ -206,8 +206,16 @@ class ComfyServer:
         try:
             self._loop.run_until_complete(self._main())
         finally:
+            self._loop.run_until_complete(self._give_up())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+
+    async def _give_up(self) -> None:
+        """End what still hangs, or it would be complained of later."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _main(self) -> None:
         app = web.Application(client_max_size=100 * 2**20, middlewares=[self._doorman])
