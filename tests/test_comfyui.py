@@ -196,8 +196,8 @@ def test_nothing_accumulates_on_the_server(server: ComfyServer) -> None:
 
 def test_slides_drawn_at_once_share_one_socket_and_no_name(server: ComfyServer) -> None:
     jobs = [a_job(slide) for slide in range(8)]
-    server.draw_s = 0.1  # long enough for all to have come by the end of the first
-    with client_of(server) as client, ThreadPoolExecutor(8) as threads:
+    server.draw_s = 0.1  # long enough for others to come meanwhile
+    with client_of(server, Pace()) as client, ThreadPoolExecutor(8) as threads:
         for job, slide in zip(jobs, threads.map(client.draw, jobs), strict=True):
             assert np.array_equal(slide.pixels, slide_of(job))
     assert server.connections == 1
