@@ -134,10 +134,10 @@ class Artist:
 
     def prepare(self, step: Step) -> Prepared:
         """Read the frames of a step and make all that depends on them alone."""
-        frame = self._frame_of(step.slide)
         if step.previous is None:
+            frame = self._frame_of(step.slide)
             return Prepared(frame, masks.free_all(frame), None)
-        measured = self._measure(step, frame)
+        frame, measured = self._measure(step)
         return Prepared(frame, measured.mask(self.mask_strength, self.mask_size), measured)
 
     def draw(self, step: Step, prepared: Prepared, backend: int) -> Keep:
@@ -152,8 +152,8 @@ class Artist:
 
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:
         """The frame of a step, and its slide, made from its keys alone."""
-        frame = self._frame_of(step.slide)
-        return frame, self._measure(step, frame).carry(self._sources(step))
+        frame, measured = self._measure(step)
+        return frame, measured.carry(self._sources(step))
 
     def _draw_carried(self, step: Step, prepared: Prepared, how: Measured, backend: int) -> Slide:
         carried = how.carry(self._sources(step))
@@ -170,12 +170,14 @@ class Artist:
         finished = how.finish(slide.pixels, carried, prepared.mask)
         return slide if finished is slide.pixels else Slide(finished)
 
-    def _measure(self, step: Step, frame: Pixels) -> Measured:
-        """How the frames moved towards a step's."""
+    def _measure(self, step: Step) -> tuple[Pixels, Measured]:
+        """The frame of a step, and how the frames moved towards it."""
+        there = [*map(self._frame_of, step.sources)]  # before those read now push them out
+        frame = self._frame_of(step.slide)
         if isinstance(self.motion, Flow):
-            return self.motion.measure(frame, [*map(self._frame_of, step.sources)])
-        first, *between, _ = frames_crossed(step, self.fps)
-        return self.motion.measure([self.seams.get(first), *map(self.frames.read, between), frame])
+            return frame, self.motion.measure(frame, there)
+        between = map(self.frames.read, frames_crossed(step, self.fps)[1:-1])
+        return frame, self.motion.measure([*there, *between, frame])
 
     def _frame_of(self, slide: int) -> Pixels:
         return self.seams.get(slide * self.fps)

@@ -217,7 +217,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
                 anchor=_anchor(settings, found, frames, gallery),
                 ask=watch.ask,
                 gallery=gallery,
-                seams=Shelf(frames.read, at_hand=2 * pool.slots),
+                seams=Shelf(frames.read, at_hand=3 * pool.slots),
                 in_between=places.interp if settings.save_interp else None,
             )
             if missing:
@@ -545,7 +545,8 @@ def _carry_out(
             Work(artist.prepare, partial(watch.draw, artist), partial(watch.fill, artist)),
             backends=pool.outlooks,
             slots=pool.slots,
-            helpers=os.cpu_count() or 1,
+            # One core is left to what lies between an answer and the next request.
+            helpers=max((os.cpu_count() or 1) - 1, 1),
             stop=pool.close,
             tick=progress.advance,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from stable_restyle.workflow import fill, with_seed
 
 KEPT = "stable-restyle-out"  # folder of the server's own for slides that it keeps
 TRIAL_PX = 64
+ASKED_AT_ONCE = 4  # node classes
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,9 @@ class ServedWorkflow:
             return replace(report, fault=str(fault))
 
     def _fit(self) -> tuple[list[str], list[Misfit]]:
-        wanted = {each for one in self._variants for each in fitting.classes_of(one)}
-        classes = {each: self._client.node_class(each) for each in sorted(wanted)}
+        wanted = sorted({each for one in self._variants for each in fitting.classes_of(one)})
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
         base, added = fitting.complete(self._variants.base, classes)
         scenes = {
             scene: fitting.complete(one, classes)[0] for scene, one in self._variants.scenes.items()
