@@ -313,11 +313,7 @@ def connect(names: Sequence[str], variants: Variants, access: Access, patience_s
     Every server is asked whether it can draw; those that cannot are left out for now, and said so.
     Raises WrongUsage for a name that is none, WorkflowFault or NoBackendLeft if none can draw.
     """
-    members = [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
-    if len(engines := {member.engine for member in members}) > 1:
-        raise WrongUsage(
-            f"--backend: {' and '.join(sorted(engines))} draw differently; one run cannot mix them."
-        )
+    members = _named(names, variants, access)
     faults = _fit(members)
     if not names:
         members = [member for member in members if not isinstance(faults[member.name], ServerFault)]
@@ -330,14 +326,36 @@ def connect(names: Sequence[str], variants: Variants, access: Access, patience_s
     return Pool(members, patience_s, faults)
 
 
+def engine(names: Sequence[str], variants: Variants, access: Access) -> str:
+    """What would draw the slides; nothing is asked of servers. Raises WrongUsage."""
+    members = _named(names, variants, access)
+    for member in members:
+        member.close()
+    return members[0].engine
+
+
 def check(names: Sequence[str], variants: Variants, access: Access) -> list[Report]:
     """All about the backends that --backend names, else about the usual places of servers."""
-    members = [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
+    members = _all_named(names, variants, access)
     with ThreadPoolExecutor(len(members)) as threads:
         reports = list(threads.map(_report, members))
     for member in members:
         member.close()
     return reports
+
+
+def _named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
+    """The backends of a run. Raises WrongUsage."""
+    members = _all_named(names, variants, access)
+    if len(engines := {member.engine for member in members}) > 1:
+        raise WrongUsage(
+            f"--backend: {' and '.join(sorted(engines))} draw differently; one run cannot mix them."
+        )
+    return members
+
+
+def _all_named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
+    return [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
 
 
 def _report(member: Backend) -> Report:

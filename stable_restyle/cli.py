@@ -14,7 +14,9 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,8 +24,9 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
-from stable_restyle.errors import NoBackendLeft, RestyleError, from_system
+from stable_restyle.errors import NoBackendLeft, RestyleError, WrongUsage, from_system
 from stable_restyle.model import (
     ANCHOR,
     DEFAULT_RATE,
@@ -280,6 +283,14 @@ class Rate(click.ParamType[Fraction]):
     help="Tell how steady the slides of a run are, and write it to measure.json in the working "
     "folder; nothing else. Settings and scenes are the run's.",
 )
+@click.option(
+    "--batch",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Restyle the films that a list names, a line a film: SOURCE TARGET -- OPTIONS. Options "
+    "given here hold for all of them, unless a line has the same one. Films that are finished are "
+    "passed over.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.version_option(package_name="stable-restyle", message="%(prog)s %(version)s")
@@ -290,6 +301,7 @@ def command(
     check: bool,
     measure: bool,
     report: bool,
+    batch: Path | None,
     verbose: bool,
     quiet: bool,
     **options: Any,
@@ -315,6 +327,12 @@ def command(
         raise click.UsageError("--redo-chain goes with --redo SLIDES.")
     if settings.redo and (settings.fresh or dry_run or check or measure or report):
         raise click.UsageError("--redo SLIDES goes with a run that is not --fresh.")
+    if batch and (settings.redo or dry_run or check or measure or report):
+        raise click.UsageError("--batch FILE runs films, and does nothing else with them.")
+    if batch and (_is_given("source") or _is_given("target")):
+        raise click.UsageError(
+            "--batch FILE names the films: SOURCE and TARGET stand in its lines."
+        )
     console = Console(verbose=verbose, quiet=quiet)
 
     from stable_restyle import pipeline
@@ -330,8 +348,35 @@ def command(
         click.echo(visible(describe(pipeline.plan(settings, seconds, console))))
     elif report:
         click.echo(visible(str(pipeline.write_report(settings, console))))
+    elif batch:
+        run_batch(batch, options, console)
     else:
         log.info(summary(pipeline.run(settings, console)))
+
+
+def run_batch(path: Path, options: Mapping[str, Any], console: Console) -> None:
+    """Restyle the films of a list. options: those that hold for all of them."""
+    from stable_restyle import batch
+
+    own = {each.name for each in fields(Settings)} - {"redo", "redo_chain"}
+    params = [each for each in command.params if each.name in own]
+    line = click.Command("line", params=params, add_help_option=False)
+
+    def settle(source: str, target: str, words: Sequence[str]) -> Settings:
+        try:
+            context = line.make_context("line", [*words, "--", source, target])
+        except click.ClickException as error:
+            raise WrongUsage(error.format_message()) from error
+        given = {name: value for name, value in context.params.items() if _is_given(name, context)}
+        return Settings(**{**options, **given})
+
+    batch.run(batch.read(path, settle), console, lambda outcome: log.info(summary(outcome)))
+
+
+def _is_given(name: str, context: click.Context | None = None) -> bool:
+    """Whether an option or argument was typed, not left to its default."""
+    context = context or click.get_current_context()
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def main() -> None:

@@ -80,6 +80,10 @@ class Places:
         return self.interp / "input.json"
 
     @property
+    def finished_file(self) -> Path:
+        return self.interp / "finished.json"
+
+    @property
     def redo_file(self) -> Path:
         return self.interp / "redo.json"
 

@@ -158,6 +158,11 @@ def size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def marks(folder: Path, count: int) -> list[str]:
+    """The marks of so many slides, as `find_frames` makes them. Raises UnusableInput."""
+    return [_look(folder / name(index))[2] for index in range(count)]
+
+
 def _look(path: Path) -> tuple[int, int, str]:
     """Width, height and mark of a PNG whose beginning and end are there; else UnusableInput."""
     try:

@@ -22,6 +22,7 @@ from uuid import uuid4
 from stable_restyle import (
     backends,
     deflicker,
+    finished,
     folders,
     images,
     journal,
@@ -187,7 +188,8 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         deflicker.mend(places)
         left = deflicker.as_left(places)
         source = _look(places, settings.rate)
-        decides = _what_decides(settings, variants, pool.engine, source, places)
+        decided = _what_decides(settings, variants, pool.engine)
+        decides = {**decided, **_what_is_shown(source, places)}
         anew = folders.claim(left, decides, fresh=settings.fresh)
         frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
         bounds = _boundaries(frames, places, settings.scene_threshold, progress)
@@ -200,13 +202,14 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         deflicker.settle(places, settings.deflicker, bounds)
         steps = hung_on.steps(settings.fps)
         again = redo.choose(settings.redo, steps, chain=settings.redo_chain)
+        finished.forget(places)
         about = report.about(settings, pool.about, _rate(source, settings))
         with _reported(settings, places, about, heard, progress) as notes:
             seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
             thumbnails = _thumbnails(places, places.slides, settings.fps, found)
             watch = _Watch(pool, seeds, thumbnails, notes)
-            finished = _finished(places, len(steps), frames)
-            missing = {step.slide for step in steps} - finished
+            kept = _kept(places, len(steps), frames)
+            missing = {step.slide for step in steps} - kept
             gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
             artist = Artist(
                 frames=frames,
@@ -226,16 +229,14 @@ def run(settings: Settings, progress: Progress) -> Outcome:
                 deflicker.discard(places, found, missing, settings.deflicker)
             guarded = _Guarded(progress, check_lock)
             if artist.anchor is not None:
-                lone = _lone_middles(found, finished)
+                lone = _lone_middles(found, kept)
                 failed = (
                     _carry_out(Schedule(lone), artist, watch, pool, len(lone), guarded)
                     if lone
                     else ()
                 )
-                finished |= {step.slide for step in lone} - {each.step.slide for each in failed}
-            failures = _carry_out(
-                Schedule(steps, finished), artist, watch, pool, len(steps), guarded
-            )
+                kept |= {step.slide for step in lone} - {each.step.slide for each in failed}
+            failures = _carry_out(Schedule(steps, kept), artist, watch, pool, len(steps), guarded)
             if failures:
                 watch.failed(failures)
                 raise SlidesMissing(failures, len(steps))
@@ -243,9 +244,46 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             redo.finish(places)
             if settings.deflicker:
                 _deflicker(places, found, frames, settings, guarded)
+            slides = images.marks(places.shown, len(steps))
             if places.result is not None:
                 _join(source, places, settings, len(steps), progress)
+            finished.note(places, _what_ends(settings, decided, places), hung_on, slides)
     return Outcome(len(steps), len(missing), settings.target)
+
+
+def look_over(settings: Settings) -> Places:
+    """Where a run would work, after a look whether these settings can be used.
+
+    Nothing is written, and nothing is asked of servers. Raises RestyleError.
+    """
+    variants, access = _drawn_with(settings)
+    _check_keys(settings)
+    motion.choose(settings.motion)
+    backends.engine(settings.backends, variants, access)
+    return folders.find_places(settings)
+
+
+def is_finished(settings: Settings) -> bool:
+    """Whether a run with these settings came to its end, and nothing has changed since.
+
+    It is not if the settings ask for slides to be drawn again. Raises RestyleError.
+    """
+    places = folders.find_places(settings)
+    if settings.fresh or settings.redo or not places.finished_file.exists():
+        return False
+    variants, access = _drawn_with(settings)
+    engine = backends.engine(settings.backends, variants, access)
+    settled = _what_ends(settings, _what_decides(settings, variants, engine), places)
+    try:
+        frames = images.find_frames(places.frames)
+        bounds = scenes.read_boundaries(places.scenes_file, frames.count)
+        found = scenes.find_scenes(bounds, settings.fps)
+        count = scenes.slide_count(frames.count, settings.fps)
+        chosen = _foreseen_keys(found, count, places, settings)
+        made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
+        return finished.holds(places, settled, made_of, images.marks(places.shown, count))
+    except UnusableInput:
+        return False  # the run says what is wrong, or mends it
 
 
 def write_report(settings: Settings, progress: Progress) -> Path:
@@ -332,11 +370,9 @@ def _look(places: Places, rate: Fraction | None) -> Film | Frames:
     return video.probe(places.film)
 
 
-def _what_decides(
-    settings: Settings, variants: Variants, engine: str, source: Film | Frames, places: Places
-) -> Decides:
-    """What the pictures of a run depend on, as settings.json keeps it."""
-    decides: dict[str, object] = {
+def _what_decides(settings: Settings, variants: Variants, engine: str) -> Decides:
+    """What the pictures of a run depend on beside its source, as settings.json keeps it."""
+    return {
         "model": settings.model,
         "model_sha256": variants.original.sha256,
         "seed": settings.seed,
@@ -349,11 +385,20 @@ def _what_decides(
         "motion": settings.motion,
         "keys": settings.keys,
         "fill_only": settings.fill_only,
-        "frame_size": f"{source.width}x{source.height}",
     }
-    if isinstance(source, Film):
-        decides |= folders.film_marks(source.path, places)
-    return decides
+
+
+def _what_is_shown(source: Film | Frames, places: Places) -> Decides:
+    """The source of a run, as settings.json keeps it."""
+    marks = folders.film_marks(source.path, places) if isinstance(source, Film) else {}
+    return {"frame_size": f"{source.width}x{source.height}", **marks}
+
+
+def _what_ends(settings: Settings, decided: Decides, places: Places) -> Decides:
+    """All that the result of a run depends on beside its frames and scenes."""
+    marks = folders.film_marks(places.film, places) if places.film else {}
+    marks = {name: value for name, value in marks.items() if name != folders.FILM_TIME}
+    return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
 
 
 def _check_scenes(changes: Iterable[int], found: Sequence[Scene]) -> None:
@@ -508,7 +553,7 @@ def _foreseen_keys(
     return chosen or keys.at_least(found, settings.keys)
 
 
-def _finished(places: Places, count: int, frames: Frames) -> set[int]:
+def _kept(places: Places, count: int, frames: Frames) -> set[int]:
     finished, unfit = images.find_slides(places.slides, count, (frames.width, frames.height))
     for line in unfit:
         log.warning("%s It is drawn again.", line)
@@ -517,7 +562,7 @@ def _finished(places: Places, count: int, frames: Frames) -> set[int]:
     return finished
 
 
-def _lone_middles(found: Sequence[Scene], finished: Collection[int]) -> list[Step]:
+def _lone_middles(found: Sequence[Scene], kept: Collection[int]) -> list[Step]:
     """Middles that are missing though slides of their chains are there.
 
     They are drawn before all else where colours are held to them: the schedule would let the rest
@@ -526,7 +571,7 @@ def _lone_middles(found: Sequence[Scene], finished: Collection[int]) -> list[Ste
     return [
         Step(scene.middle, scene.number, None)
         for scene in found
-        if scene.middle not in finished and any(slide in finished for slide in scene.slides)
+        if scene.middle not in kept and any(slide in kept for slide in scene.slides)
     ]
 
 

@@ -50,6 +50,7 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     assert "Done: 5 slides, all of them new, in out" in done.stderr
     assert len(slides(tmp_path / "out")) == 5
     assert sorted(path.name for path in (tmp_path / "interp").iterdir()) == [
+        "finished.json",
         "input.json",
         "journal.jsonl",
         "lock",

@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "stable_restyle"
 FROM_THE_TOP = [
     "cli",
+    "batch",
     "pipeline",
     "report",
     "redo",
@@ -32,6 +33,7 @@ FROM_THE_TOP = [
     "stability",
     "parallel",
     "motion",
+    "finished",
     "folders",
     "keys",
     "flow",
