@@ -20,7 +20,6 @@ import numpy as np
 
 from stable_restyle import flow, images, scenes
 from stable_restyle.errors import UnusableInput
-from stable_restyle.images import Frames
 from stable_restyle.model import Keys, Pixels, Scene
 
 LOOKED_AT_PX = 320 * 180  # frames are compared at this size: it takes a tenth of reading them
@@ -40,19 +39,23 @@ class Kind:
 
 
 def choose(
-    frames: Frames, found: Sequence[Scene], fps: int, kind: Kind, advance: Callable[[int], None]
+    read: Callable[[int], Pixels],
+    found: Sequence[Scene],
+    fps: int,
+    kind: Kind,
+    advance: Callable[[int], None],
 ) -> Keys:
     """Choose the keys of every scene, and the slides that neither of their keys can show.
 
-    advance: called with the number of slides looked at. Raises UnusableInput naming a frame that is
-    damaged.
+    read: gives a frame, (H, W, 3) RGB. advance: called with the number of slides looked at. Raises
+    what `read` raises.
     """
 
     def look(scene: Scene) -> tuple[list[int], list[int]]:
         keys, mended = [scene.middle], list[int]()
         for chain in scenes.chains(scene):
             its_keys, its_mended = _choose(
-                scene.middle, chain, kind.every, lambda slide: _small(frames.read(slide * fps))
+                scene.middle, chain, kind.every, lambda slide: _small(read(slide * fps))
             )
             keys += its_keys
             mended += its_mended
@@ -75,7 +78,7 @@ def at_least(found: Sequence[Scene], every: int) -> Keys:
     )
 
 
-def read(path: Path, slides: int, kind: Kind) -> Keys | None:
+def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
     """Read keys.json; None if its keys are of another kind. Raises UnusableInput."""
     mend = "\nCorrect the file, or remove it to have the keys chosen again."
     try:

@@ -514,10 +514,10 @@ def _keys(
         return None
     kind = keys.Kind(settings.keys, settings.fill_only)
     slides = sum(len(scene.slides) for scene in found)
-    chosen = keys.read(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    chosen = keys.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
     if chosen is None:
         with _task(progress, "Choosing keys", slides, "slide"):
-            chosen = keys.choose(frames, found, settings.fps, kind, progress.advance)
+            chosen = keys.choose(frames.read, found, settings.fps, kind, progress.advance)
         keys.write(places.keys_file, chosen, kind)
         _tell_keys(found, chosen, settings.keys)
     return chosen
@@ -549,7 +549,7 @@ def _foreseen_keys(
     if settings.keys == 1:
         return None
     kind = keys.Kind(settings.keys, settings.fill_only)
-    chosen = keys.read(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    chosen = keys.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
     return chosen or keys.at_least(found, settings.keys)
 
 

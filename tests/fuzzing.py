@@ -251,7 +251,7 @@ def _keys(folder: Path) -> Iterator[Attempt]:
         )
         path.write_bytes(mangled_json({**asdict(kind), **keys.noted(chosen)}, chance))
         try:
-            read = keys.read(path, frames, kind)
+            read = keys.from_file(path, frames, kind)
         except UnusableInput as error:
             assert str(path) in str(error)
         else:

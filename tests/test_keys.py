@@ -38,7 +38,7 @@ def film(tmp_path: Path) -> Callable[[Sequence[Pixels]], Frames]:
 
 def chosen(frames: Frames, kind: Kind = EVERY_6) -> Keys:
     found = scenes.find_scenes([0, frames.count], 1)
-    return keys.choose(frames, found, 1, kind, lambda count: None)
+    return keys.choose(frames.read, found, 1, kind, lambda count: None)
 
 
 def test_a_film_that_hardly_moves_has_as_few_keys_as_can_be(
@@ -164,7 +164,7 @@ def test_a_file_of_keys_that_is_none_is_refused(tmp_path: Path, text: str) -> No
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(UnusableInput, match=r"keys\.json .*\nCorrect the file, or remove it"):
-        keys.read(path, 13, EVERY_6)
+        keys.from_file(path, 13, EVERY_6)
 
 
 def test_slides_of_a_workflow_that_enlarges_have_one_size(asked: Settings) -> None:
