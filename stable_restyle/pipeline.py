@@ -55,6 +55,7 @@ from stable_restyle.model import (
     Slide,
     Step,
 )
+from stable_restyle.motion import Flow, Motion
 from stable_restyle.schedule import Schedule, estimate
 from stable_restyle.servers import Access, Report
 from stable_restyle.survey import Survey
@@ -172,6 +173,17 @@ class SlidesMissing(RestyleError):
         )
 
 
+@dataclass(frozen=True)
+class _Claimed:
+    """What a run draws and of what; the working folder says so, and nobody else changes it."""
+
+    source: Film | Frames
+    frames: Frames
+    scenes: Sequence[Scene]
+    made_of: Input
+    steps: Sequence[Step]
+
+
 def run(settings: Settings, progress: Progress) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed."""
     places = folders.find_places(settings)
@@ -179,76 +191,96 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     variants, access = _drawn_with(settings)
     _check_keys(settings)
     mover = motion.choose(settings.motion)
-    mask_strength, mask_size = settings.mask
     with (
         journal.hearing() as heard,
         backends.connect(settings.backends, variants, access, 60 * settings.patience_min) as pool,
         folders.locked(places) as check_lock,
     ):
-        deflicker.mend(places)
-        left = deflicker.as_left(places)
-        source = _look(places, settings.rate)
+        guarded = _Guarded(progress, check_lock)
         decided = _what_decides(settings, variants, pool.engine)
-        decides = {**decided, **_what_is_shown(source, places)}
-        anew = folders.claim(left, decides, fresh=settings.fresh)
-        frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
-        bounds = _boundaries(frames, places, settings.scene_threshold, progress)
-        found = scenes.find_scenes(bounds, settings.fps)
-        _check_scenes(variants.scene_changes, found)
-        chosen = _keys(frames, found, places, settings, progress)
-        hung_on = Input(frames.marks, bounds, variants.scene_changes, chosen)
-        fresh = settings.fresh and not anew
-        folders.claim_input(left, decides, hung_on, settings.fps, fresh=fresh)
-        deflicker.settle(places, settings.deflicker, bounds)
-        steps = hung_on.steps(settings.fps)
-        again = redo.choose(settings.redo, steps, chain=settings.redo_chain)
+        claimed = _claim(settings, variants, decided, places, progress)
+        count = len(claimed.steps)
+        again = redo.choose(settings.redo, claimed.steps, chain=settings.redo_chain)
         finished.forget(places)
-        about = report.about(settings, pool.about, _rate(source, settings))
+        about = report.about(settings, pool.about, _rate(claimed.source, settings))
         with _reported(settings, places, about, heard, progress) as notes:
             seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
-            thumbnails = _thumbnails(places, places.slides, settings.fps, found)
+            thumbnails = _thumbnails(places, places.slides, settings.fps, claimed.scenes)
             watch = _Watch(pool, seeds, thumbnails, notes)
-            kept = _kept(places, len(steps), frames)
-            missing = {step.slide for step in steps} - kept
-            gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
-            artist = Artist(
-                frames=frames,
-                fps=settings.fps,
-                motion=mover,
-                mask_strength=mask_strength,
-                mask_size=mask_size,
-                anchor=_anchor(settings, found, frames, gallery),
-                ask=watch.ask,
-                gallery=gallery,
-                seams=Shelf(frames.read, at_hand=3 * pool.slots),
-                in_between=places.interp if settings.save_interp else None,
-            )
-            if missing:
-                images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
-            if settings.deflicker:
-                deflicker.discard(places, found, missing, settings.deflicker)
-            guarded = _Guarded(progress, check_lock)
-            if artist.anchor is not None:
-                lone = _lone_middles(found, kept)
-                failed = (
-                    _carry_out(Schedule(lone), artist, watch, pool, len(lone), guarded)
-                    if lone
-                    else ()
-                )
-                kept |= {step.slide for step in lone} - {each.step.slide for each in failed}
-            failures = _carry_out(Schedule(steps, kept), artist, watch, pool, len(steps), guarded)
-            if failures:
-                watch.failed(failures)
-                raise SlidesMissing(failures, len(steps))
-            _check_slides(places, len(steps))
+            drawn = _draw(settings, places, claimed, mover, pool, watch, guarded)
             redo.finish(places)
             if settings.deflicker:
-                _deflicker(places, found, frames, settings, guarded)
-            slides = images.marks(places.shown, len(steps))
+                _deflicker(places, claimed.scenes, claimed.frames, settings, guarded)
+            slides = images.marks(places.shown, count)
             if places.result is not None:
-                _join(source, places, settings, len(steps), progress)
-            finished.note(places, _what_ends(settings, decided, places), hung_on, slides)
-    return Outcome(len(steps), len(missing), settings.target)
+                _join(claimed.source, places, settings, count, progress)
+            ends = _what_ends(settings, decided, places)
+            finished.note(places, ends, claimed.made_of, slides)
+    return Outcome(count, drawn, settings.target)
+
+
+def _claim(
+    settings: Settings, variants: Variants, decided: Decides, places: Places, progress: Progress
+) -> _Claimed:
+    """Find frames, scenes and keys, and see that the slides of an earlier run are made of them."""
+    deflicker.mend(places)
+    left = deflicker.as_left(places)
+    source = _look(places, settings.rate)
+    decides = {**decided, **_what_is_shown(source, places)}
+    anew = folders.claim(left, decides, fresh=settings.fresh)
+    frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
+    bounds = _boundaries(frames, places, settings.scene_threshold, progress)
+    found = scenes.find_scenes(bounds, settings.fps)
+    _check_scenes(variants.scene_changes, found)
+    chosen = _keys(frames, found, places, settings, progress)
+    made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
+    fresh = settings.fresh and not anew
+    folders.claim_input(left, decides, made_of, settings.fps, fresh=fresh)
+    deflicker.settle(places, settings.deflicker, bounds)
+    return _Claimed(source, frames, found, made_of, made_of.steps(settings.fps))
+
+
+def _draw(
+    settings: Settings,
+    places: Places,
+    claimed: _Claimed,
+    mover: Motion | Flow,
+    pool: Pool,
+    watch: _Watch,
+    progress: Progress,
+) -> int:
+    """Draw every slide that is missing; returns how many were. Raises SlidesMissing."""
+    frames, steps = claimed.frames, claimed.steps
+    kept = _kept(places, len(steps), frames)
+    missing = {step.slide for step in steps} - kept
+    gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
+    mask_strength, mask_size = settings.mask
+    artist = Artist(
+        frames=frames,
+        fps=settings.fps,
+        motion=mover,
+        mask_strength=mask_strength,
+        mask_size=mask_size,
+        anchor=_anchor(settings, claimed.scenes, frames, gallery),
+        ask=watch.ask,
+        gallery=gallery,
+        seams=Shelf(frames.read, at_hand=3 * pool.slots),
+        in_between=places.interp if settings.save_interp else None,
+    )
+    if missing:
+        images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
+    if settings.deflicker:
+        deflicker.discard(places, claimed.scenes, missing, settings.deflicker)
+    lone = _lone_middles(claimed.scenes, kept) if artist.anchor else []
+    if lone:
+        failed = _carry_out(Schedule(lone), artist, watch, pool, len(lone), progress)
+        kept |= {step.slide for step in lone} - {each.step.slide for each in failed}
+    failures = _carry_out(Schedule(steps, kept), artist, watch, pool, len(steps), progress)
+    if failures:
+        watch.failed(failures)
+        raise SlidesMissing(failures, len(steps))
+    _check_slides(places, len(steps))
+    return len(missing)
 
 
 def look_over(settings: Settings) -> Places:
