@@ -67,7 +67,7 @@ import numpy as np
 
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from stable_restyle import flow, keys, masks, motion, preview, scenes, stability
+from stable_restyle import flow, keys, masks, preview, scenes, stability
 from stable_restyle.model import (
     ANCHOR,
     FLOW_ANCHOR,
@@ -78,6 +78,7 @@ from stable_restyle.model import (
     Pixels,
     Step,
 )
+from stable_restyle.motion import Codec, Flow, Measured, Motion
 from stable_restyle.stability import Stability
 
 SEED, DENOISE = 1, 0.6
@@ -93,15 +94,15 @@ Colours: TypeAlias = tuple[flow.Tones, flow.Tones]
 class Method:
     """How slides are carried, with what suits it."""
 
-    motion: motion.Motion | motion.Flow
+    motion: Motion | Flow
     mask_strength: float
     mask_size: int  # pixels
     anchor: float
     keys: int = 1
 
-    def measure(self, sources: Sequence[Pixels], frame: Pixels) -> motion.Measured:
+    def measure(self, sources: Sequence[Pixels], frame: Pixels) -> Measured:
         """How the picture moved. sources: the frames of the slides that this one is made from."""
-        if isinstance(self.motion, motion.Flow):
+        if isinstance(self.motion, Flow):
             return self.motion.measure(frame, sources)
         return self.motion.measure([*sources, frame])
 
@@ -115,12 +116,12 @@ class Method:
         return scenes.steps(scene, chosen)
 
 
-CODEC_METHOD = Method(motion.Codec(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
-FLOW_METHOD = Method(motion.Flow(fast=False), FLOW_MASK_STRENGTH, FLOW_MASK_SIZE, FLOW_ANCHOR)
+CODEC_METHOD = Method(Codec(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
+FLOW_METHOD = Method(Flow(fast=False), FLOW_MASK_STRENGTH, FLOW_MASK_SIZE, FLOW_ANCHOR)
 METHODS: Mapping[str, Method] = {
     "codec": CODEC_METHOD,
     "flow": FLOW_METHOD,
-    "flow:fast": replace(FLOW_METHOD, motion=motion.Flow(fast=True)),
+    "flow:fast": replace(FLOW_METHOD, motion=Flow(fast=True)),
     "flow, keys 6": replace(FLOW_METHOD, keys=6),
 }
 E_WARP_MOST = {"flow, keys 6": 0.35}  # of codec's; of the others, half
@@ -146,7 +147,7 @@ def measure(out: Path, small: bool) -> Report:
     }
     cpu = {method: _cpu(METHODS[method], small) for method in accuracy}
     lines = [f"{'':24}{'  '.join(name.rjust(7) for name in _COLUMNS)}"]
-    lines += [_line(" ".join(key), found) for key, found in scenes.items()]
+    lines += [_line(" ".join(key), found) for key, found in found_in.items()]
     return Report(
         "stability",
         "\n".join([f"Stability of {len(clips)} clips in both looks", *lines]),
