@@ -1,13 +1,15 @@
 """Which slide is drawn next, and on which backend: plain values, no threads, no clock.
 
-Two things cost time: a backend that waits,
-and a long chain that is left to the end. As long as there is work enough for all, a backend takes
-what follows the slide drawn last, which is still in memory. A chain whose end is what the run will
-have to wait for is critical: the longest comes first (highest level first; T. C. Hu, "Parallel
-sequencing and assembly line problems", Operations Research 9(6), 1961), goes to the backend that is
-expected to have it done first, be it one that is busy now, and finds it free (earliest finish time;
-H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE Transactions on Parallel and Distributed Systems 13(3),
-2002).
+Two things cost time: a backend that waits, and a long chain that is left to the end. As long as
+there is work enough for all, a backend takes what follows the slide drawn last, which is still in
+memory. A chain whose end is what the run will have to wait for is critical: the longest comes first
+(highest level first; T. C. Hu, "Parallel sequencing and assembly line problems", Operations
+Research 9(6), 1961), goes to the backend that is expected to have it done first, be it one that is
+busy now, and finds it free (earliest finish time; H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE
+Transactions on Parallel and Distributed Systems 13(3), 2002).
+
+Slides that are filled from keys need no backend: they are handed out as soon as their keys are
+there, and weigh nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ AHEAD_SHARE = 0.5  # of what a slide takes there
 SPARE = 2.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Queue:
     """What is planned for a backend."""
 
@@ -187,9 +189,10 @@ class Schedule:
         return step, backend
 
     def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
-        """Whom the backends are for, and the seconds until it can be sent.
+        """The steps that backends are wanted for, and in how many seconds each can be sent.
 
-        First what is critical, slides among it that still wait for one in flight; then the ready.
+        First the critical ones, among them those that still wait for a slide in flight; then the
+        others that are ready.
         """
         coming = [
             (step, ends_in_s)
