@@ -26,8 +26,8 @@ LOOKED_AT_PX = 320 * 180  # frames are compared at this size: it takes a tenth o
 LOST_FROM = 0.5  # doubt from which a pixel cannot be carried
 # Of a frame, how much may be lost on the way from a key before there must be another one, and how
 # much may be missing in both keys before the model draws it. Swept in benchmarks/.
-PILED_UP = 0.25
-MISSING = 0.15
+PILED_UP = 0.35
+MISSING = 0.2
 
 
 @dataclass(frozen=True)
