@@ -10,19 +10,20 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from threading import Condition, Thread
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from stable_restyle import images
 from stable_restyle.errors import (
     NoBackendLeft,
     OutOfMemory,
+    PoolClosed,
     RestyleError,
     ServerFault,
     WorkflowFault,
@@ -87,6 +88,9 @@ class Backend(Protocol):
         ...
 
 
+Turn: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
+
+
 @dataclass(eq=False)
 class _Member:
     """A backend of the pool and how it fares; changed under the pool's lock only."""
@@ -109,13 +113,16 @@ class Pool(AbstractContextManager["Pool"]):
         backends: Sequence[Backend],
         patience_s: float,
         faults: Mapping[str, RestyleError | None] | None = None,
+        turn: Turn = lambda _: nullcontext(),
     ) -> None:
         """patience_s: how long draws wait for a backend to come back once all have failed.
 
         faults: what is wrong, by name, with backends that are left out from the beginning.
+        turn: what a draw on a backend holds meanwhile.
         """
         self._members = [_Member(backend, FIRST_PAUSE_S) for backend in backends]
         self._patience_s = patience_s
+        self._turn = turn
         self._all_gone_since = 0.0  # time.monotonic()
         self._changed = Condition()
         self._closed = False
@@ -129,6 +136,11 @@ class Pool(AbstractContextManager["Pool"]):
     def engine(self) -> str:
         """What draws the slides; backends of different engines do not mix."""
         return self._members[0].backend.engine
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether draws are given up."""
+        return self._closed
 
     @property
     def about(self) -> dict[str, str]:
@@ -172,9 +184,10 @@ class Pool(AbstractContextManager["Pool"]):
             if member is None:
                 assert refusal is not None
                 raise refusal
-            began = time.monotonic()
             try:
-                slide = _draw(member.backend, job)
+                with self._turn(member.backend):
+                    began = time.monotonic()
+                    slide = _draw(member.backend, job)
             except WorkflowFault as fault:
                 if refusal is not None:
                     raise
@@ -216,7 +229,7 @@ class Pool(AbstractContextManager["Pool"]):
         with self._changed:
             while True:
                 if self._closed:
-                    raise NoBackendLeft("The run has ended.")
+                    raise PoolClosed("The run has ended.")
                 working = [m for m in self._members if m.fault is None]
                 if working == [avoid]:
                     return None
@@ -307,7 +320,13 @@ def _draw(backend: Backend, job: Job) -> Slide:
         return backend.draw(job)
 
 
-def connect(names: Sequence[str], variants: Variants, access: Access, patience_s: float) -> Pool:
+def connect(
+    names: Sequence[str],
+    variants: Variants,
+    access: Access,
+    patience_s: float,
+    turn: Turn = lambda _: nullcontext(),
+) -> Pool:
     """The backends that --backend names, else the servers that are found on this machine.
 
     Every server is asked whether it can draw; those that cannot are left out for now, and said so.
@@ -323,7 +342,7 @@ def connect(names: Sequence[str], variants: Variants, access: Access, patience_s
         raise _none_can_draw(faults) if names or members else _nothing_found()
     if not names:
         log.info("Drawing on %s.", " and ".join(member.name for member in members))
-    return Pool(members, patience_s, faults)
+    return Pool(members, patience_s, faults, turn)
 
 
 def engine(names: Sequence[str], variants: Variants, access: Access) -> str:

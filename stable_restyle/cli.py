@@ -29,6 +29,7 @@ from click.core import ParameterSource
 from stable_restyle.errors import NoBackendLeft, RestyleError, WrongUsage, from_system
 from stable_restyle.model import (
     ANCHOR,
+    BACKENDS_VARIABLE,
     DEFAULT_RATE,
     DEFLICKER_MOST,
     FLOW_ANCHOR,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from stable_restyle.stability import Stability
     from stable_restyle.survey import Survey
 
-BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 LOG_EVERY_S = 30.0  # a line of progress where there is no terminal to draw a bar on
 INTERRUPTED = 130
@@ -282,6 +282,13 @@ class Rate(click.ParamType[Fraction]):
     is_flag=True,
     help="Tell how steady the slides of a run are, and write it to measure.json in the working "
     "folder; nothing else. Settings and scenes are the run's.",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS|local[:N]",
+    default=DEFAULTS.dask,
+    help="Draw on the workers of a Dask cluster, such as tcp://HOST:8786; local starts one of N "
+    "processes on this machine, to try it. localhost in a --backend is then each worker's own.",
 )
 @click.option(
     "--batch",

@@ -60,9 +60,14 @@ class Shelf:
 class Gallery:
     """The slides: on disk all of them, in memory the few that were drawn last. Thread-safe."""
 
-    def __init__(self, folder: Path, width: int, height: int, at_hand: int) -> None:
-        """width, height: of the frames. at_hand: how many slides stay in memory."""
+    def __init__(
+        self, folder: Path, width: int, height: int, at_hand: int, writer: str = ""
+    ) -> None:
+        """width, height: of the frames. at_hand: how many slides stay in memory. writer: names this
+        process where others write into the folder too.
+        """
         self._folder = folder
+        self._writer = writer
         self._width, self._height = width, height
         self._written = Shelf(self._read, at_hand)
         self._unwritten: dict[int, Pixels] = {}
@@ -84,7 +89,7 @@ class Gallery:
 
     def _save(self, index: int, slide: Slide) -> None:
         png = slide.png or images.encode(slide.pixels)
-        images.write_whole(self._folder / images.name(index), png)
+        images.write_whole(self._folder / images.name(index), png, self._writer)
 
     def _write(self, index: int, slide: Slide) -> None:
         self._save(index, slide)

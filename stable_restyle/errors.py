@@ -17,6 +17,15 @@ class RestyleError(Exception):
 
     exit_code = 1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _told_again, (type(self), str(self))  # for workers: their message is all they hold
+
+
+def _told_again(kind: type[RestyleError], message: str) -> RestyleError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error
+
 
 class WrongUsage(RestyleError):
     """The command line asks for something that cannot be done."""
@@ -34,6 +43,10 @@ class NoBackendLeft(RestyleError):
     """Nothing is left that could draw a slide."""
 
     exit_code = 4
+
+
+class PoolClosed(NoBackendLeft):
+    """Slides are asked for when the run has ended already."""
 
 
 class ProgramFailed(RestyleError):

@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -110,22 +110,20 @@ def find_slides(
         index = int(Path(found).stem) - 1
         if not 0 <= index < count or found != name(index):
             continue
-        if (folder / found).is_symlink():
-            unfit.append(f"{folder / found} is a link to another place.")
-            continue
-        try:
-            its_size = size(folder / found)
-        except UnusableInput as error:
-            unfit.append(str(error).splitlines()[0])
-            continue
-        if _enlarges(its_size, frame_size):
-            finished.add(index)
+        if why := _unfit(folder / found, frame_size):
+            unfit.append(why)
         else:
-            unfit.append(
-                f"{folder / found} is {its_size[0]}x{its_size[1]}, "
-                f"but the frames are {frame_size[0]}x{frame_size[1]}."
-            )
+            finished.add(index)
     return finished, unfit
+
+
+def find_finished(folder: Path, slides: Iterable[int], frame_size: tuple[int, int]) -> set[int]:
+    """Which of these slides are finished, as `find_slides` has it."""
+    return {
+        slide
+        for slide in slides
+        if (path := folder / name(slide)).exists() and _unfit(path, frame_size) is None
+    }
 
 
 def fit(image: Pixels, width: int, height: int) -> Pixels:
@@ -251,9 +249,12 @@ def write(path: Path, image: Pixels) -> None:
     write_whole(path, encode(image))
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, see it on the disk, then give it its own name."""
-    part = path.with_name(path.name + ".part")  # one writer a folder: the lock sees to that
+def write_whole(path: Path, data: bytes, writer: str = "") -> None:
+    """Write a file under a temporary name, see it on the disk, then give it its own name.
+
+    writer: who writes, where others may write the same file at the same time.
+    """
+    part = path.with_name(f"{path.name}{writer and '.'}{writer}.part")
     try:
         part.unlink(missing_ok=True)  # it may be a link that leads out of the folder
         with part.open("xb") as file:
@@ -328,6 +329,22 @@ def remove_folder(folder: Path) -> None:
 def _cannot_remove(path: Path, error: OSError) -> UnusableInput:
     return UnusableInput(
         f"{path} cannot be removed: {error.strerror}.\nRemove it, and repeat the command."
+    )
+
+
+def _unfit(slide: Path, frame_size: tuple[int, int]) -> str | None:
+    """Why a slide cannot be kept."""
+    if slide.is_symlink():
+        return f"{slide} is a link to another place."
+    try:
+        its_size = size(slide)
+    except UnusableInput as error:
+        return str(error).splitlines()[0]
+    if _enlarges(its_size, frame_size):
+        return None
+    return (
+        f"{slide} is {its_size[0]}x{its_size[1]}, "
+        f"but the frames are {frame_size[0]}x{frame_size[1]}."
     )
 
 

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -101,13 +101,21 @@ class Journal:
         self._lines = Lines(path)
         self._began = time.monotonic()
         self._backends = {name: index for index, name in enumerate(about.backends)}
+        self._lock = Lock()  # of the backends
         self._lines.add({"run": {"began": round(time.time(), 3), **vars(about)}})
 
     def drawn(self, slide: int, by: Drawn) -> None:
         """A slide is kept. Slides are numbered here as their files are."""
         began_s = max(0.0, by.began - self._began)
-        place = self._backends.get(by.backend, -1)
+        place = self._place(by.backend) if by.backend else -1
         self._lines.add({"drawn": [slide + 1, place, round(began_s, 2), round(by.seconds, 2)]})
+
+    def _place(self, backend: str) -> int:
+        """The number of a backend; a worker that has joined brings others."""
+        with self._lock:
+            if backend not in self._backends:
+                self._lines.add({"backend": backend})
+            return self._backends.setdefault(backend, len(self._backends))
 
     def warn(self, text: str) -> None:
         self._lines.add({"warning": text, "at": self._now()})
@@ -168,6 +176,9 @@ def _take_in(event: Mapping[str, Any], runs: list[Run]) -> None:
         began = float(about.pop("began"))
         Fraction(about["rate"])  # raises where it is none
         runs.append(Run(began, About(**about)))
+    elif "backend" in event:
+        was = runs[-1].about
+        runs[-1].about = replace(was, backends={**was.backends, str(event["backend"]): ""})
     elif "drawn" in event:
         slide, place, began_s, seconds = event["drawn"]
         names = list(runs[-1].about.backends)

@@ -28,6 +28,8 @@ FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
 DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the same
 ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 
+BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"  # lists backends where none is named
+
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
 
@@ -48,6 +50,7 @@ class Settings:
     backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
     changes: tuple[str, ...] = ()  # [SCENES:]ID.INPUT=VALUE, each to be made in the workflow
     seed: int | None = None  # in place of the workflow's
+    dask: str = ""  # a scheduler's address, or local[:N]; empty: this machine alone
     headers: tuple[str, ...] = field(default=(), repr=False)  # "Name: value"; may hold secrets
     timeout_s: float = 300.0  # for a slide, from when a server starts on it
     patience_min: float = 10.0  # how long to wait once no backend is left

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import glob
 import logging
-import os
 import shutil
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -37,8 +34,7 @@ from stable_restyle import (
     workflow,
 )
 from stable_restyle.backends import Pool
-from stable_restyle.crew import Failure, Keep, Work, carry_out
-from stable_restyle.draw import Anchor, Artist, Gallery, Prepared, Shelf
+from stable_restyle.crew import Failure
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
@@ -46,18 +42,14 @@ from stable_restyle.journal import About, Journal, Warnings
 from stable_restyle.lock import Check
 from stable_restyle.model import (
     DEFAULT_RATE,
-    Drawn,
-    Job,
     Keys,
-    Pixels,
     Scene,
     Settings,
-    Slide,
     Step,
 )
-from stable_restyle.motion import Flow, Motion
 from stable_restyle.schedule import Schedule, estimate
 from stable_restyle.servers import Access, Report
+from stable_restyle.studio import Brief, Note, Studio
 from stable_restyle.survey import Survey
 from stable_restyle.thumbnails import Thumbnails
 from stable_restyle.variants import Variants, vary
@@ -109,50 +101,6 @@ class Plan:
     drawing_s: float | None  # estimated, if a time a slide was given
 
 
-class _Watch:
-    """Looks on while slides are drawn, so that there is something to report. Thread-safe."""
-
-    def __init__(
-        self, pool: Pool, seeds: Mapping[int, int], thumbnails: Thumbnails, notes: Journal
-    ) -> None:
-        """seeds: of the slides that have one to themselves."""
-        self._pool = pool
-        self._seeds = seeds
-        self._thumbnails = thumbnails
-        self._notes = notes
-        self._drawn: dict[int, Drawn] = {}  # those that are not kept yet
-
-    def ask(self, job: Job, backend: int) -> Slide:
-        """Have the pool draw a slide."""
-        slide = self._pool.draw(replace(job, seed=self._seeds.get(job.slide)), backend)
-        if slide.drawn is not None:
-            self._drawn[job.slide] = slide.drawn
-        return slide
-
-    def draw(self, artist: Artist, step: Step, prepared: Prepared, backend: int) -> Keep:
-        """Have the artist draw a slide; what is told of it waits until it is kept."""
-        keep = artist.draw(step, prepared, backend)
-        picture = artist.gallery.get(step.slide)
-        return partial(self._keep, keep, step.slide, prepared.frame, picture)
-
-    def fill(self, artist: Artist, step: Step) -> Keep:
-        """Have the artist fill a slide from its keys."""
-        began = time.monotonic()
-        frame, picture = artist.fill(step)
-        self._drawn[step.slide] = Drawn("", began, time.monotonic() - began)
-        keep = artist.gallery.put_away(step.slide, picture)
-        return partial(self._keep, keep, step.slide, frame, picture)
-
-    def _keep(self, keep: Keep, slide: int, frame: Pixels, picture: Pixels) -> None:
-        keep()
-        self._notes.drawn(slide, self._drawn.pop(slide))
-        self._thumbnails.add(slide, frame, picture)
-
-    def failed(self, failures: Iterable[Failure]) -> None:
-        for failure in failures:
-            self._notes.failed(failure.lost, str(failure.reason))
-
-
 class SlidesMissing(RestyleError):
     """The run ended, but some slides could not be drawn."""
 
@@ -190,24 +138,24 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)
     _check_keys(settings)
-    mover = motion.choose(settings.motion)
+    motion.choose(settings.motion)
     with (
         journal.hearing() as heard,
-        backends.connect(settings.backends, variants, access, 60 * settings.patience_min) as pool,
+        _team(settings, variants, access, places) as team,
         folders.locked(places) as check_lock,
     ):
         guarded = _Guarded(progress, check_lock)
-        decided = _what_decides(settings, variants, pool.engine)
+        engine, drawn_on = team.meet()
+        decided = _what_decides(settings, variants, engine)
         claimed = _claim(settings, variants, decided, places, progress)
         count = len(claimed.steps)
         again = redo.choose(settings.redo, claimed.steps, chain=settings.redo_chain)
         finished.forget(places)
-        about = report.about(settings, pool.about, _rate(claimed.source, settings))
+        about = report.about(settings, drawn_on, _rate(claimed.source, settings))
         with _reported(settings, places, about, heard, progress) as notes:
             seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
-            thumbnails = _thumbnails(places, places.slides, settings.fps, claimed.scenes)
-            watch = _Watch(pool, seeds, thumbnails, notes)
-            drawn = _draw(settings, places, claimed, mover, pool, watch, guarded)
+            brief = _brief(settings, claimed, seeds, places)
+            drawn = _draw(brief, claimed.steps, team, settings, places, notes, guarded)
             redo.finish(places)
             if settings.deflicker:
                 _deflicker(places, claimed.scenes, claimed.frames, settings, guarded)
@@ -241,43 +189,26 @@ def _claim(
 
 
 def _draw(
+    brief: Brief,
+    steps: Sequence[Step],
+    team: _Team,
     settings: Settings,
     places: Places,
-    claimed: _Claimed,
-    mover: Motion | Flow,
-    pool: Pool,
-    watch: _Watch,
+    notes: Journal,
     progress: Progress,
 ) -> int:
     """Draw every slide that is missing; returns how many were. Raises SlidesMissing."""
-    frames, steps = claimed.frames, claimed.steps
-    kept = _kept(places, len(steps), frames)
+    kept = _kept(places, len(steps), brief.frames)
     missing = {step.slide for step in steps} - kept
-    gallery = Gallery(places.slides, frames.width, frames.height, at_hand=pool.slots)
-    mask_strength, mask_size = settings.mask
-    artist = Artist(
-        frames=frames,
-        fps=settings.fps,
-        motion=mover,
-        mask_strength=mask_strength,
-        mask_size=mask_size,
-        anchor=_anchor(settings, claimed.scenes, frames, gallery),
-        ask=watch.ask,
-        gallery=gallery,
-        seams=Shelf(frames.read, at_hand=3 * pool.slots),
-        in_between=places.interp if settings.save_interp else None,
-    )
     if missing:
         images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
     if settings.deflicker:
-        deflicker.discard(places, claimed.scenes, missing, settings.deflicker)
-    lone = _lone_middles(claimed.scenes, kept) if artist.anchor else []
-    if lone:
-        failed = _carry_out(Schedule(lone), artist, watch, pool, len(lone), progress)
-        kept |= {step.slide for step in lone} - {each.step.slide for each in failed}
-    failures = _carry_out(Schedule(steps, kept), artist, watch, pool, len(steps), progress)
+        deflicker.discard(places, brief.scenes, missing, settings.deflicker)
+    with _task(progress, "Drawing", len(steps), "slide", done=len(kept)):
+        failures = team.draw(brief, steps, kept, notes.drawn, progress.advance)
+    for failure in failures:
+        notes.failed(failure.lost, str(failure.reason))
     if failures:
-        watch.failed(failures)
         raise SlidesMissing(failures, len(steps))
     _check_slides(places, len(steps))
     return len(missing)
@@ -512,18 +443,6 @@ def _foresee(
     return source.count, _find_boundaries(source, threshold, progress)
 
 
-def _anchor(
-    settings: Settings, found: Sequence[Scene], frames: Frames, gallery: Gallery
-) -> Anchor | None:
-    middles = {scene.number: scene.middle for scene in found}
-
-    def open_middle(scene: int) -> tuple[Pixels, Pixels]:
-        middle = middles[scene]
-        return frames.read(middle * settings.fps), gallery.get(middle)
-
-    return Anchor(settings.anchor_share, open_middle) if settings.anchor_share else None
-
-
 def _check_keys(settings: Settings) -> None:
     """Raises WrongUsage where keys were asked for that cannot be."""
     if settings.keys > 1 and not settings.by_flow:
@@ -594,39 +513,86 @@ def _kept(places: Places, count: int, frames: Frames) -> set[int]:
     return finished
 
 
-def _lone_middles(found: Sequence[Scene], kept: Collection[int]) -> list[Step]:
-    """Middles that are missing though slides of their chains are there.
+class _Team(Protocol):
+    """Who draws the slides of a run: backends of this machine, or a cluster."""
 
-    They are drawn before all else where colours are held to them: the schedule would let the rest
-    of such a chain begin without its middle.
-    """
-    return [
-        Step(scene.middle, scene.number, None)
-        for scene in found
-        if scene.middle not in kept and any(slide in kept for slide in scene.slides)
-    ]
+    def meet(self) -> tuple[str, dict[str, str]]:
+        """What draws the slides, and what each backend is, by its name. Raises RestyleError."""
+        ...
+
+    def draw(
+        self,
+        brief: Brief,
+        steps: Sequence[Step],
+        kept: Collection[int],
+        note: Note,
+        tick: Callable[[int], None],
+    ) -> list[Failure]:
+        """As `Studio.draw` does. note: told of every slide that is kept."""
+        ...
 
 
-def _carry_out(
-    schedule: Schedule,
-    artist: Artist,
-    watch: _Watch,
-    pool: Pool,
-    slides: int,
-    progress: Progress,
-) -> list[Failure]:
-    """Draw what is left of `slides` slides; returns what failed."""
-    with _task(progress, "Drawing", slides, "slide", done=slides - schedule.total):
-        return carry_out(
-            schedule,
-            Work(artist.prepare, partial(watch.draw, artist), partial(watch.fill, artist)),
-            backends=pool.outlooks,
-            slots=pool.slots,
-            # One core is left to what lies between an answer and the next request.
-            helpers=max((os.cpu_count() or 1) - 1, 1),
-            stop=pool.close,
-            tick=progress.advance,
-        )
+@dataclass(frozen=True)
+class _Alone:
+    """The team that is this machine."""
+
+    pool: Pool
+
+    def meet(self) -> tuple[str, dict[str, str]]:
+        return self.pool.engine, self.pool.about
+
+    def draw(
+        self,
+        brief: Brief,
+        steps: Sequence[Step],
+        kept: Collection[int],
+        note: Note,
+        tick: Callable[[int], None],
+    ) -> list[Failure]:
+        return Studio(brief, self.pool, note).draw(steps, kept, tick)
+
+
+@contextmanager
+def _team(
+    settings: Settings, variants: Variants, access: Access, places: Places
+) -> Iterator[_Team]:
+    patience_s = 60 * settings.patience_min
+    if settings.dask:
+        try:
+            from stable_restyle import cluster
+        except ImportError as error:
+            raise WrongUsage(
+                f"--dask needs Dask, which is not installed ({error}).\n"
+                "Install it with `pip install 'stable-restyle[dask]'`."
+            ) from error
+        with cluster.connect(
+            settings.dask, settings.backends, variants, access, patience_s, places
+        ) as workers:
+            yield workers
+    else:
+        with backends.connect(settings.backends, variants, access, patience_s) as pool:
+            yield _Alone(pool)
+
+
+def _brief(
+    settings: Settings, claimed: _Claimed, seeds: Mapping[int, int], places: Places
+) -> Brief:
+    """What is to be drawn; paths are whole, since a worker may be in another folder."""
+    frames = claimed.frames
+    mask_strength, mask_size = settings.mask
+    return Brief(
+        frames=replace(frames, folder=frames.folder.absolute()),
+        fps=settings.fps,
+        motion=settings.motion,
+        mask_strength=mask_strength,
+        mask_size=mask_size,
+        anchor=settings.anchor_share,
+        scenes=claimed.scenes,
+        seeds=seeds,
+        slides=places.slides.absolute(),
+        report=places.report_folder.absolute(),
+        in_between=places.interp.absolute() if settings.save_interp else None,
+    )
 
 
 def _deflicker(

@@ -21,7 +21,8 @@ import clips
 from comfy_server import ComfyServer
 from runs import files
 
-from stable_restyle import cli, images
+from stable_restyle import images
+from stable_restyle.model import BACKENDS_VARIABLE
 
 COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
 LONGEST_S = 120  # a command that takes longer hangs
@@ -132,7 +133,7 @@ def _start(story: Story, source: Path, backend: str, folder: Path) -> subprocess
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, cli.BACKENDS_VARIABLE: ""},
+        env={**os.environ, BACKENDS_VARIABLE: ""},
     )
 
 

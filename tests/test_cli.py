@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from stable_restyle import cli, images
+from stable_restyle.model import BACKENDS_VARIABLE
 
 MakeFrames = Callable[..., Path]
 
@@ -28,7 +29,7 @@ def video_restyle(
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, cli.BACKENDS_VARIABLE: backends},
+        env={**os.environ, BACKENDS_VARIABLE: backends},
         capture_output=True,
         text=True,
         timeout=120,

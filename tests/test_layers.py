@@ -14,6 +14,8 @@ FROM_THE_TOP = [
     "pipeline",
     "report",
     "redo",
+    "cluster",
+    "studio",
     "thumbnails",
     "journal",
     "survey",

@@ -14,6 +14,7 @@ import pytest
 from comfy_server import ComfyServer, answer, dropped, redirected
 
 from stable_restyle import cli
+from stable_restyle.model import BACKENDS_VARIABLE
 
 PASSWORD, TOKEN, QUERY = "hush-hush", "s3cret-token", "qu3ry-key"
 COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
@@ -76,7 +77,7 @@ def test_a_run_shows_none_of_them(server: ComfyServer, tmp_path: Path, day: obje
     if day is not None:
         server.always("POST /prompt", day)  # type: ignore[arg-type]
     environment = {
-        cli.BACKENDS_VARIABLE: url_of(server),
+        BACKENDS_VARIABLE: url_of(server),
         cli.HEADERS_VARIABLE: f"X-Key: {TOKEN}",
         "SEEN": str(tmp_path / "seen.txt"),
     }

@@ -1,0 +1,684 @@
+"""A run on a Dask cluster: which slides are a task, who may draw them, and what becomes of workers.
+
+Dask places tasks, moves them from workers that die, and carries what is told. A task is a scene,
+drawn by `studio` just as on this machine; it takes up what another worker has left of it. A worker
+that cannot draw hands its task back and gets no more. The client keeps journal and folders; workers
+write slides, and nothing else that is not made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import re
+import signal
+import threading
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import cv2
+import numpy as np
+from dask.typing import Key
+from distributed import Client, Future, KilledWorker, LocalCluster, Semaphore, Worker, get_worker
+from distributed.core import Status
+from distributed.versions import VersionMismatchWarning
+
+from stable_restyle import backends, images
+from stable_restyle.backends import Backend
+from stable_restyle.crew import Failure
+from stable_restyle.errors import (
+    NoBackendLeft,
+    PoolClosed,
+    RestyleError,
+    ServerFault,
+    UnusableInput,
+    WrongUsage,
+)
+from stable_restyle.folders import Places
+from stable_restyle.model import BACKENDS_VARIABLE, Drawn, Step
+from stable_restyle.servers import Access
+from stable_restyle.studio import Brief, Note, Studio
+from stable_restyle.variants import Variants
+
+LOCAL_WORKERS = 2
+AT_ONCE = 2  # scenes that a local worker draws side by side: a middle leaves a server waiting
+ANSWER_S = 10.0  # for a scheduler to answer
+GOODBYE_S = 2.0  # for it to let us go
+TICK_S = 0.5  # how often is looked up while nothing happens
+LEAVE_S = 8.0  # for workers to end what they are at
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Slides that are one task."""
+
+    steps: Sequence[Step]
+    length: int  # slides that the model draws until all that waits for it is there
+    then: Sequence[Share] = ()  # what can be drawn once it is
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a worker must know before it draws for a run."""
+
+    run: str
+    backends: Sequence[str] = field(repr=False)  # a URL may hold a password
+    variants: Variants
+    access: Access
+    patience_s: float
+    token: Path  # a file that says which run this is
+    source: Path
+    versions: Mapping[str, str]
+    is_local: bool  # workers were started by this run, in this terminal
+
+
+@dataclass(frozen=True)
+class Met:
+    """A worker that can draw."""
+
+    engine: str
+    about: Mapping[str, str]  # of its backends, by their names
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task that has ended."""
+
+    worker: str  # its address
+    name: str
+    failures: Sequence[Failure]
+    given_up: RestyleError | None  # why the worker cannot go on
+
+
+class OtherVersions(WrongUsage):
+    """A worker has other software than the client."""
+
+
+class _Unwanted(Exception):
+    """Nobody waits for this task any more."""
+
+
+def divide(steps: Sequence[Step], kept: Collection[int], workers: int) -> list[Share]:
+    """A share for each scene that is not all kept, the longest first.
+
+    Where a scene is more than an even share of the film for each worker, so that others would wait
+    for it, its chains are shares of their own once its middle is drawn.
+    """
+    by_scene: defaultdict[int, list[Step]] = defaultdict(list)
+    for step in steps:
+        by_scene[step.scene].append(step)
+    unfinished = [its for its in by_scene.values() if any(step.slide not in kept for step in its)]
+    even = sum(_asked(its, kept) for its in unfinished) / workers
+    shares = [_share(its, kept, split=_asked(its, kept) > even) for its in unfinished]
+    return sorted(shares, key=lambda share: -share.length)
+
+
+def _asked(steps: Sequence[Step], kept: Collection[int]) -> int:
+    return sum(step.asks for step in steps if step.slide not in kept)
+
+
+def _share(steps: Sequence[Step], kept: Collection[int], *, split: bool) -> Share:
+    middle, *others = steps
+    chains = (
+        [step for step in others if step.slide < middle.slide],
+        [step for step in others if step.slide > middle.slide],
+    )
+    lengths = [_asked(chain, kept) for chain in chains]
+    if not split or not all(lengths):
+        return Share(steps, _asked(steps, kept))
+    then = [Share(chain, length) for chain, length in zip(chains, lengths, strict=True)]
+    return Share([middle], _asked([middle], kept) + max(lengths), then)
+
+
+def versions() -> dict[str, str]:
+    """The software that must be the same on all machines of a run."""
+    return {
+        "stable-restyle": version("stable-restyle"),
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "OpenCV": cv2.__version__,
+        "NumPy": np.__version__,
+        "Dask": version("dask"),
+    }
+
+
+class Cluster:
+    """The workers of a cluster, as seen by the run that they draw for."""
+
+    def __init__(self, client: Client, address: str, terms: Terms) -> None:
+        self._client, self._address, self._terms = client, address, terms
+        self._out: dict[str, str] = {}  # workers that cannot draw -> why
+        self._names: dict[str, str] = {}  # address -> name
+        self._tasks = 0
+
+    def meet(self) -> tuple[str, dict[str, str]]:
+        """Have every worker look at the folder and connect its backends.
+
+        Returns what draws and what each backend is. A worker that cannot draw is left out and said
+        so. Raises RestyleError if none can, or if one has other software.
+        """
+        answers = self._client.run(_meet, self._terms, on_error="return")
+        met: list[Met] = []
+        refused: list[RestyleError] = []
+        for address, answer in answers.items():
+            if isinstance(answer, Met):
+                met.append(answer)
+                continue
+            fault = _fault_of(answer)
+            if isinstance(fault, OtherVersions):
+                raise fault
+            refused.append(fault)
+            self._leave_out(address, address, fault)
+        if not met:
+            raise self._none_left(next((e for e in refused if not _may_come_back(e)), None))
+        if len(engines := {each.engine for each in met}) > 1:
+            raise WrongUsage(
+                f"The workers draw differently, {' and '.join(sorted(engines))}; one run cannot "
+                "mix them.\n"
+                f"Name the same with --backend, or with {BACKENDS_VARIABLE} on each worker."
+            )
+        return met[0].engine, {name: what for each in met for name, what in each.about.items()}
+
+    def draw(
+        self,
+        brief: Brief,
+        steps: Sequence[Step],
+        kept: Collection[int],
+        note: Note,
+        tick: Callable[[int], None],
+    ) -> list[Failure]:
+        """As `Studio.draw` does. note: called in this thread."""
+        workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        drawing = _Drawing(brief, set(kept), note)
+        _tidy(brief.slides)
+        waiting = divide(steps, kept, max(1, workers))
+        pending: dict[Future[Any], Share] = {}
+        news: SimpleQueue[Any] = SimpleQueue()
+        self._client.subscribe_topic(self._terms.run, lambda event: news.put(event[1]))
+        try:
+            while waiting or pending:
+                for share in waiting:
+                    future = self._submit(brief, share)
+                    pending[future] = share
+                    future.add_done_callback(news.put)
+                waiting = []
+                for told in _all_of(news):
+                    if isinstance(told, Future):
+                        waiting += self._settle(told, pending.pop(told), drawing)
+                    else:
+                        drawing.hear(told)
+                tick(drawing.take_count())
+        except BaseException:
+            if self._client.status == "running":
+                self._client.cancel(list(pending))
+            raise
+        finally:
+            self._client.unsubscribe_topic(self._terms.run)
+        _tidy(brief.slides)
+        return drawing.failures
+
+    def leave(self) -> None:
+        """Have the workers end what they are at, take back their prompts, and let go."""
+        leaving = threading.Thread(target=self._tell_to_leave, name="leave", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_S + TICK_S)  # one that hangs is not waited for
+
+    def _tell_to_leave(self) -> None:
+        if self._client.status == "running":
+            with suppress(OSError):  # the scheduler is gone: its workers end by themselves
+                self._client.run(_leave, self._terms.run, on_error="ignore")
+
+    def _submit(self, brief: Brief, share: Share) -> Future[Any]:
+        self._tasks += 1
+        its = brief.scenes.index(next(s for s in brief.scenes if s.number == share.steps[0].scene))
+        slides = {step.slide for step in share.steps}
+        brief = replace(
+            brief,
+            scenes=brief.scenes[its : its + 2],  # small pictures are not compared across a cut
+            seeds={slide: seed for slide, seed in brief.seeds.items() if slide in slides},
+        )
+        future: Future[Any] = self._client.submit(
+            _draw,
+            self._terms,
+            brief,
+            share.steps,
+            key=f"scene-{share.steps[0].scene}-{self._terms.run}-{self._tasks}",
+            priority=share.length,
+            workers=self._left() if self._out else None,
+            pure=False,
+        )
+        return future
+
+    def _settle(self, future: Future[Any], share: Share, drawing: _Drawing) -> Sequence[Share]:
+        """Take in what has become of a task; returns what is to be drawn next."""
+        if future.cancelled():
+            raise NoBackendLeft(
+                f"The Dask scheduler at {self._address} is gone.\n"
+                "Start it again and repeat the command, or go on without --dask; finished slides "
+                "are kept."
+            )
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            drawing.lose(share, _kills(error))
+            return ()
+        if error is not None:
+            raise error
+        done: Done = future.result()
+        if isinstance(done.given_up, PoolClosed):  # another task there says why
+            return [share]
+        if done.given_up is not None:
+            self._leave_out(done.worker, done.name, done.given_up)
+            return [share]
+        return drawing.finish(share, done)
+
+    def _leave_out(self, address: str, name: str, why: RestyleError) -> None:
+        if address not in self._out:
+            self._out[address] = f"{name}: {why}"
+            log.warning("%s is left out: %s", name, why)
+        if not self._left():
+            raise self._none_left(None if _may_come_back(why) else why)
+
+    def _left(self) -> list[str]:
+        """The addresses of the workers that can draw."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return [address for address in workers if address not in self._out]
+
+    def _none_left(self, why: RestyleError | None) -> RestyleError:
+        if why is not None:
+            return why
+        told = "\n".join(f"  {each}" for each in self._out.values())
+        return NoBackendLeft(
+            f"No worker of {self._address} can draw:\n{told}\n"
+            "Start one again and repeat the command; finished slides are kept."
+        )
+
+
+class _Drawing:
+    """What has been drawn and lost so far."""
+
+    def __init__(self, brief: Brief, kept: set[int], note: Note) -> None:
+        self.failures: list[Failure] = []
+        self._brief, self._there, self._note = brief, kept, note
+        self._count = 0
+
+    def hear(self, told: Mapping[str, Any]) -> None:
+        """A worker has kept a slide, or warns."""
+        if "warning" in told:
+            log.warning("%s: %s", told["by"], told["warning"])
+            return
+        self._note(told["slide"], Drawn(told["backend"], time.monotonic() - told["s"], told["s"]))
+        self._add({told["slide"]})
+
+    def finish(self, share: Share, done: Done) -> Sequence[Share]:
+        """A share is drawn but for its failures; returns what can be drawn now."""
+        self.failures += done.failures
+        lost = {slide for failure in done.failures for slide in failure.lost}
+        self._add({step.slide for step in share.steps} - lost)
+        if not lost:
+            return share.then
+        for following in share.then:
+            self.lose(following, done.failures[0].reason)
+        return ()
+
+    def lose(self, share: Share, why: RestyleError) -> None:
+        """A share cannot be drawn, nor what waits for it, but for slides that are there."""
+        slides = [step.slide for step in share.steps]
+        size = (self._brief.frames.width, self._brief.frames.height)
+        there = images.find_finished(self._brief.slides, slides, size)
+        self._add(there)
+        if lost := sorted(set(slides) - there):
+            self.failures.append(Failure(share.steps[0], lost, why))
+        for following in share.then:
+            self.lose(following, why)
+
+    def take_count(self) -> int:
+        """How many slides have been kept since the last time."""
+        count, self._count = self._count, 0
+        return count
+
+    def _add(self, slides: set[int]) -> None:
+        self._count += len(slides - self._there)
+        self._there |= slides
+
+
+@contextmanager
+def connect(
+    address: str,
+    names: Sequence[str],
+    variants: Variants,
+    access: Access,
+    patience_s: float,
+    places: Places,
+) -> Iterator[Cluster]:
+    """The cluster whose scheduler has this address, or one of local processes.
+
+    Its workers have left the run when this ends. Raises WrongUsage, or NoBackendLeft if there is no
+    scheduler or no worker.
+    """
+    run = uuid4().hex
+    local = re.fullmatch(r"local(?::(.*))?", address)
+    terms = Terms(
+        run=run,
+        backends=names,
+        variants=variants,
+        access=access,
+        patience_s=patience_s,
+        token=(places.interp / f"dask-{run}.token").absolute(),
+        source=(places.film or places.frames).absolute(),
+        versions=versions(),
+        is_local=local is not None,
+    )
+    with ExitStack() as stack:
+        stack.enter_context(_hushed())
+        if local:
+            client = stack.enter_context(_local(local[1] or str(LOCAL_WORKERS)))
+        else:
+            client = stack.enter_context(_client(address))
+        _wait_for_workers(client, address, patience_s)
+        terms.token.parent.mkdir(parents=True, exist_ok=True)
+        images.write_whole(terms.token, run.encode())
+        stack.callback(images.remove, terms.token.parent, [terms.token.name])
+        cluster = Cluster(client, address, terms)
+        stack.callback(cluster.leave)
+        yield cluster
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """What Dask tells would tear the bar, and what matters of it is told by us."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionMismatchWarning)
+        yield
+
+
+@contextmanager
+def _local(workers: str) -> Iterator[Client]:
+    if not workers.isdecimal() or not int(workers):
+        raise WrongUsage(f"--dask local:{workers}: write how many workers, such as local:4.")
+    with (
+        LocalCluster(
+            n_workers=int(workers),
+            threads_per_worker=AT_ONCE,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise NoBackendLeft(
+            f"No Dask scheduler answers at {address}: {error}.\n"
+            "Start one with `dask scheduler`, correct --dask, or try --dask local."
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=GOODBYE_S)
+
+
+def _wait_for_workers(client: Client, address: str, patience_s: float) -> None:
+    if client.scheduler_info(n_workers=-1)["workers"]:
+        return
+    log.warning("%s has no workers yet; waiting %.0f seconds for one.", address, patience_s)
+    try:
+        client.wait_for_workers(1, timeout=max(patience_s, TICK_S))
+    except TimeoutError as error:
+        raise NoBackendLeft(
+            f"The Dask scheduler at {address} has no workers.\n"
+            f"Start one with `dask worker {address} --nthreads {AT_ONCE}`, and repeat the command."
+        ) from error
+
+
+def _tidy(slides: Path) -> None:
+    """Remove what workers that died have left half written."""
+    images.remove(slides, [path.name for path in slides.glob("*.png.*.part")])
+
+
+def _all_of(news: SimpleQueue[Any]) -> Iterator[Any]:
+    """What there is of news, waited for."""
+    with suppress(Empty):
+        yield news.get(timeout=TICK_S)
+        while True:
+            yield news.get_nowait()
+
+
+def _fault_of(answer: BaseException) -> RestyleError:
+    """Why a worker could not be met. Raises what is a bug."""
+    if isinstance(answer, RestyleError):
+        return answer
+    if isinstance(answer, ImportError):
+        return UnusableInput(
+            f"stable-restyle is not installed there ({answer}).\n"
+            "Install it there as it is here, with `pip install 'stable-restyle[dask]'`."
+        )
+    raise answer
+
+
+def _may_come_back(error: RestyleError) -> bool:
+    return isinstance(error, NoBackendLeft)
+
+
+def _kills(error: KilledWorker) -> RestyleError:
+    return RestyleError(
+        f"{error.allowed_failures + 1} workers died while they drew it, at last "
+        f"{error.last_worker.address}; look into that worker's log, and at its memory."
+    )
+
+
+# What follows runs on the workers.
+
+_stations: dict[str, _Station] = {}  # run -> what this process draws it with
+_door = threading.Lock()  # of the stations
+_package_log = logging.getLogger("stable_restyle")
+
+
+class _Passer(logging.Handler):
+    """Passes warnings on."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
+class _Station:
+    """What a worker process has for a run: one pool of backends, shared by its tasks."""
+
+    def __init__(self, terms: Terms, worker: Worker) -> None:
+        """Raises RestyleError if this process cannot draw for that run."""
+        self._run, self._worker = terms.run, worker
+        self._semaphores: dict[str, Semaphore] = {}
+        self._at_work = 0
+        self._idle = threading.Condition()
+        self._passer = _Passer(self._warn)
+        _check(terms, self.name_of_worker)
+        listed = os.environ.get(BACKENDS_VARIABLE, "").split(",")
+        names = terms.backends or [each.strip() for each in listed if each.strip()]
+        _package_log.addHandler(self._passer)
+        try:
+            self.pool = backends.connect(
+                names, terms.variants, terms.access, terms.patience_s, self._turn
+            )
+        except BaseException:
+            _package_log.removeHandler(self._passer)
+            raise
+
+    @property
+    def name_of_worker(self) -> str:
+        """As the user may read it."""
+        return _name(self._worker)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What each backend is, by a name that no other worker's has."""
+        return {self._label(name): what for name, what in self.pool.about.items()}
+
+    def draw(self, brief: Brief, steps: Sequence[Step], check: Callable[[], None]) -> list[Failure]:
+        """Draw what is not there yet. check: raises when the task is not wanted any more."""
+        size = (brief.frames.width, brief.frames.height)
+        kept = images.find_finished(brief.slides, [step.slide for step in steps], size)
+        writer = f"{platform.node()}-{os.getpid()}"
+        with self._idle:
+            self._at_work += 1
+        try:
+            studio = Studio(brief, self.pool, self._note, writer=writer)
+            return studio.draw(steps, kept, lambda _: check())
+        finally:
+            with self._idle:
+                self._at_work -= 1
+                self._idle.notify_all()
+
+    def close(self) -> None:
+        """End what is at work, and let go of the backends."""
+        self.pool.close()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._at_work)
+        _package_log.removeHandler(self._passer)
+        for semaphore in self._semaphores.values():
+            semaphore.refresh_callback.stop()
+
+    def _warn(self, text: str) -> None:
+        self._tell({"warning": text, "by": self.name_of_worker})
+
+    def _note(self, slide: int, by: Drawn) -> None:
+        backend = by.backend and self._label(by.backend)
+        self._tell({"slide": slide, "backend": backend, "s": by.seconds})
+
+    def _tell(self, what: Mapping[str, object]) -> None:
+        self._worker.log_event(self._run, what)
+
+    def _label(self, backend: str) -> str:
+        return backend if _is_shared(backend) else f"{backend} on {self.name_of_worker}"
+
+    def _turn(self, backend: Backend) -> AbstractContextManager[object]:
+        """What a draw holds meanwhile: a server of all workers takes no more than from one."""
+        if not _is_shared(backend.name):
+            return nullcontext()
+        with self._idle:
+            semaphore = self._semaphores.get(backend.name) or Semaphore(
+                max_leases=backend.slots,
+                name=f"stable-restyle {backend.name}",
+                scheduler_rpc=self._worker.scheduler,
+                loop=self._worker.loop,
+            )
+            self._semaphores[backend.name] = semaphore
+        return self._leased(semaphore)
+
+    @contextmanager
+    def _leased(self, semaphore: Semaphore) -> Iterator[None]:
+        while not semaphore.acquire(timeout=TICK_S):
+            if self.pool.is_closed:
+                raise ServerFault("the run has ended")
+        try:
+            yield
+        finally:
+            semaphore.release()
+
+
+async def _meet(terms: Terms, dask_worker: Worker) -> Met:
+    if terms.is_local:  # Ctrl-C goes to all processes of a terminal; the client tells these
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    station = await asyncio.to_thread(_station, terms, dask_worker)
+    return Met(station.pool.engine, station.about)
+
+
+async def _leave(run: str) -> None:
+    with _door:
+        station = _stations.pop(run, None)
+    if station is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(station.close), LEAVE_S)
+
+
+def _draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:
+    """The task: draw a share on this worker's backends."""
+    worker = get_worker()
+    done = partial(Done, worker.address, _name(worker))
+    try:
+        station = _station(terms, worker)
+    except RestyleError as error:
+        return done([], error)
+    try:
+        check = partial(_check_wanted, worker, worker.get_current_task())
+        return done(station.draw(brief, steps, check), None)
+    except BaseException as error:  # its pool is closed
+        with _door:
+            _stations.pop(terms.run, None)
+        threading.Thread(target=station.close, name="close the backends").start()
+        if isinstance(error, NoBackendLeft):
+            return done([], error)
+        raise
+
+
+def _station(terms: Terms, worker: Worker) -> _Station:
+    with _door:
+        if terms.run not in _stations:
+            _stations[terms.run] = _Station(terms, worker)
+        return _stations[terms.run]
+
+
+def _check(terms: Terms, worker: str) -> None:
+    """Raises RestyleError if this machine has other software, or does not see the folders."""
+    here = versions()
+    if differing := {name: its for name, its in terms.versions.items() if here[name] != its}:
+        lines = "".join(
+            f"  {name}: {its} here, {here[name]} on {worker}\n" for name, its in differing.items()
+        )
+        raise OtherVersions(
+            f"{worker} has other software than this machine:\n{lines}"
+            "Install the same on both: slides would differ."
+        )
+    try:
+        seen = terms.token.read_text("utf-8") == terms.run and terms.source.exists()
+    except OSError:
+        seen = False
+    if not seen:
+        raise UnusableInput(
+            f"{worker} does not see {terms.token.parent} and {terms.source} as this machine does.\n"
+            "Put source, target and working folder on a file system that all machines share, "
+            "under the same path."
+        )
+
+
+def _check_wanted(worker: Worker, key: Key) -> None:
+    task = worker.state.tasks.get(key)
+    if (
+        task is None
+        or task.state == "cancelled"
+        or worker.status in (Status.closing, Status.closed)
+    ):
+        raise _Unwanted
+
+
+def _name(worker: Worker) -> str:
+    return f"worker {worker.name}"
+
+
+def _is_shared(backend: str) -> bool:
+    """Whether a backend is the same one for all workers, not each machine's own."""
+    return urlsplit(backend).hostname not in (None, "localhost", "127.0.0.1", "::1")
