@@ -1,9 +1,19 @@
 """Every benchmark, one after the other: `make bench`. Takes about a quarter of an hour."""
 
-from benchmarks import anchor, bookkeeping, memory, schedule, speed, split, stability, startup
+from benchmarks import (
+    anchor,
+    bookkeeping,
+    cluster,
+    memory,
+    schedule,
+    speed,
+    split,
+    stability,
+    startup,
+)
 from benchmarks.report import command
 
-MODULES = (startup, split, schedule, bookkeeping, memory, speed, stability, anchor)
+MODULES = (startup, split, schedule, bookkeeping, memory, speed, cluster, stability, anchor)
 
 if __name__ == "__main__":
     command({module.__name__.rpartition(".")[2]: module.measure for module in MODULES}, __doc__)

@@ -171,7 +171,8 @@ class Cluster:
         Returns what draws and what each backend is. A worker that cannot draw is left out and said
         so. Raises RestyleError if none can, or if one has other software.
         """
-        answers = self._client.run(_meet, self._terms, on_error="return")
+        with self._asking():
+            answers = self._client.run(_meet, self._terms, on_error="return")
         met: list[Met] = []
         refused: list[RestyleError] = []
         for address, answer in answers.items():
@@ -202,7 +203,7 @@ class Cluster:
         tick: Callable[[int], None],
     ) -> list[Failure]:
         """As `Studio.draw` does. note: called in this thread."""
-        workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        workers = len(self._workers())
         drawing = _Drawing(brief, set(kept), note)
         _tidy(brief.slides)
         waiting = divide(steps, kept, max(1, workers))
@@ -266,18 +267,15 @@ class Cluster:
     def _settle(self, future: Future[Any], share: Share, drawing: _Drawing) -> Sequence[Share]:
         """Take in what has become of a task; returns what is to be drawn next."""
         if future.cancelled():
-            raise NoBackendLeft(
-                f"The Dask scheduler at {self._address} is gone.\n"
-                "Start it again and repeat the command, or go on without --dask; finished slides "
-                "are kept."
-            )
+            raise self._gone()
         error = future.exception()
         if isinstance(error, KilledWorker):
             drawing.lose(share, _kills(error))
             return ()
         if error is not None:
             raise error
-        done: Done = future.result()
+        with self._asking():
+            done: Done = future.result()
         if isinstance(done.given_up, PoolClosed):  # another task there says why
             return [share]
         if done.given_up is not None:
@@ -294,8 +292,28 @@ class Cluster:
 
     def _left(self) -> list[str]:
         """The addresses of the workers that can draw."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return [address for address in workers if address not in self._out]
+        return [address for address in self._workers() if address not in self._out]
+
+    def _workers(self) -> Collection[str]:
+        """The addresses of all workers."""
+        with self._asking():
+            found: Mapping[str, object] = self._client.scheduler_info(n_workers=-1)["workers"]
+        return found
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Raises NoBackendLeft where the scheduler no longer answers."""
+        try:
+            yield
+        except OSError as error:
+            raise self._gone() from error
+
+    def _gone(self) -> RestyleError:
+        return NoBackendLeft(
+            f"The Dask scheduler at {self._address} is gone.\n"
+            "Start it again and repeat the command, or go on without --dask; finished slides "
+            "are kept."
+        )
 
     def _none_left(self, why: RestyleError | None) -> RestyleError:
         if why is not None:
@@ -474,6 +492,8 @@ def _fault_of(answer: BaseException) -> RestyleError:
             f"stable-restyle is not installed there ({answer}).\n"
             "Install it there as it is here, with `pip install 'stable-restyle[dask]'`."
         )
+    if isinstance(answer, OSError):
+        return NoBackendLeft(f"it cannot be reached: {answer}")
     raise answer
 
 
@@ -608,11 +628,15 @@ async def _meet(terms: Terms, dask_worker: Worker) -> Met:
 
 
 async def _leave(run: str) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.to_thread(_close, run), LEAVE_S)
+
+
+def _close(run: str) -> None:
     with _door:
         station = _stations.pop(run, None)
     if station is not None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(station.close), LEAVE_S)
+        station.close()
 
 
 def _draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:

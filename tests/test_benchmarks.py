@@ -30,7 +30,7 @@ def measured(name: str, out: Path) -> dict[str, Any]:
     return kept
 
 
-@pytest.mark.parametrize("name", ["startup", "split", "bookkeeping", "memory", "anchor"])
+@pytest.mark.parametrize("name", ["startup", "split", "bookkeeping", "memory", "anchor", "cluster"])
 def test_a_benchmark_gives_a_table(name: str, tmp_path: Path) -> None:
     kept = measured(name, tmp_path)
     assert kept["figures"] and kept["machine"]["cores"] >= 1

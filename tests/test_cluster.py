@@ -224,6 +224,20 @@ def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, tmp_path: P
     assert files(asked.target) == files(calm / "out")
 
 
+def test_a_run_that_is_killed_leaves_the_workers_free(
+    calm: Path, asked: Settings, tmp_path: Path
+) -> None:
+    with yard(tmp_path / "yard", "a", "b", draw_s=0.3) as made, start(asked, made.address) as told:
+        made.until(lambda: slides(asked) > 2)
+        told.kill()
+        made.until(lambda: all(not s.pending and not s.running for s in made.servers.values()))
+        before = slides(asked)
+        time.sleep(1)  # longer than slides take
+        assert slides(asked) == before < 22
+        assert run(replace(asked, dask=made.address)).drawn == 22 - before
+    assert files(asked.target) == files(calm / "out")
+
+
 def test_a_scheduler_that_dies_ends_the_run_and_the_next_one_goes_on(
     calm: Path, asked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
