@@ -60,6 +60,8 @@ GOODBYE_S = 2.0  # for it to let us go
 TICK_S = 0.5  # how often is looked up while nothing happens
 LEAVE_S = 8.0  # for workers to end what they are at
 
+_NO_WORKERS = "%s has no workers; waiting %.0f seconds for one."
+
 log = logging.getLogger(__name__)
 
 
@@ -162,8 +164,8 @@ class Cluster:
     def __init__(self, client: Client, address: str, terms: Terms) -> None:
         self._client, self._address, self._terms = client, address, terms
         self._out: dict[str, str] = {}  # workers that cannot draw -> why
-        self._names: dict[str, str] = {}  # address -> name
         self._tasks = 0
+        self._none_since: float | None = None  # time.monotonic()
 
     def meet(self) -> tuple[str, dict[str, str]]:
         """Have every worker look at the folder and connect its backends.
@@ -173,8 +175,8 @@ class Cluster:
         """
         with self._asking():
             answers = self._client.run(_meet, self._terms, on_error="return")
+        names = self._workers()
         met: list[Met] = []
-        refused: list[RestyleError] = []
         for address, answer in answers.items():
             if isinstance(answer, Met):
                 met.append(answer)
@@ -182,10 +184,9 @@ class Cluster:
             fault = _fault_of(answer)
             if isinstance(fault, OtherVersions):
                 raise fault
-            refused.append(fault)
-            self._leave_out(address, address, fault)
+            self._leave_out(address, names.get(address, address), fault)
         if not met:
-            raise self._none_left(next((e for e in refused if not _may_come_back(e)), None))
+            raise self._none_left()
         if len(engines := {each.engine for each in met}) > 1:
             raise WrongUsage(
                 f"The workers draw differently, {' and '.join(sorted(engines))}; one run cannot "
@@ -212,12 +213,16 @@ class Cluster:
         self._client.subscribe_topic(self._terms.run, lambda event: news.put(event[1]))
         try:
             while waiting or pending:
+                able = self._able() if self._out and waiting else None
                 for share in waiting:
-                    future = self._submit(brief, share)
+                    future = self._submit(brief, share, able)
                     pending[future] = share
                     future.add_done_callback(news.put)
                 waiting = []
-                for told in _all_of(news):
+                every = list(_all_of(news))
+                if not every:
+                    self._look_for_workers()
+                for told in every:
                     if isinstance(told, Future):
                         waiting += self._settle(told, pending.pop(told), drawing)
                     else:
@@ -243,23 +248,26 @@ class Cluster:
             with suppress(OSError):  # the scheduler is gone: its workers end by themselves
                 self._client.run(_leave, self._terms.run, on_error="ignore")
 
-    def _submit(self, brief: Brief, share: Share) -> Future[Any]:
+    def _submit(self, brief: Brief, share: Share, able: Sequence[str] | None) -> Future[Any]:
+        """able: the workers that it is for, unless none of them is left; None for any."""
         self._tasks += 1
-        its = brief.scenes.index(next(s for s in brief.scenes if s.number == share.steps[0].scene))
-        slides = {step.slide for step in share.steps}
-        brief = replace(
+        scene = share.steps[0].scene
+        slides = (step.slide for step in share.steps)
+        brief = replace(  # no more than this task needs: there may be thousands
             brief,
-            scenes=brief.scenes[its : its + 2],  # small pictures are not compared across a cut
-            seeds={slide: seed for slide, seed in brief.seeds.items() if slide in slides},
+            frames=replace(brief.frames, marks=()),
+            scenes=brief.scenes[scene - 1 : scene + 1],  # with the next, to see the cut
+            seeds={slide: brief.seeds[slide] for slide in slides if slide in brief.seeds},
         )
         future: Future[Any] = self._client.submit(
             _draw,
             self._terms,
             brief,
             share.steps,
-            key=f"scene-{share.steps[0].scene}-{self._terms.run}-{self._tasks}",
+            key=f"scene-{scene}-{self._terms.run}-{self._tasks}",
             priority=share.length,
-            workers=self._left() if self._out else None,
+            workers=able,
+            allow_other_workers=able is not None,
             pure=False,
         )
         return future
@@ -287,18 +295,30 @@ class Cluster:
         if address not in self._out:
             self._out[address] = f"{name}: {why}"
             log.warning("%s is left out: %s", name, why)
-        if not self._left():
-            raise self._none_left(None if _may_come_back(why) else why)
+        if not self._able():
+            raise self._none_left() if isinstance(why, NoBackendLeft) else why
 
-    def _left(self) -> list[str]:
+    def _look_for_workers(self) -> None:
+        """Raises NoBackendLeft once there has been none for longer than is to be waited."""
+        if self._able():
+            self._none_since = None
+            return
+        now = time.monotonic()
+        if self._none_since is None:
+            self._none_since = now
+            log.warning(_NO_WORKERS, self._address, self._terms.patience_s)
+        if now - self._none_since >= self._terms.patience_s:
+            raise self._none_left()
+
+    def _able(self) -> list[str]:
         """The addresses of the workers that can draw."""
         return [address for address in self._workers() if address not in self._out]
 
-    def _workers(self) -> Collection[str]:
-        """The addresses of all workers."""
+    def _workers(self) -> dict[str, str]:
+        """The names of all workers, by their addresses."""
         with self._asking():
-            found: Mapping[str, object] = self._client.scheduler_info(n_workers=-1)["workers"]
-        return found
+            found = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {address: _named(worker["name"]) for address, worker in found.items()}
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -315,12 +335,10 @@ class Cluster:
             "are kept."
         )
 
-    def _none_left(self, why: RestyleError | None) -> RestyleError:
-        if why is not None:
-            return why
-        told = "\n".join(f"  {each}" for each in self._out.values())
+    def _none_left(self) -> RestyleError:
+        told = "".join(f"  {each}\n" for each in self._out.values()) or "  all of them are gone\n"
         return NoBackendLeft(
-            f"No worker of {self._address} can draw:\n{told}\n"
+            f"No worker of {self._address} can draw:\n{told}"
             "Start one again and repeat the command; finished slides are kept."
         )
 
@@ -460,7 +478,7 @@ def _client(address: str) -> Iterator[Client]:
 def _wait_for_workers(client: Client, address: str, patience_s: float) -> None:
     if client.scheduler_info(n_workers=-1)["workers"]:
         return
-    log.warning("%s has no workers yet; waiting %.0f seconds for one.", address, patience_s)
+    log.warning(_NO_WORKERS, address, patience_s)
     try:
         client.wait_for_workers(1, timeout=max(patience_s, TICK_S))
     except TimeoutError as error:
@@ -497,8 +515,9 @@ def _fault_of(answer: BaseException) -> RestyleError:
     raise answer
 
 
-def _may_come_back(error: RestyleError) -> bool:
-    return isinstance(error, NoBackendLeft)
+def _named(worker: object) -> str:
+    """A worker as the user may read it."""
+    return f"worker {worker}"
 
 
 def _kills(error: KilledWorker) -> RestyleError:
@@ -700,7 +719,7 @@ def _check_wanted(worker: Worker, key: Key) -> None:
 
 
 def _name(worker: Worker) -> str:
-    return f"worker {worker.name}"
+    return _named(worker.name)
 
 
 def _is_shared(backend: str) -> bool:

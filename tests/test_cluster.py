@@ -23,7 +23,7 @@ from runs import Silent, files, run
 from test_cli import COMMAND
 
 from stable_restyle import cluster, journal, pipeline, scenes
-from stable_restyle.errors import NoBackendLeft, RestyleError, UnusableInput, WrongUsage
+from stable_restyle.errors import NoBackendLeft, UnusableInput, WrongUsage
 from stable_restyle.model import BACKENDS_VARIABLE, Settings
 
 LONGEST_S = 60  # what takes longer hangs
@@ -103,15 +103,22 @@ def asked(calm: Path, tmp_path: Path) -> Settings:
     return Settings(calm / "in", tmp_path / "out", patience_min=0)
 
 
-def start(asked: Settings, address: str) -> subprocess.Popen[str]:
+def start(asked: Settings, address: str, *more: str) -> subprocess.Popen[str]:
     """The command in a process of its own."""
-    words = [str(asked.source), str(asked.target), "--dask", address, "--patience", "0"]
+    words = [str(asked.source), str(asked.target), "--dask", address, "--patience", "0", *more]
     return subprocess.Popen(
         [*COMMAND, *words],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, BACKENDS_VARIABLE: ""},
     )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and what was said."""
+    with process:
+        _, said = process.communicate(timeout=LONGEST_S)
+    return process.returncode, said
 
 
 def slides(asked: Settings) -> int:
@@ -224,6 +231,26 @@ def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, tmp_path: P
     assert files(asked.target) == files(calm / "out")
 
 
+def test_when_the_last_worker_dies_another_one_is_waited_for(
+    calm: Path, asked: Settings, tmp_path: Path
+) -> None:
+    with (
+        yard(tmp_path / "yard", "a", draw_s=0.1) as made,
+        start(asked, made.address, "--patience", "1") as told,
+    ):
+        made.until(lambda: slides(asked) > 2)
+        made.workers["a"].kill()
+        made.add("b")
+        _, said = told.communicate(timeout=LONGEST_S)
+        assert told.returncode == 0, said
+        with start(asked, made.address, "--fresh") as told:
+            made.until(lambda: made.servers["b"].prompts_run > 22)
+            made.workers["b"].kill()
+            _, said = told.communicate(timeout=LONGEST_S)
+        assert told.returncode == 4 and "all of them are gone" in said, said
+    assert files(asked.target).items() <= files(calm / "out").items()
+
+
 def test_a_run_that_is_killed_leaves_the_workers_free(
     calm: Path, asked: Settings, tmp_path: Path
 ) -> None:
@@ -284,12 +311,12 @@ def test_what_fails_on_a_worker_fails_the_run_alike(asked: Settings, tmp_path: P
     damaged.write_bytes(whole[:60] + b"?" * 20 + whole[80:])
     (tmp_path / "interp").mkdir()
     shutil.copy(asked.source.parent / "interp" / "scenes.json", tmp_path / "interp")
-    with pytest.raises(pipeline.SlidesMissing) as told:
-        run(replace(asked, source=frames, dask="local:1", backends=("preview",), anchor=0.3))
-    assert "scene 1, slides 1-2" in str(told.value) and "000003.png is damaged" in str(told.value)
+    asked = replace(asked, source=frames)
+    code, said = ended(start(asked, "local:1", "--backend", "preview", "--anchor", "0.3"))
+    assert code == 1 and "scene 1, slides 1-2: " in said and "000003.png is damaged" in said
     assert slides(asked) == 20
-    with pytest.raises(RestyleError, match="No backend can draw"):
-        run(replace(asked, dask="local:1", backends=("http://127.0.0.1:9",), fresh=True))
+    code, said = ended(start(asked, "local:1", "--backend", "http://127.0.0.1:9", "--fresh"))
+    assert code == 4 and "worker 0: No backend can draw" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize("address", ["local:0", "local:x", "nowhere", "ftp://x:1"])
