@@ -33,7 +33,9 @@ import cv2
 import numpy as np
 from dask.typing import Key
 from distributed import Client, Future, KilledWorker, LocalCluster, Semaphore, Worker, get_worker
+from distributed.comm.core import connect as connect_to
 from distributed.core import Status
+from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
 from stable_restyle import backends, images
@@ -463,6 +465,8 @@ def _local(workers: str) -> Iterator[Client]:
 @contextmanager
 def _client(address: str) -> Iterator[Client]:
     try:
+        # A Client that cannot connect is left half open, and the next one may wait for it for ever.
+        asyncio.run(_greet(address))
         client = Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise NoBackendLeft(
@@ -473,6 +477,12 @@ def _client(address: str) -> Iterator[Client]:
         yield client
     finally:
         client.close(timeout=GOODBYE_S)
+
+
+async def _greet(address: str) -> None:
+    security = Security().get_connection_args("client")
+    comm = await connect_to(address, timeout=ANSWER_S, **security)
+    await comm.close()
 
 
 def _wait_for_workers(client: Client, address: str, patience_s: float) -> None:
