@@ -236,7 +236,6 @@ class Cluster:
             raise
         finally:
             self._client.unsubscribe_topic(self._terms.run)
-        _tidy(brief.slides)
         return drawing.failures
 
     def leave(self) -> None:
@@ -431,6 +430,7 @@ def connect(
         images.write_whole(terms.token, run.encode())
         stack.callback(images.remove, terms.token.parent, [terms.token.name])
         cluster = Cluster(client, address, terms)
+        stack.callback(_tidy, places.slides)
         stack.callback(cluster.leave)
         yield cluster
 
