@@ -20,6 +20,7 @@ import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import combinations, combinations_with_replacement
@@ -62,7 +63,8 @@ def measure(out: Path, small: bool) -> Report:
         (", two in flight, with travel", two_in_flight, None),
     ):
         for speed, servers in (("equal", equal), ("unequal", unequal)):
-            runs = [simulate(*case) for case in zip(films, servers, strict=True)]
+            with ProcessPoolExecutor() as processes:
+                runs = list(processes.map(simulate, films, servers))
             ratios = [each.over_bound for each in runs]
             what = f"over the lower bound, {speed} speeds{how}"
             again = mean(each.read_again for each in runs)
