@@ -73,7 +73,7 @@ def schedule(frames: int) -> None:
     """Every slide through the threads, though there is nothing to do for it."""
     found = scenes.find_scenes(_bounds(frames), 1)
     carry_out(
-        Schedule([step for scene in found for step in scenes.steps(scene)]),
+        Schedule(scenes.all_steps(found)),
         Work(
             lambda step: step.slide, lambda step, prepared, backend: _nothing, lambda step: _nothing
         ),

@@ -29,8 +29,8 @@ from statistics import mean
 
 from benchmarks.report import Figure, Report, command
 from stable_restyle import scenes
-from stable_restyle.crew import TICK_S
 from stable_restyle.model import Outlook, Step
+from stable_restyle.parallel import TICK_S
 from stable_restyle.schedule import Schedule, estimate
 
 OVER_BOUND = 1.02
@@ -105,7 +105,7 @@ def steps_of(lengths: Iterator[int] | Sequence[int]) -> list[Step]:
     bounds = [0]
     for length in lengths:
         bounds.append(bounds[-1] + length)
-    return [step for scene in scenes.find_scenes(bounds, 1) for step in scenes.steps(scene)]
+    return scenes.all_steps(scenes.find_scenes(bounds, 1))
 
 
 def alone(steps: Sequence[Step], slide_s: Sequence[float]) -> Simulated:

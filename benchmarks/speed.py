@@ -54,7 +54,7 @@ class Case:
         bounds = [0]
         for length in self.lengths:
             bounds.append(bounds[-1] + FPS * length)
-        return [step for scene in scenes.find_scenes(bounds, FPS) for step in scenes.steps(scene)]
+        return scenes.all_steps(scenes.find_scenes(bounds, FPS))
 
     def bound_s(self) -> float:
         """No run of these servers is shorter."""

@@ -51,6 +51,7 @@ from stable_restyle.errors import (
 )
 from stable_restyle.folders import Places
 from stable_restyle.model import BACKENDS_VARIABLE, Drawn, Step
+from stable_restyle.parallel import TICK_S
 from stable_restyle.servers import Access
 from stable_restyle.studio import Brief, Note, Studio
 from stable_restyle.variants import Variants
@@ -59,7 +60,6 @@ LOCAL_WORKERS = 2
 AT_ONCE = 2  # scenes that a local worker draws side by side: a middle leaves a server waiting
 ANSWER_S = 10.0  # for a scheduler to answer
 GOODBYE_S = 2.0  # for it to let us go
-TICK_S = 0.5  # how often is looked up while nothing happens
 LEAVE_S = 8.0  # for workers to end what they are at
 
 _NO_WORKERS = "%s has no workers; waiting %.0f seconds for one."

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from stable_restyle.errors import NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.model import Outlook, Step
+from stable_restyle.parallel import TICK_S
 from stable_restyle.schedule import Schedule
 
 Prepared = TypeVar("Prepared")
@@ -22,7 +23,6 @@ Prepared = TypeVar("Prepared")
 Keep: TypeAlias = Callable[[], None]
 
 KEEPERS = 2  # threads that write slides
-TICK_S = 0.5  # how often the main thread looks up while nothing happens
 
 log = logging.getLogger(__name__)
 

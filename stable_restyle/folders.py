@@ -111,8 +111,7 @@ class Input:
 
     def steps(self, fps: int) -> list[Step]:
         """Every slide, each after those that it is made from."""
-        found = scenes.find_scenes(self.bounds, fps)
-        return [step for scene in found for step in scenes.steps(scene, self.keys)]
+        return scenes.all_steps(scenes.find_scenes(self.bounds, fps), self.keys)
 
 
 def find_places(settings: Settings) -> Places:

@@ -7,18 +7,19 @@ picture means is left to others. A folder of frames is 000001.png, 000002.png, .
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
 import stat
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ from PIL import Image
 
 from stable_restyle.errors import UnusableInput, cannot_write
 from stable_restyle.model import Pixels
+
+Checked = TypeVar("Checked")
 
 PIXELS_MAX = 2**26  # 8192 x 8192: past that a picture is a mistake or a bomb
 BYTES_PER_PIXEL_MAX = 8  # of a PNG file: four channels of 16 bits that do not compress
@@ -247,6 +250,22 @@ def encode(image: Pixels) -> bytes:
 def write(path: Path, image: Pixels) -> None:
     """Write a picture or mask as PNG, whole or not at all."""
     write_whole(path, encode(image))
+
+
+def read_json(path: Path, checked: Callable[[object], Checked], mend: str) -> Checked:
+    """A JSON file of a run that people may edit.
+
+    checked: takes what it holds, and raises ValueError saying what is wrong with it. mend: what to
+    do then. Raises UnusableInput.
+    """
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
+    try:
+        return checked(found)
+    except ValueError as error:
+        raise UnusableInput(f"{path} {error}.{mend}") from error
 
 
 def write_whole(path: Path, data: bytes, writer: str = "") -> None:

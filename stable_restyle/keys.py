@@ -9,18 +9,17 @@ What a key looks like, and how slides are filled, is left to `draw` and `flow`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from stable_restyle import flow, images, scenes
-from stable_restyle.errors import UnusableInput
 from stable_restyle.model import Keys, Pixels, Scene
+from stable_restyle.parallel import in_order
 
 LOOKED_AT_PX = 320 * 180  # frames are compared at this size: it takes a tenth of reading them
 LOST_FROM = 0.5  # doubt from which a pixel cannot be carried
@@ -62,11 +61,11 @@ def choose(
         return keys, mended
 
     keys, mended = set[int](), set[int]()
-    with ThreadPoolExecutor(os.cpu_count() or 1, "keys") as threads:
-        for scene, (its_keys, its_mended) in zip(found, threads.map(look, found), strict=True):
-            keys.update(its_keys)
-            mended.update(() if kind.fill_only else its_mended)
-            advance(len(scene.slides))
+    looked_at = in_order(look, found, lambda _: advance(0))  # slides are counted, not scenes
+    for scene, (its_keys, its_mended) in zip(found, looked_at, strict=True):
+        keys.update(its_keys)
+        mended.update(() if kind.fill_only else its_mended)
+        advance(len(scene.slides))
     return Keys(frozenset(keys), frozenset(mended))
 
 
@@ -81,16 +80,13 @@ def at_least(found: Sequence[Scene], every: int) -> Keys:
 def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
     """Read keys.json; None if its keys are of another kind. Raises UnusableInput."""
     mend = "\nCorrect the file, or remove it to have the keys chosen again."
-    try:
-        noted = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
-    try:
+
+    def of_kind(noted: Any) -> Keys | None:
         keys = checked(noted, slides)
-    except ValueError as error:
-        raise UnusableInput(f"{path} {error}.{mend}") from error
-    same = (noted.get("every"), noted.get("fill_only")) == (kind.every, kind.fill_only)
-    return keys if same else None
+        same = (noted.get("every"), noted.get("fill_only")) == (kind.every, kind.fill_only)
+        return keys if same else None
+
+    return images.read_json(path, of_kind, mend)
 
 
 def checked(noted: object, slides: int) -> Keys:

@@ -14,7 +14,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-TICK_S = 0.5  # how often the caller hears of it while nothing is done
+TICK_S = 0.5  # how often whoever waits looks up while nothing happens
 
 
 def in_order(

@@ -273,7 +273,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     found = scenes.find_scenes(bounds, settings.fps)
     count = scenes.slide_count(frame_count, settings.fps)
     chosen = _foreseen_keys(found, count, places, settings)
-    steps = [step for scene in found for step in scenes.steps(scene, chosen)]
+    steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(places)
     finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
     schedule = Schedule(steps, finished)
@@ -465,7 +465,7 @@ def _keys(
         return None
     kind = keys.Kind(settings.keys, settings.fill_only)
     slides = sum(len(scene.slides) for scene in found)
-    chosen = keys.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    chosen = _noted_keys(slides, places, kind)
     if chosen is None:
         with _task(progress, "Choosing keys", slides, "slide"):
             chosen = keys.choose(frames.read, found, settings.fps, kind, progress.advance)
@@ -477,7 +477,7 @@ def _keys(
 def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
     """Say how many slides go to the model, and why."""
     asked, fewest = (
-        sum(step.asks for scene in found for step in scenes.steps(scene, each))
+        sum(step.asks for step in scenes.all_steps(found, each))
         for each in (chosen, keys.at_least(found, every))
     )
     mended = len(chosen.mended)
@@ -499,9 +499,13 @@ def _foreseen_keys(
     """The keys if they have been chosen, else as few as there can be; None if all slides are."""
     if settings.keys == 1:
         return None
-    kind = keys.Kind(settings.keys, settings.fill_only)
-    chosen = keys.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    chosen = _noted_keys(slides, places, keys.Kind(settings.keys, settings.fill_only))
     return chosen or keys.at_least(found, settings.keys)
+
+
+def _noted_keys(slides: int, places: Places, kind: keys.Kind) -> Keys | None:
+    """The keys of keys.json; None if there is none, or it is of another kind."""
+    return keys.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
 
 
 def _kept(places: Places, count: int, frames: Frames) -> set[int]:

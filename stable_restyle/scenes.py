@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 
+from stable_restyle import images
 from stable_restyle.errors import UnusableInput
-from stable_restyle.images import write_whole
 from stable_restyle.model import Keys, Scene, Step
 
 
@@ -70,6 +70,11 @@ def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
     return found
 
 
+def all_steps(found: Iterable[Scene], keys: Keys | None = None) -> list[Step]:
+    """Every slide of these scenes, as `steps` has them."""
+    return [step for scene in found for step in steps(scene, keys)]
+
+
 def frames_crossed(step: Step, fps: int) -> range:
     """The frames in walking order from the previous slide's to this slide's, both included."""
     here = step.slide * fps
@@ -116,14 +121,7 @@ def outdated(
 def read_boundaries(path: Path, frames: int) -> list[int]:
     """Read scenes.json and hold it against the number of frames. Raises UnusableInput."""
     mend = "\nCorrect the file, or remove it to have the scenes detected again."
-    try:
-        bounds = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
-    try:
-        checked = checked_boundaries(bounds)
-    except ValueError as error:
-        raise UnusableInput(f"{path} {error}.{mend}") from error
+    checked = images.read_json(path, checked_boundaries, mend)
     if checked[-1] != frames:
         raise UnusableInput(
             f"{path} does not fit these frames: it must end with their number, {frames}.{mend}"
@@ -145,4 +143,4 @@ def checked_boundaries(bounds: object) -> list[int]:
 
 def write_boundaries(path: Path, bounds: Sequence[int]) -> None:
     """Write scenes.json, one line, as the original program did."""
-    write_whole(path, json.dumps(list(bounds)).encode())
+    images.write_whole(path, json.dumps(list(bounds)).encode())

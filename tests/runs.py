@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stable_restyle import pipeline
+from stable_restyle import images, pipeline
 from stable_restyle.model import Settings
 
 
@@ -32,3 +32,18 @@ def run(settings: Settings) -> pipeline.Outcome:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def interp(asked: Settings) -> Path:
+    """Where a run into a folder keeps what is between."""
+    return asked.target.parent / "interp"
+
+
+def assert_goes_on(asked: Settings, lost: list[int]) -> None:
+    """A run that has lost slides draws these again, the same as before, and no others."""
+    run(asked)
+    whole = files(asked.target)
+    for slide in lost:
+        (asked.target / images.name(slide)).unlink()
+    assert run(asked).drawn == len(lost)
+    assert files(asked.target) == whole

@@ -128,7 +128,7 @@ def slides(asked: Settings) -> int:
 def shares(lengths: Sequence[int], kept: Sequence[int], workers: int) -> list[list[int]]:
     """The slides of each share, those that wait for it behind it."""
     bounds = [sum(lengths[:count]) for count in range(len(lengths) + 1)]
-    steps = [step for scene in scenes.find_scenes(bounds, 1) for step in scenes.steps(scene)]
+    steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
     found = cluster.divide(steps, kept, workers)
     every = [each for share in found for each in (share, *share.then)]
     return [sorted(step.slide for step in share.steps) for share in every]

@@ -20,7 +20,6 @@ from stable_restyle import images, scenes
 from stable_restyle.errors import UnusableInput
 from stable_restyle.folders import find_places
 from stable_restyle.model import Settings
-from stable_restyle.scenes import find_scenes, steps
 
 MakeFrames = Callable[..., Path]
 HUGE = '{"frames": ["a1"], "scenes": [0, 99999999999999999]}'  # more slides than memory
@@ -149,8 +148,8 @@ def test_edited_scenes_draw_the_slides_of_these_scenes_only(
 
 
 def test_the_end_of_a_chain_that_becomes_a_scene_leaves_the_chain(asked: Settings) -> None:
-    now = [step for scene in find_scenes([0, 7, 24], 1) for step in steps(scene)]
-    was = [step for scene in find_scenes([0, 24], 1) for step in steps(scene)]
+    now = scenes.all_steps(scenes.find_scenes([0, 7, 24], 1))
+    was = scenes.all_steps(scenes.find_scenes([0, 24], 1))
     moved = scenes.outdated(was, now, lambda before, after: False, set(), 1)
     assert moved == set(range(24))
     assert scenes.outdated(now, now, lambda before, after: False, set(), 1) == set()

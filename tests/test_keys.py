@@ -12,7 +12,7 @@ import footage
 import numpy as np
 import pytest
 from footage import Camera
-from runs import Silent, files, run
+from runs import Silent, assert_goes_on, files, run
 
 from stable_restyle import images, journal, keys, pipeline, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage
@@ -111,12 +111,7 @@ def test_slides_between_keys_are_carried_from_them(
 
 @pytest.mark.parametrize("lost", [[3], [0], [6], [12, 9, 1], [*range(6)], [*range(13)]])
 def test_a_run_with_keys_goes_on_where_it_stopped(asked: Settings, lost: list[int]) -> None:
-    run(asked)
-    whole = files(asked.target)
-    for slide in lost:
-        (asked.target / images.name(slide)).unlink()
-    assert run(asked).drawn == len(lost)
-    assert files(asked.target) == whole
+    assert_goes_on(asked, lost)
 
 
 def test_keys_that_are_edited_draw_what_hangs_on_them_only(asked: Settings) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import conftest
 import numpy as np
 import pytest
-from runs import Silent, files, run
+from runs import Silent, assert_goes_on, files, run
 
 from stable_restyle import images, lock, pipeline
 from stable_restyle.errors import UnusableInput, WrongUsage
@@ -64,24 +64,14 @@ def test_a_finished_run_draws_nothing(asked: Settings) -> None:
 
 @pytest.mark.parametrize("lost", [[0], [2], [3, 4], [6], [0, 1, 2, 3, 4, 5]])
 def test_a_run_goes_on_where_it_stopped(asked: Settings, lost: list[int]) -> None:
-    run(asked)
-    whole = files(asked.target)
-    for slide in lost:
-        (asked.target / images.name(slide)).unlink()
-    assert run(asked).drawn == len(lost)
-    assert files(asked.target) == whole
+    assert_goes_on(asked, lost)
 
 
 @pytest.mark.parametrize("lost", [[2], [0, 2], [3, 5], [0, 1, 2, 3]])
 def test_colours_are_held_to_the_middle_that_is_drawn_again(
     asked: Settings, lost: list[int]
 ) -> None:
-    run(anchored := replace(asked, anchor=0.5))
-    whole = files(asked.target)
-    for slide in lost:
-        (asked.target / images.name(slide)).unlink()
-    assert run(anchored).drawn == len(lost)
-    assert files(asked.target) == whole
+    assert_goes_on(replace(asked, anchor=0.5), lost)
 
 
 def test_light_that_falls_in_the_frames_falls_in_slides_carried_by_flow(tmp_path: Path) -> None:

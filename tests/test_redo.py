@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfy_server import ComfyServer
-from runs import files, run
+from runs import files, interp, run
 
 from stable_restyle import images
 from stable_restyle.errors import UnusableInput, WrongUsage
@@ -25,10 +25,6 @@ MakeFrames = Callable[..., Path]
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     """Seven slides in two scenes: the middles are 3 and 6, as their files are numbered."""
     return Settings(make_frames(8, 5), tmp_path / "out", backends=("preview:clay",))
-
-
-def interp(asked: Settings) -> Path:
-    return asked.target.parent / "interp"
 
 
 def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[int]:

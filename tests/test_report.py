@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from comfy_server import ComfyServer
-from runs import Silent, run
+from runs import Silent, interp, run
 
 from stable_restyle import images, pipeline, report
 from stable_restyle.errors import UnusableInput
@@ -30,10 +30,6 @@ MakeFrames = Callable[..., Path]
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     """Thirteen frames in two scenes: slides 1-4 and 5-7."""
     return Settings(make_frames(8, 5), tmp_path / "out", backends=("preview:clay",))
-
-
-def interp(asked: Settings) -> Path:
-    return asked.target.parent / "interp"
 
 
 def film_of(asked: Settings) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_with_keys_every_slide_is_made_once_after_its_keys(
 ) -> None:
     found = scenes.find_scenes([0, *accumulate(lengths)], 1)
     chosen = Keys(keys.at_least(found, every).keys, frozenset(mended))
-    steps = [step for scene in found for step in scenes.steps(scene, chosen)]
+    steps = scenes.all_steps(found, chosen)
     schedule = Schedule(steps, finished)
     there = {step.slide for step in steps} & finished
     count = len(there)
