@@ -4,10 +4,9 @@ Two things guard a folder. The lock of the operating system holds among all proc
 and ends with its process, however that ends. A file system that machines share need not pass it on;
 so whoever is at work also keeps a note in the folder, who it is, and renews it all the time. A note
 of another machine that is still being renewed keeps us out; one that is not is a dead run's. No
-clock is compared with another, so none need be right.
-
-Two machines that begin within one BEAT_S, on a file system that passes no locks on, can both begin:
-the one whose note is then gone stops at its next beat.
+clock is compared with another, so none need be right. Of two machines that begin at the same time,
+the one that makes the note has the folder: to make a file that is not there is one step on every
+file system, shared ones too, and so is to move a dead run's note away.
 """
 
 from __future__ import annotations
@@ -63,11 +62,14 @@ def hold(folder: Path) -> Iterator[Check]:
 def _noted(folder: Path) -> Iterator[Check]:
     note = _Note(folder / NOTE)
     found = _read(note.path)
-    if found and _field(found, "host") != platform.node() and _is_renewed(note.path, found):
-        raise _held(folder, found)
-    if found:
+    if found is not None:
+        if _field(found, "host") != platform.node() and _is_renewed(note.path, found):
+            raise _held(folder, found)
         log.info("Taking over from a run that did not end well: %s.", _who(found))
-    note.write()
+    try:
+        note.claim(found)
+    except FileExistsError as error:
+        raise _held(folder, _read(note.path)) from error
     beating = Thread(target=note.keep, name="renew the note", daemon=True)
     beating.start()
 
@@ -87,7 +89,7 @@ def _noted(folder: Path) -> Iterator[Check]:
 
 
 class _Note:
-    """The note of this run; only its own thread touches the file between `write` and `remove`."""
+    """The note of this run; only its own thread touches the file between `claim` and `remove`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -101,7 +103,24 @@ class _Note:
         }
         self._beats = 0
 
-    def write(self) -> None:
+    def claim(self, dead: bytes | None) -> None:
+        """Say that we are here, where nobody is or only the note of a dead run.
+
+        Raises FileExistsError if another run was quicker, and OSError.
+        """
+        if dead is not None:
+            self._put_away(dead)
+        if self.path.is_symlink():  # it leads nowhere
+            self.path.unlink()
+        with self.path.open("x"):
+            pass
+        try:
+            self.renew()
+        except OSError:
+            self.path.unlink()
+            raise
+
+    def renew(self) -> None:
         """Say that we are here, still. Raises OSError."""
         self._beats += 1
         if self.path.is_symlink():
@@ -116,12 +135,24 @@ class _Note:
                 self.is_lost = not self._is_ours()
                 if self.is_lost:
                     return
-                self.write()
+                self.renew()
 
     def remove(self) -> None:
         with suppress(OSError):
             if self._is_ours():
                 self.path.unlink()
+
+    def _put_away(self, dead: bytes) -> None:
+        """Remove the note of a dead run, unless another run has done so and written its own."""
+        away = self.path.with_name(f"{self.path.name}.{self._said['run']}")
+        try:
+            self.path.rename(away)
+        except FileNotFoundError:
+            return
+        if _read(away) != dead:
+            away.replace(self.path)
+            raise FileExistsError(self.path)
+        away.unlink()
 
     def _is_ours(self) -> bool:
         """Whether the note is there and ours. Raises OSError if that cannot be told."""

@@ -8,12 +8,16 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 
 from stable_restyle import lock
 from stable_restyle.errors import UnusableInput
@@ -113,6 +117,42 @@ def test_a_dead_run_on_another_machine_is_taken_over(
     assert f"Taking over from a run that did not end well: process {other.pid} on gpu7" in (
         caplog.text
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows removes no file that is open")
+@pytest.mark.parametrize("dead", [None, "this-machine", "gpu7"])
+def test_of_machines_that_begin_at_once_without_any_lock_one_has_the_folder(
+    tmp_path: Path, dead: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All have seen who is there, or that nobody is, before the first of them begins."""
+    if dead is not None:
+        (tmp_path / lock.NOTE).write_text(json.dumps({"host": dead, "pid": 1, "beat": 1}))
+    monkeypatch.setattr(lock, "BEAT_S", 60)
+    together = threading.Barrier(5)
+    monkeypatch.setattr(platform, "node", lambda: "this-machine")
+    monkeypatch.setattr(lock, "FileLock", lambda *_, **__: FileLock(tmp_path / uuid4().hex))
+    begin = lock._Note.claim
+
+    def claim(self: lock._Note, found: bytes | None) -> None:
+        together.wait(10)
+        begin(self, found)
+
+    def machine(_: int) -> str:
+        try:
+            with lock.hold(tmp_path) as check:
+                together.wait(10)
+                check()
+                return "had it"
+        except UnusableInput as error:
+            together.wait(10)
+            return str(error)
+
+    monkeypatch.setattr(lock._Note, "claim", claim)
+    with ThreadPoolExecutor(5) as machines:
+        said = [*machines.map(machine, range(5))]
+    assert said.count("had it") == 1
+    assert all("Another run is at work" in each for each in said if each != "had it")
+    assert not (tmp_path / lock.NOTE).exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
