@@ -6,7 +6,8 @@ so whoever is at work also keeps a note in the folder, who it is, and renews it 
 of another machine that is still being renewed keeps us out; one that is not is a dead run's. No
 clock is compared with another, so none need be right. Of two machines that begin at the same time,
 the one that makes the note has the folder: to make a file that is not there is one step on every
-file system, shared ones too, and so is to move a dead run's note away.
+file system, shared ones too, and so is to move a dead run's note away. Three that take over from
+the same dead run within milliseconds may still be two; one of these then stops at its next beat.
 """
 
 from __future__ import annotations
