@@ -34,6 +34,7 @@ Check: TypeAlias = Callable[[], None]  # raises UnusableInput once the folder is
 LOCK, NOTE = "lock", "running.json"
 BEAT_S = 5.0  # between renewals of the note
 WATCH_S = 20.0  # without a renewal: the run is dead
+_WRITTEN_S = 0.1  # a note is written meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -185,9 +186,13 @@ def _is_renewed(path: Path, found: bytes) -> bool:
 def _read(path: Path) -> bytes | None:
     """What the note says; None if there is none."""
     try:
-        return path.read_bytes() if path.is_file() else None
+        said = path.read_bytes() if path.is_file() else None
+        if said == b"":  # it is just being written
+            time.sleep(_WRITTEN_S)
+            said = path.read_bytes()
     except OSError:
         return None
+    return said
 
 
 def _field(note: bytes, name: str) -> object:

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: nothing is lost. A few moments here, two hundred in `make soak`."""
+"""SIGKILL at any moment: nothing is lost. Half the stories here, all of them in `make soak`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import kills
 import pytest
 
 
-@pytest.mark.parametrize("story", kills.STORIES, ids=str)
+@pytest.mark.parametrize("story", [its for its in kills.STORIES if its.film != its.server], ids=str)
 def test_a_run_killed_at_any_moment_is_repeated_to_the_same_end(
     story: kills.Story, tmp_path: Path
 ) -> None:
