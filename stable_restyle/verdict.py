@@ -93,10 +93,13 @@ class Submission:
             return Lost("it cannot read the pictures that it was given")
         if "OutOfMemory" in kind or "out of memory" in message.lower():
             return OutOfMemory(f"{self._label(node)} ran out of memory: {message}")
-        return self._fault(
-            [f"{self._label(node)}: {kind}: {message}"],
-            "Run the workflow once in ComfyUI itself: the same node will fail there.",
-        )
+        advice = "Run the workflow once in ComfyUI itself: the same node will fail there."
+        if kind == "KeyError" and "SDXL" in str(get(self.nodes.get(str(node)), "class_type")):
+            advice = (  # it looks for the tokens of a text encoder that only SDXL models have
+                "That node is for SDXL models, and the checkpoint seems to be none: "
+                "name one that is with --set NODE.ckpt_name=FILE."
+            )
+        return self._fault([f"{self._label(node)}: {kind}: {message}"], advice)
 
     def _fault(self, complaints: Sequence[str], advice: str) -> WorkflowFault:
         lines = "".join(f"  {line}\n" for line in complaints)

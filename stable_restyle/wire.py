@@ -251,6 +251,8 @@ class Wire:
         while cause is not None:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return f"its certificate cannot be trusted: {cause.verify_message}"
+            if isinstance(cause, ssl.SSLError):
+                return "it does not answer over https: write http:// if it is a plain server"
             if isinstance(cause, OSError) and cause.strerror:
                 return f"no connection: {cause.strerror}"
             cause = cause.__cause__ or cause.__context__

@@ -54,6 +54,7 @@ from stable_restyle import images, verdict, wire
 from stable_restyle.comfyui import ComfyUI
 from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.model import Job, Pixels, Slide
+from stable_restyle.verdict import Submission
 from stable_restyle.wire import Pace
 
 QUICK = Pace(
@@ -320,6 +321,14 @@ def test_a_certificate_that_the_environment_trusts(monkeypatch: pytest.MonkeyPat
         assert server.connections == 1
         server.cut_sockets()
         server.wait_for(lambda: server.connections == 2)
+
+
+def test_a_plain_server_that_is_asked_over_https(server: ComfyServer) -> None:
+    with (
+        client_of(server.url.replace("http:", "https:")) as client,
+        pytest.raises(ServerFault, match="write http:// if it is a plain server"),
+    ):
+        client.draw(a_job())
 
 
 def test_a_certificate_for_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -821,6 +830,14 @@ def test_a_workflow_whose_output_alone_is_refused(server: ComfyServer) -> None:
         server.wait_for(lambda: not server.running)
     with client_of(server, make_prompt=make_prompt, output="7") as client:
         assert client.draw(a_job()).pixels.shape == (50, 66, 3)
+
+
+def test_a_node_for_sdxl_that_is_given_another_model() -> None:
+    nodes = {"5": {"class_type": "CLIPTextEncodeSDXL", "inputs": {"clip": ["1", 1]}}}
+    failure = {"node_id": "5", "exception_type": "KeyError", "exception_message": "'g'"}
+    entry = {"status": {"messages": [["execution_error", failure]]}}
+    with pytest.raises(WorkflowFault, match=r"node 5 .*: KeyError: 'g'\nThat node is for SDXL"):
+        Submission("http://host", nodes, "6", [], str).picture(entry)
 
 
 def test_a_node_that_fails(server: ComfyServer) -> None:
