@@ -35,7 +35,7 @@ def peak_mb() -> float:
 
 
 class Silent:
-    """A pipeline.Progress that shows nothing."""
+    """A progress.Progress that shows nothing."""
 
     def begin(self, task: str, total: int, done: int, unit: str) -> None:
         pass

@@ -19,7 +19,8 @@ from typing import TypeAlias
 from stable_restyle import pipeline
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, from_system
 from stable_restyle.model import Settings
-from stable_restyle.pipeline import Outcome, Progress
+from stable_restyle.pipeline import Outcome
+from stable_restyle.progress import Progress
 
 LINES_SHOWN = 20  # of those that cannot be used
 

@@ -5,16 +5,13 @@ Options stop here: the modules below receive the two or three values that they n
 
 from __future__ import annotations
 
-import glob
 import logging
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
-from uuid import uuid4
 
 from stable_restyle import (
     backends,
@@ -22,6 +19,7 @@ from stable_restyle import (
     finished,
     folders,
     images,
+    intake,
     journal,
     keys,
     motion,
@@ -39,14 +37,13 @@ from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
 from stable_restyle.journal import About, Journal, Warnings
-from stable_restyle.lock import Check
 from stable_restyle.model import (
     DEFAULT_RATE,
-    Keys,
     Scene,
     Settings,
     Step,
 )
+from stable_restyle.progress import Guarded, Progress, task
 from stable_restyle.schedule import Schedule, estimate
 from stable_restyle.servers import Access, Report
 from stable_restyle.studio import Brief, Note, Studio
@@ -58,22 +55,6 @@ from stable_restyle.video import Film
 REASONS_SHOWN = 12
 
 log = logging.getLogger(__name__)
-
-
-class Progress(Protocol):
-    """Shows how far a run is. Called in the main thread only."""
-
-    def begin(self, task: str, total: int, done: int, unit: str) -> None:
-        """A task of `total` units begins, `done` of which are done already."""
-        ...
-
-    def advance(self, count: int) -> None:
-        """So many more units are done, or none: it is called twice a second at least."""
-        ...
-
-    def end(self) -> None:
-        """The task has ended, well or not."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -144,7 +125,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
         _team(settings, variants, access, places) as team,
         folders.locked(places) as check_lock,
     ):
-        guarded = _Guarded(progress, check_lock)
+        guarded = Guarded(progress, check_lock)
         engine, drawn_on = team.meet()
         decided = _what_decides(settings, variants, engine)
         claimed = _claim(settings, variants, decided, places, progress)
@@ -173,19 +154,20 @@ def _claim(
     """Find frames, scenes and keys, and see that the slides of an earlier run are made of them."""
     deflicker.mend(places)
     left = deflicker.as_left(places)
-    source = _look(places, settings.rate)
+    source = intake.look(places, settings.rate)
     decides = {**decided, **_what_is_shown(source, places)}
     anew = folders.claim(left, decides, fresh=settings.fresh)
-    frames = _split(source, places, settings, progress) if isinstance(source, Film) else source
-    bounds = _boundaries(frames, places, settings.scene_threshold, progress)
-    found = scenes.find_scenes(bounds, settings.fps)
+    threshold, fps = settings.scene_threshold, settings.fps
+    frames = intake.frames_of(source, places, threshold, fps, progress)
+    bounds = intake.boundaries(frames, places, threshold, progress)
+    found = scenes.find_scenes(bounds, fps)
     _check_scenes(variants.scene_changes, found)
-    chosen = _keys(frames, found, places, settings, progress)
+    chosen = intake.choose_keys(frames, found, places, fps, _kind(settings), progress)
     made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
     fresh = settings.fresh and not anew
-    folders.claim_input(left, decides, made_of, settings.fps, fresh=fresh)
+    folders.claim_input(left, decides, made_of, fps, fresh=fresh)
     deflicker.settle(places, settings.deflicker, bounds)
-    return _Claimed(source, frames, found, made_of, made_of.steps(settings.fps))
+    return _Claimed(source, frames, found, made_of, made_of.steps(fps))
 
 
 def _draw(
@@ -204,7 +186,7 @@ def _draw(
         images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
     if settings.deflicker:
         deflicker.discard(places, brief.scenes, missing, settings.deflicker)
-    with _task(progress, "Drawing", len(steps), "slide", done=len(kept)):
+    with task(progress, "Drawing", len(steps), "slide", done=len(kept)):
         failures = team.draw(brief, steps, kept, notes.drawn, progress.advance)
     for failure in failures:
         notes.failed(failure.lost, str(failure.reason))
@@ -242,7 +224,7 @@ def is_finished(settings: Settings) -> bool:
         bounds = scenes.read_boundaries(places.scenes_file, frames.count)
         found = scenes.find_scenes(bounds, settings.fps)
         count = scenes.slide_count(frames.count, settings.fps)
-        chosen = _foreseen_keys(found, count, places, settings)
+        chosen = intake.foresee_keys(found, places, _kind(settings))
         made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
         return finished.holds(places, settled, made_of, images.marks(places.shown, count))
     except UnusableInput:
@@ -268,11 +250,10 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     """What `run` would do, without writing anything. seconds: what a slide takes on a server."""
     _check_keys(settings)
     places = folders.find_places(settings)
-    source = _look(places, settings.rate)
-    frame_count, bounds = _foresee(source, places, settings.scene_threshold, progress)
+    source = intake.look(places, settings.rate)
+    frame_count, bounds = intake.foresee(source, places, settings.scene_threshold, progress)
     found = scenes.find_scenes(bounds, settings.fps)
-    count = scenes.slide_count(frame_count, settings.fps)
-    chosen = _foreseen_keys(found, count, places, settings)
+    chosen = intake.foresee_keys(found, places, _kind(settings))
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(places)
     finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
@@ -307,7 +288,7 @@ def measure(settings: Settings, progress: Progress) -> Survey:
             raise UnusableInput(
                 f"There are no slides in {places.shown}.\nRepeat the run, then measure it."
             )
-        with _task(progress, "Measuring", len(finished), "slide"):
+        with task(progress, "Measuring", len(finished), "slide"):
             done = survey.measure(found, finished, frames, fps, places.shown, progress.advance)
         survey.write(done, places.measure_file)
     if done.missing:
@@ -320,17 +301,6 @@ def _drawn_with(settings: Settings) -> tuple[Variants, Access]:
     variants = vary(workflow.load(settings.model), settings.seed, settings.changes)
     headers = servers.parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
-
-
-def _look(places: Places, rate: Fraction | None) -> Film | Frames:
-    """The film, or the frames where there is no film."""
-    if places.film is None:
-        if rate is not None and places.result is None:
-            raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
-        return images.find_frames(places.frames)
-    if rate is not None:
-        raise WrongUsage(f"--rate is for a folder of frames; {places.film} has a rate of its own.")
-    return video.probe(places.film)
 
 
 def _what_decides(settings: Settings, variants: Variants, engine: str) -> Decides:
@@ -373,76 +343,6 @@ def _check_scenes(changes: Iterable[int], found: Sequence[Scene]) -> None:
         )
 
 
-def _split(film: Film, places: Places, settings: Settings, progress: Progress) -> Frames:
-    """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
-    _tidy(places)
-    if not places.frames.exists():
-        video.check_disk(film, places.frames, settings.fps)
-        part = places.frames.with_name(f"{places.frames.name}.part-{uuid4().hex}")
-        try:
-            _split_whole(film, part, places, settings, progress)
-        finally:
-            _tidy(places)
-    return images.find_frames(places.frames)
-
-
-def _split_whole(
-    film: Film, part: Path, places: Places, settings: Settings, progress: Progress
-) -> None:
-    """Split a film in a folder that gets its own name, and scenes.json, when all is there."""
-    part.mkdir(parents=True)
-    with _task(progress, "Splitting", film.frames, "frame"):
-        cuts = video.split(film, part, settings.scene_threshold, progress.advance)
-    frames = images.find_frames(part)
-    if not places.scenes_file.exists():
-        scenes.write_boundaries(places.scenes_file, scenes.boundaries(cuts, frames.count))
-    images.move_whole(part, places.frames)
-
-
-def _tidy(places: Places) -> None:
-    """Remove what is left of a split that was killed.
-
-    Its FFmpeg may still be at work there, and put new files beside those that are removed: then the
-    next run tidies up, and this one splits into a folder of another name.
-    """
-    for part in places.frames.parent.glob(f"{glob.escape(places.frames.name)}.part*"):
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _boundaries(
-    frames: Frames, places: Places, threshold: float, progress: Progress
-) -> Sequence[int]:
-    """The scenes' boundaries: from scenes.json if it is there, else found and kept there."""
-    if places.scenes_file.exists():
-        log.debug("The scenes are those of %s.", places.scenes_file)
-        return scenes.read_boundaries(places.scenes_file, frames.count)
-    bounds = _find_boundaries(frames, threshold, progress)
-    scenes.write_boundaries(places.scenes_file, bounds)
-    return bounds
-
-
-def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Sequence[int]:
-    with _task(progress, "Finding scenes", frames.count, "frame"):
-        pictures = (frames.read(index) for index in range(frames.count))
-        cuts = video.detect_cuts(pictures, threshold, progress.advance)
-    return scenes.boundaries(cuts, frames.count)
-
-
-def _foresee(
-    source: Film | Frames, places: Places, threshold: float, progress: Progress
-) -> tuple[int, Sequence[int]]:
-    """Number of frames and boundaries of the scenes, nothing written."""
-    if isinstance(source, Film) and places.frames.exists():
-        source = images.find_frames(places.frames)
-    if isinstance(source, Film):
-        with _task(progress, "Finding scenes", source.frames, "frame"):
-            count, cuts = video.detect_film_cuts(source, threshold, progress.advance)
-        return count, scenes.boundaries(cuts, count)
-    if places.scenes_file.exists():
-        return source.count, scenes.read_boundaries(places.scenes_file, source.count)
-    return source.count, _find_boundaries(source, threshold, progress)
-
-
 def _check_keys(settings: Settings) -> None:
     """Raises WrongUsage where keys were asked for that cannot be."""
     if settings.keys > 1 and not settings.by_flow:
@@ -454,58 +354,9 @@ def _check_keys(settings: Settings) -> None:
         raise WrongUsage("--fill-only says how to fill slides between keys: add --keys K.")
 
 
-def _keys(
-    frames: Frames, found: Sequence[Scene], places: Places, settings: Settings, progress: Progress
-) -> Keys | None:
-    """The slides that go to the model: from keys.json if it is there, else chosen and kept there.
-
-    None if all do.
-    """
-    if settings.keys == 1:
-        return None
-    kind = keys.Kind(settings.keys, settings.fill_only)
-    slides = sum(len(scene.slides) for scene in found)
-    chosen = _noted_keys(slides, places, kind)
-    if chosen is None:
-        with _task(progress, "Choosing keys", slides, "slide"):
-            chosen = keys.choose(frames.read, found, settings.fps, kind, progress.advance)
-        keys.write(places.keys_file, chosen, kind)
-        _tell_keys(found, chosen, settings.keys)
-    return chosen
-
-
-def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
-    """Say how many slides go to the model, and why."""
-    asked, fewest = (
-        sum(step.asks for step in scenes.all_steps(found, each))
-        for each in (chosen, keys.at_least(found, every))
-    )
-    mended = len(chosen.mended)
-    log.info(
-        "%d of %d slides go to the model: %d keys at most %d slides apart, %d more where the film "
-        "changes faster, %d because their keys show too little of them.",
-        asked,
-        sum(len(scene.slides) for scene in found),
-        fewest,
-        every,
-        asked - fewest - mended,
-        mended,
-    )
-
-
-def _foreseen_keys(
-    found: Sequence[Scene], slides: int, places: Places, settings: Settings
-) -> Keys | None:
-    """The keys if they have been chosen, else as few as there can be; None if all slides are."""
-    if settings.keys == 1:
-        return None
-    chosen = _noted_keys(slides, places, keys.Kind(settings.keys, settings.fill_only))
-    return chosen or keys.at_least(found, settings.keys)
-
-
-def _noted_keys(slides: int, places: Places, kind: keys.Kind) -> Keys | None:
-    """The keys of keys.json; None if there is none, or it is of another kind."""
-    return keys.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
+def _kind(settings: Settings) -> keys.Kind | None:
+    """Which slides go to the model; None if all do."""
+    return keys.Kind(settings.keys, settings.fill_only) if settings.keys > 1 else None
 
 
 def _kept(places: Places, count: int, frames: Frames) -> set[int]:
@@ -613,7 +464,7 @@ def _deflicker(
     if len(finished) == count:
         return
     images.remove(places.interp, [places.measure_file.name])
-    with _task(progress, "Deflickering", count, "slide", done=len(finished)):
+    with task(progress, "Deflickering", count, "slide", done=len(finished)):
         deflicker.smooth(
             places, found, finished, frames, settings.fps, settings.deflicker, progress.advance
         )
@@ -626,7 +477,7 @@ def _join(
     assert places.result is not None
     film = source if isinstance(source, Film) else None
     rate = _rate(source, settings) / settings.fps
-    with _task(progress, "Joining", slides, "slide"):
+    with task(progress, "Joining", slides, "slide"):
         video.join(places.shown, slides, rate, places.result, film, progress.advance)
 
 
@@ -675,10 +526,10 @@ def _report(settings: Settings, places: Places, progress: Progress, *, make: boo
     subject = _subject(settings, places, runs)
     thumbnails = _thumbnails(places, subject.slides, subject.fps, subject.scenes)
     if make and (lacking := thumbnails.lacking()):
-        with _task(progress, "Small pictures", len(lacking), "slide"):
+        with task(progress, "Small pictures", len(lacking), "slide"):
             thumbnails.make(lacking, progress.advance)
     if make and (unmeasured := thumbnails.unmeasured()):
-        with _task(progress, "Comparing slides", len(unmeasured), "slide"):
+        with task(progress, "Comparing slides", len(unmeasured), "slide"):
             thumbnails.measure(unmeasured, progress.advance)
     report.write(subject, thumbnails, runs)
 
@@ -724,33 +575,6 @@ def _with_own_seed(settings: Settings, places: Places) -> Settings:
         return settings
     seed = folders.noted(places).get("seed")
     return replace(settings, seed=seed if isinstance(seed, int) else None)
-
-
-@contextmanager
-def _task(progress: Progress, name: str, total: int, unit: str, *, done: int = 0) -> Iterator[None]:
-    progress.begin(name, total, done, unit)
-    try:
-        yield
-    finally:
-        progress.end()
-
-
-@dataclass(frozen=True)
-class _Guarded:
-    """Progress of a task in folders that must stay this run's."""
-
-    progress: Progress
-    check: Check
-
-    def begin(self, task: str, total: int, done: int, unit: str) -> None:
-        self.progress.begin(task, total, done, unit)
-
-    def advance(self, count: int) -> None:
-        self.check()
-        self.progress.advance(count)
-
-    def end(self) -> None:
-        self.progress.end()
 
 
 def _check_slides(places: Places, count: int) -> None:

@@ -9,7 +9,7 @@ from stable_restyle.model import Settings
 
 
 class Silent:
-    """A pipeline.Progress that notes what it is told."""
+    """A progress.Progress that notes what it is told."""
 
     def __init__(self) -> None:
         self.tasks: list[tuple[str, int, int]] = []
