@@ -75,7 +75,8 @@ def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
     slide = _free(frames[0])
     colours = flow.tones(slide), flow.tones(frames[0])
     for before, frame in pairwise(frames):
-        slide = drawn([(before, slide)], frame, colours, method, LOOK)
+        how = method.measure(before, frame)
+        slide = drawn(how, how.carry([slide]), frame, colours, method, LOOK)
     return slide
 
 

@@ -56,6 +56,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice, pairwise
 from pathlib import Path
@@ -68,6 +69,7 @@ import numpy as np
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from stable_restyle import flow, keys, masks, preview, scenes, stability
+from stable_restyle.draw import ways_between
 from stable_restyle.model import (
     ANCHOR,
     FLOW_ANCHOR,
@@ -100,11 +102,22 @@ class Method:
     anchor: float
     keys: int = 1
 
-    def measure(self, sources: Sequence[Pixels], frame: Pixels) -> Measured:
-        """How the picture moved. sources: the frames of the slides that this one is made from."""
+    def measure(self, before: Pixels, frame: Pixels) -> Measured:
+        """How the picture moved. before: the frame of the slide that this one is made from."""
         if isinstance(self.motion, Flow):
-            return self.motion.measure(frame, sources)
-        return self.motion.measure([*sources, frame])
+            return self.motion.measure(frame, [before])
+        return self.motion.measure([before, frame])
+
+    def way(self, first: Pixels, second: Pixels) -> flow.Way:
+        """How the film moves from a frame to the next slide's, for `measure_between`."""
+        return flow.way(first, second, fast=self.motion == Flow(fast=True))
+
+    def measure_between(
+        self, sources: Sequence[Pixels], frame: Pixels, ways: Sequence[Sequence[flow.Way]]
+    ) -> Measured:
+        """The same for a slide between keys. ways: to each of these, from slide to slide."""
+        assert isinstance(self.motion, Flow)
+        return self.motion.measure_along(frame, sources, ways)
 
     def steps(self, frames: Sequence[Pixels]) -> list[Step]:
         """Of a scene, a frame a slide."""
@@ -263,27 +276,29 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
     free = masks.free_all(frames[middle])
     slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
     colours = flow.tones(slides[middle]), flow.tones(frames[middle])
+    onward = lru_cache(lambda slide: method.way(frames[slide], frames[slide + 1]))
     for step in method.steps(frames)[1:]:
-        sources = [(frames[each], slides[each]) for each in step.sources]
+        its_frames, its_slides = (
+            [pictures[source] for source in step.sources] for pictures in (frames, slides)
+        )
         frame = frames[step.slide]
-        slides[step.slide] = drawn(sources, frame, colours, method, look, asks=step.asks)
+        if step.beyond is None:
+            (its_frame,) = its_frames
+            how = method.measure(its_frame, frame)
+        else:
+            ways = [ways_between(onward, step.slide, source) for source in step.sources]
+            how = method.measure_between(its_frames, frame, ways)
+        carried = how.carry(its_slides)
+        slides[step.slide] = (
+            drawn(how, carried, frame, colours, method, look) if step.asks else carried
+        )
     return [slides[index] for index in range(len(frames))]
 
 
 def drawn(
-    sources: Sequence[tuple[Pixels, Pixels]],
-    frame: Pixels,
-    colours: Colours,
-    method: Method,
-    look: str,
-    *,
-    asks: bool = True,
+    how: Measured, carried: Pixels, frame: Pixels, colours: Colours, method: Method, look: str
 ) -> Pixels:
-    """The slide of a frame. sources: frame and slide of what it is made from."""
-    how = method.measure([its_frame for its_frame, _ in sources], frame)
-    carried = how.carry([slide for _, slide in sources])
-    if not asks:
-        return carried
+    """The slide of a frame, drawn from the carried picture."""
     if method.anchor:
         carried = flow.pull(carried, frame, *colours, method.anchor)
     mask = how.mask(method.mask_strength, method.mask_size)
@@ -302,7 +317,7 @@ def _accuracy(
         for start in range(0, len(frames) - length, length // 2):
             carried = truths[start]
             for index in range(start + 1, start + length + 1):
-                carried = method.measure([frames[index - 1]], frames[index]).carry([carried])
+                carried = method.measure(frames[index - 1], frames[index]).carry([carried])
                 if index == start + 1:
                     near.append(cv2.PSNR(carried, truths[index]))
             far.append(cv2.PSNR(carried, truths[start + length]))
@@ -330,7 +345,7 @@ def _cpu(method: Method, small: bool) -> float:
     spent = []
     for before, frame in pairwise(frames):
         began = time.process_time()
-        how = method.measure([before], frame)
+        how = method.measure(before, frame)
         carried = how.carry([before])
         if method.anchor:
             carried = flow.pull(carried, frame, *colours, method.anchor)

@@ -103,8 +103,8 @@ def smooth(
 class _Album:
     """The drawn slides and their frames, read when they are needed. Thread-safe."""
 
-    frames: Shelf  # by the number of the slide
-    slides: Shelf
+    frames: Shelf[Pixels]  # by the number of the slide
+    slides: Shelf[Pixels]
     reach: int
 
     def deflickered(self, scene: Scene, slide: int) -> Pixels:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Generic, TypeVar
 
 from stable_restyle import flow, images, masks
 from stable_restyle.crew import Keep
@@ -17,6 +19,8 @@ from stable_restyle.images import Frames
 from stable_restyle.model import Job, Pixels, Slide, Step
 from stable_restyle.motion import Flow, Measured, Motion
 from stable_restyle.scenes import frames_crossed
+
+Kind = TypeVar("Kind")
 
 log = logging.getLogger(__name__)
 
@@ -30,31 +34,45 @@ class Prepared:
     measured: Measured | None  # None for a middle slide
 
 
-class Shelf:
-    """The few pictures used last, of those that can be read at any time. Thread-safe."""
+class Shelf(Generic[Kind]):
+    """The few things used last, of those that can be had again at any time. Thread-safe."""
 
-    def __init__(self, read: Callable[[int], Pixels], at_hand: int) -> None:
-        """at_hand: how many pictures stay in memory."""
-        self._read = read
+    def __init__(self, make: Callable[[int], Kind], at_hand: int) -> None:
+        """make: reads or makes the thing of a number. at_hand: how many stay in memory."""
+        self._make = make
         self._at_hand = at_hand
-        self._pictures: OrderedDict[int, Pixels] = OrderedDict()
+        self._things: OrderedDict[int, Future[Kind]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, index: int) -> Pixels:
-        """(H, W, 3) RGB."""
+    def get(self, index: int) -> Kind:
+        """What was put there, or is made now; who wants it meanwhile waits for that."""
         with self._lock:
-            if index in self._pictures:
-                self._pictures.move_to_end(index)
-                return self._pictures[index]
-        picture = self._read(index)
-        self.put(index, picture)
-        return picture
+            thing = self._things.get(index)
+            if thing is not None:
+                self._things.move_to_end(index)
+            else:
+                mine = self._add(index)
+        if thing is not None:
+            return thing.result()
+        try:
+            mine.set_result(self._make(index))
+        except BaseException as error:
+            with self._lock:
+                if self._things.get(index) is mine:
+                    del self._things[index]
+            mine.set_exception(error)
+        return mine.result()
 
-    def put(self, index: int, picture: Pixels) -> None:
+    def put(self, index: int, thing: Kind) -> None:
         with self._lock:
-            self._pictures[index] = picture
-            if len(self._pictures) > self._at_hand:
-                self._pictures.popitem(last=False)
+            self._add(index).set_result(thing)
+
+    def _add(self, index: int) -> Future[Kind]:
+        added = self._things[index] = Future[Kind]()
+        self._things.move_to_end(index)
+        if len(self._things) > self._at_hand:
+            self._things.popitem(last=False)
+        return added
 
 
 class Gallery:
@@ -122,6 +140,16 @@ class Anchor:
         return flow.pull(carried, frame, middle_slide, middle_frame, self._share)
 
 
+def ways_between(onward: Callable[[int], flow.Way], slide: int, source: int) -> Sequence[flow.Way]:
+    """From each slide to the next, on the way from one slide to another.
+
+    onward: leads from a slide of the film to the one after it.
+    """
+    if source > slide:
+        return [*map(onward, range(slide, source))]
+    return [onward(between).reversed for between in range(slide - 1, source - 1, -1)]
+
+
 @dataclass(frozen=True)
 class Artist:
     """Draws slides. Thread-safe."""
@@ -134,7 +162,8 @@ class Artist:
     anchor: Anchor | None
     ask: Callable[[Job, int], Slide]  # the backend of a number for a slide
     gallery: Gallery
-    seams: Shelf  # frames at which one step ends and the next begins
+    seams: Shelf[Pixels]  # frames at which one step ends and the next begins
+    ways: Shelf[flow.Way]  # from each slide's frame to that of the next one in the film
     in_between: Path | None  # where carried, mask and guide go, if they are wanted
 
     def prepare(self, step: Step) -> Prepared:
@@ -180,7 +209,10 @@ class Artist:
         there = [*map(self._frame_of, step.sources)]  # before those read now push them out
         frame = self._frame_of(step.slide)
         if isinstance(self.motion, Flow):
-            return frame, self.motion.measure(frame, there)
+            if step.beyond is None:
+                return frame, self.motion.measure(frame, there)
+            ways = [ways_between(self.ways.get, step.slide, source) for source in step.sources]
+            return frame, self.motion.measure_along(frame, there, ways)
         between = map(self.frames.read, frames_crossed(step, self.fps)[1:-1])
         return frame, self.motion.measure([*there, *between, frame])
 

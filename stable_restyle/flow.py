@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from stable_restyle.model import Pixels
 
     Floats: TypeAlias = NDArray[np.float32]
+    Halves: TypeAlias = NDArray[np.float16]
     Flags: TypeAlias = NDArray[np.bool_]
 
 Kind = TypeVar("Kind", np.uint8, np.float32)
 
-# Swept, with tables in benchmarks/stability.py: PATCH_STRIDE, REFINEMENTS, ERROR_HALF, DOUBT_*,
-# MASK_GAIN, FILL_REACH, SOFT_SHARE. The others are published, or first guesses that held.
+# Swept, with tables in benchmarks/: PATCH_STRIDE, REFINEMENTS, ERROR_HALF, DOUBT_*, MASK_GAIN,
+# FILL_REACH, SOFT_SHARE, KEY_CHOICE. The others are published, or first guesses that held.
 
 # DIS (Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search"), preset "medium".
 PATCH_STRIDE = 4  # pixels from one patch to the next
@@ -43,6 +44,7 @@ INCONSISTENT_SHARE, INCONSISTENT_PX2 = 0.01, 0.5
 # doubt = smooth step of e^2 / (e^2 + HALF^2), e = blurred residual + LOST where inconsistent.
 ERROR_WIDTH = 1.5  # pixels: sigma of the blur
 ERROR_HALF = 20.0  # levels: what is as bad as a pixel drawn anew
+ERROR_HALF_FAST = 15.0  # at half the size the same misfit leaves less
 ERROR_LOST = 12.0  # levels
 DOUBT_FROM, DOUBT_TO = 0.3, 0.35  # below the first a pixel is kept, above the second it is free
 
@@ -73,6 +75,7 @@ DEVIATION_LEAST = 1.0  # levels: below that there is no contrast to compare
 FLOW_SIDE_LEAST = 32  # pixels: DIS crashes on flat pictures that are less than 29 high
 
 KEY_ERROR_WIDTH, KEY_ERROR_LEAST = 2.0, 3.0  # pixels; levels
+KEY_CHOICE = 3  # times errors are squared: how decidedly the better key is taken
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,21 @@ class Moved:
     def flow_at(self, shape: tuple[int, ...]) -> Floats:
         """The flow at the size of a picture of this shape."""
         return _enlarged_flow(self.flow, shape[1], shape[0])
+
+
+@dataclass(frozen=True)
+class Way:
+    """The flow from one slide's frame to another's, and back, at the size of measuring.
+
+    (H, W, 2) float16 each, which keeps 1/32 of a pixel up to 64 pixels, and half of the memory.
+    """
+
+    there: Halves
+    back: Halves
+
+    @property
+    def reversed(self) -> Way:
+        return Way(self.back, self.there)
 
 
 @dataclass(frozen=True)
@@ -111,7 +129,28 @@ def measure(before: Pixels, frame: Pixels, *, fast: bool = False) -> Moved:
     flow = _flow(here, there)
     forth = _rough_flow(there, here)
     error = _residual(small_before, small, flow)
-    return Moved(frame, flow, _doubt(error, flow, forth), error)
+    return Moved(frame, flow, _doubt(error, flow, forth, fast), error)
+
+
+def way(first: Pixels, second: Pixels, *, fast: bool = False) -> Way:
+    """The flow from the first frame to the second, and back. fast: as for `measure`."""
+    a, b = (_grey(_measurable(picture, fast)) for picture in (first, second))
+    return Way(*(flow.astype(np.float16) for flow in (_flow(a, b), _flow(b, a))))
+
+
+def measure_along(before: Pixels, frame: Pixels, ways: Sequence[Way], *, fast: bool) -> Moved:
+    """`measure` for slides that are several apart: `ways` lead from `frame` to `before`.
+
+    Short ways are found far more surely than one long one, and two slides in a row that go nearly
+    the same way get nearly the same picture. What hides a pixel in between cuts it off, though.
+    """
+    small_before, small = (_measurable(picture, fast) for picture in (before, frame))
+    flow, forth = ways[0].there.astype(np.float32), ways[0].back.astype(np.float32)
+    for onward in ways[1:]:
+        there, back = onward.there.astype(np.float32), onward.back.astype(np.float32)
+        flow, forth = flow + warp(there, flow), back + warp(forth, back)
+    error = _residual(small_before, small, flow)
+    return Moved(frame, flow, _doubt(error, flow, forth, fast), error)
 
 
 def rough_both_ways(first: Pixels, second: Pixels) -> tuple[Floats, Floats]:
@@ -153,7 +192,7 @@ def carry(previous: Pixels, moved: Moved) -> Pixels:
     `W (1 - m) + frame m`, W the warped slide and m the doubt with a soft edge.
     """
     warped = _resample(previous, moved)
-    doubt = _enlarged(_spread(moved.doubt, FILL_REACH), warped.shape)
+    doubt = _spread(_enlarged(moved.doubt, warped.shape), FILL_REACH)
     if not doubt.any():
         return warped
     return _mix(recolour(moved.frame, warped, _rest(doubt)), warped, doubt)
@@ -166,13 +205,11 @@ def mask(moved: Sequence[Moved], strength: float, grow_px: int) -> Pixels:
     frees every pixel, 8 frees only what moved in a way that carrying cannot follow, or was
     uncovered. grow_px: how far around such pixels the mask reaches, in pixels of the frame.
     """
-    height, width = moved[0].frame.shape[:2]
     lost = moved[0].doubt
     for each in moved[1:]:
         lost = np.minimum(lost, each.doubt)
-    reach = round(grow_px * lost.shape[1] / width)
-    wide = np.minimum(_spread(lost, reach) * np.float32(MASK_GAIN), 1)
-    doubt = _enlarged(wide, (height, width))
+    wide = _spread(_enlarged(lost, moved[0].frame.shape), grow_px)
+    doubt = np.minimum(wide * np.float32(MASK_GAIN), 1)
     still = min(256 - 32 * strength, 255)  # as masks.freedom gives a pixel that did not change
     grey = still + (255 - still) * doubt
     return np.asarray(np.rint(grey), np.uint8)
@@ -232,12 +269,15 @@ def fill(keys: Sequence[Pixels], moved: Sequence[Moved]) -> Pixels:
     """A slide between two keys, without the model.
 
     keys: two slides. moved: from each of them to this slide. The weights are
-    `w_a = e_b^2 / (e_a^2 + e_b^2)`, e the blurred residual of a key's frame carried here, plus 3
-    levels; a key that does not show a pixel has no say in it. What neither shows comes from the
-    frame, recoloured.
+    `w_a = e_b^8 / (e_a^8 + e_b^8)`, e the blurred residual of a key's frame carried here, plus 3
+    levels: the better key nearly alone, since a mean of both is soft. A key that does not show a
+    pixel has no say in it. What neither shows comes from the frame, recoloured.
     """
-    (first, second), (error_a, error_b) = keys, map(_key_error, moved)
-    weight_a, weight_b = error_b * error_b, error_a * error_a
+    first, second = keys
+    weight_b, weight_a = map(_key_error, moved)
+    for error in (weight_a, weight_b):
+        for _ in range(KEY_CHOICE):
+            error *= error
     share = _enlarged(np.divide(weight_a, weight_a + weight_b, dtype=np.float32), first.shape)
     return _mix(carry(first, moved[0]), carry(second, moved[1]), share)
 
@@ -254,7 +294,7 @@ def deflicker(
     total = slide.astype(np.float32)
     weights = np.ones(slide.shape[:2], np.float32)
     for neighbour, moved, distance in neighbours:
-        trust = _rest(_enlarged(_spread(moved.doubt, FILL_REACH), slide.shape))
+        trust = _rest(_spread(_enlarged(moved.doubt, slide.shape), FILL_REACH))
         trust *= np.float32(np.exp(-0.5 * (distance / width) ** 2))
         total += _resample(neighbour, moved) * trust[..., None]
         weights += trust
@@ -320,14 +360,14 @@ def _residual(before: Pixels, frame: Pixels, flow: Floats) -> Floats:
     return _blur(largest.astype(np.float32), ERROR_WIDTH)
 
 
-def _doubt(error: Floats, flow: Floats, forth: Floats) -> Floats:
+def _doubt(error: Floats, flow: Floats, forth: Floats, fast: bool) -> Floats:
     """How little the previous slide says about each pixel: (H, W), 0..1."""
     returned = warp(forth, flow)
     lengths = _squared(flow) + _squared(returned)
     lost = _squared(flow + returned) > INCONSISTENT_SHARE * lengths + INCONSISTENT_PX2
     error = error + ERROR_LOST * _blur(lost.astype(np.float32), ERROR_WIDTH)
     wrong = error * error
-    wrong /= wrong + np.float32(ERROR_HALF**2)
+    wrong /= wrong + np.float32((ERROR_HALF_FAST if fast else ERROR_HALF) ** 2)
     steep = ((wrong - DOUBT_FROM) / (DOUBT_TO - DOUBT_FROM)).clip(0, 1)
     steep *= steep * (3 - 2 * steep)
     steep[leaves(flow, BORDER_PX)] = 1

@@ -26,7 +26,7 @@ LOST_FROM = 0.5  # doubt from which a pixel cannot be carried
 # Of a frame, how much may be lost on the way from a key before there must be another one, and how
 # much may be missing in both keys before the model draws it. Swept in benchmarks/.
 PILED_UP = 0.35
-MISSING = 0.2
+MISSING = 0.1
 
 
 @dataclass(frozen=True)
@@ -117,26 +117,50 @@ def _choose(
     """Keys and mended slides of a chain. look: the frame of a slide, small."""
     keys: list[int] = []
     mended: list[int] = []
-    key = look(middle)
-    between: list[tuple[int, Pixels, flow.Flags]] = []  # slide, frame, what the last key lacks
+    last = key = look(middle)
+    between: list[_Between] = []
     for slide in chain:
         frame = look(slide)
-        lost = _lost(key, frame)
-        between.append((slide, frame, lost))
-        if len(between) == every or slide == chain[-1] or lost.mean() > PILED_UP:
+        between.append(_Between(slide, frame, flow.way(frame, last)))
+        if (
+            len(between) == every
+            or slide == chain[-1]
+            or _lost(flow.measure(key, frame)) > PILED_UP
+        ):
             keys.append(slide)
-            mended += [
-                each
-                for each, its_frame, lost in between[:-1]
-                if (lost & _lost(frame, its_frame)).mean() > MISSING
-            ]
+            mended += _short_of(key, between)
             key, between = frame, []
+        last = frame
     return keys, mended
 
 
-def _lost(key: Pixels, frame: Pixels) -> flow.Flags:
-    """Where a key does not show what a frame shows: (H, W)."""
-    return np.asarray(flow.measure(key, frame).doubt >= LOST_FROM)
+@dataclass(frozen=True)
+class _Between:
+    """A slide that lies between two keys, or is the second of them."""
+
+    slide: int
+    frame: Pixels  # small
+    way: flow.Way  # to the slide before it in the chain
+
+
+def _short_of(key: Pixels, after: Sequence[_Between]) -> list[int]:
+    """Those of which two keys show too little: the frame of one, and the last of what follows."""
+    found = []
+    for index, each in enumerate(after[:-1]):
+        back = [passed.way for passed in after[index::-1]]
+        onward = [coming.way.reversed for coming in after[index + 1 :]]
+        moved = [
+            flow.measure_along(source, each.frame, ways, fast=False)
+            for source, ways in ((key, back), (after[-1].frame, onward))
+        ]
+        if _lost(*moved) > MISSING:
+            found.append(each.slide)
+    return found
+
+
+def _lost(*moved: flow.Moved) -> float:
+    """The share of a frame that none of its keys shows."""
+    return float(np.mean(np.min([each.doubt for each in moved], axis=0) >= LOST_FROM))
 
 
 def _small(frame: Pixels) -> Pixels:

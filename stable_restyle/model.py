@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 
 
-FLOWS = ("flow", "flow:fast")  # values of --motion
+FAST_FLOW = "flow:fast"
+FLOWS = ("flow", FAST_FLOW)  # values of --motion
 
 # What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's

@@ -22,7 +22,7 @@ import motion_transfer
 
 from stable_restyle import flow, images, masks
 from stable_restyle.errors import ProgramFailed, UnusableInput, WrongUsage
-from stable_restyle.model import FLOWS, Pixels
+from stable_restyle.model import FAST_FLOW, FLOWS, Pixels
 
 
 class Measured(Protocol):
@@ -105,13 +105,24 @@ class Codec:
 
 @dataclass(frozen=True)
 class Flow:
-    """Optical flow to the frame of a slide, straight from those of the slides it is made from."""
+    """Optical flow from the frame of a slide to those of the slides that it is made from."""
 
     fast: bool
 
     def measure(self, frame: Pixels, sources: Sequence[Pixels]) -> Measured:
-        """frame, sources: the frames that the slides show, (H, W, 3) RGB."""
+        """Straight there. frame, sources: the frames that the slides show, (H, W, 3) RGB."""
         return Flowing([flow.measure(source, frame, fast=self.fast) for source in sources])
+
+    def measure_along(
+        self, frame: Pixels, sources: Sequence[Pixels], ways: Sequence[Sequence[flow.Way]]
+    ) -> Measured:
+        """By the slides between. ways: for each source, from slide to slide towards it."""
+        return Flowing(
+            [
+                flow.measure_along(source, frame, its_ways, fast=self.fast)
+                for source, its_ways in zip(sources, ways, strict=True)
+            ]
+        )
 
 
 class Program:
@@ -159,5 +170,5 @@ class Program:
 def choose(motion: str) -> Motion | Flow:
     """What the value of --motion names."""
     if motion in FLOWS:
-        return Flow(fast=motion == "flow:fast")
+        return Flow(fast=motion == FAST_FLOW)
     return Codec() if motion == "codec" else Program(motion)

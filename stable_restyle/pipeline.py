@@ -442,6 +442,7 @@ def _brief(
         mask_strength=mask_strength,
         mask_size=mask_size,
         anchor=settings.anchor_share,
+        keys=settings.keys,
         scenes=claimed.scenes,
         seeds=seeds,
         slides=places.slides.absolute(),

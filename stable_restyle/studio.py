@@ -14,14 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from stable_restyle import motion
+from stable_restyle import flow, motion
 from stable_restyle.backends import Pool
 from stable_restyle.crew import Failure, Keep, Work, carry_out
 from stable_restyle.draw import Anchor, Artist, Gallery, Prepared, Shelf
 from stable_restyle.images import Frames
-from stable_restyle.model import Drawn, Job, Pixels, Scene, Slide, Step
+from stable_restyle.model import FAST_FLOW, Drawn, Job, Pixels, Scene, Slide, Step
 from stable_restyle.schedule import Schedule
 from stable_restyle.thumbnails import Thumbnails
+
+# One core is left to what lies between an answer and the next request.
+HELPERS = max((os.cpu_count() or 1) - 1, 1)
 
 Note: TypeAlias = Callable[[int, Drawn], None]  # a slide is kept, and who drew it
 
@@ -36,6 +39,7 @@ class Brief:
     mask_strength: float
     mask_size: int  # pixels
     anchor: float  # 0..1
+    keys: int  # as --keys has it
     scenes: Sequence[Scene]
     seeds: Mapping[int, int]  # of the slides that have one to themselves
     slides: Path  # where they go
@@ -49,6 +53,7 @@ class Studio:
     def __init__(self, brief: Brief, pool: Pool, note: Note, *, writer: str = "") -> None:
         """note: called from several threads. writer: names this process where others draw too."""
         frames = brief.frames
+        seams = Shelf(frames.read, at_hand=3 * pool.slots)
         self._brief, self._pool, self._note = brief, pool, note
         self._drawn: dict[int, Drawn] = {}  # those that are not kept yet
         self._thumbnails = Thumbnails(
@@ -66,7 +71,8 @@ class Studio:
             anchor=_anchor(brief, gallery),
             ask=self._ask,
             gallery=gallery,
-            seams=Shelf(frames.read, at_hand=3 * pool.slots),
+            seams=seams,
+            ways=Shelf(partial(_way, brief, seams), at_hand=brief.keys + HELPERS),
             in_between=brief.in_between,
         )
 
@@ -89,8 +95,7 @@ class Studio:
             Work(self._artist.prepare, self._draw, self._fill),
             backends=self._pool.outlooks,
             slots=self._pool.slots,
-            # One core is left to what lies between an answer and the next request.
-            helpers=max((os.cpu_count() or 1) - 1, 1),
+            helpers=HELPERS,
             stop=self._pool.close,
             tick=tick,
         )
@@ -120,6 +125,12 @@ class Studio:
         keep()
         self._note(slide, self._drawn.pop(slide))
         self._thumbnails.add(slide, frame, picture)
+
+
+def _way(brief: Brief, seams: Shelf[Pixels], slide: int) -> flow.Way:
+    """How the film moves from a slide to the next one."""
+    first, second = (seams.get(each * brief.fps) for each in (slide, slide + 1))
+    return flow.way(first, second, fast=brief.motion == FAST_FLOW)
 
 
 def _anchor(brief: Brief, gallery: Gallery) -> Anchor | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from stable_restyle import images, stability
 from stable_restyle.draw import Gallery, Shelf
 from stable_restyle.images import Frames
-from stable_restyle.model import Scene
+from stable_restyle.model import Pixels, Scene
 from stable_restyle.parallel import in_order
 from stable_restyle.stability import Figures, Shown, Stability
 
@@ -83,7 +83,7 @@ def write(survey: Survey, path: Path) -> None:
 class _Album:
     """The frames and the slides that show them, read when they are needed. Thread-safe."""
 
-    frames: Shelf  # by the number of the slide
+    frames: Shelf[Pixels]  # by the number of the slide
     gallery: Gallery
     finished: Collection[int]
 
