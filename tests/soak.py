@@ -8,6 +8,8 @@ an hour or more has reached all of it.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -17,7 +19,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -31,7 +33,7 @@ import longfilms
 import trouble
 
 HOUR_MIN = 60.0
-GROWTH_MB = 30.0  # of a process that has worked for an hour; its allocator keeps some
+GROWTH_MB = 30.0  # of a process that has worked for an hour
 WARM_RUNS = 40  # before its memory is looked at: aiohttp, under the servers, keeps the last 128
 MEMORY_MAX = 4 * 2**30  # bytes of address space: input that asks for more is found out
 
@@ -189,7 +191,13 @@ def _bound_memory() -> None:
 
 
 def _resident_mb() -> float:
-    """The memory of this process now, in 10^6 bytes; 0 where the system does not tell."""
+    """The memory that this process needs, in 10^6 bytes; 0 where the system does not tell.
+
+    What is free, but kept by glibc for later, is given back before: tens of MB that come and go.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return 0.0
