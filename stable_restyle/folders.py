@@ -335,7 +335,11 @@ def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
 
 def _scene_changes(noted: object) -> SceneChanges:
     known = noted.items() if isinstance(noted, dict) else ()
-    return {int(scene): its for scene, its in known if scene.isdecimal() and isinstance(its, list)}
+    return {
+        int(scene): its
+        for scene, its in known
+        if re.fullmatch(r"\d{1,9}", scene) and isinstance(its, list)
+    }
 
 
 def _outdated(places: Places, was: Input, now: Input, fps: int) -> list[str]:

@@ -14,7 +14,7 @@ from stable_restyle.errors import WrongUsage
 from stable_restyle.workflow import Workflow, with_seed, with_value
 
 _SCENES = re.compile(r"(?P<scenes>[\d\s,-]+):(?P<node>.+)")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _NUMBER_MAX = 1_000_000  # a film of 999,999 frames has no more scenes or slides
 
 
