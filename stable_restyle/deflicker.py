@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from stable_restyle import flow, images
-from stable_restyle.draw import Shelf
+from stable_restyle.draw import Shelf, ways_between
 from stable_restyle.folders import Places
 from stable_restyle.images import Frames
 from stable_restyle.model import Pixels, Scene
@@ -84,9 +84,14 @@ def smooth(
     made, twice a second at least.
     """
     at_hand = 2 * reach + (os.cpu_count() or 1)
+    frame_of = Shelf(lambda slide: frames.read(slide * fps), at_hand)
     album = _Album(
-        Shelf(lambda slide: frames.read(slide * fps), at_hand),
+        frame_of,
         Shelf(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
+        Shelf(
+            lambda slide: flow.way(frame_of.get(slide), frame_of.get(slide + 1), fast=True),
+            at_hand,
+        ),
         reach,
     )
 
@@ -105,21 +110,27 @@ class _Album:
 
     frames: Shelf[Pixels]  # by the number of the slide
     slides: Shelf[Pixels]
+    ways: Shelf[flow.Way]  # to the next slide
     reach: int
 
     def deflickered(self, scene: Scene, slide: int) -> Pixels:
-        frame, drawn = self.frames.get(slide), self.slides.get(slide)
+        drawn = self.slides.get(slide)
         height, width = drawn.shape[:2]
         neighbours = [
             (
                 images.fit(self.slides.get(near), width, height),
-                flow.measure(self.frames.get(near), frame, fast=True),
+                self._moved(slide, near),
                 abs(near - slide),
             )
             for near in _window(scene, slide, self.reach)
             if near != slide
         ]
         return flow.deflicker(drawn, neighbours, WIDTH * self.reach)
+
+    def _moved(self, slide: int, near: int) -> flow.Moved:
+        """What leads from a slide's frame to a neighbour's, by the slides between."""
+        ways = ways_between(self.ways.get, slide, near)
+        return flow.measure_along(self.frames.get(near), self.frames.get(slide), ways, fast=True)
 
 
 def _window(scene: Scene, slide: int, reach: int) -> range:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", np.uint8, np.float32)
 
-# Swept, with tables in benchmarks/: PATCH_STRIDE, REFINEMENTS, ERROR_HALF, DOUBT_*, MASK_GAIN,
-# FILL_REACH, SOFT_SHARE, KEY_CHOICE. The others are published, or first guesses that held.
+# Swept, with tables in benchmarks/: PATCH_STRIDE, REFINEMENTS, ERROR_*, DOUBT_*, MASK_GAIN,
+# FILL_REACH, TAPS*, SOFT_SHARE, COLOUR_*, KEY_*. The others are published, or first
+# guesses that held.
 
 # DIS (Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search"), preset "medium".
 PATCH_STRIDE = 4  # pixels from one patch to the next

@@ -26,7 +26,7 @@ LOST_FROM = 0.5  # doubt from which a pixel cannot be carried
 # Of a frame, how much may be lost on the way from a key before there must be another one, and how
 # much may be missing in both keys before the model draws it. Swept in benchmarks/.
 PILED_UP = 0.35
-MISSING = 0.1
+MISSING = 0.07
 
 
 @dataclass(frozen=True)
