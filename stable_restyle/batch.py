@@ -1,4 +1,4 @@
-"""A shelf of films: a run for each line of a list, one after the other.
+"""A shelf of films: a run for each line of a list, one by one, or side by side on a cluster.
 
 The list is read and looked over as a whole before any work. A film that fails leaves the others
 alone; one that is finished is passed over. What the options of a line mean is left to `cli`, and a
@@ -10,17 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import TypeAlias
+from threading import current_thread
+from typing import TYPE_CHECKING, TypeAlias
 
 from stable_restyle import pipeline
+from stable_restyle.board import Board, Lane
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, from_system
-from stable_restyle.model import Settings
+from stable_restyle.model import FILM_THREAD, Settings
+from stable_restyle.parallel import TICK_S
 from stable_restyle.pipeline import Outcome
 from stable_restyle.progress import Progress
+
+if TYPE_CHECKING:
+    from stable_restyle.cluster import Farm
 
 LINES_SHOWN = 20  # of those that cannot be used
 
@@ -89,27 +98,94 @@ def read(path: Path, settle: Settle) -> list[Entry]:
 
 
 def run(entries: Sequence[Entry], progress: Progress, done: Callable[[Outcome], None]) -> None:
-    """Restyle every film that is not finished yet. done: told of each one.
+    """Restyle every film that is not finished yet. done: told of each one, in this thread.
 
-    Raises FilmsMissing at the end if some could not be finished.
+    All of them draw on the same cluster, or none does. Raises FilmsMissing at the end if some could
+    not be finished.
     """
-    failures: list[tuple[Entry, RestyleError]] = []
-    for number, entry in enumerate(entries, 1):
-        source, target = entry.settings.source, entry.settings.target
+    shelf = _Shelf(entries, done)
+    if any(entry.settings.dask for entry in entries):
+        _side_by_side(shelf, progress)
+    else:
+        _one_by_one(shelf, progress)
+    if shelf.failures:
+        raise FilmsMissing(shelf.failures, len(entries))
+
+
+class _Shelf:
+    """The films of a list, and what becomes of them."""
+
+    def __init__(self, entries: Sequence[Entry], done: Callable[[Outcome], None]) -> None:
+        self.films = len(entries)
+        self.failures: list[tuple[Entry, RestyleError]] = []
+        self._done = done
+        self._left = iter(enumerate(entries, 1))
+
+    def take(self) -> Entry | None:
+        """The next film that is not finished; None once there is none."""
+        for number, entry in self._left:
+            with self._ending(entry):
+                source, target = entry.settings.source, entry.settings.target
+                if not pipeline.is_finished(entry.settings):
+                    log.info("Film %d of %d: %s -> %s", number, self.films, source, target)
+                    return entry
+                log.info("Film %d of %d: %s is finished.", number, self.films, target)
+        return None
+
+    def end(self, entry: Entry, run: Callable[[], Outcome]) -> None:
+        """Take in how a run ends. Raises what no user can mend."""
+        with self._ending(entry):
+            self._done(run())
+
+    @contextmanager
+    def _ending(self, entry: Entry) -> Iterator[None]:
         try:
-            if pipeline.is_finished(entry.settings):
-                log.info("Film %d of %d: %s is finished.", number, len(entries), target)
-                continue
-            log.info("Film %d of %d: %s -> %s", number, len(entries), source, target)
-            done(pipeline.run(entry.settings, progress))
+            yield
         except (RestyleError, OSError) as error:
             told = error if isinstance(error, RestyleError) else from_system(error)
             if told is None:
                 raise
-            failures.append((entry, told))
-            log.warning("%s is not finished: %s", target, str(told).partition("\n")[0])
-    if failures:
-        raise FilmsMissing(failures, len(entries))
+            self.failures.append((entry, told))
+            first = str(told).partition("\n")[0]
+            log.warning("%s is not finished: %s", entry.settings.target, first)
+
+
+def _one_by_one(shelf: _Shelf, progress: Progress) -> None:
+    while entry := shelf.take():
+        shelf.end(entry, partial(pipeline.run, entry.settings, progress))
+
+
+def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
+    """On a cluster, a film begins when those before it no longer have work for all workers."""
+    entry = shelf.take()
+    if entry is None:
+        return
+    board = Board(progress)
+    under_way: dict[Future[Outcome], tuple[Entry, Lane]] = {}
+    with (
+        pipeline.reach(entry.settings) as farm,
+        ThreadPoolExecutor(shelf.films) as threads,
+    ):
+        try:
+            while entry or under_way:
+                if entry:
+                    lane = board.add()
+                    under_way[threads.submit(_restyle, entry, lane, farm)] = entry, lane
+                wait(under_way, TICK_S, FIRST_COMPLETED)
+                board.show()
+                for task in [task for task in under_way if task.done()]:
+                    ended, lane = under_way.pop(task)
+                    board.remove(lane)
+                    shelf.end(ended, task.result)
+                wants_more = board.are_all_drawn() and farm.wants_more()
+                entry = shelf.take() if wants_more or not under_way else None
+        finally:
+            board.stop()
+
+
+def _restyle(entry: Entry, lane: Lane, farm: Farm) -> Outcome:
+    current_thread().name = f"{FILM_THREAD}{entry.settings.target}"
+    return pipeline.run(entry.settings, lane, farm)
 
 
 def words(line: str) -> list[str]:

@@ -32,6 +32,7 @@ from stable_restyle.model import (
     BACKENDS_VARIABLE,
     DEFAULT_RATE,
     DEFLICKER_MOST,
+    FILM_THREAD,
     FLOW_ANCHOR,
     FLOW_MASK_SIZE,
     FLOW_MASK_STRENGTH,
@@ -365,7 +366,7 @@ def run_batch(path: Path, options: Mapping[str, Any], console: Console) -> None:
     """Restyle the films of a list. options: those that hold for all of them."""
     from stable_restyle import batch
 
-    own = {each.name for each in fields(Settings)} - {"redo", "redo_chain"}
+    own = {each.name for each in fields(Settings)} - {"redo", "redo_chain", "dask"}
     params = [each for each in command.params if each.name in own]
     line = click.Command("line", params=params, add_help_option=False)
 
@@ -478,6 +479,8 @@ class Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        if (thread := record.threadName or "").startswith(FILM_THREAD):
+            text = f"{thread.removeprefix(FILM_THREAD)}: {text}"
         self._waiting.put(f"Warning: {text}" if record.levelno >= logging.WARNING else text)
         if current_thread() is main_thread():
             self._say_what_waits()

@@ -2,8 +2,9 @@
 
 Dask places tasks, moves them from workers that die, and carries what is told. A task is a scene,
 drawn by `studio` just as on this machine; it takes up what another worker has left of it. A worker
-that cannot draw hands its task back and gets no more. The client keeps journal and folders; workers
-write slides, and nothing else that is not made again.
+that cannot draw hands its task back, for others, and says so when it can again. The client keeps
+journal and folders; workers write slides, and nothing else that is not made again. Which film is
+begun when is left to `batch`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from stable_restyle.errors import (
     RestyleError,
     ServerFault,
     UnusableInput,
+    WorkflowFault,
     WrongUsage,
 )
 from stable_restyle.folders import Places
@@ -58,11 +60,17 @@ from stable_restyle.variants import Variants
 
 LOCAL_WORKERS = 2
 AT_ONCE = 2  # scenes that a local worker draws side by side: a middle leaves a server waiting
+AHEAD = 2  # tasks for each thread of a worker: with fewer left, it is time for another film
+SERVERS_S = 5.0  # for one of a worker's servers to come back, before it hands its scene back
+REST_S = 2.0  # before a worker that cannot draw gets the next task, which it may hand back too
+LOOK_S = 1.0  # how old what is known of the workers may be
 ANSWER_S = 10.0  # for a scheduler to answer
 GOODBYE_S = 2.0  # for it to let us go
 LEAVE_S = 8.0  # for workers to end what they are at
 
 _NO_WORKERS = "%s has no workers; waiting %.0f seconds for one."
+_NONE_ABLE = "No worker of %s can draw; waiting %.0f seconds for one."
+_SAME_ENGINE = f"Name the same with --backend, or with {BACKENDS_VARIABLE} on each worker."
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +82,8 @@ class Share:
     steps: Sequence[Step]
     length: int  # slides that the model draws until all that waits for it is there
     then: Sequence[Share] = ()  # what can be drawn once it is
+    is_back: bool = False  # a worker has handed it back: others try first
+    is_refused: bool = False  # by the workflow of a worker: the next one's word is final
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,7 @@ class Terms:
     source: Path
     versions: Mapping[str, str]
     is_local: bool  # workers were started by this run, in this terminal
+    engine: str | None = None  # what draws the slides, once that is known
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,7 @@ class Done:
     name: str
     failures: Sequence[Failure]
     given_up: RestyleError | None  # why the worker cannot go on
+    has_begun: bool = True  # before that, it could draw
 
 
 class OtherVersions(WrongUsage):
@@ -160,12 +172,111 @@ def versions() -> dict[str, str]:
     }
 
 
-class Cluster:
-    """The workers of a cluster, as seen by the run that they draw for."""
+class Farm:
+    """A Dask cluster, as seen by the films that are drawn on it. Thread-safe."""
 
-    def __init__(self, client: Client, address: str, terms: Terms) -> None:
-        self._client, self._address, self._terms = client, address, terms
-        self._out: dict[str, str] = {}  # workers that cannot draw -> why
+    def __init__(self, client: Client, address: str, *, is_local: bool) -> None:
+        self.client, self.address = client, address
+        self._is_local = is_local
+        self._lock = threading.Lock()
+        self._workers: Mapping[str, Mapping[str, Any]] = {}
+        self._looked = -LOOK_S  # time.monotonic()
+        self._tasks: dict[str, int] = {}  # run -> those of its tasks that are not done
+
+    @contextmanager
+    def joined(
+        self,
+        names: Sequence[str],
+        variants: Variants,
+        access: Access,
+        patience_s: float,
+        places: Places,
+    ) -> Iterator[Cluster]:
+        """The workers, for one run; they have left it when this ends."""
+        run = uuid4().hex
+        terms = Terms(
+            run=run,
+            backends=names,
+            variants=variants,
+            access=access,
+            patience_s=patience_s,
+            token=(places.interp / f"dask-{run}.token").absolute(),
+            source=(places.film or places.frames).absolute(),
+            versions=versions(),
+            is_local=self._is_local,
+        )
+        with ExitStack() as stack:
+            terms.token.parent.mkdir(parents=True, exist_ok=True)
+            images.write_whole(terms.token, run.encode())
+            stack.callback(images.remove, terms.token.parent, [terms.token.name])
+            cluster = Cluster(self, terms)
+            stack.callback(_tidy, places.slides)
+            stack.callback(cluster.leave)
+            yield cluster
+
+    def wait(self, patience_s: float) -> None:
+        """Until there is a worker. Raises NoBackendLeft."""
+        if self.workers():
+            return
+        log.warning(_NO_WORKERS, self.address, patience_s)
+        with self.asking():
+            try:
+                self.client.wait_for_workers(1, timeout=max(patience_s, TICK_S))
+            except TimeoutError as error:
+                raise NoBackendLeft(
+                    f"The Dask scheduler at {self.address} has no workers.\n"
+                    f"Start one with `dask worker {self.address} --nthreads {AT_ONCE}`, and repeat "
+                    "the command."
+                ) from error
+
+    def workers(self) -> dict[str, str]:
+        """The names of all workers, by their addresses."""
+        return {address: _named(worker["name"]) for address, worker in self._look().items()}
+
+    def count(self, run: str, tasks: int) -> None:
+        """So many tasks of a run are not done yet."""
+        with self._lock:
+            self._tasks[run] = tasks
+
+    def wants_more(self) -> bool:
+        """Whether the films that are drawn now will soon leave workers without a task."""
+        try:
+            threads = sum(worker["nthreads"] for worker in self._look().values())
+        except NoBackendLeft:
+            return True  # the next film says so
+        with self._lock:
+            return bool(sum(self._tasks.values()) < AHEAD * threads)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Raises NoBackendLeft where the scheduler no longer answers."""
+        try:
+            yield
+        except OSError as error:
+            raise self.gone() from error
+
+    def gone(self) -> RestyleError:
+        """What to say when the scheduler does not answer."""
+        return NoBackendLeft(
+            f"The Dask scheduler at {self.address} is gone.\n"
+            "Start it again and repeat the command, or go on without --dask; finished slides "
+            "are kept."
+        )
+
+    def _look(self) -> Mapping[str, Mapping[str, Any]]:
+        with self._lock, self.asking():
+            if time.monotonic() >= self._looked + LOOK_S:
+                self._workers = self.client.scheduler_info(n_workers=-1)["workers"]
+                self._looked = time.monotonic()
+            return self._workers
+
+
+class Cluster:
+    """The workers of a farm, as seen by the run that they draw for."""
+
+    def __init__(self, farm: Farm, terms: Terms) -> None:
+        self._farm, self._client, self._terms = farm, farm.client, terms
+        self._out: dict[str, RestyleError] = {}  # workers that cannot draw now -> why
         self._tasks = 0
         self._none_since: float | None = None  # time.monotonic()
 
@@ -175,9 +286,9 @@ class Cluster:
         Returns what draws and what each backend is. A worker that cannot draw is left out and said
         so. Raises RestyleError if none can, or if one has other software.
         """
-        with self._asking():
+        with self._farm.asking():
             answers = self._client.run(_meet, self._terms, on_error="return")
-        names = self._workers()
+        names = self._farm.workers()
         met: list[Met] = []
         for address, answer in answers.items():
             if isinstance(answer, Met):
@@ -192,10 +303,11 @@ class Cluster:
         if len(engines := {each.engine for each in met}) > 1:
             raise WrongUsage(
                 f"The workers draw differently, {' and '.join(sorted(engines))}; one run cannot "
-                "mix them.\n"
-                f"Name the same with --backend, or with {BACKENDS_VARIABLE} on each worker."
+                f"mix them.\n{_SAME_ENGINE}"
             )
-        return met[0].engine, {name: what for each in met for name, what in each.about.items()}
+        engine = met[0].engine
+        self._terms = replace(self._terms, engine=engine)
+        return engine, {name: what for each in met for name, what in each.about.items()}
 
     def draw(
         self,
@@ -206,35 +318,36 @@ class Cluster:
         tick: Callable[[int], None],
     ) -> list[Failure]:
         """As `Studio.draw` does. note: called in this thread."""
-        workers = len(self._workers())
         drawing = _Drawing(brief, set(kept), note)
         _tidy(brief.slides)
-        waiting = divide(steps, kept, max(1, workers))
+        waiting = divide(steps, kept, max(1, len(self._farm.workers())))
         pending: dict[Future[Any], Share] = {}
         news: SimpleQueue[Any] = SimpleQueue()
         self._client.subscribe_topic(self._terms.run, lambda event: news.put(event[1]))
         try:
             while waiting or pending:
-                able = self._able() if self._out and waiting else None
                 for share in waiting:
-                    future = self._submit(brief, share, able)
+                    future = self._submit(brief, share)
                     pending[future] = share
                     future.add_done_callback(news.put)
                 waiting = []
                 every = list(_all_of(news))
-                if not every:
-                    self._look_for_workers()
                 for told in every:
                     if isinstance(told, Future):
                         waiting += self._settle(told, pending.pop(told), drawing)
                     else:
+                        self._take_back(told["at"], told["by"])
                         drawing.hear(told)
+                if self._out or not every:
+                    self._look_for_workers()
+                self._farm.count(self._terms.run, len(waiting) + len(pending))
                 tick(drawing.take_count())
         except BaseException:
             if self._client.status == "running":
                 self._client.cancel(list(pending))
             raise
         finally:
+            self._farm.count(self._terms.run, 0)
             self._client.unsubscribe_topic(self._terms.run)
         return drawing.failures
 
@@ -249,8 +362,7 @@ class Cluster:
             with suppress(OSError):  # the scheduler is gone: its workers end by themselves
                 self._client.run(_leave, self._terms.run, on_error="ignore")
 
-    def _submit(self, brief: Brief, share: Share, able: Sequence[str] | None) -> Future[Any]:
-        """able: the workers that it is for, unless none of them is left; None for any."""
+    def _submit(self, brief: Brief, share: Share) -> Future[Any]:
         self._tasks += 1
         scene = share.steps[0].scene
         slides = (step.slide for step in share.steps)
@@ -260,6 +372,7 @@ class Cluster:
             scenes=brief.scenes[scene - 1 : scene + 1],  # with the next, to see the cut
             seeds={slide: brief.seeds[slide] for slide in slides if slide in brief.seeds},
         )
+        others = self._able() if share.is_back else []
         future: Future[Any] = self._client.submit(
             _draw,
             self._terms,
@@ -267,8 +380,8 @@ class Cluster:
             share.steps,
             key=f"scene-{scene}-{self._terms.run}-{self._tasks}",
             priority=share.length,
-            workers=able,
-            allow_other_workers=able is not None,
+            workers=others or None,
+            allow_other_workers=bool(others),
             pure=False,
         )
         return future
@@ -276,70 +389,64 @@ class Cluster:
     def _settle(self, future: Future[Any], share: Share, drawing: _Drawing) -> Sequence[Share]:
         """Take in what has become of a task; returns what is to be drawn next."""
         if future.cancelled():
-            raise self._gone()
+            raise self._farm.gone()
         error = future.exception()
         if isinstance(error, KilledWorker):
             drawing.lose(share, _kills(error))
             return ()
         if error is not None:
             raise error
-        with self._asking():
+        with self._farm.asking():
             done: Done = future.result()
-        if isinstance(done.given_up, PoolClosed):  # another task there says why
-            return [share]
-        if done.given_up is not None:
+        if done.given_up is None:
+            return drawing.finish(share, done)
+        is_refused = done.has_begun and isinstance(done.given_up, WorkflowFault)
+        if is_refused and share.is_refused:
+            raise done.given_up
+        if not isinstance(done.given_up, PoolClosed):  # else another task there says why
             self._leave_out(done.worker, done.name, done.given_up)
-            return [share]
-        return drawing.finish(share, done)
+        return [replace(share, is_back=True, is_refused=is_refused or share.is_refused)]
 
     def _leave_out(self, address: str, name: str, why: RestyleError) -> None:
         if address not in self._out:
-            self._out[address] = f"{name}: {why}"
-            log.warning("%s is left out: %s", name, why)
-        if not self._able():
-            raise self._none_left() if isinstance(why, NoBackendLeft) else why
+            log.warning("%s is left out for now: %s", name, why)
+        self._out[address] = why
+
+    def _take_back(self, address: str, name: str) -> None:
+        if self._out.pop(address, None):
+            log.info("%s draws again.", name)
 
     def _look_for_workers(self) -> None:
-        """Raises NoBackendLeft once there has been none for longer than is to be waited."""
+        """Raises RestyleError once none can draw, and none can be waited for any longer."""
         if self._able():
             self._none_since = None
             return
         now = time.monotonic()
         if self._none_since is None:
             self._none_since = now
-            log.warning(_NO_WORKERS, self._address, self._terms.patience_s)
-        if now - self._none_since >= self._terms.patience_s:
+            if not self._is_hopeless():
+                log.warning(_NONE_ABLE, self._farm.address, self._terms.patience_s)
+        if self._is_hopeless() or now - self._none_since >= self._terms.patience_s:
             raise self._none_left()
 
     def _able(self) -> list[str]:
         """The addresses of the workers that can draw."""
-        return [address for address in self._workers() if address not in self._out]
+        return [address for address in self._farm.workers() if address not in self._out]
 
-    def _workers(self) -> dict[str, str]:
-        """The names of all workers, by their addresses."""
-        with self._asking():
-            found = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {address: _named(worker["name"]) for address, worker in found.items()}
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Raises NoBackendLeft where the scheduler no longer answers."""
-        try:
-            yield
-        except OSError as error:
-            raise self._gone() from error
-
-    def _gone(self) -> RestyleError:
-        return NoBackendLeft(
-            f"The Dask scheduler at {self._address} is gone.\n"
-            "Start it again and repeat the command, or go on without --dask; finished slides "
-            "are kept."
-        )
+    def _is_hopeless(self) -> bool:
+        """Whether there are workers, but none that could draw if only its servers came back."""
+        there = [why for address, why in self._out.items() if address in self._farm.workers()]
+        return bool(there) and not any(isinstance(why, NoBackendLeft) for why in there)
 
     def _none_left(self) -> RestyleError:
-        told = "".join(f"  {each}\n" for each in self._out.values()) or "  all of them are gone\n"
+        names = self._farm.workers()
+        there = {names[address]: why for address, why in self._out.items() if address in names}
+        if self._is_hopeless():
+            return next(iter(there.values()))
+        told = "".join(f"  {name}: {why}\n" for name, why in there.items())
         return NoBackendLeft(
-            f"No worker of {self._address} can draw:\n{told}"
+            f"No worker of {self._farm.address} can draw:\n"
+            f"{told or '  all of them are gone' + chr(10)}"
             "Start one again and repeat the command; finished slides are kept."
         )
 
@@ -353,9 +460,10 @@ class _Drawing:
         self._count = 0
 
     def hear(self, told: Mapping[str, Any]) -> None:
-        """A worker has kept a slide, or warns."""
+        """A worker can draw, has kept a slide, or warns."""
         if "warning" in told:
             log.warning("%s: %s", told["by"], told["warning"])
+        if "slide" not in told:
             return
         self._note(told["slide"], Drawn(told["backend"], time.monotonic() - told["s"], told["s"]))
         self._add({told["slide"]})
@@ -393,46 +501,17 @@ class _Drawing:
 
 
 @contextmanager
-def connect(
-    address: str,
-    names: Sequence[str],
-    variants: Variants,
-    access: Access,
-    patience_s: float,
-    places: Places,
-) -> Iterator[Cluster]:
+def reach(address: str, patience_s: float) -> Iterator[Farm]:
     """The cluster whose scheduler has this address, or one of local processes.
 
-    Its workers have left the run when this ends. Raises WrongUsage, or NoBackendLeft if there is no
-    scheduler or no worker.
+    Raises WrongUsage, or NoBackendLeft if there is no scheduler or no worker.
     """
-    run = uuid4().hex
     local = re.fullmatch(r"local(?::(.*))?", address)
-    terms = Terms(
-        run=run,
-        backends=names,
-        variants=variants,
-        access=access,
-        patience_s=patience_s,
-        token=(places.interp / f"dask-{run}.token").absolute(),
-        source=(places.film or places.frames).absolute(),
-        versions=versions(),
-        is_local=local is not None,
-    )
-    with ExitStack() as stack:
-        stack.enter_context(_hushed())
-        if local:
-            client = stack.enter_context(_local(local[1] or str(LOCAL_WORKERS)))
-        else:
-            client = stack.enter_context(_client(address))
-        _wait_for_workers(client, address, patience_s)
-        terms.token.parent.mkdir(parents=True, exist_ok=True)
-        images.write_whole(terms.token, run.encode())
-        stack.callback(images.remove, terms.token.parent, [terms.token.name])
-        cluster = Cluster(client, address, terms)
-        stack.callback(_tidy, places.slides)
-        stack.callback(cluster.leave)
-        yield cluster
+    opened = _local(local[1] or str(LOCAL_WORKERS)) if local else _client(address)
+    with _hushed(), opened as client:
+        farm = Farm(client, address, is_local=local is not None)
+        farm.wait(patience_s)
+        yield farm
 
 
 @contextmanager
@@ -483,19 +562,6 @@ async def _greet(address: str) -> None:
     security = Security().get_connection_args("client")
     comm = await connect_to(address, timeout=ANSWER_S, **security)
     await comm.close()
-
-
-def _wait_for_workers(client: Client, address: str, patience_s: float) -> None:
-    if client.scheduler_info(n_workers=-1)["workers"]:
-        return
-    log.warning(_NO_WORKERS, address, patience_s)
-    try:
-        client.wait_for_workers(1, timeout=max(patience_s, TICK_S))
-    except TimeoutError as error:
-        raise NoBackendLeft(
-            f"The Dask scheduler at {address} has no workers.\n"
-            f"Start one with `dask worker {address} --nthreads {AT_ONCE}`, and repeat the command."
-        ) from error
 
 
 def _tidy(slides: Path) -> None:
@@ -568,14 +634,17 @@ class _Station:
         _check(terms, self.name_of_worker)
         listed = os.environ.get(BACKENDS_VARIABLE, "").split(",")
         names = terms.backends or [each.strip() for each in listed if each.strip()]
+        _check_engine(terms, names, self.name_of_worker)
         _package_log.addHandler(self._passer)
+        patience_s = min(terms.patience_s, SERVERS_S)  # the client waits for the rest of it
         try:
             self.pool = backends.connect(
-                names, terms.variants, terms.access, terms.patience_s, self._turn
+                names, terms.variants, terms.access, patience_s, self._turn
             )
         except BaseException:
             _package_log.removeHandler(self._passer)
             raise
+        self._tell({})
 
     @property
     def name_of_worker(self) -> str:
@@ -612,14 +681,15 @@ class _Station:
             semaphore.refresh_callback.stop()
 
     def _warn(self, text: str) -> None:
-        self._tell({"warning": text, "by": self.name_of_worker})
+        self._tell({"warning": text})
 
     def _note(self, slide: int, by: Drawn) -> None:
         backend = by.backend and self._label(by.backend)
         self._tell({"slide": slide, "backend": backend, "s": by.seconds})
 
     def _tell(self, what: Mapping[str, object]) -> None:
-        self._worker.log_event(self._run, what)
+        told = {**what, "by": self.name_of_worker, "at": self._worker.address}
+        self._worker.log_event(self._run, told)
 
     def _label(self, backend: str) -> str:
         return backend if _is_shared(backend) else f"{backend} on {self.name_of_worker}"
@@ -672,20 +742,30 @@ def _draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:
     """The task: draw a share on this worker's backends."""
     worker = get_worker()
     done = partial(Done, worker.address, _name(worker))
+    check = partial(_check_wanted, worker, worker.get_current_task())
     try:
         station = _station(terms, worker)
     except RestyleError as error:
-        return done([], error)
+        _rest(check)
+        return done([], error, has_begun=False)
     try:
-        check = partial(_check_wanted, worker, worker.get_current_task())
         return done(station.draw(brief, steps, check), None)
     except BaseException as error:  # its pool is closed
         with _door:
-            _stations.pop(terms.run, None)
-        threading.Thread(target=station.close, name="close the backends").start()
-        if isinstance(error, NoBackendLeft):
+            if _stations.get(terms.run) is station:  # else another task has seen to it
+                del _stations[terms.run]
+                threading.Thread(target=station.close, name="close the backends").start()
+        if isinstance(error, NoBackendLeft | WorkflowFault):
             return done([], error)
         raise
+
+
+def _rest(check: Callable[[], None]) -> None:
+    """Have Dask give the next tasks to others, which do something about them."""
+    over_by = time.monotonic() + REST_S
+    while time.monotonic() < over_by:
+        check()
+        time.sleep(TICK_S)
 
 
 def _station(terms: Terms, worker: Worker) -> _Station:
@@ -715,6 +795,16 @@ def _check(terms: Terms, worker: str) -> None:
             f"{worker} does not see {terms.token.parent} and {terms.source} as this machine does.\n"
             "Put source, target and working folder on a file system that all machines share, "
             "under the same path."
+        )
+
+
+def _check_engine(terms: Terms, names: Sequence[str], worker: str) -> None:
+    """Raises WrongUsage if a worker that has joined later would draw otherwise."""
+    engine = backends.engine(names, terms.variants, terms.access)
+    if terms.engine not in (None, engine):
+        raise WrongUsage(
+            f"{worker} draws by {engine}, the others by {terms.engine}; one run cannot mix them.\n"
+            f"{_SAME_ENGINE}"
         )
 
 

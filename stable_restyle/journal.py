@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from threading import Lock
+from threading import Lock, current_thread
 from typing import Any
 
 from stable_restyle.errors import UnusableInput
-from stable_restyle.model import Drawn
+from stable_restyle.model import FILM_THREAD, Drawn
 
 log = logging.getLogger("stable_restyle")
 
@@ -132,14 +132,21 @@ class Journal:
 
 
 class Warnings(logging.Handler):
-    """The warnings of a run: held back until somebody listens to them."""
+    """The warnings of a run: held back until somebody listens to them.
+
+    Where films are drawn beside each other, only what is said in the film's own thread is heard.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        thread = current_thread()
+        self._only = thread.ident if thread.name.startswith(FILM_THREAD) else None
         self._waiting: list[str] = []
         self._tell: Callable[[str], None] = self._waiting.append
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self._only not in (None, record.thread):
+            return
         with suppress(UnusableInput):  # a full disk: what keeps slides will say so
             self._tell(record.getMessage())
 

@@ -31,6 +31,10 @@ ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 
 BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"  # lists backends where none is named
 
+FILM_THREAD = (
+    "film "  # begins the name of a thread that draws a film beside others; then its TARGET
+)
+
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
 

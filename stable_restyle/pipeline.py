@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stable_restyle import (
     backends,
@@ -43,7 +43,7 @@ from stable_restyle.model import (
     Settings,
     Step,
 )
-from stable_restyle.progress import Guarded, Progress, task
+from stable_restyle.progress import DRAWING, Guarded, Progress, task
 from stable_restyle.schedule import Schedule, estimate
 from stable_restyle.servers import Access, Report
 from stable_restyle.studio import Brief, Note, Studio
@@ -51,6 +51,9 @@ from stable_restyle.survey import Survey
 from stable_restyle.thumbnails import Thumbnails
 from stable_restyle.variants import Variants, vary
 from stable_restyle.video import Film
+
+if TYPE_CHECKING:
+    from stable_restyle.cluster import Farm
 
 REASONS_SHOWN = 12
 
@@ -113,8 +116,25 @@ class _Claimed:
     steps: Sequence[Step]
 
 
-def run(settings: Settings, progress: Progress) -> Outcome:
-    """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed."""
+@contextmanager
+def reach(settings: Settings) -> Iterator[Farm]:
+    """The cluster that runs with these settings are drawn on. Raises WrongUsage, NoBackendLeft."""
+    try:
+        from stable_restyle import cluster
+    except ImportError as error:
+        raise WrongUsage(
+            f"--dask needs Dask, which is not installed ({error}).\n"
+            "Install it with `pip install 'stable-restyle[dask]'`."
+        ) from error
+    with cluster.reach(settings.dask, _patience_s(settings)) as farm:
+        yield farm
+
+
+def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Outcome:
+    """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed.
+
+    farm: as `reach` gives it, for several runs; without it, each of these reaches for its own.
+    """
     places = folders.find_places(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)
@@ -122,7 +142,7 @@ def run(settings: Settings, progress: Progress) -> Outcome:
     motion.choose(settings.motion)
     with (
         journal.hearing() as heard,
-        _team(settings, variants, access, places) as team,
+        _team(settings, variants, access, places, farm) as team,
         folders.locked(places) as check_lock,
     ):
         guarded = Guarded(progress, check_lock)
@@ -186,7 +206,7 @@ def _draw(
         images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
     if settings.deflicker:
         deflicker.discard(places, brief.scenes, missing, settings.deflicker)
-    with task(progress, "Drawing", len(steps), "slide", done=len(kept)):
+    with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
         failures = team.draw(brief, steps, kept, notes.drawn, progress.advance)
     for failure in failures:
         notes.failed(failure.lost, str(failure.reason))
@@ -409,24 +429,19 @@ class _Alone:
 
 @contextmanager
 def _team(
-    settings: Settings, variants: Variants, access: Access, places: Places
+    settings: Settings, variants: Variants, access: Access, places: Places, farm: Farm | None
 ) -> Iterator[_Team]:
-    patience_s = 60 * settings.patience_min
-    if settings.dask:
-        try:
-            from stable_restyle import cluster
-        except ImportError as error:
-            raise WrongUsage(
-                f"--dask needs Dask, which is not installed ({error}).\n"
-                "Install it with `pip install 'stable-restyle[dask]'`."
-            ) from error
-        with cluster.connect(
-            settings.dask, settings.backends, variants, access, patience_s, places
-        ) as workers:
-            yield workers
-    else:
-        with backends.connect(settings.backends, variants, access, patience_s) as pool:
-            yield _Alone(pool)
+    given = settings.backends, variants, access, _patience_s(settings)
+    with ExitStack() as stack:
+        if settings.dask:
+            farm = farm or stack.enter_context(reach(settings))
+            yield stack.enter_context(farm.joined(*given, places))
+        else:
+            yield _Alone(stack.enter_context(backends.connect(*given)))
+
+
+def _patience_s(settings: Settings) -> float:
+    return 60 * settings.patience_min
 
 
 def _brief(

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from stable_restyle.lock import Check
 
+DRAWING = "Drawing"  # the task that backends have a part in
+
 
 class Progress(Protocol):
-    """Shows how far a run is. Called in the main thread only."""
+    """Shows how far a run is. Called in one thread only, the main thread where `cli` shows it."""
 
     def begin(self, task: str, total: int, done: int, unit: str) -> None:
         """A task of `total` units begins, `done` of which are done already."""

@@ -2,90 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import clips
 import pytest
-from comfy_server import ComfyServer, broken_off
-from distributed import Client
+from comfy_server import ComfyServer
 from runs import Silent, files, run
-from test_cli import COMMAND
+from yards import LONGEST_S, Yard, command, draw_among_deaths, ended, start, yard
 
 from stable_restyle import cluster, journal, pipeline, scenes
 from stable_restyle.errors import NoBackendLeft, UnusableInput, WrongUsage
-from stable_restyle.model import BACKENDS_VARIABLE, Settings
+from stable_restyle.model import Settings
 
-LONGEST_S = 60  # what takes longer hangs
 LENGTHS = (18, 8, 6, 8, 4)  # frames of the film's scenes, two a slide
-
-
-class Yard:
-    """A scheduler and its workers, each a process with a server of its own."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.servers: dict[str, ComfyServer] = {}
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._folder, self._stack = folder, stack
-        self._known = folder / "scheduler.json"
-        where = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        self.scheduler = self._start("scheduler", *where)
-        self.until(self._known.exists)
-        self.address = json.loads(self._known.read_text())["address"]
-
-    def add(self, name: str, *, draw_s: float = 0.0, preload: str = "") -> ComfyServer:
-        """A worker. preload: what it runs before all else."""
-        server = self._stack.enter_context(ComfyServer(draw_s=draw_s))
-        options = ["--name", name, "--nthreads", "2", "--no-nanny", "--no-dashboard"]
-        if preload:
-            script = self._folder / f"{name}.py"
-            script.write_text(preload)
-            options += ["--preload", str(script)]
-        self.servers[name] = server
-        self.workers[name] = self._start("worker", *options, backends=server.url)
-        return server
-
-    def wait(self) -> None:
-        """Until every worker is there."""
-        with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            client.wait_for_workers(len(self.workers), timeout=LONGEST_S)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        over_by = time.monotonic() + LONGEST_S
-        while not condition():
-            assert time.monotonic() < over_by
-            assert self.scheduler.poll() is None
-            time.sleep(0.02)
-
-    def _start(self, what: str, *options: str, backends: str = "") -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "dask", what, "--scheduler-file", str(self._known)]
-        log = self._stack.enter_context((self._folder / f"{what}.log").open("ab"))
-        environment = {**os.environ, BACKENDS_VARIABLE: backends}
-        process = subprocess.Popen([*command, *options], stderr=log, env=environment)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        return process
-
-
-@contextmanager
-def yard(folder: Path, *workers: str, draw_s: float = 0.0) -> Iterator[Yard]:
-    folder.mkdir()
-    with ExitStack() as stack:
-        made = Yard(folder, stack)
-        for name in workers:
-            made.add(name, draw_s=draw_s)
-        made.wait()
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -98,31 +36,25 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """A cluster of two workers that outlives a test."""
+    with yard(tmp_path_factory.mktemp("usual") / "yard", "a", "b") as made:
+        yield made
+
+
 @pytest.fixture
 def asked(calm: Path, tmp_path: Path) -> Settings:
     return Settings(calm / "in", tmp_path / "out", patience_min=0)
 
 
-def start(asked: Settings, address: str, *more: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    words = [str(asked.source), str(asked.target), "--dask", address, "--patience", "0", *more]
-    return subprocess.Popen(
-        [*COMMAND, *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, BACKENDS_VARIABLE: ""},
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and what was said."""
-    with process:
-        _, said = process.communicate(timeout=LONGEST_S)
-    return process.returncode, said
-
-
 def slides(asked: Settings) -> int:
     return len(list(asked.target.glob("*.png")))
+
+
+def counts(made: Yard) -> dict[str, int]:
+    """The slides that each worker's server has drawn."""
+    return {name: server.prompts_run for name, server in made.servers.items()}
 
 
 def shares(lengths: Sequence[int], kept: Sequence[int], workers: int) -> list[list[int]]:
@@ -145,31 +77,44 @@ def test_a_scene_that_others_would_wait_for_is_divided_at_its_middle() -> None:
     assert shares([2, 2], [], 2) == [[0, 1], [2, 3]]
 
 
-def test_three_workers_draw_the_same_slides(calm: Path, asked: Settings, tmp_path: Path) -> None:
-    with yard(tmp_path / "yard", "a", "b", "c", draw_s=0.05) as made:
-        made.add("d", preload=BLIND)
+def test_three_workers_draw_the_same_slides(
+    calm: Path, asked: Settings, usual: Yard, tmp_path: Path
+) -> None:
+    usual.add("c")
+    usual.add("blind", preload=BLIND)
+    usual.wait()
+    usual.draws_at(0.05)
+    before = counts(usual)
+    progress = Silent()
+    outcome = pipeline.run(replace(asked, dask=usual.address), progress)
+    assert outcome.drawn == outcome.slides == 22
+    assert progress.counted[-1] == 22
+    drawn = {name: count - before[name] for name, count in counts(usual).items()}
+    assert sum(drawn.values()) == 22 and drawn["blind"] == 0
+    assert all(drawn[name] for name in "abc")
+    assert files(asked.target) == files(calm / "out")
+    (told,) = journal.read(asked.target.parent / "interp" / "journal.jsonl")
+    url = usual.servers["a"].url
+    assert f"{url} on worker a" in told.about.backends
+    assert sum(each.backend == f"{url} on worker a" for each in told.slides) == drawn["a"]
+    assert any("worker blind does not see" in text for _, text in told.warnings)
+    assert not list((tmp_path / "interp").glob("*.token"))
+    assert not list(asked.target.glob("*.part"))
+    usual.kill("blind")
+    usual.kill("c")
+
+
+def test_a_cluster_whose_workers_see_nothing(asked: Settings, tmp_path: Path) -> None:
+    with yard(tmp_path / "yard") as made:
+        made.add("blind", preload=BLIND)
+        made.add("other", preload=OTHER)
         made.wait()
-        progress = Silent()
-        outcome = pipeline.run(replace(asked, dask=made.address), progress)
-        assert outcome.drawn == outcome.slides == 22
-        assert progress.counted[-1] == 22
-        counts = {name: server.prompts_run for name, server in made.servers.items()}
-        assert sum(counts.values()) == 22 and counts["d"] == 0
-        assert all(counts[name] for name in "abc")
-        assert files(asked.target) == files(calm / "out")
-        (told,) = journal.read(asked.target.parent / "interp" / "journal.jsonl")
-        url = made.servers["a"].url
-        assert f"{url} on worker a" in told.about.backends
-        assert sum(each.backend == f"{url} on worker a" for each in told.slides) == counts["a"]
-        assert any("worker d does not see" in text for _, text in told.warnings)
-        assert not list((tmp_path / "interp").glob("*.token"))
-        assert not list(asked.target.glob("*.part"))
-        made.workers["a"].kill()
-        made.workers["b"].kill()
-        made.workers["c"].kill()
-        made.until(lambda: all(made.workers[each].poll() is not None for each in "abc"))
-        with pytest.raises(UnusableInput, match="worker d does not see"):
-            run(replace(asked, dask=made.address, target=tmp_path / "x" / "out"))
+        with pytest.raises(WrongUsage, match=r"OpenCV: .* here, 4\.12\.0 on worker other"):
+            run(replace(asked, dask=made.address))
+        made.kill("other")
+        made.wait()
+        with pytest.raises(UnusableInput, match="worker blind does not see"):
+            run(replace(asked, dask=made.address))
 
 
 # A machine that mounts other file systems.
@@ -187,89 +132,121 @@ import cv2
 cv2.__version__ = "4.12.0"
 """
 
+OTHERWISE = """
+import os
+os.environ["VIDEO_RESTYLE_BACKENDS"] = "preview:clay"
+"""
 
-def test_a_worker_that_dies_and_one_that_joins(calm: Path, asked: Settings, tmp_path: Path) -> None:
-    with yard(tmp_path / "yard", "a", "b", draw_s=0.1) as made, start(asked, made.address) as told:
-        made.until(lambda: made.servers["a"].prompts_run > 2)
-        made.workers["a"].kill()
-        made.add("c", draw_s=0.1)
+
+def test_a_worker_that_dies_and_those_that_join(calm: Path, asked: Settings, usual: Yard) -> None:
+    usual.draws_at(0.2)
+    usual.add("mortal", draw_s=0.2)
+    usual.wait()
+    before = sum(counts(usual).values())
+    with start(asked, usual.address) as told:
+        usual.until(lambda: usual.servers["mortal"].prompts_run > 1, told)
+        drawn = usual.servers["mortal"].prompts_run
+        usual.kill("mortal")
+        usual.add("late", draw_s=0.2)
         _, said = told.communicate(timeout=LONGEST_S)
-        assert told.returncode == 0, said
-        assert files(asked.target) == files(calm / "out")
-        assert sum(server.prompts_run for server in made.servers.values()) <= 22 + 4
-        assert not list(asked.target.glob("*.part"))
+    assert told.returncode == 0, said
+    assert files(asked.target) == files(calm / "out")
+    assert drawn + sum(counts(usual).values()) - before <= 22 + 4
+    assert not list(asked.target.glob("*.part"))
+    usual.kill("late")
 
 
 def test_a_worker_whose_servers_are_gone_hands_its_scenes_on(
-    calm: Path, asked: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    calm: Path, asked: Settings, usual: Yard
 ) -> None:
-    with yard(tmp_path / "yard", "a", "b", draw_s=0.1) as made:
-        made.servers["a"].on("GET /view", *[broken_off] * 100)
-        with caplog.at_level(logging.WARNING):
-            run(replace(asked, dask=made.address))
+    usual.draws_at(0.1)
+    before = counts(usual)["a"]
+    with start(asked, usual.address, "--patience", "60") as told:
+        usual.until(lambda: usual.servers["a"].prompts_run > before + 1, told)
+        usual.take_server("a")
+        _, said = told.communicate(timeout=LONGEST_S)  # far less than the patience
+    usual.bring_server("a")
+    assert told.returncode == 0, said
+    assert "worker a is left out for now: No backend could draw" in said
+    assert "worker a: http" in said
     assert files(asked.target) == files(calm / "out")
-    assert "worker a is left out: No backend could draw" in caplog.text
-    assert "worker a: http" in caplog.text and "is left out for now" in caplog.text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
-def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, tmp_path: Path) -> None:
-    with yard(tmp_path / "yard", "a", "b", draw_s=1.0) as made, start(asked, made.address) as told:
-        made.until(lambda: slides(asked) > 2)
+def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, usual: Yard) -> None:
+    usual.draws_at(1.0)
+    with start(asked, usual.address) as told:
+        usual.until(lambda: slides(asked) > 2, told)
         told.send_signal(signal.SIGINT)
         _, said = told.communicate(timeout=10)
-        assert told.returncode == 130
-        assert "repeat the command to go on" in said and "Traceback" not in said
-        assert all(not s.pending and not s.running for s in made.servers.values())
-        before, asked_for = slides(asked), sum(s.prompts_run for s in made.servers.values())
-        time.sleep(1.5)  # longer than a slide takes
-        assert slides(asked) == before < 22
-        assert sum(s.prompts_run for s in made.servers.values()) == asked_for
-        for server in made.servers.values():
-            server.draw_s = 0
-        assert run(replace(asked, dask=made.address)).drawn == 22 - before
+    assert told.returncode == 130
+    assert "repeat the command to go on" in said and "Traceback" not in said
+    assert usual.is_idle()
+    before, asked_for = slides(asked), counts(usual)
+    time.sleep(1.5)  # longer than a slide takes
+    assert slides(asked) == before < 22
+    assert counts(usual) == asked_for
+    usual.draws_at(0)
+    assert run(replace(asked, dask=usual.address)).drawn == 22 - before
     assert files(asked.target) == files(calm / "out")
 
 
-def test_when_the_last_worker_dies_another_one_is_waited_for(
+def test_when_no_worker_can_draw_one_is_waited_for(
     calm: Path, asked: Settings, tmp_path: Path
 ) -> None:
-    with (
-        yard(tmp_path / "yard", "a", draw_s=0.1) as made,
-        start(asked, made.address, "--patience", "1") as told,
-    ):
-        made.until(lambda: slides(asked) > 2)
-        made.workers["a"].kill()
-        made.add("b")
-        _, said = told.communicate(timeout=LONGEST_S)
+    with yard(tmp_path / "yard", "a", draw_s=0.1) as made:
+        with start(asked, made.address, "--patience", "1") as told:
+            made.until(lambda: slides(asked) > 2, told)
+            made.take_server("a")
+            asks = made.servers["a"].requests["GET /system_stats"]
+            made.until(lambda: made.servers["a"].requests["GET /system_stats"] > asks + 3, told)
+            made.bring_server("a")
+            drawn = slides(asked)
+            made.until(lambda: slides(asked) > drawn + 2, told)
+            made.kill("a")
+            made.add("b")
+            _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 0, said
+        assert "can draw; waiting 60 seconds for one" in said and "worker a draws again" in said
         with start(asked, made.address, "--fresh") as told:
-            made.until(lambda: made.servers["b"].prompts_run > 22)
-            made.workers["b"].kill()
+            made.until(lambda: made.servers["b"].prompts_run > 22, told)
+            made.kill("b")
             _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 4 and "all of them are gone" in said, said
+        made.add("c", draw_s=0.3)
+        made.wait()
+        with start(asked, made.address, "--fresh") as told:
+            made.until(lambda: made.servers["c"].prompts_run > 1, told)
+            made.add("otherwise", preload=OTHERWISE)
+            made.wait()
+            made.kill("c")
+            _, said = told.communicate(timeout=LONGEST_S)
+        assert told.returncode == 2, said
+        assert "worker otherwise draws by preview:clay, the others by ComfyUI" in said
     assert files(asked.target).items() <= files(calm / "out").items()
 
 
 def test_a_run_that_is_killed_leaves_the_workers_free(
-    calm: Path, asked: Settings, tmp_path: Path
+    calm: Path, asked: Settings, usual: Yard
 ) -> None:
-    with yard(tmp_path / "yard", "a", "b", draw_s=0.3) as made, start(asked, made.address) as told:
-        made.until(lambda: slides(asked) > 2)
+    usual.draws_at(0.3)
+    with start(asked, usual.address) as told:
+        usual.until(lambda: slides(asked) > 2, told)
         told.kill()
-        made.until(lambda: all(not s.pending and not s.running for s in made.servers.values()))
-        before = slides(asked)
-        time.sleep(1)  # longer than slides take
-        assert slides(asked) == before < 22
-        assert run(replace(asked, dask=made.address)).drawn == 22 - before
+        usual.until(usual.is_idle)
+    before = slides(asked)
+    time.sleep(1)  # longer than slides take
+    assert slides(asked) == before < 22
+    usual.draws_at(0)
+    assert run(replace(asked, dask=usual.address)).drawn == 22 - before
     assert files(asked.target) == files(calm / "out")
 
 
 def test_a_scheduler_that_dies_ends_the_run_and_the_next_one_goes_on(
     calm: Path, asked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with yard(tmp_path / "yard", "a", "b", draw_s=0.3) as made, start(asked, made.address) as told:
-        made.until(lambda: slides(asked) > 2)
+    with yard(tmp_path / "yard", "a", draw_s=0.3) as made, start(asked, made.address) as told:
+        made.until(lambda: slides(asked) > 2, told)
         made.scheduler.kill()
         _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 4
@@ -282,25 +259,16 @@ def test_a_scheduler_that_dies_ends_the_run_and_the_next_one_goes_on(
         run(replace(asked, dask="tcp://127.0.0.1:9"))
 
 
-def test_a_worker_with_other_software_is_refused(asked: Settings, tmp_path: Path) -> None:
-    with yard(tmp_path / "yard", "a") as made:
-        made.add("other", preload=OTHER)
-        made.wait()
-        with pytest.raises(WrongUsage, match=r"OpenCV: .* here, 4\.12\.0 on worker other"):
-            run(replace(asked, dask=made.address))
-        assert made.servers["a"].prompts_run == 0
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="a second name of this machine")
 def test_a_server_for_all_workers_gets_no_more_than_from_one(
-    calm: Path, asked: Settings, tmp_path: Path
+    calm: Path, asked: Settings, usual: Yard
 ) -> None:
-    with yard(tmp_path / "yard", "a", "b", "c") as made, ComfyServer(draw_s=0.05) as server:
+    with ComfyServer(draw_s=0.05) as server:
         url = server.url.replace("127.0.0.1", "127.1")
-        run(replace(asked, dask=made.address, backends=(url,)))
+        run(replace(asked, dask=usual.address, backends=(url,)))
         assert server.prompts_run == 22 and server.most_in_queue <= 2
-        told = journal.read(asked.target.parent / "interp" / "journal.jsonl")
-        assert {each.backend for each in told[0].slides} == {url}
+    told = journal.read(asked.target.parent / "interp" / "journal.jsonl")
+    assert {each.backend for each in told[0].slides} == {url}
     assert files(asked.target) == files(calm / "out")
 
 
@@ -317,6 +285,47 @@ def test_what_fails_on_a_worker_fails_the_run_alike(asked: Settings, tmp_path: P
     assert slides(asked) == 20
     code, said = ended(start(asked, "local:1", "--backend", "http://127.0.0.1:9", "--fresh"))
     assert code == 4 and "worker 0: No backend can draw" in said and "Traceback" not in said
+
+
+def test_films_of_a_list_are_drawn_side_by_side(calm: Path, usual: Yard, tmp_path: Path) -> None:
+    usual.draws_at(0.1)
+    (tmp_path / "none").mkdir()
+    lines = [f"{calm / 'in'} {tmp_path / name / 'out'}\n" for name in "123"]
+    lines.insert(1, f"{tmp_path / 'none'} {tmp_path / 'x' / 'out'}\n")
+    listed = tmp_path / "films.txt"
+    listed.write_text("".join(lines))
+    words = ("--batch", str(listed), "--dask", usual.address)
+    code, said = ended(command(*words))
+    assert code == 3 and "1 of 4 films are not finished" in said and "Traceback" not in said
+    runs = []
+    for name in "123":
+        assert files(tmp_path / name / "out") == files(calm / "out")
+        (told,) = journal.read(tmp_path / name / "interp" / "journal.jsonl")
+        assert len(told.slides) == 22 and not told.warnings
+        runs.append((told.began, told.began + told.last_s))
+    assert any(after[0] < before[1] for before, after in pairwise(runs))  # workers never idle
+    listed.write_text("".join(line for line in lines if "none" not in line))
+    code, said = ended(command(*words))
+    assert code == 0 and "Film 3 of 3: " in said and said.count("is finished.") == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_ends_all_films_of_a_list(calm: Path, usual: Yard, tmp_path: Path) -> None:
+    usual.draws_at(0.5)
+    listed = tmp_path / "films.txt"
+    listed.write_text("".join(f"{calm / 'in'} {tmp_path / name / 'out'}\n" for name in "12"))
+    with command("--batch", str(listed), "--dask", usual.address) as told:
+        usual.until(lambda: all(any((tmp_path / name / "out").glob("*")) for name in "12"), told)
+        told.send_signal(signal.SIGINT)
+        _, said = told.communicate(timeout=10)
+    assert told.returncode == 130
+    assert "repeat the command to go on" in said and "Traceback" not in said
+    assert usual.is_idle()
+    assert not list(tmp_path.rglob("*.token"))
+
+
+def test_no_slide_is_lost_where_all_kinds_die(calm: Path, asked: Settings, tmp_path: Path) -> None:
+    draw_among_deaths(tmp_path / "yards", asked, files(calm / "out"), Random(8), most=2)
 
 
 @pytest.mark.parametrize("address", ["local:0", "local:x", "nowhere", "ftp://x:1"])

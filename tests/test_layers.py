@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "stable_restyle"
 FROM_THE_TOP = [
     "cli",
     "batch",
+    "board",
     "pipeline",
     "intake",
     "report",
