@@ -16,7 +16,6 @@ Besides, how often a slide is drawn from one that is no longer in memory.
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -24,9 +23,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import combinations, combinations_with_replacement
+from math import inf
 from pathlib import Path
 from statistics import mean
 
+from benchmarks.clock import Clock
 from benchmarks.report import Figure, Report, command
 from stable_restyle import scenes
 from stable_restyle.model import Outlook, Step
@@ -142,16 +143,15 @@ def _simulate(
 ) -> Simulated:
     """slots: slides in flight on each server; one is drawn, the others wait for it there."""
     schedule = Schedule(steps)
-    clock = 0.0
+    clock = Clock[int]()  # a server has drawn a slide
     queues: list[deque[Step]] = [deque() for _ in slide_s]
     began = [0.0] * len(slide_s)  # as far as the pool can tell
     free_at = [0.0] * len(slide_s)
-    ends: list[tuple[float, int]] = []  # time, server
     in_memory = Recent(slots * len(slide_s))
 
     def outlooks() -> list[Outlook]:
         return [
-            Outlook(number, 1, slots, takes_s, clock - began[number])
+            Outlook(number, 1, slots, takes_s, clock.now - began[number])
             for number, takes_s in enumerate(slide_s)
         ]
 
@@ -159,20 +159,20 @@ def _simulate(
         while given := schedule.take(outlooks()):
             step, server = given
             if not queues[server]:
-                began[server] = clock
+                began[server] = clock.now
             queues[server].append(step)
-            free_at[server] = max(free_at[server], clock + travel_s) + slide_s[server]
-            heapq.heappush(ends, (free_at[server], server))
+            free_at[server] = max(free_at[server], clock.now + travel_s) + slide_s[server]
+            clock.set(free_at[server], server)
             if step.previous is not None:
                 in_memory.use(step.previous)
-        if not ends:
-            return Simulated(clock / bound_s(steps, slide_s), in_memory.missed / len(steps))
-        if slots > 1 and clock + TICK_S < ends[0][0]:
-            clock += TICK_S  # as the pool looks up
+        if not clock:
+            return Simulated(clock.now / bound_s(steps, slide_s), in_memory.missed / len(steps))
+        looks_up = clock.now + TICK_S if slots > 1 else inf  # as the pool does
+        drawn = clock.go(looks_up)
+        if drawn is None:
             continue
-        clock, server = heapq.heappop(ends)
-        began[server] = clock
-        step = queues[server].popleft()
+        began[drawn] = clock.now
+        step = queues[drawn].popleft()
         schedule.finish(step)
         in_memory.put(step.slide)
 

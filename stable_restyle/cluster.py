@@ -82,8 +82,7 @@ class Share:
     steps: Sequence[Step]
     length: int  # slides that the model draws until all that waits for it is there
     then: Sequence[Share] = ()  # what can be drawn once it is
-    is_back: bool = False  # a worker has handed it back: others try first
-    is_refused: bool = False  # by the workflow of a worker: the next one's word is final
+    refused_by: str = ""  # the worker whose servers refused the workflow: another one's is final
 
 
 @dataclass(frozen=True)
@@ -266,9 +265,17 @@ class Farm:
     def _look(self) -> Mapping[str, Mapping[str, Any]]:
         with self._lock, self.asking():
             if time.monotonic() >= self._looked + LOOK_S:
-                self._workers = self.client.scheduler_info(n_workers=-1)["workers"]
+                self._workers = self.client.sync(self._ask_for_workers)
                 self._looked = time.monotonic()
             return self._workers
+
+    async def _ask_for_workers(self) -> Mapping[str, Mapping[str, Any]]:
+        # Client.scheduler_info may return what it has fetched meanwhile by itself: without workers.
+        if self.client.scheduler is None:
+            raise self.gone()
+        about = await self.client.scheduler.identity(n_workers=-1)
+        workers: Mapping[str, Mapping[str, Any]] = about["workers"]
+        return workers
 
 
 class Cluster:
@@ -372,7 +379,6 @@ class Cluster:
             scenes=brief.scenes[scene - 1 : scene + 1],  # with the next, to see the cut
             seeds={slide: brief.seeds[slide] for slide in slides if slide in brief.seeds},
         )
-        others = self._able() if share.is_back else []
         future: Future[Any] = self._client.submit(
             _draw,
             self._terms,
@@ -380,8 +386,6 @@ class Cluster:
             share.steps,
             key=f"scene-{scene}-{self._terms.run}-{self._tasks}",
             priority=share.length,
-            workers=others or None,
-            allow_other_workers=bool(others),
             pure=False,
         )
         return future
@@ -400,12 +404,13 @@ class Cluster:
             done: Done = future.result()
         if done.given_up is None:
             return drawing.finish(share, done)
-        is_refused = done.has_begun and isinstance(done.given_up, WorkflowFault)
-        if is_refused and share.is_refused:
-            raise done.given_up
         if not isinstance(done.given_up, PoolClosed):  # else another task there says why
             self._leave_out(done.worker, done.name, done.given_up)
-        return [replace(share, is_back=True, is_refused=is_refused or share.is_refused)]
+        if not (done.has_begun and isinstance(done.given_up, WorkflowFault)):
+            return [share]
+        if share.refused_by not in ("", done.worker):
+            raise done.given_up
+        return [replace(share, refused_by=done.worker)]
 
     def _leave_out(self, address: str, name: str, why: RestyleError) -> None:
         if address not in self._out:
@@ -756,12 +761,17 @@ def _draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:
                 del _stations[terms.run]
                 threading.Thread(target=station.close, name="close the backends").start()
         if isinstance(error, NoBackendLeft | WorkflowFault):
+            _rest(check)
             return done([], error)
         raise
 
 
 def _rest(check: Callable[[], None]) -> None:
-    """Have Dask give the next tasks to others, which do something about them."""
+    """Wait a little before a task is handed back: Dask may well hand it to this worker again.
+
+    That other workers are tried first cannot be asked of Dask: tasks that may run on certain
+    workers, with others allowed, are left lying when these die and others join (2026.8).
+    """
     over_by = time.monotonic() + REST_S
     while time.monotonic() < over_by:
         check()

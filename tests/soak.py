@@ -1,9 +1,9 @@
 """The long tests: `make soak` takes an hour, or as many minutes as SOAK_MINUTES says.
 
-Four things side by side, each in a process of its own, each with the same code as its short form in
-`make test`: runs that are killed, wrong input, servers that fail, and long films. Every figure is
-counted; what an hour has to reach stands beside it. The exit code is 0 if nothing was lost, and if
-an hour or more has reached all of it.
+Five things side by side, each in a process of its own, each with the same code as its short form in
+`make test`: runs that are killed, wrong input, servers that fail, long films, and clusters whose
+processes are killed. Every figure is counted; what an hour has to reach stands beside it. The exit
+code is 0 if nothing was lost, and if an hour or more has reached all of it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from random import Random
 from secrets import randbits
 from tempfile import TemporaryDirectory
 
+import clips
 import fuzzing
 import kills
 import longfilms
 import trouble
+import yards
+from comfy_server import ComfyServer
+from runs import Silent, files
+
+from stable_restyle import pipeline
+from stable_restyle.model import Settings
 
 HOUR_MIN = 60.0
 GROWTH_MB = 30.0  # of a process that has worked for an hour
@@ -137,7 +144,31 @@ def stretch(folder: Path, until: float, seed: int) -> list[Figure]:
     ]
 
 
-PARTS: dict[str, Part] = {"kill": kill, "fuzz": fuzz, "fail": fail, "stretch": stretch}
+def spread(folder: Path, until: float, seed: int) -> list[Figure]:
+    """Draw films on clusters, workers, scheduler and command of which are killed at random."""
+    chance, died, runs = Random(seed), Counter[str](), 0
+    film = Settings(clips.write_folder(folder / "in", clips.scenes(18, 8, 6, 8, 4)), folder / "out")
+    with ComfyServer() as server:
+        pipeline.run(replace(film, backends=(server.url,)), Silent())
+    slides = files(film.target)
+    while time.monotonic() < until:
+        with TemporaryDirectory(dir=folder) as own:
+            asked = replace(film, target=Path(own) / "out")
+            died += yards.draw_among_deaths(Path(own) / "yards", asked, slides, chance, most=4)
+        runs += 1
+    return [
+        Figure("runs on clusters, the same slides each time", runs),
+        *(Figure(f"  killed: {what}", count) for what, count in sorted(died.items())),
+    ]
+
+
+PARTS: dict[str, Part] = {
+    "kill": kill,
+    "fuzz": fuzz,
+    "fail": fail,
+    "stretch": stretch,
+    "spread": spread,
+}
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ import clips
 import pytest
 from comfy_server import ComfyServer
 from runs import Silent, files, run
-from yards import LONGEST_S, Yard, command, draw_among_deaths, ended, start, yard
+from yards import LONGEST_S, Run, Yard, draw_among_deaths, ended, start, yard
 
 from stable_restyle import cluster, journal, pipeline, scenes
 from stable_restyle.errors import NoBackendLeft, UnusableInput, WrongUsage
@@ -226,6 +226,13 @@ def test_when_no_worker_can_draw_one_is_waited_for(
     assert files(asked.target).items() <= files(calm / "out").items()
 
 
+def is_at_rest(made: Yard) -> bool:
+    """Whether nothing is drawn for longer than a slide takes."""
+    before = counts(made)
+    time.sleep(1)
+    return made.is_idle() and counts(made) == before
+
+
 def test_a_run_that_is_killed_leaves_the_workers_free(
     calm: Path, asked: Settings, usual: Yard
 ) -> None:
@@ -233,10 +240,9 @@ def test_a_run_that_is_killed_leaves_the_workers_free(
     with start(asked, usual.address) as told:
         usual.until(lambda: slides(asked) > 2, told)
         told.kill()
-        usual.until(usual.is_idle)
+        usual.until(lambda: is_at_rest(usual))
     before = slides(asked)
-    time.sleep(1)  # longer than slides take
-    assert slides(asked) == before < 22
+    assert before < 22
     usual.draws_at(0)
     assert run(replace(asked, dask=usual.address)).drawn == 22 - before
     assert files(asked.target) == files(calm / "out")
@@ -295,7 +301,7 @@ def test_films_of_a_list_are_drawn_side_by_side(calm: Path, usual: Yard, tmp_pat
     listed = tmp_path / "films.txt"
     listed.write_text("".join(lines))
     words = ("--batch", str(listed), "--dask", usual.address)
-    code, said = ended(command(*words))
+    code, said = ended(Run(*words))
     assert code == 3 and "1 of 4 films are not finished" in said and "Traceback" not in said
     runs = []
     for name in "123":
@@ -305,7 +311,7 @@ def test_films_of_a_list_are_drawn_side_by_side(calm: Path, usual: Yard, tmp_pat
         runs.append((told.began, told.began + told.last_s))
     assert any(after[0] < before[1] for before, after in pairwise(runs))  # workers never idle
     listed.write_text("".join(line for line in lines if "none" not in line))
-    code, said = ended(command(*words))
+    code, said = ended(Run(*words))
     assert code == 0 and "Film 3 of 3: " in said and said.count("is finished.") == 3
 
 
@@ -314,7 +320,7 @@ def test_ctrl_c_ends_all_films_of_a_list(calm: Path, usual: Yard, tmp_path: Path
     usual.draws_at(0.5)
     listed = tmp_path / "films.txt"
     listed.write_text("".join(f"{calm / 'in'} {tmp_path / name / 'out'}\n" for name in "12"))
-    with command("--batch", str(listed), "--dask", usual.address) as told:
+    with Run("--batch", str(listed), "--dask", usual.address) as told:
         usual.until(lambda: all(any((tmp_path / name / "out").glob("*")) for name in "12"), told)
         told.send_signal(signal.SIGINT)
         _, said = told.communicate(timeout=10)

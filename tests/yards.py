@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from comfy_server import ComfyServer, dropped
 from distributed import Client
@@ -90,7 +91,7 @@ class Yard:
         for server in self.servers.values():
             server.draw_s = draw_s
 
-    def until(self, condition: Callable[[], bool], *runs: subprocess.Popen[str]) -> None:
+    def until(self, condition: Callable[[], bool], *runs: Run) -> None:
         """Wait for something while runs go on."""
         over_by = time.monotonic() + LONGEST_S
         while not condition():
@@ -135,21 +136,25 @@ def yard(folder: Path, *workers: str, draw_s: float = 0.0) -> Iterator[Yard]:
         yield made
 
 
-def start(asked: Settings, address: str, *more: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    return command(str(asked.source), str(asked.target), "--dask", address, *more)
+class Run(subprocess.Popen[str]):
+    """The command in a process of its own, which ends with its context at the latest."""
+
+    def __init__(self, *words: str) -> None:
+        environment = {**os.environ, BACKENDS_VARIABLE: ""}
+        command = [*COMMAND, "--patience", "0", *words]
+        super().__init__(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def __exit__(self, *error: Any) -> None:
+        self.kill()
+        super().__exit__(*error)
 
 
-def command(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "--patience", "0", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, BACKENDS_VARIABLE: ""},
-    )
+def start(asked: Settings, address: str, *more: str) -> Run:
+    """A run on a cluster."""
+    return Run(str(asked.source), str(asked.target), "--dask", address, *more)
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(process: Run) -> tuple[int, str]:
     """Exit code and what was said."""
     with process:
         _, said = process.communicate(timeout=LONGEST_S)
@@ -181,7 +186,7 @@ def draw_among_deaths(
     raise AssertionError
 
 
-def _disturb(made: Yard, run: subprocess.Popen[str], chance: Random, most: int) -> Counter[str]:
+def _disturb(made: Yard, run: Run, chance: Random, most: int) -> Counter[str]:
     """Kill this and that, up to so many times, while a run goes on."""
     died: Counter[str] = Counter()
     while died.total() < most:
