@@ -2,129 +2,204 @@
 
 1, 2, 4 and 8 worker processes on this machine, a server that draws for 2 s beside each, and a film
 of 30 scenes. Target of issue 8: servers busy for 95 % of the time from their first slide on, until
-scenes run out, that is until the first server has drawn its last one. Besides: slides a second,
-and what a slide takes longer than by the thread pool on one server. All processes share this
-machine, whose cores the workers need too: measure on one that is idle and has as many.
+scenes run out, that is until the first server has drawn its last one. Besides, for one worker:
+processor time a slide of worker, command and scheduler, and of the thread pool, which draws the
+first scenes of the same film. All processes share this machine, whose cores the workers need too:
+measure on one that is idle; 8 workers want 0.8 of a core for their slides alone.
 
-Where the next limit lies is simulated: 10,000 films, one after the other as --batch runs them, on
-1,000 workers with a server each, every task placed in the order that Dask is told. A film with
-fewer scenes than there are servers leaves the others waiting.
+Where the next limit lies is simulated: 10,000 films on 1,000 servers of 2 s, as `farm` has it. What
+they ask a second of the scheduler, of the command and of the file system stands beside what a
+second of each can do: measured here, by processor time, so that it holds for the machine of a
+scheduler that is as fast as this one and has nothing else to do. A limit is told as the number of
+servers that it is enough for.
 """
 
 from __future__ import annotations
 
-import heapq
+import asyncio
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from tempfile import TemporaryDirectory
+from threading import Event
 
-from distributed import Client
+import psutil
+from distributed import Client, Worker
 
-from benchmarks import footage, process, servers
+from benchmarks import farm, footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
-from stable_restyle import cluster, pipeline
+from stable_restyle import cluster, images, pipeline, video
 from stable_restyle.model import BACKENDS_VARIABLE, Settings, Step
 
 BUSY_PERCENT = 95
 DRAW_S = 2.0
 SCENES = 30
+SHORTEST, LONGEST = 2, 5  # scenes, in slides
+ALONE = 10  # scenes that the thread pool draws
 WORKERS = (1, 2, 4, 8)
-FARM, FILMS, DIFFERENT = 1000, 10_000, 200  # servers, films, and how many of these are simulated
+FARM, FILMS, DIFFERENT = 1000, 10_000, 200  # servers, films, how many of these differ
+TASKS, MESSAGES = 1000, 4000  # by which the scheduler is measured
+PAUSE_S = 0.005  # between two messages of a worker: what comes at once is sent as one
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A run on a cluster."""
+
+    took_s: float
+    busy: Sequence[float]  # share of each server, until scenes run out
+    cpu_s: Mapping[str, float]  # of whom
 
 
 def measure(out: Path, small: bool) -> Report:
-    """The same film on more and more workers, and once by the thread pool."""
+    """The same film on more and more workers, its beginning by the thread pool, and the farm."""
     frames = (footage.small_frames if small else footage.real_frames)(out)
     draw_s, teams = (0.05, (1, 2)) if small else (DRAW_S, WORKERS)
     chance = random.Random(8)
-    lengths = [chance.randint(3, 9) for _ in range(3 if small else SCENES)]
+    lengths = [chance.randint(SHORTEST, LONGEST) for _ in range(3 if small else SCENES)]
     slides = sum(lengths)
-    figures: list[Figure] = []
-    alone_s = _by_threads(out, frames, lengths, draw_s)
+    beginning = lengths[:ALONE]
+    took_s, cpu_s = _by_threads(out, frames, beginning, draw_s)
+    costs = {"by the thread pool": cpu_s / sum(beginning)}
+    figures = [Figure("thread pool: slides a second", sum(beginning) / took_s)]
     for team in teams:
-        took_s, busy = _by_workers(out, frames, lengths, draw_s, team)
+        worked = _by_workers(out, frames, lengths, draw_s, team)
         named = f"{team} worker{'s'[: team > 1]}"
         figures += [
-            Figure(f"{named}: slides a second", slides / took_s),
+            Figure(f"{named}: slides a second", slides / worked.took_s),
             Figure(
                 f"{named}: servers busy",
-                100 * min(busy),
+                100 * min(worked.busy),
                 "%",
                 at_least=None if small else BUSY_PERCENT,
                 note="the least busy one, until scenes run out",
             ),
         ]
         if team == 1:
-            figures.append(
-                Figure(
-                    "longer than by the thread pool",
-                    1000 * (took_s - alone_s) / slides,
-                    "ms a slide",
-                    note="one server; the cluster's meeting among it",
-                )
-            )
-    figures += simulated(2 if small else DIFFERENT)
+            costs |= {f"of the {who}": each / slides for who, each in worked.cpu_s.items()}
+    figures += [Figure(f"processor time {who}", 1000 * s, "ms a slide") for who, s in costs.items()]
+    figures += _limits(out, frames, costs["of the command"], small)
     return Report("cluster", "A Dask cluster over simulated servers", figures)
 
 
-def simulated(different: int) -> list[Figure]:
-    """The farm on a simulated clock, in units of a slide."""
+def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) -> Iterator[Figure]:
+    """What the farm asks for, and for how many servers there is enough of it."""
+    split_s = _split_s(out, small)
     chance = random.Random(80)
-    films = [random_film(chance) for _ in range(different)]
-    took = sum(makespan(film, FARM) for film in films)
-    together = sum(map(len, films)) / FARM  # were all films one
-    return [
-        Figure(
-            f"{FARM:,} servers, {FILMS:,} films one after the other: servers busy",
-            100 * together / took,
-            "%",
-            note=f"simulated with {different} films; what limits it are scenes, not Dask",
-        ),
-        Figure(
-            "tasks a second that Dask places for them, slides of 2 s",
-            sum(len(list(_tasks(cluster.divide(film, (), FARM)))) for film in films)
-            / (took * DRAW_S),
-        ),
-    ]
+    films = [_divided(random_film(chance), FPS * split_s) for _ in range(2 if small else DIFFERENT)]
+    many = [films[number % len(films)] for number in range(4 if small else FILMS)]
+    alone_s = sum(farm.draw([film], FARM, DRAW_S).seconds - film.prepare_s for film in films)
+    apart = sum(film.slides for film in films) * DRAW_S / FARM / alone_s
+    split = [replace(film, prepare_s=0.0) for film in many]
+    together = farm.draw(split, FARM, DRAW_S)
+    one_list = farm.draw(many[: len(films)], FARM, DRAW_S)
+    where = f"simulated: {FARM:,} servers of {DRAW_S:g} s"
+    yield Figure(f"{where}, a film after the other: busy", 100 * apart, "%")
+    yield Figure(
+        f"{where}, {len(many):,} films as a list: busy",
+        100 * together.busy,
+        "%",
+        note="frames are there; the rest are the last films",
+    )
+    yield Figure(
+        f"{where}, films that are split first: busy",
+        100 * one_list.busy,
+        "%",
+        note=f"{1 / split_s:.0f} frames a second here; several commands, on several machines",
+    )
+    slides_s = FARM / DRAW_S
+    tasks_s = together.tasks / together.seconds
+    task_s, message_s = _scheduler_s(out, small)
+    yield Figure("asked a second: tasks", tasks_s)
+    yield Figure("asked a second: messages of slides", slides_s)
+    frame_mb = mean(path.stat().st_size for path in frames) / 1e6
+    yield Figure(
+        "asked a second of the file system",
+        slides_s * (FPS + 1) * frame_mb,
+        "MB",
+        note=f"{FPS} frames and a slide, {frame_mb:.1f} MB each",
+    )
+    yield Figure("scheduler: a task", 1e6 * task_s, "us")
+    yield Figure("scheduler: a message", 1e6 * message_s, "us")
+    share = tasks_s * task_s + slides_s * message_s
+    yield Figure("scheduler: enough for", FARM / share, "servers")
+    yield Figure("one command: enough for", DRAW_S / command_s, "servers")
+    yield Figure("one command that splits: enough for", DRAW_S / (FPS * split_s), "servers")
 
 
-def makespan(film: Sequence[Step], workers: int) -> float:
-    """How long a film takes, in slides: each task on the worker that is free first."""
-    shares = cluster.divide(film, (), workers)
-    waiting = [(0.0, -share.length, number, share) for number, share in enumerate(shares)]
-    heapq.heapify(waiting)
-    free = [0.0] * workers
-    ends = 0.0
-    count = len(waiting)
-    while waiting:
-        ready, _, _, share = heapq.heappop(waiting)
-        end = max(ready, heapq.heappop(free)) + len(share.steps)
-        heapq.heappush(free, end)
-        ends = max(ends, end)
-        for following in share.then:
-            count += 1
-            heapq.heappush(waiting, (end, -following.length, count, following))
-    return ends
+def _divided(steps: Sequence[Step], prepare_s: float) -> farm.Film:
+    return farm.Film(cluster.divide(steps, (), FARM), len(steps), prepare_s * len(steps))
 
 
-def _tasks(shares: Sequence[cluster.Share]) -> Iterator[cluster.Share]:
-    for share in shares:
-        yield share
-        yield from _tasks(share.then)
+def _split_s(out: Path, small: bool) -> float:
+    """What a frame of 1280x720 takes to be split, scenes detected, in seconds."""
+    film = replace(video.probe(footage.EXAMPLE), width=footage.WIDTH, height=footage.HEIGHT)
+    if small:
+        film = replace(film, width=footage.SMALL[0], height=footage.SMALL[1])
+    with TemporaryDirectory(dir=out) as folder:
+        began = time.monotonic()
+        video.split(film, Path(folder), Settings().scene_threshold, lambda _: None)
+        return (time.monotonic() - began) / len(images.numbered(Path(folder)))
 
 
-def _by_threads(out: Path, frames: Sequence[Path], lengths: Sequence[int], draw_s: float) -> float:
-    """Seconds that the run takes without Dask, on one server."""
+def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:
+    """Processor time of a scheduler for a task, and for a message of a slide to the command."""
+    tasks, messages = (20, 20) if small else (TASKS, MESSAGES)
+    with (
+        TemporaryDirectory(dir=out) as folder,
+        _cluster(Path(folder), ["", ""]) as running,
+        Client(running.address, set_as_default=False) as client,
+    ):
+        share = cluster.divide(random_film(random.Random(1)), (), FARM)[0]
+        begun = running.cpu_s("scheduler")
+        given = [
+            client.submit(_nothing, share, key=f"scene-{number}", priority=number)
+            for number in range(tasks)
+        ]
+        client.gather(given)
+        between = running.cpu_s("scheduler")
+        heard: list[object] = []
+        all_heard = Event()
+
+        def hear(message: object) -> None:
+            heard.append(message)
+            if len(heard) >= messages:
+                all_heard.set()
+
+        client.subscribe_topic("slides", hear)
+        client.run(_tell, messages // 2)
+        all_heard.wait()
+        ended = running.cpu_s("scheduler")
+    return (between - begun) / tasks, (ended - between) / messages
+
+
+def _nothing(share: cluster.Share) -> None:
+    pass
+
+
+async def _tell(messages: int, dask_worker: Worker) -> None:
+    """What a worker tells when a slide is kept."""
+    for slide in range(messages):
+        told = {"slide": slide, "backend": "http://localhost:8188 on worker 1", "s": DRAW_S}
+        told |= {"by": "worker 1", "at": dask_worker.address}
+        dask_worker.log_event("slides", told)
+        await asyncio.sleep(PAUSE_S)
+
+
+def _by_threads(
+    out: Path, frames: Sequence[Path], lengths: Sequence[int], draw_s: float
+) -> tuple[float, float]:
+    """Seconds that the run takes without Dask, on one server, and processor time."""
     with (
         TemporaryDirectory(dir=out) as folder,
         servers.started(1, draw_s, frames) as serving,
@@ -135,18 +210,20 @@ def _by_threads(out: Path, frames: Sequence[Path], lengths: Sequence[int], draw_
 
 def _by_workers(
     out: Path, frames: Sequence[Path], lengths: Sequence[int], draw_s: float, team: int
-) -> tuple[float, list[float]]:
-    """Seconds that the run takes, and the busy share of each server."""
+) -> Worked:
     with (
         TemporaryDirectory(dir=out) as folder,
         servers.started(team, draw_s, frames) as serving,
-        _cluster(Path(folder), serving.urls) as address,
+        _cluster(Path(folder), serving.urls) as running,
     ):
         settings = _film(Path(folder), frames, lengths)
-        took_s = process.alone(_draw, replace(settings, dask=address))
+        before = {who: running.cpu_s(who) for who in ("worker", "scheduler")}
+        took_s, command_s = process.alone(_draw, replace(settings, dask=running.address))
+        cpu_s = {who: running.cpu_s(who) - its for who, its in before.items()}
         worked = serving.stop()
     ran_out = min(each.spans[-1][1] for each in worked)
-    return took_s, [each.busy_share(ran_out) for each in worked]
+    busy = [each.busy_share(ran_out) for each in worked]
+    return Worked(took_s, busy, {**cpu_s, "command": command_s})
 
 
 def _film(folder: Path, frames: Sequence[Path], lengths: Sequence[int]) -> Settings:
@@ -154,16 +231,31 @@ def _film(folder: Path, frames: Sequence[Path], lengths: Sequence[int]) -> Setti
     return Settings(folder / "in", folder / "out", fps=FPS)
 
 
-def _draw(settings: Settings) -> float:
-    began = time.monotonic()
+def _draw(settings: Settings) -> tuple[float, float]:
+    """In a fresh process: a run; seconds and processor time."""
+    began, began_cpu = time.monotonic(), time.process_time()
     pipeline.run(settings, process.Silent())
-    return time.monotonic() - began
+    return time.monotonic() - began, time.process_time() - began_cpu
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A scheduler and its workers."""
+
+    address: str
+    processes: Sequence[tuple[str, psutil.Process]]  # what it is
+
+    def cpu_s(self, what: str) -> float:
+        """Processor time so far, of all that are such."""
+        every = (each.cpu_times() for kind, each in self.processes if kind == what)
+        return float(sum(times.user + times.system for times in every))
 
 
 @contextmanager
-def _cluster(folder: Path, urls: Sequence[str]) -> Iterator[str]:
-    """A scheduler, and a worker process for each server; yields its address."""
+def _cluster(folder: Path, urls: Sequence[str]) -> Iterator[_Running]:
+    """A scheduler, and a worker process for each server."""
     known = folder / "scheduler.json"
+    processes: list[tuple[str, psutil.Process]] = []
 
     def start(what: str, *options: str, backends: str = "") -> None:
         words = [sys.executable, "-m", "dask", what, "--scheduler-file", str(known), *options]
@@ -171,17 +263,18 @@ def _cluster(folder: Path, urls: Sequence[str]) -> Iterator[str]:
         running = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
         stack.callback(running.wait)
         stack.callback(running.kill)
+        processes.append((what, psutil.Process(running.pid)))
 
     with ExitStack() as stack:
         start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        while not known.exists():
+        while not (known.exists() and known.read_text().endswith("}")):
             time.sleep(0.05)
         for url in urls:
             start("worker", "--nthreads", "2", "--no-nanny", "--no-dashboard", backends=url)
         address: str = json.loads(known.read_text())["address"]
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(len(urls))
-        yield address
+        yield _Running(address, processes)
 
 
 def main() -> None:

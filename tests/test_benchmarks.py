@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import farm
+from stable_restyle import cluster, scenes
+
 ROOT = Path(__file__).parent.parent
 STEPS = {"read", "motion", "carry", "mask", "blend", "encode", "network", "decode", "write"}
 
@@ -44,6 +47,17 @@ def test_a_run_is_split_into_its_steps(tmp_path: Path) -> None:
     assert sorted(slide for _, slide in drawn["finished"]) == [0, 1, 2, 3]
     assert len(drawn["waits_s"]) == 3  # every slide but the middle waits for another
     assert [server["prompts_run"] for server in one["servers"]] == [4]
+
+
+def test_a_farm_draws_all_tasks_and_keeps_its_servers_busy() -> None:
+    bounds = [0, 5, 7, 17]
+    steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
+    film = farm.Film(cluster.divide(steps, (), 2), 17, 3.0)
+    one = farm.draw([film], 2, 1.0)
+    # 3 s until it is there; then one worker has the third scene, its middle first, 10 slides.
+    assert one.tasks == 5 and one.seconds == pytest.approx(3 + 10)
+    many = farm.draw([film] * 50, 2, 1.0)
+    assert many.tasks == 250 and many.busy > 0.9
 
 
 def test_no_small_film_takes_longer_than_it_has_to(tmp_path: Path) -> None:
