@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 from PIL import Image
 
 from stable_restyle.errors import UnusableInput, cannot_write
@@ -41,12 +42,13 @@ _END = b"\0\0\0\0IEND\xaeB`\x82"
 _EIGHT_BITS_RGB = bytes([8, 2])  # bit depth and colour type of the PNG header
 _HEADER = struct.Struct(">8sI4sII")  # signature, length, "IHDR", width, height
 _TAIL = 1024  # bytes: the end of the pixels with their checksum, and texts that may follow it
-# Level 1 with the Up filter. On film frames of 1280x720, Huffman codes alone take 28 ms for
-# 1.47 MB, what zlib does by itself 41 ms for 1.34 MB, no compression 7 ms for 2.77 MB; on masks,
-# run lengths take 2.7 ms for 0.04 MB, Huffman codes alone 6.1 ms for 0.15 MB.
-_PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
-_PNG_PICTURE = (*_PNG_FAST, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
-_PNG_MASK = (*_PNG_FAST, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+_DETAILS = struct.Struct(">IIBBBBB")  # width, height, bit depth, colour type; three that are 0
+_GREY, _RGB = 0, 2  # colour types
+_UP = 2  # the filter: of each row only what differs from the one above
+# Of ISA-L's levels. On film frames of 1280x720 it takes 9 ms for 1.10 MB (0 takes 8.5 ms for
+# 1.33 MB, 3 takes 11 ms for 1.12 MB), on masks 0.7 ms for 0.06 MB. OpenCV takes 25 ms for 1.22 MB
+# at its quickest, and 5 ms for 2.77 MB without compression: these would have to travel.
+_LEVEL = 1
 
 
 def name(index: int) -> str:
@@ -240,11 +242,15 @@ def is_plain(png: bytes) -> bool:
 
 def encode(image: Pixels) -> bytes:
     """(H, W, 3) RGB or (H, W) grey, uint8, as PNG."""
-    if image.ndim == 2:
-        _, data = cv2.imencode(".png", image, _PNG_MASK)
-    else:
-        _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _PNG_PICTURE)
-    return data.tobytes()
+    height, width = image.shape[:2]
+    rows = image.reshape(height, -1)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = _UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    details = _DETAILS.pack(width, height, 8, _GREY if image.ndim == 2 else _RGB, 0, 0, 0)
+    pixels = isal_zlib.compress(filtered, _LEVEL)
+    return _SIGNATURE + _chunk(b"IHDR", details) + _chunk(b"IDAT", pixels) + _END
 
 
 def write(path: Path, image: Pixels) -> None:
@@ -374,6 +380,12 @@ def _enlarges(size: tuple[int, int], frame_size: tuple[int, int]) -> bool:
         abs(side - frame_side * scales[0]) <= 1
         for side, frame_side in zip(size, frame_size, strict=True)
     )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file."""
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def _to_rgb(decoded: npt.NDArray[Any]) -> Pixels:

@@ -92,6 +92,14 @@ def test_no_bytes_end_in_anything_but_a_refusal(
         images.read(path)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5, 3), (7, 1), (12, 16), (240, 320, 3)])
+def test_what_is_encoded_is_read_elsewhere_as_it_was(shape: tuple[int, ...]) -> None:
+    drawn = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
+    with Image.open(io.BytesIO(images.encode(drawn))) as opened:
+        assert opened.mode == ("RGB" if len(shape) == 3 else "L")
+        assert (np.asarray(opened) == drawn).all()
+
+
 def test_another_format_under_the_name_of_a_png(tmp_path: Path) -> None:
     path = tmp_path / "000001.png"
     Image.fromarray(picture()).save(path, "JPEG")
