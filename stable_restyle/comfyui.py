@@ -418,6 +418,8 @@ def _padded(picture: Pixels) -> Pixels:
     """(H, W) or (H, W, 3) with its last row and column repeated up to multiples of GRID."""
     height, width = picture.shape[:2]
     margins = [(0, -height % GRID), (0, -width % GRID), (0, 0)]
+    if not any(map(any, margins)):
+        return picture
     return np.pad(picture, margins[: picture.ndim], "edge")
 
 

@@ -44,8 +44,8 @@ def freedom(change: Pixels, strength: float) -> Pixels:
     change: (H, W) uint8. strength: 0 frees every pixel, 8 frees only those that changed.
     """
     still = 256 - 32 * strength  # what a pixel that did not change is given
-    grey = change.astype(np.float32) * strength + still  # uint8 would wrap
-    return grey.clip(0, 255).astype(np.uint8)
+    grey = np.arange(256, dtype=np.float32) * strength + still  # of every change that there is
+    return np.asarray(cv2.LUT(change, grey.clip(0, 255).astype(np.uint8)), np.uint8)
 
 
 def grow(mask: Pixels, px: int) -> Pixels:

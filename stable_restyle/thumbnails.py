@@ -73,9 +73,10 @@ class Thumbnails:
         if self._gave_up:
             return
         try:
-            self._compared.put(slide, np.hstack([_to_compare(frame), _to_compare(picture)]))
-            self._write(self._small_frames, slide, frame, _stamp(self._frame_of(slide)))
-            self._write(self._small_slides, slide, picture, _stamp(self._slide_of(slide)))
+            small_frame, small = _small(frame), _small(picture)
+            self._compared.put(slide, np.hstack([_to_compare(small_frame), _to_compare(small)]))
+            self._write(self._small_frames, slide, small_frame, _stamp(self._frame_of(slide)))
+            self._write(self._small_slides, slide, small, _stamp(self._slide_of(slide)))
             for pair in (slide, slide + 1):
                 if pair not in self._starts and self._is_fresh(pair - 1) and self._is_fresh(pair):
                     self._measure(pair)
@@ -177,11 +178,11 @@ class Thumbnails:
             return (_stamp(small[0]), _stamp(small[1])) == now
         return False
 
-    def _write(self, folder: Path, slide: int, picture: Pixels, stamp: int) -> None:
+    def _write(self, folder: Path, slide: int, small: Pixels, stamp: int) -> None:
         """Write a small picture whole or not at all; a report and a run may do so at once."""
         part = folder / f"{_name(slide)}.{os.getpid()}-{get_ident()}.part"
         try:
-            part.write_bytes(_jpeg(picture))
+            part.write_bytes(_jpeg(small))
             os.utime(part, ns=(stamp * 1_000_000, stamp * 1_000_000))
             part.replace(folder / _name(slide))
         except OSError:
@@ -234,8 +235,11 @@ def _stamps(folder: Path, suffix: str) -> dict[int, int]:
     return found
 
 
-def _jpeg(picture: Pixels) -> bytes:
-    small = _resized(picture, min(WIDTH_PX, picture.shape[1]), 1)
+def _small(picture: Pixels) -> Pixels:
+    return _resized(picture, min(WIDTH_PX, picture.shape[1]), 1)
+
+
+def _jpeg(small: Pixels) -> bytes:
     stored = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", stored, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     return data.tobytes()
