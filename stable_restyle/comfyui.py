@@ -14,6 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Condition
@@ -86,6 +87,7 @@ class ComfyUI:
         self._ear = Ear(self._address, self._wire.trusted, pace, self._hear, self._wake)
         self._news = Condition()  # guards what follows
         self._prompts: dict[str, _Prompt] = {}  # those that may be in the server's queue
+        self._done: list[str] = []  # those that may be in its history
         self._drawing = 0
         self._closed = False
 
@@ -104,10 +106,9 @@ class ComfyUI:
         """
         with self._at_work():
             guide, mask = _padded(job.guide), _padded(job.mask)
-            pictures = images.encode(guide), images.encode(mask)
             for _ in range(SUBMISSIONS):
                 try:
-                    answer = self._attempt(job, *pictures, limit=PICTURE_MAX * mask.size + 2**20)
+                    answer = self._attempt(job, guide, mask, PICTURE_MAX * mask.size + 2**20)
                 except Lost as loss:
                     log.info("%s: %s; submitting the slide again.", self.name, loss)
                     reason = str(loss)
@@ -169,7 +170,9 @@ class ComfyUI:
                 self._news.wait(0.05)
                 self._wire.shut()  # one that was just connecting has a socket only now
             unfinished = list(self._prompts)
-        self._withdraw(unfinished)
+        with suppress(ServerFault):
+            self._withdraw(unfinished)
+            self._forget_done()
         self._wire.close()
         self._farewell.close()
 
@@ -186,29 +189,36 @@ class ComfyUI:
                 self._drawing -= 1
                 self._news.notify_all()
 
-    def _attempt(self, job: Job, guide: bytes, mask: bytes, *, limit: int) -> bytes:
+    def _attempt(self, job: Job, guide: Pixels, mask: Pixels, limit: int) -> bytes:
         """Submit a slide once; returns its file as the server sends it, `limit` bytes at most.
 
-        guide, mask: PNG. Raises Lost where another attempt may do.
+        Raises Lost where another attempt may do.
         """
         self._ear.wait()  # messages are not repeated: be there before the first
-        uploads = self._upload("guide", guide), self._upload("mask", mask)
+        with ThreadPoolExecutor(1, "upload") as beside:
+            mask_stored = beside.submit(self._upload, "mask", mask)
+            uploads = self._upload("guide", guide), mask_stored.result()
         nodes = self._make_prompt(job, *uploads)
         submission = Submission(self.name, nodes, self._output, uploads, self._address.clean)
         with self._followed() as prompt:
             self._submit(prompt, submission)
+            with suppress(ServerFault):
+                self._forget_done()  # now that nothing waits for us
             entry = self._outcome(prompt)
             try:
                 return self._view(submission.picture(entry), limit)
             finally:
-                self._forget(prompt)
+                prompt.on_server = False
+                with self._news:
+                    self._done.append(prompt.id)
 
-    def _upload(self, kind: str, png: bytes) -> str:
+    def _upload(self, kind: str, picture: Pixels) -> str:
         """Give the server a picture; returns the name by which its nodes load it.
 
         The name is new each time: a prompt with the names of an earlier one would not be run again,
         and overwriting a file changes the prompts that wait for it.
         """
+        png = images.encode(picture)
         stored = self._ask(
             "POST",
             "/upload/image",
@@ -233,7 +243,8 @@ class ComfyUI:
                 if not left_to_close:
                     self._prompts.pop(prompt.id, None)
             if prompt.on_server and not left_to_close:
-                self._withdraw([prompt.id])
+                with suppress(ServerFault):
+                    self._withdraw([prompt.id])
 
     def _submit(self, prompt: _Prompt, submission: Submission) -> None:
         """Put a prompt into the server's queue."""
@@ -336,26 +347,26 @@ class ComfyUI:
             raise Lost("the picture that it made is gone")
         return self._address.sound(status, body)
 
-    def _forget(self, prompt: _Prompt) -> None:
-        """Free a finished prompt's entry in the history."""
-        prompt.on_server = False
-        with suppress(ServerFault):
-            self._farewell.tell("/history", {"delete": [prompt.id]})
+    def _forget_done(self) -> None:
+        """Free the entries of finished prompts in the history. Raises ServerFault."""
+        with self._news:
+            done, self._done = self._done, []
+        if done:
+            self._farewell.tell("/history", {"delete": done})
 
     def _withdraw(self, ids: Sequence[str]) -> None:
-        """Take prompts of ours out of the queue, the running one too. It may not work."""
+        """Take prompts of ours out of the queue, the running one too. Raises ServerFault."""
         if not ids:
             return
-        with suppress(ServerFault):
-            self._farewell.tell("/queue", {"delete": list(ids)})
-            running = self._running(ids)  # old servers would interrupt whatever is
-            for each in running:
-                self._farewell.tell("/interrupt", {"prompt_id": each})
-            leave_by = time.monotonic() + self._pace.stop_s
-            while running and time.monotonic() < leave_by:
-                time.sleep(0.02)
-                running = self._running(ids)
-            self._farewell.tell("/history", {"delete": list(ids)})
+        self._farewell.tell("/queue", {"delete": list(ids)})
+        running = self._running(ids)  # old servers would interrupt whatever is
+        for each in running:
+            self._farewell.tell("/interrupt", {"prompt_id": each})
+        leave_by = time.monotonic() + self._pace.stop_s
+        while running and time.monotonic() < leave_by:
+            time.sleep(0.02)
+            running = self._running(ids)
+        self._farewell.tell("/history", {"delete": list(ids)})
 
     def _running(self, ids: Sequence[str]) -> list[str]:
         queue = self._json(*self._farewell.ask("GET", "/queue"))

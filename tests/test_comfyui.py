@@ -188,6 +188,7 @@ def test_nothing_accumulates_on_the_server(server: ComfyServer) -> None:
     with client_of(server) as client:
         for slide in range(3):
             assert_draws(client, a_job(slide))
+            assert len(server.history) == 1  # the others' were freed while it was drawn
     assert not server.history
     assert {(kind, folder) for kind, folder, _ in server.files} == {
         ("temp", "stable-restyle"),
@@ -573,7 +574,7 @@ def foreign_prompt(server: ComfyServer) -> str:
     """Somebody else's prompt, submitted; returns its ID."""
     with client_of(server) as stranger:
         prompt_id = "foreign"
-        nodes = fill(a_job(), *(stranger._upload(kind, wrong_size(a_job().guide)) for kind in "gm"))
+        nodes = fill(a_job(), *(stranger._upload(kind, a_job().guide) for kind in "gm"))
         stranger._wire.tell("/prompt", {"prompt": nodes, "prompt_id": prompt_id})
     return prompt_id
 
@@ -757,6 +758,7 @@ def test_old_servers_give_prompts_an_id_of_their_own(day: Day) -> None:
         server.always("POST /prompt", late)
         assert_draws(client)
         assert_draws(client)
+        client.close()
         assert not server.history
         assert server.requests["GET /queue"] <= 2
 
@@ -855,8 +857,8 @@ def test_a_node_that_fails(server: ComfyServer) -> None:
             '\n  node 4 "Invert" (ImageInvert): RuntimeError: The size of tensor a (4) must match '
             "the size of tensor b (9)\n" in str(fault.value)
         )
-        assert not server.history
         assert_draws(client)
+    assert not server.history
 
 
 @pytest.mark.parametrize(
