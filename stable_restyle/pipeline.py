@@ -22,6 +22,7 @@ from stable_restyle import (
     intake,
     journal,
     keys,
+    memory,
     motion,
     redo,
     report,
@@ -135,6 +136,7 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
 
     farm: as `reach` gives it, for several runs; without it, each of these reaches for its own.
     """
+    memory.share()
     places = folders.find_places(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)

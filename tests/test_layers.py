@@ -48,6 +48,7 @@ FROM_THE_TOP = [
     "video",
     "images",
     "model",
+    "memory",
     "errors",
 ]
 
