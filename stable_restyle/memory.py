@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import sys
+import platform
 from contextlib import suppress
 
 _ARENA_MAX = -8  # M_ARENA_MAX of mallopt(3)
@@ -15,6 +15,6 @@ def share() -> None:
     glibc gives them several, and what is free in one is of no use to a thread of another: 8 servers
     took 560 MB, and take 375. Other C libraries need no such word.
     """
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         with suppress(OSError, AttributeError):  # not glibc
             ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
