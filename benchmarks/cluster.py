@@ -133,7 +133,12 @@ def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) ->
     yield Figure("scheduler: a message", 1e6 * message_s, "us")
     share = tasks_s * task_s + slides_s * message_s
     yield Figure("scheduler: enough for", FARM / share, "servers")
-    yield Figure("one command: enough for", DRAW_S / command_s, "servers")
+    yield Figure(
+        "one command: enough for",
+        DRAW_S / command_s,
+        "servers",
+        note="of the run with one worker, its beginning and end included",
+    )
     yield Figure("one command that splits: enough for", DRAW_S / (FPS * split_s), "servers")
 
 
