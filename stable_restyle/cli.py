@@ -163,23 +163,23 @@ class Rate(click.ParamType[Fraction]):
     "--mask-strength",
     type=Number(0, 8),
     metavar="NUMBER",
-    help="0 frees the whole picture, 8 only what moves (by flow: what cannot be carried).  "
-    f"[default: {MASK_STRENGTH:g}; by flow {FLOW_MASK_STRENGTH:g}; 0<=x<=8]",
+    help="0 frees the whole picture, 8 only what cannot be carried (by codec: what moves).  "
+    f"[default: {FLOW_MASK_STRENGTH:g}; by codec {MASK_STRENGTH:g}; 0<=x<=8]",
 )
 @click.option(
     "--mask-size",
     type=click.IntRange(0),
     metavar="PIXELS",
     help="How far the mask reaches around what moves.  "
-    f"[default: {MASK_SIZE}; by flow {FLOW_MASK_SIZE}]",
+    f"[default: {FLOW_MASK_SIZE}; by codec {MASK_SIZE}]",
 )
 @click.option(
     "--anchor",
     type=Number(0, 1),
     metavar="SHARE",
     help="How much of what the colours have drifted from those of the scene's middle is taken back "
-    f"at each slide; light that changes in the frames stays.  [default: {ANCHOR:g}; by flow "
-    f"{FLOW_ANCHOR:g}; 0<=x<=1]",
+    "at each slide; light that changes in the frames stays.  "
+    f"[default: {FLOW_ANCHOR:g}; by codec {ANCHOR:g}; 0<=x<=1]",
 )
 @click.option(
     "--deflicker",
@@ -200,11 +200,12 @@ class Rate(click.ParamType[Fraction]):
 )
 @click.option(
     "--motion",
-    metavar="codec|flow|flow:fast|COMMAND",
+    metavar="flow|flow:fast|codec|COMMAND",
     default=DEFAULTS.motion,
     show_default=True,
-    help="How slides are carried: the motion-transfer library, as the original did; optical flow, "
-    "much steadier; or a program with motion-transfer's command line, run once a slide.",
+    help="How slides are carried: by optical flow; by the same in half the time; by the "
+    "motion-transfer library, as the original did; or by a program with motion-transfer's command "
+    "line, run once a slide.",
 )
 @click.option(
     "--keys",
@@ -213,7 +214,7 @@ class Rate(click.ParamType[Fraction]):
     default=DEFAULTS.keys,
     show_default=True,
     help="Have the model draw only every K-th slide, and more where the film changes faster; those "
-    "between are filled from these keys. Needs --motion flow. The choice is kept in keys.json in "
+    "between are filled from these keys. Needs optical flow. The choice is kept in keys.json in "
     "the working folder.",
 )
 @click.option(

@@ -60,7 +60,7 @@ class Settings:
     timeout_s: float = 300.0  # for a slide, from when a server starts on it
     patience_min: float = 10.0  # how long to wait once no backend is left
     keep_on_server: bool = False
-    motion: str = "codec"
+    motion: str = "flow"
     keys: int = 1  # slides from one that goes to the model to the next, at most
     fill_only: bool = False
     scene_threshold: float = 10.0

@@ -370,7 +370,7 @@ def _check_keys(settings: Settings) -> None:
     if settings.keys > 1 and not settings.by_flow:
         raise WrongUsage(
             f"--keys {settings.keys}: slides between keys are filled by optical flow.\n"
-            "Add --motion flow or --motion flow:fast."
+            f"Write --motion flow or flow:fast in place of --motion {settings.motion}."
         )
     if settings.fill_only and settings.keys == 1:
         raise WrongUsage("--fill-only says how to fill slides between keys: add --keys K.")

@@ -125,7 +125,7 @@ def test_a_run_with_slides_missing_says_so(make_frames: MakeFrames, tmp_path: Pa
     frames = make_frames(4, 4)
     (tmp_path / "interp").mkdir()
     (tmp_path / "interp" / "scenes.json").write_text("[0, 4, 8]")
-    path = frames / "000006.png"
+    path = frames / "000005.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:50] + b"broken" + whole[56:])
     done = video_restyle(*PREVIEW, folder=tmp_path)

@@ -145,7 +145,7 @@ def test_a_plan_tells_how_many_slides_go_to_the_model(asked: Settings) -> None:
 
 
 def test_keys_need_flow(asked: Settings) -> None:
-    with pytest.raises(WrongUsage, match="Add --motion flow"):
+    with pytest.raises(WrongUsage, match="in place of --motion codec"):
         run(replace(asked, motion="codec"))
     with pytest.raises(WrongUsage, match="add --keys K"):
         run(replace(asked, keys=1, fill_only=True))

@@ -57,7 +57,7 @@ def test_a_run_is_told_of(asked: Settings) -> None:
     assert block["state"] == "nnnnnnn" and block["small"] == "1111111"
     assert block["between"] == "-------"
     assert [name for name, _ in film["settings"]][:2] == ["Workflow", "Drawn by"]
-    assert ["Mask size", "16 pixels"] in film["settings"]
+    assert ["Mask size", "4 pixels"] in film["settings"]
     assert ["video-restyle", "0.1.0"] in film["versions"]
     [backend] = film["backends"]
     assert (backend["name"], backend["slides"]) == ("preview:clay", 7)
@@ -88,7 +88,7 @@ def test_slides_that_were_kept_and_slides_that_are_missing(asked: Settings) -> N
 
 
 def test_why_slides_are_missing(asked: Settings) -> None:
-    path = asked.source / "000004.png"
+    path = asked.source / "000003.png"
     good = path.read_bytes()
     path.write_bytes(good[:60] + b"?" * 20 + good[80:])
     (interp(asked)).mkdir()
@@ -98,10 +98,10 @@ def test_why_slides_are_missing(asked: Settings) -> None:
     film, block = film_of(asked), block_of(asked)
     assert block["state"] == "mmnnnnn"
     reasons = {film["reasons"][place] for place in block["reason"].values()}
-    assert len(reasons) == 1 and "000004.png is damaged" in reasons.pop()
+    assert len(reasons) == 1 and "000003.png is damaged" in reasons.pop()
     assert film["reasons"][film["scenes"][0][6]] in film["reasons"][0]
     assert "2 of 7 slides are missing" in film["runs"][0]["outcome"]
-    assert any("000004.png" in text for _, text, _ in film["warnings"])
+    assert any("000003.png" in text for _, text, _ in film["warnings"])
 
 
 def test_a_run_that_ends_early_is_told_of(asked: Settings) -> None:
