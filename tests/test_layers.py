@@ -17,6 +17,7 @@ FROM_THE_TOP = [
     "report",
     "redo",
     "cluster",
+    "worker",
     "studio",
     "thumbnails",
     "journal",
