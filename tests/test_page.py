@@ -118,7 +118,7 @@ def test_scenes_are_listed(visit: Open, page: Path) -> None:
     shows_picture(first.locator("img"))
     expect(its.find("#backends")).to_contain_text("preview:clay")
     expect(its.find("#backends svg path")).to_have_attribute("d", re.compile("^M"))
-    expect(its.find("#settings")).to_contain_text("16 pixels")
+    expect(its.find("#settings")).to_contain_text("4 pixels")
     assert its.page.title() == "out"
 
 
