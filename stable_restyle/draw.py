@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Generic, TypeVar
 
 from stable_restyle import flow, images, masks
@@ -164,6 +164,9 @@ class Artist:
     gallery: Gallery
     seams: Shelf[Pixels]  # frames at which one step ends and the next begins
     ways: Shelf[flow.Way]  # from each slide's frame to that of the next one in the film
+    # Held while a guide is made. Where more are made at once than there are cores, each is late;
+    # one after the other, the first reaches its backend while the next is made.
+    hands: Semaphore
     in_between: Path | None  # where carried, mask and guide go, if they are wanted
 
     def prepare(self, step: Step) -> Prepared:
@@ -190,10 +193,12 @@ class Artist:
         return frame, measured.carry(self._sources(step))
 
     def _draw_carried(self, step: Step, prepared: Prepared, how: Measured, backend: int) -> Slide:
-        carried = how.carry(self._sources(step))
-        if self.anchor is not None:
-            carried = self.anchor.hold(carried, prepared.frame, step.scene)
-        guide = masks.blend(carried, prepared.frame, prepared.mask)
+        sources = self._sources(step)
+        with self.hands:
+            carried = how.carry(sources)
+            if self.anchor is not None:
+                carried = self.anchor.hold(carried, prepared.frame, step.scene)
+            guide = masks.blend(carried, prepared.frame, prepared.mask)
         if self.in_between is not None:
             stem = Path(images.name(step.slide)).stem
             walked = "b" if step.sources[0] > step.slide else "f"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Semaphore
 from typing import TypeAlias
 
 from stable_restyle import flow, motion
@@ -73,6 +74,7 @@ class Studio:
             gallery=gallery,
             seams=seams,
             ways=Shelf(partial(_way, brief, seams), at_hand=brief.keys + HELPERS),
+            hands=Semaphore(HELPERS),
             in_between=brief.in_between,
         )
 
