@@ -1,10 +1,11 @@
 """Whole runs over simulated servers: are the servers ever idle, and what does a slide cost here?
 
 Two cases, each run in a fresh process: one server that draws for 0.25 s, 24 slides of one scene,
-the median of seven runs; and eight servers that draw for 2 s, 360 slides of 30 scenes. Targets of issue 4: at most 0.17 s of
-processor time a slide; servers busy for 97 % of the time, counted until the chains run out (fewer
-slides can be drawn than there are servers); the whole run, which is the call of pipeline.run, at
-most 1.05 times its lower bound, the larger of total work / servers and the longest chain.
+the median of seven runs; and eight servers that draw for 2 s, 360 slides of 30 scenes. Targets of
+issue 4: at most 0.17 s of processor time a slide; servers busy for 97 % of the time, counted until
+the chains run out (fewer slides can be drawn than there are servers); the whole run, which is the
+call of pipeline.run, at most 1.05 times its lower bound, the larger of total work / servers and the
+longest chain.
 
 Besides: slides a second; what each step costs and how often it is done; the most memory; and, where
 chains never wait for servers (the first case), how long the server waited for us and when, and the

@@ -1,13 +1,20 @@
-"""What is kept at hand while slides are drawn."""
+"""What is kept at hand while slides are drawn, and how many guides are made at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Semaphore
 
+import numpy as np
 import pytest
 
-from stable_restyle.draw import Shelf
+from stable_restyle.draw import Artist, Gallery, Prepared, Shelf
+from stable_restyle.images import Frames
+from stable_restyle.model import Job, Pixels, Slide, Step
+from stable_restyle.motion import Codec
 
 
 def test_what_two_want_at_once_is_made_once() -> None:
@@ -44,3 +51,62 @@ def test_what_could_not_be_made_is_tried_again() -> None:
     with pytest.raises(OSError, match="no such frame"):
         shelf.get(3)
     assert shelf.get(3) == 3
+
+
+@dataclass
+class Meeting:
+    """A motion whose first carry begins, and goes on when it is let."""
+
+    begun: list[int] = field(default_factory=list)
+    first: Event = field(default_factory=Event)
+    go_on: Event = field(default_factory=Event)
+
+    def mask(self, strength: float, grow_px: int) -> Pixels:
+        raise AssertionError("it is prepared already")
+
+    def carry(self, sources: Sequence[Pixels]) -> Pixels:
+        self.begun.append(int(sources[0][0, 0, 0]))
+        self.first.set()
+        assert self.go_on.wait(60)
+        return sources[0]
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        return answer
+
+
+def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) -> None:
+    picture = np.full((8, 8, 3), 7, np.uint8)
+    gallery = Gallery(tmp_path, 8, 8, at_hand=1)
+    gallery.add(1, Slide(picture))
+    meeting, asked = Meeting(), list[int]()
+
+    def ask(job: Job, backend: int) -> Slide:
+        asked.append(job.slide)
+        return Slide(job.guide)
+
+    artist = Artist(
+        frames=Frames(tmp_path, 3, 8, 8, marks=()),
+        fps=1,
+        motion=Codec(),
+        mask_strength=2,
+        mask_size=1,
+        anchor=None,
+        ask=ask,
+        gallery=gallery,
+        seams=Shelf(lambda _: picture, at_hand=1),
+        ways=Shelf(lambda _: pytest.fail("flow was not asked for"), at_hand=1),
+        hands=Semaphore(1),
+        in_between=None,
+    )
+    prepared = Prepared(picture, np.full((8, 8), 255, np.uint8), meeting)
+    with ThreadPoolExecutor(2) as threads:
+        draws = [
+            threads.submit(artist.draw, Step(slide, 1, previous=1), prepared, 0) for slide in (0, 2)
+        ]
+        assert meeting.first.wait(60)
+        assert not meeting.go_on.wait(0.1)  # time enough for the other one to begin
+        assert len(meeting.begun) == 1 and asked == []
+        meeting.go_on.set()
+        for each in draws:
+            each.result()
+    assert sorted(asked) == [0, 2] and meeting.begun == [7, 7]
