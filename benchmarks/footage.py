@@ -26,6 +26,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
 WIDTH, HEIGHT = 1280, 720
 SMALL = (64, 48)
 LINKS_MAX = 10_000  # of one file: file systems have a limit, ext4 65,000
+COPIED_NS = 10**18  # a time in 2001
 
 
 def real_frames(out: Path) -> list[Path]:
@@ -80,12 +81,16 @@ def link_all(pictures: Iterable[Path], folder: Path) -> None:
 
 
 def copies(picture: Path, count: int, folder: Path) -> None:
-    """A folder of so many frames or slides that all show the same picture."""
+    """A folder of so many frames, slides or small pictures that all show the same picture.
+
+    All have the same time, COPIED_NS.
+    """
     folder.mkdir(parents=True)
     for index in range(count):
-        path = folder / images.name(index)
+        path = (folder / images.name(index)).with_suffix(picture.suffix)
         if index % LINKS_MAX == 0:
             shutil.copyfile(picture, path)
+            os.utime(path, ns=(COPIED_NS, COPIED_NS))
             picture = path
         else:
             _link(picture, path)

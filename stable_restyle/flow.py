@@ -11,7 +11,7 @@ float32, 0..1: 0 where the previous slide shows what this one has to, 1 where it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -63,6 +63,7 @@ LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # BT.601
 # What rounding to 8 bits adds to the mean square of the luma's Laplacian, whose taps are -4 and 1
 # four times: rounding has a variance of 1/12 in each channel.
 ROUNDING_ENERGY = (4**2 + 4) / 12 * float(np.sum(LUMA**2))
+STRIP_PX = 64
 DOUBLED_MOST_PX = 2560 * 1440  # larger pictures have less to lose, and would take gigabytes
 
 COLOUR_SHRINK = 8  # colours are compared at an eighth of the size
@@ -222,7 +223,7 @@ def compose(answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
     Pixels that do not pass through the model keep their colours and their grain: a VAE changes both
     a little each time. `answer m + carried (1 - m)`, m = mask / 255.
     """
-    return _mix(answer, carried, np.asarray(mask / 255, np.float32))
+    return _mix(answer, carried, np.divide(mask, 255, dtype=np.float32))
 
 
 def anchor(answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
@@ -318,8 +319,10 @@ def recolour(frame: Pixels, carried: Pixels, trust: Floats) -> Pixels:
     offset = wanted_mean - gain * mean
     gap = (wanted - gain * source - offset) * weight[..., None]
     local = _blur(gap, COLOUR_WIDTH) / (_blur(weight, COLOUR_WIDTH) + COLOUR_TRUST)[..., None]
-    recoloured = frame * gain + _enlarged(local + offset, frame.shape)
-    return np.asarray(np.rint(recoloured).clip(0, 255), np.uint8)
+    recoloured = _enlarged(local + offset, frame.shape)
+    recoloured += frame * gain
+    np.rint(recoloured, out=recoloured)
+    return np.asarray(recoloured.clip(0, 255, out=recoloured), np.uint8)
 
 
 # Measuring.
@@ -386,11 +389,18 @@ def _resample(picture: Pixels, moved: Moved) -> Pixels:
     x, y = _places(moved.flow_at(picture.shape))
     if height * width > DOUBLED_MOST_PX:
         return _fetched(picture, x, y, cv2.INTER_LANCZOS4)
-    source, x, y = _doubled(picture), x * np.float32(2), y * np.float32(2)
-    crisp, soft = (_fetched(source, x, y, how) for how in (cv2.INTER_CUBIC, cv2.INTER_LINEAR))
+    crisp, soft = _fetched_finely(picture, x, y)
     share = _soft_share(picture, crisp, soft, moved)
     mixed = cv2.addWeighted(crisp, 1 - share, soft, share, 0, dtype=cv2.CV_8U)
     return np.asarray(mixed, np.uint8)
+
+
+def _fetched_finely(picture: Pixels, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Each pixel from its place in the picture at double size, crisp and soft: (H, W, 3) each."""
+    doubled = _doubled(picture)
+    x, y = x * np.float32(2), y * np.float32(2)
+    crisp, soft = (_fetched(doubled, x, y, how) for how in (cv2.INTER_CUBIC, cv2.INTER_LINEAR))
+    return np.asarray(crisp, np.float32), np.asarray(soft, np.float32)
 
 
 def _soft_share(previous: Pixels, crisp: Floats, soft: Floats, moved: Moved) -> float:
@@ -433,16 +443,27 @@ def _doubled(picture: Pixels) -> Floats:
     height, width = picture.shape[:2]
     taps, alone = _half_sample_taps(), np.ones(1, np.float32)
     left = TAPS // 2 - 1  # of the taps that reach past the pixel to the left of the new one
-    wide = np.empty((height, 2 * width, 3), np.float32)
-    wide[:, ::2] = picture
-    wide[:, 1::2] = cv2.sepFilter2D(
-        picture, cv2.CV_32F, taps, alone, anchor=(left, 0), borderType=cv2.BORDER_REPLICATE
-    )
     doubled = np.empty((2 * height, 2 * width, 3), np.float32)
-    doubled[::2] = wide
-    doubled[1::2] = cv2.sepFilter2D(
-        wide, cv2.CV_32F, alone, taps, anchor=(0, left), borderType=cv2.BORDER_REPLICATE
-    )
+    wide = doubled[::2]
+    wide[:, ::2] = picture
+    for rows in _strips(height):
+        wide[rows, 1::2] = cv2.sepFilter2D(
+            picture[rows],
+            cv2.CV_32F,
+            taps,
+            alone,
+            anchor=(left, 0),
+            borderType=cv2.BORDER_REPLICATE,
+        )
+    for columns in _strips(2 * width):
+        doubled[1::2, columns] = cv2.sepFilter2D(
+            np.ascontiguousarray(wide[:, columns]),
+            cv2.CV_32F,
+            alone,
+            taps,
+            anchor=(0, left),
+            borderType=cv2.BORDER_REPLICATE,
+        )
     return doubled
 
 
@@ -473,6 +494,11 @@ def _enlarged_flow(flow: Floats, width: int, height: int) -> Floats:
 
 
 # Planes and colours.
+
+
+def _strips(length: int) -> Iterator[slice]:
+    """Parts of a side. What is done to a picture part by part needs no second one in memory."""
+    yield from (slice(start, start + STRIP_PX) for start in range(0, length, STRIP_PX))
 
 
 def _spread(doubt: Floats, reach: int) -> Floats:
@@ -536,13 +562,16 @@ def _toned(picture: Pixels, gain: Floats, offset: Floats) -> Pixels:
     levels = np.arange(256, dtype=np.float32)[:, None]
     if np.abs(gain * levels + offset - levels).max() < TONED_LEAST:
         return picture
-    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     # OpenCV's float L goes to 100, and its a and b have no 128 added.
     zero = np.array([0, 128, 128], np.float32)
     shift = (offset + (gain - 1) * zero) / np.array([2.55, 1, 1], np.float32)
-    moved = cv2.transform(lab, np.column_stack([np.diag(gain), shift]))
-    rgb = cv2.cvtColor(moved, cv2.COLOR_LAB2RGB) * 255
-    return np.asarray(np.rint(rgb).clip(0, 255), np.uint8)
+    change = np.column_stack([np.diag(gain), shift])
+    toned = np.empty_like(picture)
+    for rows in _strips(len(picture)):
+        lab = cv2.cvtColor(picture[rows].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        rgb = cv2.cvtColor(cv2.transform(lab, change), cv2.COLOR_LAB2RGB) * 255
+        toned[rows] = np.rint(rgb).clip(0, 255)
+    return toned
 
 
 def _grey(picture: Pixels) -> Pixels:

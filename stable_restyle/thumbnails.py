@@ -12,7 +12,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from stable_restyle.draw import Shelf
 from stable_restyle.errors import UnusableInput
 from stable_restyle.journal import Lines
 from stable_restyle.model import Pixels, Scene
+from stable_restyle.parallel import in_order
 
 WIDTH_PX = 320
 QUALITY = 80  # 8 KB at 320x180; WebP takes half of that and twenty times the time
@@ -197,13 +197,8 @@ class Thumbnails:
 
 
 def _each(items: Sequence[Item], do: Callable[[Item], None], tick: Callable[[int], None]) -> None:
-    with ThreadPoolExecutor(os.cpu_count() or 1, "thumbnail") as threads:
-        try:
-            for _ in threads.map(partial(_tried, do), items):
-                tick(1)
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+    for _ in in_order(partial(_tried, do), items, tick):
+        pass
 
 
 def _tried(do: Callable[[Item], None], item: Item) -> None:
