@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -97,7 +97,7 @@ class Thumbnails:
 
     def at_hand(self) -> set[int]:
         """The slides whose small pictures are there."""
-        return set(self._stamps()[1])
+        return _numbers(self._small_frames, ".jpg") & _numbers(self._small_slides, ".jpg")
 
     def make(self, slides: Sequence[int], tick: Callable[[int], None]) -> None:
         """Make the small pictures of slides that are there, on all cores.
@@ -114,12 +114,15 @@ class Thumbnails:
         """The slides that were not compared with the one before them, where both are at hand."""
         now, made = self._stamps()
         fresh = {slide for slide in now if made.get(slide) == now[slide]}
-        known = self.steadiness()
+        known = self._measured(now)
         return [slide for slide in self._later(fresh) if slide not in known]
 
     def steadiness(self) -> Mapping[int, Steadiness]:
         """What has been measured of the slides as they are now."""
-        now, _ = self._stamps()
+        return self._measured(self._now())
+
+    def _measured(self, now: Mapping[int, tuple[int, int]]) -> Mapping[int, Steadiness]:
+        """What was measured of slides and frames of these times, (frame, slide)."""
         found: dict[int, Steadiness] = {}
         for line in self._lines.read():
             with suppress(ValueError, TypeError):
@@ -136,10 +139,12 @@ class Thumbnails:
 
     def _stamps(self) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
         """The times of (frame, slide) of every slide that is there; the same as they were shown."""
-        frames, slides = _stamps(self._frames, ".png"), _stamps(self._slides, ".png")
-        now = {s: (frames[s * self._fps], slides[s]) for s in slides if s * self._fps in frames}
         frames, slides = _stamps(self._small_frames, ".jpg"), _stamps(self._small_slides, ".jpg")
-        return now, {s: (frames[s], slides[s]) for s in slides if s in frames}
+        return self._now(), {s: (frames[s], slides[s]) for s in slides if s in frames}
+
+    def _now(self) -> dict[int, tuple[int, int]]:
+        frames, slides = _stamps(self._frames, ".png"), _stamps(self._slides, ".png")
+        return {s: (frames[s * self._fps], slides[s]) for s in slides if s * self._fps in frames}
 
     def _make(self, slide: int) -> None:
         frame = images.read(self._frame_of(slide))
@@ -218,16 +223,26 @@ def _stamp(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
 
 
-def _stamps(folder: Path, suffix: str) -> dict[int, int]:
+def _stamps(folder: Path, ending: str) -> dict[int, int]:
     """When each numbered picture of a folder was written, by its index."""
     found: dict[int, int] = {}
+    for index, entry in _pictures(folder, ending):
+        with suppress(FileNotFoundError):  # just removed
+            found[index] = entry.stat().st_mtime_ns // 1_000_000
+    return found
+
+
+def _numbers(folder: Path, ending: str) -> set[int]:
+    """The indices of the numbered pictures of a folder."""
+    return {index for index, _ in _pictures(folder, ending)}
+
+
+def _pictures(folder: Path, ending: str) -> Iterator[tuple[int, os.DirEntry[str]]]:
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            stem, dot, ending = entry.name.rpartition(".")
-            if dot + ending == suffix and stem.isdecimal():
-                with suppress(FileNotFoundError):  # just removed
-                    found[int(stem) - 1] = entry.stat().st_mtime_ns // 1_000_000
-    return found
+            stem, dot, found = entry.name.rpartition(".")
+            if dot + found == ending and stem.isdecimal():
+                yield int(stem) - 1, entry
 
 
 def _small(picture: Pixels) -> Pixels:
