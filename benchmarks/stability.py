@@ -304,7 +304,7 @@ def drawn(
     mask = how.mask(method.mask_strength, method.mask_size)
     guide = masks.blend(carried, frame, mask)
     answer = preview.restyle(guide, mask, look=look, seed=SEED, denoise=DENOISE)
-    return how.finish(answer, carried, mask)
+    return method.motion.finish(answer, carried, mask)
 
 
 def _accuracy(
@@ -350,7 +350,7 @@ def _cpu(method: Method, small: bool) -> float:
         if method.anchor:
             carried = flow.pull(carried, frame, *colours, method.anchor)
         mask = how.mask(method.mask_strength, method.mask_size)
-        how.finish(masks.blend(carried, frame, mask), carried, mask)
+        method.motion.finish(masks.blend(carried, frame, mask), carried, mask)
         spent.append(time.process_time() - began)
     return statistics.median(spent)
 

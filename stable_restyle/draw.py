@@ -25,13 +25,15 @@ Kind = TypeVar("Kind")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
     """What a slide needs from the input frames alone."""
 
     frame: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W)
-    measured: Measured | None  # None for a middle slide
+    # None for a middle slide, and once the guide is made: by flow it takes more memory than all
+    # else of a slide, and is not to be held while the slide is drawn.
+    measured: Measured | None
 
 
 class Shelf(Generic[Kind]):
@@ -183,7 +185,7 @@ class Artist:
         if prepared.measured is None:
             slide = self._ask(step, prepared.frame, prepared.mask, backend)
         else:
-            slide = self._draw_carried(step, prepared, prepared.measured, backend)
+            slide = self._draw_carried(step, prepared, backend)
         log.debug("%s: %.2f s", images.name(step.slide), time.monotonic() - began)
         return self.gallery.add(step.slide, slide)
 
@@ -192,13 +194,8 @@ class Artist:
         frame, measured = self._measure(step)
         return frame, measured.carry(self._sources(step))
 
-    def _draw_carried(self, step: Step, prepared: Prepared, how: Measured, backend: int) -> Slide:
-        sources = self._sources(step)
-        with self.hands:
-            carried = how.carry(sources)
-            if self.anchor is not None:
-                carried = self.anchor.hold(carried, prepared.frame, step.scene)
-            guide = masks.blend(carried, prepared.frame, prepared.mask)
+    def _draw_carried(self, step: Step, prepared: Prepared, backend: int) -> Slide:
+        carried, guide = self._carry(step, prepared)
         if self.in_between is not None:
             stem = Path(images.name(step.slide)).stem
             walked = "b" if step.sources[0] > step.slide else "f"
@@ -206,8 +203,19 @@ class Artist:
             images.write(self.in_between / f"{stem}-m.png", prepared.mask)
             images.write(self.in_between / f"{stem}.png", guide)
         slide = self._ask(step, guide, prepared.mask, backend)
-        finished = how.finish(slide.pixels, carried, prepared.mask)
+        finished = self.motion.finish(slide.pixels, carried, prepared.mask)
         return slide if finished is slide.pixels else Slide(finished)
+
+    def _carry(self, step: Step, prepared: Prepared) -> tuple[Pixels, Pixels]:
+        """The carried picture and the guide of a slide that is not a middle."""
+        measured, prepared.measured = prepared.measured, None
+        assert measured is not None
+        sources = self._sources(step)
+        with self.hands:
+            carried = measured.carry(sources)
+            if self.anchor is not None:
+                carried = self.anchor.hold(carried, prepared.frame, step.scene)
+            return carried, masks.blend(carried, prepared.frame, prepared.mask)
 
     def _measure(self, step: Step) -> tuple[Pixels, Measured]:
         """The frame of a step, and how the frames moved towards it."""

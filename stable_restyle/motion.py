@@ -1,8 +1,8 @@
 """Carry a slide: move the previous slide the way the input frames moved.
 
 Measuring needs input frames only, so that it can be done ahead. What it returns knows what follows
-for a slide: its mask, what is carried when the previous slide is there, and what the model's answer
-becomes.
+for a slide: its mask, and what is carried when the previous slide is there. What the model's answer
+becomes is decided here too.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Measured(Protocol):
         """The previous slide, or the keys around, moved to this slide's frame."""
         ...
 
-    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        """The slide that the model's answer becomes; the answer itself where nothing is done."""
-        ...
-
 
 class Motion(Protocol):
     """How slides are carried along all frames from one to the next."""
 
     def measure(self, frames: Sequence[Pixels]) -> Measured:
         """frames: (H, W, 3) RGB in walking order, from the previous slide's to this slide's."""
+        ...
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        """The slide that the model's answer becomes; the answer itself where nothing is done."""
         ...
 
 
@@ -66,9 +66,6 @@ class Blocks:
     def mask(self, strength: float, grow_px: int) -> Pixels:
         return masks.mask(self.change, strength, grow_px)
 
-    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        return answer
-
 
 @dataclass(frozen=True)
 class Flowing:
@@ -84,11 +81,6 @@ class Flowing:
             return flow.carry(sources[0], self.moved[0])
         return flow.fill(sources, self.moved)
 
-    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        if answer.shape != carried.shape:  # enlarged by the workflow: there is nothing as sharp
-            return answer
-        return flow.compose(flow.anchor(answer, carried, mask), carried, mask)
-
 
 class Codec:
     """The motion-transfer library in this process."""
@@ -101,6 +93,9 @@ class Codec:
                 f"The motion of these frames cannot be measured: {error}"
             ) from error
         return Blocks(masks.change(frames), partial(motion_transfer.apply, motion))
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        return answer
 
 
 @dataclass(frozen=True)
@@ -124,6 +119,12 @@ class Flow:
             ]
         )
 
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        """As `Motion.finish`: what was carried stays, to the pixel, where the mask is 0."""
+        if answer.shape != carried.shape:  # enlarged by the workflow: there is nothing as sharp
+            return answer
+        return flow.compose(flow.anchor(answer, carried, mask), carried, mask)
+
 
 class Program:
     """An outside program with motion-transfer's command line, run once a slide."""
@@ -142,6 +143,9 @@ class Program:
 
     def measure(self, frames: Sequence[Pixels]) -> Measured:
         return Blocks(masks.change(frames), partial(self._carry, tuple(frames)))
+
+    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
+        return answer
 
     def _carry(self, frames: Sequence[Pixels], previous: Pixels) -> Pixels:
         with TemporaryDirectory(prefix="video-restyle-") as folder:

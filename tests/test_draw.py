@@ -70,9 +70,6 @@ class Meeting:
         assert self.go_on.wait(60)
         return sources[0]
 
-    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        return answer
-
 
 def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) -> None:
     picture = np.full((8, 8, 3), 7, np.uint8)
@@ -98,10 +95,12 @@ def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) ->
         hands=Semaphore(1),
         in_between=None,
     )
-    prepared = Prepared(picture, np.full((8, 8), 255, np.uint8), meeting)
+    mask = np.full((8, 8), 255, np.uint8)
+    prepared = [Prepared(picture, mask, meeting) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         draws = [
-            threads.submit(artist.draw, Step(slide, 1, previous=1), prepared, 0) for slide in (0, 2)
+            threads.submit(artist.draw, Step(slide, 1, previous=1), its, 0)
+            for slide, its in zip((0, 2), prepared, strict=True)
         ]
         assert meeting.first.wait(60)
         assert not meeting.go_on.wait(0.1)  # time enough for the other one to begin
@@ -110,3 +109,4 @@ def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) ->
         for each in draws:
             each.result()
     assert sorted(asked) == [0, 2] and meeting.begun == [7, 7]
+    assert [its.measured for its in prepared] == [None, None]  # of no more use: let go
