@@ -63,7 +63,7 @@ LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # BT.601
 # What rounding to 8 bits adds to the mean square of the luma's Laplacian, whose taps are -4 and 1
 # four times: rounding has a variance of 1/12 in each channel.
 ROUNDING_ENERGY = (4**2 + 4) / 12 * float(np.sum(LUMA**2))
-STRIP_PX = 64
+STRIP_PX = 64  # of a picture that is made strip by strip
 DOUBLED_MOST_PX = 2560 * 1440  # larger pictures have less to lose, and would take gigabytes
 
 COLOUR_SHRINK = 8  # colours are compared at an eighth of the size
@@ -90,7 +90,9 @@ class Moved:
     frame: Pixels  # this slide's
     flow: Floats  # from this frame to the previous slide's
     doubt: Floats
-    error: Floats  # (H, W): the residual, what of the frames' difference carrying leaves; levels
+    # (H, W): the residual, what of the frames' difference carrying leaves, in levels; measured
+    # along ways only, for slides between keys.
+    error: Floats | None = None
 
     def flow_at(self, shape: tuple[int, ...]) -> Floats:
         """The flow at the size of a picture of this shape."""
@@ -131,7 +133,7 @@ def measure(before: Pixels, frame: Pixels, *, fast: bool = False) -> Moved:
     flow = _flow(here, there)
     forth = _rough_flow(there, here)
     error = _residual(small_before, small, flow)
-    return Moved(frame, flow, _doubt(error, flow, forth, fast), error)
+    return Moved(frame, flow, _doubt(error, flow, forth, fast))
 
 
 def way(first: Pixels, second: Pixels, *, fast: bool = False) -> Way:
@@ -270,7 +272,7 @@ def pull(
 def fill(keys: Sequence[Pixels], moved: Sequence[Moved]) -> Pixels:
     """A slide between two keys, without the model.
 
-    keys: two slides. moved: from each of them to this slide. The weights are
+    keys: two slides. moved: from each of them to this slide, along ways. The weights are
     `w_a = e_b^8 / (e_a^8 + e_b^8)`, e the blurred residual of a key's frame carried here, plus 3
     levels: the better key nearly alone, since a mean of both is soft. A key that does not show a
     pixel has no say in it. What neither shows comes from the frame, recoloured.
@@ -386,21 +388,23 @@ def _doubt(error: Floats, flow: Floats, forth: Floats, fast: bool) -> Floats:
 def _resample(picture: Pixels, moved: Moved) -> Pixels:
     """Fetch each pixel of the previous slide from where the flow leads, without softening it."""
     height, width = picture.shape[:2]
-    x, y = _places(moved.flow_at(picture.shape))
+    flow = moved.flow_at(picture.shape)
     if height * width > DOUBLED_MOST_PX:
-        return _fetched(picture, x, y, cv2.INTER_LANCZOS4)
-    crisp, soft = _fetched_finely(picture, x, y)
+        return _fetched(picture, *_places(flow), cv2.INTER_LANCZOS4)
+    crisp, soft = _fetched_finely(picture, flow)
     share = _soft_share(picture, crisp, soft, moved)
     mixed = cv2.addWeighted(crisp, 1 - share, soft, share, 0, dtype=cv2.CV_8U)
     return np.asarray(mixed, np.uint8)
 
 
-def _fetched_finely(picture: Pixels, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _fetched_finely(picture: Pixels, flow: Floats) -> tuple[Floats, Floats]:
     """Each pixel from its place in the picture at double size, crisp and soft: (H, W, 3) each."""
     doubled = _doubled(picture)
-    x, y = x * np.float32(2), y * np.float32(2)
+    x, y = _places(flow)
+    x *= 2
+    y *= 2
     crisp, soft = (_fetched(doubled, x, y, how) for how in (cv2.INTER_CUBIC, cv2.INTER_LINEAR))
-    return np.asarray(crisp, np.float32), np.asarray(soft, np.float32)
+    return crisp, soft
 
 
 def _soft_share(previous: Pixels, crisp: Floats, soft: Floats, moved: Moved) -> float:
@@ -589,5 +593,6 @@ def _squared(vectors: Floats) -> Floats:
 
 def _key_error(moved: Moved) -> Floats:
     """How wrong a key is at each pixel: levels, and far more than that where it has no say."""
+    assert moved.error is not None
     error = _blur(moved.error, KEY_ERROR_WIDTH) + np.float32(KEY_ERROR_LEAST)
     return error + np.float32(255) * moved.doubt
