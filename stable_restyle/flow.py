@@ -74,6 +74,7 @@ TRUSTED_LEAST = 0.05  # of the picture: with less, colours are left as they are
 
 TONED_LEAST = 0.5  # of 255: rounding undoes a smaller change
 DEVIATION_LEAST = 1.0  # levels: below that there is no contrast to compare
+SCALED_LEAST_PX = 64  # with shorter sides there may be no coarser scale to begin with
 FLOW_SIDE_LEAST = 32  # pixels: DIS crashes on flat pictures that are less than 29 high
 
 KEY_ERROR_WIDTH, KEY_ERROR_LEAST = 2.0, 3.0  # pixels; levels
@@ -341,22 +342,39 @@ def _measurable(picture: Pixels, fast: bool) -> Pixels:
 
 
 def _flow(first: Pixels, second: Pixels) -> Floats:
-    """The flow between (H, W) luma pictures. DIS keeps its buffers: one object a call."""
+    """The flow between (H, W) luma pictures.
+
+    The full size comes last, in an object of its own: one for all scales would hold the buffers of
+    all of them, a third more than of the largest.
+    """
+    flow = np.zeros((*first.shape, 2), np.float32)
+    if min(first.shape) >= SCALED_LEAST_PX:
+        flow = _calculated(_dis(finest=1), first, second, flow)
+        dis = _dis(finest=0)
+        dis.setCoarsestScale(0)
+        return _calculated(dis, first, second, flow)
+    return _calculated(_dis(finest=0), first, second, flow)
+
+
+def _dis(finest: int) -> cv2.DISOpticalFlow:
+    """finest: the scale to stop at, as a power of 1/2. DIS keeps its buffers: one object a call."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(0)
+    dis.setFinestScale(finest)
     dis.setPatchStride(PATCH_STRIDE)
     dis.setVariationalRefinementIterations(REFINEMENTS)
-    return _calculated(dis, first, second)
+    return dis
 
 
 def _rough_flow(first: Pixels, second: Pixels) -> Floats:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return _calculated(dis, first, second)
+    return _calculated(dis, first, second, np.zeros((*first.shape, 2), np.float32))
 
 
-def _calculated(dis: cv2.DISOpticalFlow, first: Pixels, second: Pixels) -> Floats:
-    flow = np.zeros((*first.shape, 2), np.float32)
-    return np.asarray(dis.calc(first, second, flow), np.float32)
+def _calculated(
+    dis: cv2.DISOpticalFlow, first: Pixels, second: Pixels, begun_with: Floats
+) -> Floats:
+    """begun_with: a first guess; may be overwritten."""
+    return np.asarray(dis.calc(first, second, begun_with), np.float32)
 
 
 def _residual(before: Pixels, frame: Pixels, flow: Floats) -> Floats:
