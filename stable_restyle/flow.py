@@ -410,7 +410,7 @@ def _resample(picture: Pixels, moved: Moved) -> Pixels:
     if height * width > DOUBLED_MOST_PX:
         return _fetched(picture, *_places(flow), cv2.INTER_LANCZOS4)
     crisp, soft = _fetched_finely(picture, flow)
-    share = _soft_share(picture, crisp, soft, moved)
+    share = _soft_share(picture, crisp, soft, flow, moved.doubt)
     mixed = cv2.addWeighted(crisp, 1 - share, soft, share, 0, dtype=cv2.CV_8U)
     return np.asarray(mixed, np.uint8)
 
@@ -425,15 +425,17 @@ def _fetched_finely(picture: Pixels, flow: Floats) -> tuple[Floats, Floats]:
     return crisp, soft
 
 
-def _soft_share(previous: Pixels, crisp: Floats, soft: Floats, moved: Moved) -> float:
+def _soft_share(
+    previous: Pixels, crisp: Floats, soft: Floats, flow: Floats, doubt: Floats
+) -> float:
     """How much of the soft picture leaves the carried one as sharp as the previous slide was.
 
     Sharp means the mean square of the luma's Laplacian, over the pixels that are not doubtful; it
     is a quadratic function of the share.
     """
     detail = _laplacian(previous.astype(np.float32))
-    wanted = warp(detail * detail, moved.flow_at(previous.shape)) - np.float32(ROUNDING_ENERGY)
-    trust = _rest(_enlarged(moved.doubt, previous.shape))
+    wanted = warp(detail * detail, flow) - np.float32(ROUNDING_ENERGY)
+    trust = _rest(_enlarged(doubt, previous.shape))
     crisp_detail, soft_detail = _laplacian(crisp), _laplacian(soft)
     lost = crisp_detail - soft_detail
     c, b, a = (
