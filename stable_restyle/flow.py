@@ -63,7 +63,7 @@ LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # BT.601
 # What rounding to 8 bits adds to the mean square of the luma's Laplacian, whose taps are -4 and 1
 # four times: rounding has a variance of 1/12 in each channel.
 ROUNDING_ENERGY = (4**2 + 4) / 12 * float(np.sum(LUMA**2))
-STRIP_PX = 64  # of a picture that is made strip by strip
+STRIP_PX = 128  # of a picture that is made strip by strip
 DOUBLED_MOST_PX = 2560 * 1440  # larger pictures have less to lose, and would take gigabytes
 
 COLOUR_SHRINK = 8  # colours are compared at an eighth of the size
@@ -469,16 +469,13 @@ def _doubled(picture: Pixels) -> Floats:
     left = TAPS // 2 - 1  # of the taps that reach past the pixel to the left of the new one
     doubled = np.empty((2 * height, 2 * width, 3), np.float32)
     wide = doubled[::2]
-    wide[:, ::2] = picture
     for rows in _strips(height):
-        wide[rows, 1::2] = cv2.sepFilter2D(
-            picture[rows],
-            cv2.CV_32F,
-            taps,
-            alone,
-            anchor=(left, 0),
-            borderType=cv2.BORDER_REPLICATE,
+        strip = picture[rows]
+        between = cv2.sepFilter2D(
+            strip, cv2.CV_32F, taps, alone, anchor=(left, 0), borderType=cv2.BORDER_REPLICATE
         )
+        pairs = cv2.merge([strip.astype(np.float32), between])  # six channels: two pixels
+        wide[rows] = pairs.reshape(len(strip), 2 * width, 3)
     for columns in _strips(2 * width):
         doubled[1::2, columns] = cv2.sepFilter2D(
             np.ascontiguousarray(wide[:, columns]),
@@ -513,8 +510,10 @@ def _enlarged_flow(flow: Floats, width: int, height: int) -> Floats:
     measured_height, measured_width = flow.shape[:2]
     if (measured_height, measured_width) == (height, width):
         return flow
-    grown = np.array([width / measured_width, height / measured_height], np.float32)
-    return _enlarged(flow, (height, width)) * grown
+    enlarged = _enlarged(flow, (height, width))
+    enlarged[..., 0] *= np.float32(width / measured_width)
+    enlarged[..., 1] *= np.float32(height / measured_height)
+    return enlarged
 
 
 # Planes and colours.
