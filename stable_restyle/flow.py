@@ -347,13 +347,11 @@ def _flow(first: Pixels, second: Pixels) -> Floats:
     The full size comes last, in an object of its own: one for all scales would hold the buffers of
     all of them, a third more than of the largest.
     """
-    flow = np.zeros((*first.shape, 2), np.float32)
+    flow, dis = np.zeros((*first.shape, 2), np.float32), _dis(finest=0)
     if min(first.shape) >= SCALED_LEAST_PX:
         flow = _calculated(_dis(finest=1), first, second, flow)
-        dis = _dis(finest=0)
         dis.setCoarsestScale(0)
-        return _calculated(dis, first, second, flow)
-    return _calculated(_dis(finest=0), first, second, flow)
+    return _calculated(dis, first, second, flow)
 
 
 def _dis(finest: int) -> cv2.DISOpticalFlow:
