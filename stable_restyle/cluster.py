@@ -77,6 +77,8 @@ class Share:
     length: int  # slides that the model draws until all that waits for it is there
     then: Sequence[Share] = ()  # what can be drawn once it is
     refused_by: str = ""  # the worker whose servers refused the workflow: another one's is final
+    was_handed_back: bool = False
+    only: str = ""  # the address of the one worker that it is for; else Dask chooses
 
 
 def divide(steps: Sequence[Step], kept: Collection[int], workers: int) -> list[Share]:
@@ -172,6 +174,15 @@ class Farm:
         """The names of all workers, by their addresses."""
         return {address: named(worker["name"]) for address, worker in self._look().items()}
 
+    def spare(self) -> dict[str, int]:
+        """How many threads of each worker have nothing to do, by the worker's address."""
+        with self.asking():
+            busy = self.client.processing()
+        return {
+            address: worker["nthreads"] - len(busy.get(address, ()))
+            for address, worker in self._look().items()
+        }
+
     def count(self, run: str, tasks: int) -> None:
         """So many tasks of a run are not done yet."""
         with self._lock:
@@ -223,7 +234,8 @@ class Cluster:
 
     def __init__(self, farm: Farm, terms: Terms) -> None:
         self._farm, self._client, self._terms = farm, farm.client, terms
-        self._out: dict[str, RestyleError] = {}  # workers that cannot draw now -> why
+        # Workers that cannot draw now -> why; the one that was tried last is the last.
+        self._out: dict[str, RestyleError] = {}
         self._tasks = 0
         self._none_since: float | None = None  # time.monotonic()
 
@@ -273,20 +285,21 @@ class Cluster:
         self._client.subscribe_topic(self._terms.run, lambda event: news.put(event[1]))
         try:
             while waiting or pending:
-                for share in waiting:
+                for share in self._placed(waiting):
                     future = self._submit(brief, share)
                     pending[future] = share
                     future.add_done_callback(news.put)
                 waiting = []
                 every = list(_all_of(news))
                 for told in every:
-                    if isinstance(told, Future):
-                        waiting += self._settle(told, pending.pop(told), drawing)
-                    else:
+                    if not isinstance(told, Future):
                         self._take_back(told["at"], told["by"])
                         drawing.hear(told)
+                    elif told in pending:  # else it was stranded
+                        waiting += self._settle(told, pending.pop(told), drawing)
                 if self._out or not every:
                     self._look_for_workers()
+                    waiting += self._stranded(pending)
                 self._farm.count(self._terms.run, len(waiting) + len(pending))
                 tick(drawing.take_count())
         except BaseException:
@@ -326,6 +339,7 @@ class Cluster:
             share.steps,
             key=f"scene-{scene}-{self._terms.run}-{self._tasks}",
             priority=share.length,
+            workers=[share.only] if share.only else None,
             pure=False,
         )
         return future
@@ -346,16 +360,53 @@ class Cluster:
             return drawing.finish(share, done)
         if not isinstance(done.given_up, PoolClosed):  # else another task there says why
             self._leave_out(done.worker, done.name, done.given_up)
+        share = replace(share, was_handed_back=True)
         if not (done.has_begun and isinstance(done.given_up, WorkflowFault)):
             return [share]
         if share.refused_by not in ("", done.worker):
             raise done.given_up
         return [replace(share, refused_by=done.worker)]
 
+    def _placed(self, shares: Sequence[Share]) -> Iterator[Share]:
+        """Shares, of which those that were handed back are each for one worker.
+
+        Dask may well choose the worker that has just handed one back, and go on so for ever: of the
+        least busy it takes the first (2026.8), and that one is never busy for long.
+        """
+        spare = self._farm.spare() if any(share.was_handed_back for share in shares) else {}
+        for share in shares:
+            if share.was_handed_back:
+                share = replace(share, only=self._best(spare))
+                spare[share.only] = spare.get(share.only, 0) - 1
+            yield share
+
+    def _best(self, spare: Mapping[str, int]) -> str:
+        """The address of a worker with a thread to spare, or nothing.
+
+        Of those that can draw the one with the most; else the one that was last tried the longest
+        ago, as it may be able to draw again.
+        """
+        able = [address for address in spare if address not in self._out and spare[address] > 0]
+        out = [address for address in self._out if spare.get(address, 0) > 0]
+        return max(able, key=lambda address: spare[address]) if able else next(iter(out), "")
+
+    def _stranded(self, pending: dict[Future[Any], Share]) -> list[Share]:
+        """Take back the shares that are for one worker which is gone."""
+        if not any(share.only for share in pending.values()):
+            return []
+        there = self._farm.workers()
+        futures = [
+            each for each, share in pending.items() if share.only and share.only not in there
+        ]
+        shares = [pending.pop(each) for each in futures]
+        if futures:
+            self._client.cancel(futures)
+        return shares
+
     def _leave_out(self, address: str, name: str, why: RestyleError) -> None:
-        if address not in self._out:
+        if self._out.pop(address, None) is None:
             log.warning("%s is left out for now: %s", name, why)
-        self._out[address] = why
+        self._out[address] = why  # the last of them: the others were tried before
 
     def _take_back(self, address: str, name: str) -> None:
         if self._out.pop(address, None):

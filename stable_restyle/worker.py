@@ -267,11 +267,7 @@ def draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:
 
 
 def _rest(check: Callable[[], None]) -> None:
-    """Wait a little before a task is handed back: Dask may well hand it to this worker again.
-
-    That other workers are tried first cannot be asked of Dask: tasks that may run on certain
-    workers, with others allowed, are left lying when these die and others join (2026.8).
-    """
+    """Wait a little before a task is handed back: where no other worker is free, it comes again."""
     over_by = time.monotonic() + REST_S
     while time.monotonic() < over_by:
         check()

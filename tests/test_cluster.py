@@ -37,10 +37,18 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """A cluster of two workers that outlives a test."""
-    with yard(tmp_path_factory.mktemp("usual") / "yard", "a", "b") as made:
+    with yard(tmp_path_factory.mktemp("standing") / "yard", "a", "b") as made:
         yield made
+
+
+@pytest.fixture
+def usual(standing: Yard) -> Iterator[Yard]:
+    """That cluster, whose servers are all well, and are so again when a test has failed."""
+    yield standing
+    for name in standing.servers:
+        standing.bring_server(name)
 
 
 @pytest.fixture
@@ -165,11 +173,31 @@ def test_a_worker_whose_servers_are_gone_hands_its_scenes_on(
         usual.until(lambda: usual.servers["a"].prompts_run > before + 1, told)
         usual.take_server("a")
         _, said = told.communicate(timeout=LONGEST_S)  # far less than the patience
-    usual.bring_server("a")
     assert told.returncode == 0, said
     assert "worker a is left out for now: No backend could draw" in said
     assert "worker a: http" in said
     assert files(asked.target) == files(calm / "out")
+
+
+@pytest.mark.parametrize(("able", "unable"), ["ab", "ba"])
+def test_no_scene_goes_for_ever_to_a_worker_that_hands_it_back(
+    usual: Yard, tmp_path: Path, able: str, unable: str
+) -> None:
+    """However many scenes there are: Dask chooses otherwise when they are many for its workers."""
+    frames = clips.write_folder(tmp_path / "in", clips.scenes(*[4] * 12))
+    asked = Settings(frames, tmp_path / "out")
+    usual.draws_at(0.05)
+    usual.take_server(unable)
+    asks = usual.servers[able].requests
+    with start(asked, usual.address, "--patience", "60") as told:
+        usual.until(lambda: slides(asked) > 4, told)
+        usual.take_server(able)  # none can draw
+        tried = asks["GET /system_stats"]
+        usual.until(lambda: asks["GET /system_stats"] > tried + 3, told)
+        usual.bring_server(able)
+        _, said = told.communicate(timeout=LONGEST_S)
+    assert told.returncode == 0, said
+    assert slides(asked) == 24
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
