@@ -227,13 +227,20 @@ class ComfyServer:
         if self._tls:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(CERTIFICATE)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        self.port = runner.addresses[0][1]
+        assert runner.server is not None
+        server = await self._loop.create_server(runner.server, "127.0.0.1", 0, ssl=context)
+        (listening,) = server.sockets
+        self.port = listening.getsockname()[1]
         worker = asyncio.create_task(self._run_prompts())
         self._up.set()
         await self._down.wait()
         worker.cancel()
+        # Python 3.11 drops who is at the door when it closes, without closing his socket: nobody
+        # more may knock, and those who have need some turns of the loop to be in.
+        self._loop.remove_reader(listening)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        server.close()
         await self._cut_sockets()
         await runner.cleanup()
 
