@@ -58,7 +58,7 @@ from stable_restyle.worker import (
 
 LOCAL_WORKERS = 2
 AT_ONCE = 2  # scenes that a local worker draws side by side: a middle leaves a server waiting
-AHEAD = 2  # tasks for each thread of a worker: with fewer left, it is time for another film
+AHEAD = 2  # tasks for each thread of a worker, one of them waiting: with fewer, it is time for more
 LOOK_S = 1.0  # how old what is known of the workers may be
 ANSWER_S = 10.0  # for a scheduler to answer
 GOODBYE_S = 2.0  # for it to let us go
@@ -78,7 +78,7 @@ class Share:
     then: Sequence[Share] = ()  # what can be drawn once it is
     refused_by: str = ""  # the worker whose servers refused the workflow: another one's is final
     was_handed_back: bool = False
-    only: str = ""  # the address of the one worker that it is for; else Dask chooses
+    only: Sequence[str] = ()  # the addresses of the workers that it is for, if not for all
 
 
 def divide(steps: Sequence[Step], kept: Collection[int], workers: int) -> list[Share]:
@@ -111,6 +111,22 @@ def _share(steps: Sequence[Step], kept: Collection[int], *, split: bool) -> Shar
         return Share(steps, _asked(steps, kept))
     then = [Share(chain, length) for chain, length in zip(chains, lengths, strict=True)]
     return Share([middle], _asked([middle], kept) + max(lengths), then)
+
+
+def choose(load: Mapping[str, float], out: Collection[str]) -> list[str]:
+    """The workers for a share that was handed back; none where Dask may choose.
+
+    load: tasks for each thread of every worker. out: those that could not draw, the one last that
+    was tried last. Left to itself, Dask may give a share to the one that has just handed it back,
+    and go on so for ever: of the least busy it takes the first (2026.8).
+    """
+    able = sorted((who for who in load if who not in out), key=lambda who: load[who])
+    tried = [who for who in out if who in load]  # they may be able to draw again
+    if free := [who for who in (*able, *tried) if load[who] < 1]:
+        return free[:1]
+    # All are busy, so that more shares are waiting: let it be the next one that is begun. No more
+    # of them than that, or nothing would be left for a worker that can draw again.
+    return able if able and load[able[0]] <= AHEAD else []
 
 
 class Farm:
@@ -174,12 +190,12 @@ class Farm:
         """The names of all workers, by their addresses."""
         return {address: named(worker["name"]) for address, worker in self._look().items()}
 
-    def spare(self) -> dict[str, int]:
-        """How many threads of each worker have nothing to do, by the worker's address."""
+    def load(self) -> dict[str, float]:
+        """How many tasks there are for each thread of a worker, by the worker's address."""
         with self.asking():
-            busy = self.client.processing()
+            tasks = self.client.processing()
         return {
-            address: worker["nthreads"] - len(busy.get(address, ()))
+            address: len(tasks.get(address, ())) / worker["nthreads"]
             for address, worker in self._look().items()
         }
 
@@ -339,7 +355,7 @@ class Cluster:
             share.steps,
             key=f"scene-{scene}-{self._terms.run}-{self._tasks}",
             priority=share.length,
-            workers=[share.only] if share.only else None,
+            workers=share.only or None,
             pure=False,
         )
         return future
@@ -368,36 +384,20 @@ class Cluster:
         return [replace(share, refused_by=done.worker)]
 
     def _placed(self, shares: Sequence[Share]) -> Iterator[Share]:
-        """Shares, of which those that were handed back are each for one worker.
-
-        Dask may well choose the worker that has just handed one back, and go on so for ever: of the
-        least busy it takes the first (2026.8), and that one is never busy for long.
-        """
-        spare = self._farm.spare() if any(share.was_handed_back for share in shares) else {}
+        """Shares, of which those that were handed back are told who may draw them."""
+        load = self._farm.load() if any(share.was_handed_back for share in shares) else {}
         for share in shares:
             if share.was_handed_back:
-                share = replace(share, only=self._best(spare))
-                spare[share.only] = spare.get(share.only, 0) - 1
+                share = replace(share, only=choose(load, self._out))
+                for address in share.only[:1]:
+                    load[address] += 1 / AT_ONCE  # about so much, until Dask is asked again
             yield share
 
-    def _best(self, spare: Mapping[str, int]) -> str:
-        """The address of a worker with a thread to spare, or nothing.
-
-        Of those that can draw the one with the most; else the one that was last tried the longest
-        ago, as it may be able to draw again.
-        """
-        able = [address for address in spare if address not in self._out and spare[address] > 0]
-        out = [address for address in self._out if spare.get(address, 0) > 0]
-        return max(able, key=lambda address: spare[address]) if able else next(iter(out), "")
-
     def _stranded(self, pending: dict[Future[Any], Share]) -> list[Share]:
-        """Take back the shares that are for one worker which is gone."""
-        if not any(share.only for share in pending.values()):
-            return []
-        there = self._farm.workers()
-        futures = [
-            each for each, share in pending.items() if share.only and share.only not in there
-        ]
+        """Take back the shares whose workers are all gone: Dask would wait for these."""
+        bound = {each: share.only for each, share in pending.items() if share.only}
+        there = self._farm.workers() if bound else {}
+        futures = [each for each, only in bound.items() if not any(who in there for who in only)]
         shares = [pending.pop(each) for each in futures]
         if futures:
             self._client.cancel(futures)

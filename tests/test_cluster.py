@@ -85,6 +85,22 @@ def test_a_scene_that_others_would_wait_for_is_divided_at_its_middle() -> None:
     assert shares([2, 2], [], 2) == [[0, 1], [2, 3]]
 
 
+@pytest.mark.parametrize(
+    ("load", "out", "chosen"),
+    [
+        ({"a": 0.5, "b": 0, "c": 0}, "c", "b"),  # can draw, and has the least to do
+        ({"a": 0, "b": 1}, "a", "a"),  # is free at least
+        ({"a": 0, "b": 0, "c": 1}, "bac", "b"),  # was tried the longest ago
+        ({"a": 1.5, "b": 2, "c": 1}, "a", "cb"),  # who comes first
+        ({"a": 1.5, "b": 2.5}, "a", ""),  # has enough to do
+        ({"a": 1.5}, "ab", ""),
+        ({}, "a", ""),
+    ],
+)
+def test_who_draws_what_was_handed_back(load: dict[str, float], out: str, chosen: str) -> None:
+    assert cluster.choose(load, out) == [*chosen]
+
+
 def test_three_workers_draw_the_same_slides(
     calm: Path, asked: Settings, usual: Yard, tmp_path: Path
 ) -> None:
