@@ -145,7 +145,7 @@ def stretch(folder: Path, until: float, seed: int) -> list[Figure]:
 
 
 def spread(folder: Path, until: float, seed: int) -> list[Figure]:
-    """Draw films on clusters, workers, scheduler and command of which are killed at random."""
+    """Draw films on clusters whose workers, servers, scheduler and command go at random."""
     chance, died, runs = Random(seed), Counter[str](), 0
     film = Settings(clips.write_folder(folder / "in", clips.scenes(18, 8, 6, 8, 4)), folder / "out")
     with ComfyServer() as server:
@@ -158,7 +158,7 @@ def spread(folder: Path, until: float, seed: int) -> list[Figure]:
         runs += 1
     return [
         Figure("runs on clusters, the same slides each time", runs),
-        *(Figure(f"  killed: {what}", count) for what, count in sorted(died.items())),
+        *(Figure(f"  gone: {what}", count) for what, count in sorted(died.items())),
     ]
 
 

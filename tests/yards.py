@@ -164,11 +164,11 @@ def ended(process: Run) -> tuple[int, str]:
 def draw_among_deaths(
     folder: Path, asked: Settings, slides: dict[str, bytes], chance: Random, most: int
 ) -> Counter[str]:
-    """One film on three workers; they, the scheduler and the command are killed at random.
+    """One film on three workers; they, their servers, the scheduler and the command go at random.
 
-    folder: for the cluster. slides: as they are to be. most: deaths. Workers are replaced, all else
-    is begun again. Returns how many of each died. Raises AssertionError if a slide is lost or
-    differs.
+    folder: for the cluster. slides: as they are to be. most: deaths. Workers are replaced, a server
+    answers again when the next one goes, all else is begun again. Returns how many of each died.
+    Raises AssertionError if a slide is lost or differs.
     """
     died: Counter[str] = Counter()
     folder.mkdir(parents=True)
@@ -195,12 +195,17 @@ def _disturb(made: Yard, run: Run, chance: Random, most: int) -> Counter[str]:
             break
         except subprocess.TimeoutExpired:
             pass
-        what = chance.choice(["worker", "worker", "worker", "scheduler", "command"])
+        what = chance.choice(["worker"] * 3 + ["server"] * 3 + ["scheduler", "command"])
         died[what] += 1
+        name = chance.choice(list(made.workers))
         if what == "worker":
-            name = chance.choice(list(made.workers))
             made.kill(name)
             made.add(f"{name}+", draw_s=DRAW_S)
+            continue
+        if what == "server":
+            for each in made.workers:
+                made.bring_server(each)
+            made.take_server(name)
             continue
         if what == "scheduler":
             made.scheduler.kill()
