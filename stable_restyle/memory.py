@@ -13,7 +13,7 @@ def share() -> None:
     """Have the threads that are started from now on share one heap. Safe to call again.
 
     glibc gives them several, and what is free in one is of no use to a thread of another: 8 servers
-    took 560 MB, and take 375. Other C libraries need no such word.
+    took 675 MB, and take 495. Other C libraries need no such word.
     """
     if platform.system() == "Linux":
         with suppress(OSError, AttributeError):  # not glibc
