@@ -75,7 +75,10 @@ class Stage:
 
     def check_same(self, folder: Path) -> None:
         """After the command was repeated: all is as in a calm run, and nothing else is there."""
-        assert files(_out(self.story, folder)) == self.slides
+        slides = files(_out(self.story, folder))
+        every = self.slides | slides
+        differing = [name for name in every if self.slides.get(name) != slides.get(name)]
+        assert not differing, f"{self.story}: {differing} are not as in a calm run"
         if self.story.film:
             assert (folder / "clay.mp4").read_bytes() == self.film
             assert not (folder / "clay.mp4.part").exists()
