@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -23,7 +24,8 @@ from stable_restyle import folders, images, pipeline, report
 from stable_restyle.errors import RestyleError
 from stable_restyle.journal import About, Journal, Lines
 from stable_restyle.journal import read as read_journal
-from stable_restyle.model import Scene, Settings
+from stable_restyle.model import Job, Scene, Settings, Slide
+from stable_restyle.preview import Preview
 from stable_restyle.thumbnails import Thumbnails
 
 MakeFrames = Callable[..., Path]
@@ -97,7 +99,14 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def page(asked: Settings) -> Path:
+def page(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    drawn = Preview.draw
+
+    def draw(preview: Preview, job: Job) -> Slide:
+        time.sleep(0.02)  # the journal notes hundredths of a second
+        return drawn(preview, job)
+
+    monkeypatch.setattr(Preview, "draw", draw)
     run(asked)
     return asked.target.parent / "interp" / "report.html"
 
@@ -117,10 +126,7 @@ def test_scenes_are_listed(visit: Open, page: Path) -> None:
     expect(first).to_contain_text("done")
     shows_picture(first.locator("img"))
     expect(its.find("#backends")).to_contain_text("preview:clay")
-    # Bars are drawn where it was busy, which so small a run may not be for a hundredth of a second.
-    bars = its.find("#backends svg")
-    expect(bars).to_have_attribute("aria-label", re.compile(r"^preview:clay was busy \d+ %"))
-    expect(bars.locator("path")).to_have_attribute("d", re.compile(r"^(M[-\d.hvzM ]+)?$"))
+    expect(its.find("#backends svg path")).to_have_attribute("d", re.compile("^M"))
     expect(its.find("#settings")).to_contain_text("4 pixels")
     assert its.page.title() == "out"
 
