@@ -8,7 +8,9 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,28 @@ def test_what_is_encoded_is_read_elsewhere_as_it_was(shape: tuple[int, ...]) -> 
     with Image.open(io.BytesIO(images.encode(drawn))) as opened:
         assert opened.mode == ("RGB" if len(shape) == 3 else "L")
         assert (np.asarray(opened) == drawn).all()
+
+
+@pytest.mark.parametrize("width", [8, 60, 3000])
+def test_the_same_pixels_give_the_same_bytes_in_every_thread(width: int) -> None:
+    """Each thread has its stack elsewhere: what ISA-L finds at the beginning hung on that."""
+    rng = np.random.default_rng(5)
+    rest = rng.integers(0, 4, (1, width - 6, 3), np.uint8)
+    drawn = [
+        np.concatenate(
+            [np.tile(rng.integers(0, 256, (1, 1, 3), np.uint8), (1, 6, 1)), rest], axis=1
+        )
+        for _ in range(300)
+    ]
+    at_once = threading.Barrier(16)
+
+    def encoded(_: int) -> list[bytes]:
+        at_once.wait()
+        return [images.encode(each) for each in drawn]
+
+    with ThreadPoolExecutor(at_once.parties) as threads:
+        first, *others = threads.map(encoded, range(at_once.parties))
+    assert all(other == first for other in others)
 
 
 def test_another_format_under_the_name_of_a_png(tmp_path: Path) -> None:
