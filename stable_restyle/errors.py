@@ -79,11 +79,17 @@ class WorkflowFault(RestyleError):
 def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
     """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
     needed = f"It needs {size:,} bytes: free" if size else "Free"
-    remedy = _REMEDIES.get(error.errno or 0, "Mend that").format(free=needed)
+    remedy = _TO_WRITE.get(error.errno or 0, "Mend that").format(free=needed)
     return UnusableInput(
         f"{path} cannot be written: {error.strerror or error}.\n"
         f"{remedy}, and repeat the command; finished slides are kept."
     )
+
+
+def cannot_read(what: object, error: OSError) -> UnusableInput:
+    """What to say of a file that cannot be read. what: its path, or more than that."""
+    remedy = _TO_READ.get(error.errno or 0, "Mend that").format(free="Free")
+    return UnusableInput(f"{what} cannot be read: {error.strerror or error}.\n{remedy}.")
 
 
 def from_system(error: OSError) -> RestyleError | None:
@@ -106,8 +112,13 @@ _SCARCE = {
     **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "End what else uses this machine's memory"),
     errno.EIO: "Look whether the disk is sound",
 }
-_REMEDIES = {
+_TO_WRITE = {
     **_SCARCE,
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Make it writable for this user"),
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "Put its folder back where it was"),
+}
+_TO_READ = {
+    **_SCARCE,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Make it readable for this user"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "Put it back where it was"),
 }

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 from PIL import Image
 
-from stable_restyle.errors import UnusableInput, cannot_write
+from stable_restyle.errors import UnusableInput, cannot_read, cannot_write
 from stable_restyle.model import Pixels
 
 Checked = TypeVar("Checked")
@@ -178,7 +178,7 @@ def _look(path: Path) -> tuple[int, int, str]:
             file.seek(max(length - _TAIL, 0))
             tail = file.read(_TAIL)
     except OSError as error:
-        raise UnusableInput(f"{path} cannot be read: {error.strerror}.") from error
+        raise cannot_read(path, error) from error
     if not head.startswith(_SIGNATURE):
         raise UnusableInput(f"{path} is not a PNG.\nSave it as one, or name the film as SOURCE.")
     if len(head) < _HEADER.size or not tail.endswith(_END):
@@ -206,7 +206,7 @@ def read(path: Path) -> Pixels:
     try:
         return decode(path.read_bytes())
     except OSError as error:
-        raise UnusableInput(f"{path} cannot be read: {error.strerror}.") from error
+        raise cannot_read(path, error) from error
     except ValueError as error:
         raise UnusableInput(f"{path} is damaged: {error}.\nMake it anew.") from error
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Lock, current_thread
 from typing import Any
 
-from stable_restyle.errors import UnusableInput
+from stable_restyle.errors import UnusableInput, cannot_write
 from stable_restyle.model import FILM_THREAD, Drawn
 
 log = logging.getLogger("stable_restyle")
@@ -81,10 +81,7 @@ class Lines:
                     text = "\n" + text  # the last line was torn when a run was killed
                 file.write(text.encode())
         except OSError as error:
-            raise UnusableInput(
-                f"{self._path} cannot be written: {error.strerror}.\n"
-                "Mend that and repeat the command; finished slides are kept."
-            ) from error
+            raise cannot_write(self._path, error) from error
 
     def read(self) -> Iterator[Any]:
         """Every value whose line is whole; none if there is no file."""

@@ -94,7 +94,8 @@ class SlidesMissing(RestyleError):
     def __init__(self, failures: Sequence[Failure], slides: int) -> None:
         in_order = sorted(failures, key=lambda failure: failure.lost[0])
         reasons = [
-            f"  scene {failure.step.scene}, {_numbers(failure.lost)}: {failure.reason}"
+            f"  scene {failure.step.scene}, {_numbers(failure.lost)}: "
+            + str(failure.reason).replace("\n", "\n    ")
             for failure in in_order[:REASONS_SHOWN]
         ]
         if len(in_order) > REASONS_SHOWN:

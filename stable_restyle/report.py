@@ -37,7 +37,7 @@ import cv2
 import numpy as np
 
 from stable_restyle import images, redo
-from stable_restyle.errors import UnusableInput
+from stable_restyle.errors import cannot_write
 from stable_restyle.folders import Places
 from stable_restyle.journal import About, Run, SlideDrawn
 from stable_restyle.model import Scene, Settings
@@ -427,4 +427,4 @@ def _put(path: Path, data: bytes) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise UnusableInput(f"{path} cannot be written: {error.strerror}.") from error
+        raise cannot_write(path, error, len(data)) from error

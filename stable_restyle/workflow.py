@@ -20,7 +20,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle.errors import UnusableInput, WrongUsage, cannot_read
 
 # {"class_type": str, "inputs": {name: value}, ...}; a value that is a list is a link, [ID, output].
 Node: TypeAlias = Mapping[str, Any]
@@ -206,7 +206,7 @@ def _content(name: str) -> bytes:
         with _source(name).open("rb") as file:
             return file.read(_SIZE_MAX + 1)
     except OSError as error:
-        raise UnusableInput(f"The workflow {name} cannot be read: {error.strerror}.") from error
+        raise cannot_read(f"The workflow {name}", error) from error
 
 
 def _source(name: str) -> Traversable:

@@ -49,6 +49,11 @@ def test_no_frames(tmp_path: Path) -> None:
         images.find_frames(tmp_path)
 
 
+def test_a_frame_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInput, match=r"in.000001\.png cannot be read: .*\nPut it back"):
+        images.read(tmp_path / "in" / "000001.png")
+
+
 @pytest.mark.parametrize("missing", [0, 2])
 def test_a_gap_is_named(tmp_path: Path, missing: int) -> None:
     folder = folder_of(tmp_path / "in", *[picture()] * 5)
