@@ -1,4 +1,4 @@
-"""What README.md says that the program says, it says."""
+"""What README.md says that the program says, it says; and what it leads to is there."""
 
 from __future__ import annotations
 
@@ -43,3 +43,26 @@ def test_a_message_in_the_readme_is_the_programs(message: str) -> None:
     parts = [part.strip(" :,.") for part in re.split(varying, message)]
     words = max(parts, key=len)
     assert words in SOURCE, words
+
+
+def links() -> list[tuple[Path, str]]:
+    """What the pages lead to within the project, each with the page that does."""
+    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md")])
+    found = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))
+    ]
+    return [(page, link) for page, link in found if "://" not in link]
+
+
+@pytest.mark.parametrize(("page", "link"), links())
+def test_a_link_leads_to_what_is_there(page: Path, link: str) -> None:
+    name, _, anchor = link.partition("#")
+    path = page.parent / name if name else page
+    assert path.exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+        assert anchor in [
+            re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings
+        ]
