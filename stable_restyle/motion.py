@@ -48,8 +48,8 @@ class Motion(Protocol):
         ...
 
     def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        """The slide that the model's answer becomes; the answer itself where nothing is done."""
-        ...
+        """The slide that the model's answer becomes."""
+        return answer
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Flowing:
         return flow.fill(sources, self.moved)
 
 
-class Codec:
+class Codec(Motion):
     """The motion-transfer library in this process."""
 
     def measure(self, frames: Sequence[Pixels]) -> Measured:
@@ -93,9 +93,6 @@ class Codec:
                 f"The motion of these frames cannot be measured: {error}"
             ) from error
         return Blocks(masks.change(frames), partial(motion_transfer.apply, motion))
-
-    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        return answer
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Flow:
         return flow.compose(flow.anchor(answer, carried, mask), carried, mask)
 
 
-class Program:
+class Program(Motion):
     """An outside program with motion-transfer's command line, run once a slide."""
 
     def __init__(self, command: str) -> None:
@@ -143,9 +140,6 @@ class Program:
 
     def measure(self, frames: Sequence[Pixels]) -> Measured:
         return Blocks(masks.change(frames), partial(self._carry, tuple(frames)))
-
-    def finish(self, answer: Pixels, carried: Pixels, mask: Pixels) -> Pixels:
-        return answer
 
     def _carry(self, frames: Sequence[Pixels], previous: Pixels) -> Pixels:
         with TemporaryDirectory(prefix="video-restyle-") as folder:
