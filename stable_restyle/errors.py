@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -79,17 +79,17 @@ class WorkflowFault(RestyleError):
 def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
     """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
     needed = f"It needs {size:,} bytes: free" if size else "Free"
-    remedy = _TO_WRITE.get(error.errno or 0, "Mend that").format(free=needed)
     return UnusableInput(
         f"{path} cannot be written: {error.strerror or error}.\n"
-        f"{remedy}, and repeat the command; finished slides are kept."
+        f"{_remedy(error, _TO_WRITE, needed)}, and repeat the command; finished slides are kept."
     )
 
 
 def cannot_read(what: object, error: OSError) -> UnusableInput:
     """What to say of a file that cannot be read. what: its path, or more than that."""
-    remedy = _TO_READ.get(error.errno or 0, "Mend that").format(free="Free")
-    return UnusableInput(f"{what} cannot be read: {error.strerror or error}.\n{remedy}.")
+    return UnusableInput(
+        f"{what} cannot be read: {error.strerror or error}.\n{_remedy(error, _TO_READ)}."
+    )
 
 
 def from_system(error: OSError) -> RestyleError | None:
@@ -99,9 +99,12 @@ def from_system(error: OSError) -> RestyleError | None:
     what = f"{error.filename}: " if error.filename else ""
     return RestyleError(
         f"{what}{error.strerror}.\n"
-        f"{_SCARCE[error.errno].format(free='Free')}, and repeat the command; "
-        "finished slides are kept."
+        f"{_remedy(error, _SCARCE)}, and repeat the command; finished slides are kept."
     )
+
+
+def _remedy(error: OSError, remedies: Mapping[int, str], free: str = "Free") -> str:
+    return remedies.get(error.errno or 0, "Mend that").format(free=free)
 
 
 _SCARCE = {
