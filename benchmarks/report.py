@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -145,9 +146,9 @@ def _short(value: float) -> str:
 
 def _theirs_s() -> float:
     """Processor time of everything but us and our children that have ended, so far."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
+    if sys.platform != "linux":
         return float("nan")
+    stat = Path("/proc/stat")
     ticks = [int(each) for each in stat.read_text("utf-8").partition("\n")[0].split()[1:9]]
     user, nice, system, _, _, *interrupts = ticks  # left out: idle, and waiting for disks
     return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])

@@ -229,9 +229,9 @@ def _resident_mb() -> float:
     gc.collect()
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-    statm = Path("/proc/self/statm")
-    if not statm.exists():
+    if sys.platform != "linux":
         return 0.0
+    statm = Path("/proc/self/statm")
     return int(statm.read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

@@ -145,7 +145,9 @@ def test_a_quota_on_the_size_of_files(frames: Path, calm: dict[str, bytes], tmp_
 
 
 @POSIX
-@pytest.mark.skipif(os.name == "posix" and os.getuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    sys.platform != "win32" and os.getuid() == 0, reason="root may write everywhere"
+)
 def test_a_folder_that_may_not_be_written(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -273,12 +275,13 @@ def idle(server: ComfyServer) -> bool:
     return not server.pending and server.running is None
 
 
-@POSIX
 @pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "a closed terminal"])
 def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
     frames: Path, tmp_path: Path, ending: str
 ) -> None:
     """The end takes no longer than servers are given to forget a prompt: they draw for 30 s."""
+    if sys.platform == "win32":
+        pytest.skip("it has no such signals, nor terminals of this kind")
     import pty
 
     with ComfyServer() as one, ComfyServer() as two:
@@ -318,7 +321,8 @@ def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
 
 def _own_terminal() -> None:
     """Have the terminal on stdin control this session, so that closing it sends SIGHUP."""
-    import fcntl
-    import termios
+    if sys.platform != "win32":
+        import fcntl
+        import termios
 
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -786,7 +786,7 @@ def test_a_list_of_films_is_refused_and_leads_nowhere(
 
 def no_child_is_left() -> bool:
     """Whether every process that was started has been waited for."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return True
     try:
         os.waitpid(-1, os.WNOHANG)
