@@ -19,7 +19,7 @@ from stable_restyle.model import BACKENDS_VARIABLE
 
 MakeFrames = Callable[..., Path]
 
-COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "stable_restyle"]
 PREVIEW = ("--backend", "preview")
 
 
