@@ -27,7 +27,6 @@ class Misfit:
 
     node: str  # ID and class
     reason: str
-    lacks_class: bool = False
 
     def __str__(self) -> str:
         return f"{self.node}: {self.reason}"
@@ -62,7 +61,7 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
 def misfits(workflow: Workflow, classes: Classes) -> list[Misfit]:
     """What keeps a server with these node classes from drawing with a workflow."""
     found = [
-        Misfit(class_type, "the server has no such node class", lacks_class=True)
+        Misfit(class_type, "the server has no such node class")
         for class_type in sorted(classes_of(workflow))
         if classes.get(class_type) is None
     ]

@@ -43,7 +43,6 @@ def test_a_missing_class_is_named_once() -> None:
         "LoraLoader: the server has no such node class",
         "PreviewImage: the server has no such node class",
     ]
-    assert all(misfit.lacks_class for misfit in misfits(CLAY, classes))
 
 
 @pytest.mark.parametrize(

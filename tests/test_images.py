@@ -323,6 +323,24 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
     assert done == [f"{size} bytes", *([] if os.name == "nt" else ["folder"] * 2)]
 
 
+def test_a_folder_that_cannot_have_its_name_stays_whole(tmp_path: Path) -> None:
+    part = folder_of(tmp_path / "in.part", picture())
+    folder_of(tmp_path / "in", picture(), picture())
+    with pytest.raises(UnusableInput, match=r"in cannot be written: .*\n.*repeat the command"):
+        images.move_whole(part, tmp_path / "in")
+    assert images.numbered(part) == ["000001.png"]
+    assert images.numbered(tmp_path / "in") == ["000001.png", "000002.png"]
+
+
+def test_files_are_removed_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "out", picture(), picture())
+    (folder / "000003.png").mkdir()
+    images.remove(folder, ["000001.png", "000009.png"])
+    assert images.numbered(folder) == ["000002.png", "000003.png"]
+    with pytest.raises(UnusableInput, match=r"000003\.png cannot be removed: .*\nRemove it"):
+        images.remove(folder, ["000003.png"])
+
+
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
 @pytest.mark.parametrize("linked", ["000001.png", "000001.png.part"])
 def test_nothing_is_written_through_a_link(tmp_path: Path, linked: str) -> None:

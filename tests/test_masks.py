@@ -63,6 +63,15 @@ def test_change_saturates_instead_of_wrapping() -> None:
     assert np.all(masks.change([black, white, black]) == 255)
 
 
+def test_a_single_frame_changes_nothing() -> None:
+    assert not masks.change([still()]).any()
+
+
+def test_a_middle_slide_may_change_everywhere() -> None:
+    mask = masks.free_all(still(4, 6))
+    assert mask.dtype == np.uint8 and mask.tolist() == [[255] * 6] * 4
+
+
 def test_size_is_how_far_the_mask_reaches() -> None:
     moved = still()
     moved[20, 30] = 255
@@ -72,6 +81,22 @@ def test_size_is_how_far_the_mask_reaches() -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 25, 25, 35)
     assert np.array_equal(masks.grow(change, 0), change)
     assert np.all(masks.grow(change, 10**6) == change.max())
+
+
+@pytest.mark.parametrize("shape", [(2, 60), (60, 2)], ids=str)
+def test_a_mask_reaches_along_the_longer_side_of_its_frame(shape: tuple[int, int]) -> None:
+    change = np.zeros(shape, np.uint8)
+    change[0, 0] = 255
+    assert (
+        masks.grow(change, 40).any(axis=int(np.argmin(shape))).tolist()
+        == [True] * 41 + [False] * 19
+    )
+
+
+def test_softening_goes_on_past_the_border_with_what_is_there() -> None:
+    mask = np.random.default_rng(1).integers(0, 256, (9, 14), np.uint8)
+    beyond = masks.soften(np.pad(mask, 4, "edge"))
+    assert np.array_equal(masks.soften(mask), beyond[4:-4, 4:-4])
 
 
 def test_softening_keeps_flat_parts_and_smooths_edges() -> None:
@@ -87,3 +112,10 @@ def test_guide_takes_half_of_the_frame_where_all_is_free() -> None:
     carried, frame = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
     mask = np.array([[0, 255], [51, 204]], np.uint8)
     assert masks.blend(carried, frame, mask)[:, :, 0].tolist() == [[100, 150], [110, 140]]
+
+
+def test_guide_is_rounded_to_the_nearest_level() -> None:
+    level, mask = np.meshgrid(*[np.arange(256, dtype=np.uint8)] * 2)
+    frame = np.stack([level] * 3, axis=2)
+    guide = masks.blend(np.zeros_like(frame), frame, mask)[:, :, 0]
+    assert np.abs(guide - level * (mask / 510)).max() < 0.501

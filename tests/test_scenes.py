@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stable_restyle import scenes
 from stable_restyle.errors import UnusableInput
-from stable_restyle.model import Step
+from stable_restyle.model import Keys, Step
 
 
 @st.composite
@@ -58,6 +58,10 @@ def test_middle_is_the_originals_unless_that_lies_before_its_scene(
         assert scene.middle == (original if original in scene.slides else scene.slides.start)
 
 
+def test_cuts_at_the_ends_or_beyond_them_divide_nothing() -> None:
+    assert scenes.boundaries([12, 5, 9, 1, 0, -3], 9) == [0, 1, 5, 9]
+
+
 def test_a_last_group_of_fewer_frames_has_its_slide() -> None:
     assert [scenes.slide_count(frames, 4) for frames in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
 
@@ -78,6 +82,70 @@ def test_chains_walk_outward() -> None:
     ]
     assert list(scenes.frames_crossed(Step(1, 1, 2), 2)) == [4, 3, 2]
     assert list(scenes.frames_crossed(Step(3, 1, 2), 2)) == [4, 5, 6]
+
+
+def test_slides_between_keys_are_made_from_both_of_them() -> None:
+    (scene,) = scenes.find_scenes([0, 9], 1)
+    keys = Keys(keys=frozenset({2, 4, 6}), mended=frozenset({5}))
+    assert scenes.steps(scene, keys) == [
+        Step(4, 1, None),
+        Step(2, 1, 4),
+        Step(3, 1, 4, beyond=2, asks=False),
+        Step(0, 1, 2),  # the last of a chain is a key in any case
+        Step(1, 1, 2, beyond=0, asks=False),
+        Step(6, 1, 4),
+        Step(5, 1, 4, beyond=6, asks=True),
+        Step(8, 1, 6),
+        Step(7, 1, 6, beyond=8, asks=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "frames"),
+    [
+        (Step(3, 1, None), range(6, 7)),
+        (Step(2, 1, 3), range(4, 7)),
+        (Step(4, 1, 3, beyond=6, asks=False), range(6, 13)),
+    ],
+)
+def test_a_slide_depends_on_all_frames_up_to_its_sources(step: Step, frames: range) -> None:
+    assert scenes.frames_spanned(step, 2) == frames
+
+
+# Scenes of slides 0 to 4 (drawn 2, 1, 0, 3, 4) and 5 to 7 (drawn 6, 5, 7), two frames a slide.
+BEFORE = scenes.all_steps(scenes.find_scenes([0, 10, 16], 2))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "changed_scene", "changed_frames", "outdated"),
+    [
+        pytest.param([0, 10, 16], 0, {}, set(), id="nothing"),
+        pytest.param([0, 10, 16], 2, {}, {5, 6, 7}, id="what is set for a scene"),
+        pytest.param([0, 10, 16], 0, {3}, {1, 0}, id="a frame, and what is drawn from its slide"),
+        pytest.param([0, 10, 16], 0, {8}, {4}, id="the last slide's frame"),
+        pytest.param([0, 10, 16], 0, {4}, {0, 1, 2, 3, 4}, id="a middle's frame"),
+        pytest.param([0, 10, 20], 0, {}, {5, 6, 7, 8, 9}, id="a longer scene: another middle"),
+        pytest.param([0, 10, 16, 22], 0, {}, {8, 9, 10}, id="a new scene"),
+    ],
+)
+def test_what_is_drawn_otherwise_than_before(
+    bounds: list[int], changed_scene: int, changed_frames: set[int], outdated: set[int]
+) -> None:
+    now = scenes.all_steps(scenes.find_scenes(bounds, 2))
+
+    def changed(before: Step, now: Step) -> bool:
+        assert before.slide == now.slide
+        return now.scene == changed_scene
+
+    assert scenes.outdated(BEFORE, now, changed, set(changed_frames), 2) == outdated
+
+
+def test_a_slide_that_the_model_no_longer_has_part_in_is_outdated() -> None:
+    (scene,) = scenes.find_scenes([0, 5], 1)
+    before, now = (
+        scenes.steps(scene, Keys(frozenset({2}), frozenset(mended))) for mended in ({1}, ())
+    )
+    assert scenes.outdated(before, now, lambda *_: False, set(), 1) == {1}
 
 
 def test_boundaries_survive_the_file(tmp_path: Path) -> None:
@@ -101,6 +169,7 @@ def test_boundaries_survive_the_file(tmp_path: Path) -> None:
         ("[0, 18.5, 48]", "not a list of whole numbers"),
         ("[0, true, 48]", "not a list of whole numbers"),
         ('{"scenes": [0, 48]}', "not a list of whole numbers"),
+        ("48", "not a list of whole numbers"),
         ("[0, 48", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         ("", "cannot be read"),

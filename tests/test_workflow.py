@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -249,6 +250,34 @@ def test_the_mask_that_a_loader_of_images_gives_is_the_uploaded_one(store: Store
     assert prompt["100"]["class_type"] == "LoadImage"  # 101 still takes the image
 
 
+def test_a_node_taken_as_a_mask_and_as_something_else_loads_a_mask(store: Store) -> None:
+    tree = small()
+    tree["100"] = node("SwarmLoadImageB64", "mask", image_base64="M")
+    tree["101"] = node("PreviewAny", source=["100", 0])
+    tree["102"]["inputs"]["mask"] = ["100", 0]
+    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    assert prompt["100"]["class_type"] == "LoadImageMask"
+    assert prompt["102"]["inputs"]["mask"] == ["100", 0]
+
+
+def test_a_loader_from_which_nothing_is_taken_is_not_the_mask(store: Store) -> None:
+    tree = small() | {"9": node("LoadImage", image="unused.png")}
+    tree["100"] = node("LoadImageMask", image="b.png", channel="alpha")
+    tree["102"]["inputs"]["mask"] = ["100", 0]
+    assert workflow.load(store(tree)).mask == "100"
+
+
+def test_a_loader_of_masks_has_no_second_output(store: Store) -> None:
+    tree = small()
+    tree["100"] = node("LoadImageMask", "mask", image="b.png", channel="alpha")
+    tree["102"]["inputs"]["mask"] = ["100", 1]
+    with pytest.raises(UnusableInput, match=r"takes output 1 of node '100', the mask; .* has 1,"):
+        workflow.load(store(tree))
+    tree = small()
+    tree["102"]["inputs"]["mask"] = ["15", 1]  # the mask that the input's loader gives
+    assert workflow.load(store(tree)).input == "15"
+
+
 def test_what_is_kept_on_the_server(store: Store) -> None:
     tree = small()
     prompt = workflow.fill(workflow.load(store(tree)), "g", "m", keep="out/000001")
@@ -312,6 +341,7 @@ def test_a_seed_is_set_wherever_there_is_one(store: Store) -> None:
         ("euler", "dpmpp_2m", "dpmpp_2m"),
         ("claymation", "7", "7"),
         (True, "False", False),
+        (False, "true", True),
     ],
 )
 def test_a_value_is_set_as_the_kind_that_is_there(
@@ -363,6 +393,14 @@ def test_names_that_are_none(name: str) -> None:
 def test_a_folder_is_no_workflow(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match="is a folder"):
         workflow.load(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file is unreadable for all")
+def test_a_workflow_that_cannot_be_read_says_why() -> None:
+    with pytest.raises(
+        UnusableInput, match=r"workflow /proc/self/mem cannot be read: Input/output"
+    ):
+        workflow.load("/proc/self/mem")
 
 
 def test_the_interface_format_is_refused_with_the_way_out(store: Store) -> None:
