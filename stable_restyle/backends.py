@@ -98,7 +98,7 @@ class _Member:
     backend: Backend
     pause_s: float  # before it is looked for after its next fault
     in_flight: int = 0
-    began: float = 0.0  # time.monotonic() when it began on the first of those in flight
+    began: float = 0.0  # time.perf_counter() when it began on the first of those in flight
     warm: bool = False  # whether it has drawn one: the first takes longer, since models are loaded
     took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
     fault: str | None = None  # why it is retired; None: it works
@@ -154,7 +154,7 @@ class Pool(AbstractContextManager["Pool"]):
 
     def outlooks(self) -> list[Outlook]:
         """What can be expected of each backend that works; of all while none does."""
-        now = time.monotonic()
+        now = time.perf_counter()
         with self._changed:
             working = any(member.fault is None for member in self._members)
             known = [median(member.took_s) for member in self._members if member.took_s]
@@ -186,7 +186,7 @@ class Pool(AbstractContextManager["Pool"]):
                 raise refusal
             try:
                 with self._turn(member.backend):
-                    began = time.monotonic()
+                    began = time.perf_counter()
                     slide = _draw(member.backend, job)
             except WorkflowFault as fault:
                 if refusal is not None:
@@ -198,7 +198,7 @@ class Pool(AbstractContextManager["Pool"]):
                 self._praise(member)
                 if refused_by is not None and refusal is not None:  # it was that one's fault
                     self._retire(refused_by, refusal)
-                drawn = Drawn(member.backend.name, began, time.monotonic() - began)
+                drawn = Drawn(member.backend.name, began, time.perf_counter() - began)
                 return replace(slide, drawn=drawn)
             finally:
                 self._give_back(member)
@@ -237,7 +237,7 @@ class Pool(AbstractContextManager["Pool"]):
                 if free:
                     chosen = wanted if wanted in free else min(free, key=lambda m: m.in_flight)
                     if chosen.in_flight == 0:
-                        chosen.began = time.monotonic()
+                        chosen.began = time.perf_counter()
                     chosen.in_flight += 1
                     return chosen
                 self._changed.wait(None if working else self._patience_left(job))
@@ -260,7 +260,7 @@ class Pool(AbstractContextManager["Pool"]):
 
     def _praise(self, member: _Member) -> None:
         """It has drawn a slide."""
-        now = time.monotonic()
+        now = time.perf_counter()
         with self._changed:
             member.pause_s = FIRST_PAUSE_S
             if member.warm:

@@ -461,7 +461,8 @@ class _Drawing:
             log.warning("%s: %s", told["by"], told["warning"])
         if "slide" not in told:
             return
-        self._note(told["slide"], Drawn(told["backend"], time.monotonic() - told["s"], told["s"]))
+        began = time.perf_counter() - told["s"]
+        self._note(told["slide"], Drawn(told["backend"], began, told["s"]))
         self._add({told["slide"]})
 
     def finish(self, share: Share, done: Done) -> Sequence[Share]:

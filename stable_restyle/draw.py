@@ -181,12 +181,12 @@ class Artist:
 
     def draw(self, step: Step, prepared: Prepared, backend: int) -> Keep:
         """Have the slide of a step drawn by the backend of a number; what is returned keeps it."""
-        began = time.monotonic()
+        began = time.perf_counter()
         if prepared.measured is None:
             slide = self._ask(step, prepared.frame, prepared.mask, backend)
         else:
             slide = self._draw_carried(step, prepared, backend)
-        log.debug("%s: %.2f s", images.name(step.slide), time.monotonic() - began)
+        log.debug("%s: %.2f s", images.name(step.slide), time.perf_counter() - began)
         return self.gallery.add(step.slide, slide)
 
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:

@@ -96,7 +96,7 @@ class Journal:
 
     def __init__(self, path: Path, about: About) -> None:
         self._lines = Lines(path)
-        self._began = time.monotonic()
+        self._began = time.perf_counter()
         self._backends = {name: index for index, name in enumerate(about.backends)}
         self._lock = Lock()  # of the backends
         self._lines.add({"run": {"began": round(time.time(), 3), **vars(about)}})
@@ -125,7 +125,7 @@ class Journal:
         self._lines.add({"ended": outcome, "at": self._now()})
 
     def _now(self) -> float:
-        return round(time.monotonic() - self._began, 2)
+        return round(time.perf_counter() - self._began, 2)
 
 
 class Warnings(logging.Handler):

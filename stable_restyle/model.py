@@ -136,7 +136,7 @@ class Drawn:
     """Who drew a slide, and when."""
 
     backend: str  # its name; empty where a slide was filled from its keys
-    began: float  # time.monotonic()
+    began: float  # time.perf_counter()
     seconds: float
 
 

@@ -34,6 +34,9 @@ AHEAD_SHARE = 0.5  # of what a slide takes there
 # take the same time with anything from 1.6 to 3.
 SPARE = 2.0
 
+# By a clock that stands still between two ticks, a slide may have taken no time at all.
+SHORTEST_S = 1e-6
+
 
 @dataclass(eq=False)
 class _Queue:
@@ -114,8 +117,12 @@ class Schedule:
         free = [queue for queue in queues if queue.takes_one]
         if not free or not self._ready:
             return None
-        fastest_s = min(backend.slide_s for backend in backends)
-        speed = sum(backend.at_once * fastest_s / backend.slide_s for backend in backends)
+        slide_s = [max(backend.slide_s, SHORTEST_S) for backend in backends]
+        fastest_s = min(slide_s)
+        speed = sum(
+            backend.at_once * fastest_s / its_s
+            for backend, its_s in zip(backends, slide_s, strict=True)
+        )
         self._critical = self._left / (1 + SPARE * (speed - 1))
         rest_s = self._left * fastest_s / speed  # what the rest of the film takes at least
         for step, ready_in_s in self._in_order(queues):

@@ -117,9 +117,9 @@ class Studio:
 
     def _fill(self, step: Step) -> Keep:
         """Have the artist fill a slide from its keys."""
-        began = time.monotonic()
+        began = time.perf_counter()
         frame, picture = self._artist.fill(step)
-        self._drawn[step.slide] = Drawn("", began, time.monotonic() - began)
+        self._drawn[step.slide] = Drawn("", began, time.perf_counter() - began)
         keep = self._artist.gallery.put_away(step.slide, picture)
         return partial(self._keep, keep, step.slide, frame, picture)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,18 @@ def make_frames(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(params=[1 / 64, 1.0], ids=["64 ticks a second", "a tick a second"])
+def coarse_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks that stand still between two ticks, as some of Windows' do for 15.6 ms."""
+    tick_s: float = request.param
+
+    def tick(clock: Callable[[], float]) -> float:
+        return clock() // tick_s * tick_s
+
+    for name in ("monotonic", "perf_counter", "time"):
+        monkeypatch.setattr(time, name, partial(tick, getattr(time, name)))
 
 
 @pytest.fixture(autouse=True)

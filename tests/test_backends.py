@@ -114,7 +114,7 @@ def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = 100.0
-    monkeypatch.setattr(backends, "time", SimpleNamespace(monotonic=lambda: clock))
+    monkeypatch.setattr(backends, "time", SimpleNamespace(perf_counter=lambda: clock))
 
     def take(seconds: float) -> Callable[[Job], None]:
         def work(job: Job) -> None:

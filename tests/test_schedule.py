@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,13 @@ def test_backends_of_any_speeds_draw_every_slide(lengths: list[int], slide_s: li
     took = estimate(Schedule(steps), slide_s)
     assert len(steps) / sum(1 / each for each in slide_s) <= took + 1e-9
     assert took <= len(steps) * min(slide_s) + max(slide_s)
+
+
+@pytest.mark.parametrize("slide_s", [[0.0], [0.0] * 3, [0.0, 3.0], [3.0, 0.0, 1e-300]])
+def test_backends_that_take_no_time_by_a_coarse_clock_draw_every_slide(
+    slide_s: list[float],
+) -> None:
+    assert estimate(Schedule(steps_of([5, 9, 1])), slide_s) <= max(slide_s)
 
 
 def test_the_longest_chain_goes_first() -> None:
