@@ -435,7 +435,7 @@ def _padded(picture: Pixels) -> Pixels:
 
 
 def _slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> Slide:
-    """The slide in a file that the server made; its bytes too if they are just that as a PNG.
+    """The slide in a file that the server made; as a PNG too, if it came as one and is whole.
 
     padded, frame: height and width of the guide as it was sent, and of the frame in it. Raises
     ServerFault for anything but a whole picture of a scale of `padded`.
@@ -447,7 +447,7 @@ def _slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> Slid
             f"what it made is no whole picture (PNG, JPEG or WebP): {error}"
         ) from None
     slide = _cropped(picture, padded, frame)
-    return Slide(slide, data if slide is picture and images.is_plain(data) else None)
+    return Slide(slide, images.only_pixels(data) if slide is picture else None)
 
 
 def _cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -> Pixels:
@@ -457,12 +457,13 @@ def _cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -
     returned has the frame's size at that scale. Raises ServerFault if its shape is another.
     """
     height, width = picture.shape[:2]
-    if abs(height * padded[1] - width * padded[0]) >= max(padded):  # off by a pixel or more
+    if not images.is_scale((height, width), padded):
         raise ServerFault(
             f"it made a picture of {width}x{height}, which is no scale of {padded[1]}x{padded[0]}"
         )
-    rows = max(round(frame[0] * height / padded[0]), 1)
-    columns = max(round(frame[1] * width / padded[1]), 1)
+    # Of one scale for both sides, so that the slide is a scale of the frame when it is found again.
+    side, padded_side = min(zip((height, width), padded, strict=True), key=lambda s: s[0] / s[1])
+    rows, columns = (-(-each * side // padded_side) for each in frame)  # rounded up: 1 at least
     if (rows, columns) == (height, width):
         return picture
     return np.ascontiguousarray(picture[:rows, :columns])

@@ -91,7 +91,7 @@ class Gallery:
         self._width, self._height = width, height
         self._written = Shelf(self._read, at_hand)
         self._unwritten: dict[int, Pixels] = {}
-        self._slide_size = width, height  # larger where the workflow enlarges
+        self._slide_size = width, height  # others where the workflow scales
 
     def get(self, slide: int) -> Pixels:
         """A slide that has been added, at the size of the frames: (H, W, 3) RGB."""
@@ -105,7 +105,7 @@ class Gallery:
 
     def put_away(self, index: int, picture: Pixels) -> Keep:
         """Take in a slide from which no other is made; it gets the size of the others."""
-        return partial(self._save, index, Slide(images.enlarge(picture, *self._slide_size)))
+        return partial(self._save, index, Slide(images.fit(picture, *self._slide_size)))
 
     def _save(self, index: int, slide: Slide) -> None:
         png = slide.png or images.encode(slide.pixels)

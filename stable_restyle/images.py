@@ -39,6 +39,9 @@ BYTES_BESIDE_MAX = 2**24  # what a PNG file may hold beside its pixels, such as 
 _NAME = re.compile(r"\d{6,}\.png")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
+_DEPTH_AT = 24  # the place of the bit depth; the colour type follows
+_CHUNK = struct.Struct(">I4s")  # length and kind; then its data, and a checksum of four bytes
+_PIXELS = (b"IHDR", b"IDAT", b"IEND")
 _EIGHT_BITS_RGB = bytes([8, 2])  # bit depth and colour type of the PNG header
 _HEADER = struct.Struct(">8sI4sII")  # signature, length, "IHDR", width, height
 _TAIL = 1024  # bytes: the end of the pixels with their checksum, and texts that may follow it
@@ -132,20 +135,21 @@ def find_finished(folder: Path, slides: Iterable[int], frame_size: tuple[int, in
     }
 
 
+def is_scale(size: Sequence[int], of: Sequence[int]) -> bool:
+    """Return whether a picture of one size is a picture of the other at any scale.
+
+    size, of: (width, height) or (height, width), both in the same order. The longer side may be off
+    by less than a pixel of `of`.
+    """
+    return abs(size[0] * of[1] - size[1] * of[0]) < max(of)
+
+
 def fit(image: Pixels, width: int, height: int) -> Pixels:
-    """A slide that a workflow enlarged, scaled down to the size of a frame. (H, W, 3)."""
+    """Scale a picture to a size: between frames and slides of a workflow that scales. (H, W, 3)."""
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def enlarge(image: Pixels, width: int, height: int) -> Pixels:
-    """A slide made at the size of a frame, scaled up to the size of a workflow's. (H, W, 3)."""
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(
-        cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4), np.uint8
-    )
+    how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LANCZOS4
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
 def numbered(folder: Path) -> list[str]:
@@ -200,7 +204,7 @@ def _look(path: Path) -> tuple[int, int, str]:
 
 def read(path: Path) -> Pixels:
     """Decode a PNG to (H, W, 3) RGB uint8: grey is tripled, 16 bits lose the lower 8, alpha goes
-    over black. Raises UnusableInput naming the file.
+    over black; an orientation in its Exif data turns nothing. Raises UnusableInput naming the file.
     """
     size(path)
     try:
@@ -222,8 +226,11 @@ def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
             image.verify()  # every checksum: OpenCV before 5 returns half a PNG without a word
         if pixels > PIXELS_MAX:
             raise ValueError(f"it has {pixels:,} pixels, more than {PIXELS_MAX:,}")
-        plain = is_plain(data) and transparent is None
-        how = cv2.IMREAD_COLOR_RGB if plain else cv2.IMREAD_UNCHANGED
+        plain = _is_plain(data) and transparent is None
+        # Unchanged, it ignores an orientation of its own accord.
+        how = (
+            cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION if plain else cv2.IMREAD_UNCHANGED
+        )
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except Exception as error:  # mangled bytes make the decoders raise nearly anything
         raise ValueError(str(error)) from error
@@ -231,14 +238,35 @@ def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
         raise ValueError("it cannot be decoded")
     if plain:
         return np.asarray(decoded, np.uint8)
-    if decoded.ndim == 2 and isinstance(transparent, int):
-        decoded[decoded == transparent] = 0  # OpenCV knows a grey PNG's transparent value not
+    if decoded.ndim == 2 and isinstance(transparent, int):  # OpenCV leaves grey out
+        depth = data[_DEPTH_AT]
+        widened = 255 // (2**depth - 1) if 1 < depth < 8 else 1  # Pillow does so for one bit
+        decoded[decoded == transparent * widened] = 0
     return _to_rgb(decoded)
 
 
-def is_plain(png: bytes) -> bool:
-    """Whether an image file is a PNG of 8-bit RGB and nothing more: it can be kept as it is."""
-    return png.startswith(_SIGNATURE) and png[24:26] == _EIGHT_BITS_RGB and png.endswith(_END)
+def only_pixels(data: bytes) -> bytes | None:
+    """Return a PNG without all that `decode` takes no notice of: texts, orientation, profiles.
+
+    data: of a file that can be decoded. None if it is anything but opaque 8-bit RGB in a PNG.
+    """
+    if not _is_plain(data):
+        return None
+    kept, at, kind = [_SIGNATURE], len(_SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = _CHUNK.unpack_from(data, at)
+        if kind == b"tRNS":
+            return None
+        if kind in _PIXELS:
+            kept.append(data[at : at + _CHUNK.size + length + 4])  # and a checksum
+        at += _CHUNK.size + length + 4
+    return b"".join(kept)
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether an image file says that it is a PNG of 8-bit RGB."""
+    details = data[_DEPTH_AT : _DEPTH_AT + len(_EIGHT_BITS_RGB)]
+    return data.startswith(_SIGNATURE) and details == _EIGHT_BITS_RGB and data.endswith(_END)
 
 
 def encode(image: Pixels) -> bytes:
@@ -365,20 +393,11 @@ def _unfit(slide: Path, frame_size: tuple[int, int]) -> str | None:
         its_size = size(slide)
     except UnusableInput as error:
         return str(error).splitlines()[0]
-    if _enlarges(its_size, frame_size):
+    if is_scale(its_size, frame_size):
         return None
     return (
         f"{slide} is {its_size[0]}x{its_size[1]}, "
         f"but the frames are {frame_size[0]}x{frame_size[1]}."
-    )
-
-
-def _enlarges(size: tuple[int, int], frame_size: tuple[int, int]) -> bool:
-    """Whether a slide of this size shows a frame of that size, at its scale or a larger one."""
-    scales = [side / frame_side for side, frame_side in zip(size, frame_size, strict=True)]
-    return min(scales) >= 1 and all(
-        abs(side - frame_side * scales[0]) <= 1
-        for side, frame_side in zip(size, frame_size, strict=True)
     )
 
 

@@ -90,7 +90,7 @@ class ServedWorkflow:
         return added
 
     def draw(self, job: Job) -> Slide:
-        """The slide, of the guide's size, or a scale of it where the workflow enlarges."""
+        """The slide, of the guide's size, or a scale of it where the workflow scales."""
         return self._client.draw(job)
 
     def free_memory(self) -> None:

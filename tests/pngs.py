@@ -62,7 +62,8 @@ def palette_of(kind: Kind) -> Pixels:
     return np.random.default_rng(8).integers(0, 256, (2**kind.depth, 3), np.uint8)
 
 
-def write(kind: Kind, samples: Samples) -> bytes:
+def write(kind: Kind, samples: Samples, extra: bytes = b"") -> bytes:
+    """A whole PNG. extra: chunks that stand before the pixels."""
     height, width, _ = samples.shape
     header = struct.pack(
         ">IIBBBBB", width, height, kind.depth, kind.colour, 0, 0, int(kind.interlaced)
@@ -73,6 +74,7 @@ def write(kind: Kind, samples: Samples) -> bytes:
         SIGNATURE
         + chunk(b"IHDR", header)
         + palette
+        + extra
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
@@ -82,8 +84,36 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def shown(kind: Kind, samples: Samples) -> Pixels:
-    """(H, W, 3): what is seen of it, the upper 8 bits, over black."""
+def turned(orientation: int) -> bytes:
+    """An eXIf chunk with this orientation, 1 to 8."""
+    entry = struct.pack(">HHIHH", 0x112, 3, 1, orientation, 0)
+    return chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01" + entry + bytes(4))
+
+
+def transparent(kind: Kind, sample: Samples) -> bytes:
+    """A tRNS chunk: one sample of grey or RGB is transparent, or each colour of a palette a bit."""
+    if kind.colour == PALETTE:
+        return chunk(b"tRNS", _alpha_of(kind).tobytes())
+    return chunk(b"tRNS", sample.astype(">u2").tobytes())
+
+
+def shown(kind: Kind, samples: Samples, clear: Samples | None = None) -> Pixels:
+    """(H, W, 3): what is seen of it, the upper 8 bits, over black. clear: as in `transparent`."""
+    opaque = _shown(kind, samples)
+    if clear is None:
+        return opaque
+    if kind.colour == PALETTE:
+        alpha = _alpha_of(kind)[samples].astype(int)
+        return np.asarray((opaque * alpha + 127) // 255, np.uint8)
+    black = (samples == clear).all(axis=2, keepdims=True)
+    return np.asarray(np.where(black, 0, opaque), np.uint8)
+
+
+def _alpha_of(kind: Kind) -> Pixels:
+    return np.asarray(np.random.default_rng(9).integers(0, 256, 2**kind.depth, np.uint8))
+
+
+def _shown(kind: Kind, samples: Samples) -> Pixels:
     if kind.colour == PALETTE:
         return np.asarray(palette_of(kind)[samples[:, :, 0]])
     depth = kind.depth

@@ -50,8 +50,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stable_restyle import images, verdict, wire
-from stable_restyle.comfyui import ComfyUI
+from stable_restyle import comfyui, images, verdict, wire
+from stable_restyle.comfyui import GRID, ComfyUI
 from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.model import Job, Pixels, Slide
 from stable_restyle.verdict import Submission
@@ -958,6 +958,25 @@ def test_a_workflow_that_enlarges_makes_large_slides(server: ComfyServer) -> Non
         for width, height, slide in ((108, 84, (75, 99)), (36, 28, (25, 33)), (100, 78, (70, 92))):
             server.runs.append(Run(picture=scaled(width, height)))
             assert client.draw(job).pixels.shape == (*slide, 3)
+
+
+SIDES = st.integers(1, 300)
+OFF_BY = st.integers(-2, 2)
+
+
+@given(SIDES, SIDES, st.floats(0.02, 4), OFF_BY, OFF_BY)
+@settings(deadline=None)
+def test_a_slide_that_is_accepted_is_a_scale_of_its_frame(
+    width: int, height: int, scale: float, wider: int, higher: int
+) -> None:
+    """What is accepted when it is drawn is accepted when it is found."""
+    padded = -(-height // GRID) * GRID, -(-width // GRID) * GRID
+    answered = max(round(padded[0] * scale) + higher, 1), max(round(padded[1] * scale) + wider, 1)
+    with suppress(ServerFault):
+        slide = comfyui._cropped(np.zeros((*answered, 3), np.uint8), padded, (height, width))
+        assert images.is_scale(slide.shape[:2], (height, width))
+    twice = np.zeros((2 * padded[0], 2 * padded[1], 3), np.uint8)
+    assert comfyui._cropped(twice, padded, (height, width)).shape == (2 * height, 2 * width, 3)
 
 
 @pytest.mark.parametrize("size", [(66, 50), (72, 48), (74, 56), (56, 72), (64, 64), (144, 56)])

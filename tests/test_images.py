@@ -203,6 +203,48 @@ def test_every_colour_type_and_bit_depth_is_read(
     assert np.array_equal(images.find_frames(tmp_path).read(0), pngs.shown(kind, samples))
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in pngs.KINDS if kind.colour in (pngs.GREY, pngs.RGB, pngs.PALETTE)],
+    ids=str,
+)
+def test_what_a_png_calls_transparent_is_black(tmp_path: Path, kind: pngs.Kind) -> None:
+    samples = pngs.samples_of(kind, 13, 11)
+    clear = samples[5, 7]
+    path = tmp_path / "000001.png"
+    path.write_bytes(pngs.write(kind, samples, pngs.transparent(kind, clear)))
+    assert np.array_equal(images.read(path), pngs.shown(kind, samples, clear))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", pngs.KINDS, ids=str)
+def test_an_orientation_turns_nothing(tmp_path: Path, kind: pngs.Kind, orientation: int) -> None:
+    samples = pngs.samples_of(kind, 13, 11)
+    path = tmp_path / "000001.png"
+    path.write_bytes(pngs.write(kind, samples, pngs.turned(orientation)))
+    frames = images.find_frames(tmp_path)
+    assert (frames.width, frames.height) == (13, 11)
+    assert np.array_equal(frames.read(0), pngs.shown(kind, samples))
+
+
+def test_a_kept_png_has_nothing_but_its_pixels() -> None:
+    kind = pngs.Kind(pngs.RGB, 8, interlaced=False)
+    samples = pngs.samples_of(kind, 13, 11)
+    bare = pngs.write(kind, samples)
+    extra = pngs.turned(6) + pngs.chunk(b"tEXt", b"prompt\0a secret") + pngs.chunk(b"PLTE", b"abc")
+    assert images.only_pixels(pngs.write(kind, samples, extra)) == bare
+    assert (
+        images.only_pixels(pngs.write(kind, samples, pngs.transparent(kind, samples[0, 0]))) is None
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in pngs.KINDS if str(kind)[:11] != "RGB, 8 bits"], ids=str
+)
+def test_other_pngs_are_written_again(kind: pngs.Kind) -> None:
+    assert images.only_pixels(pngs.write(kind, pngs.samples_of(kind, 13, 11))) is None
+
+
 def test_a_large_frame_cut_at_every_kilobyte_is_named(tmp_path: Path) -> None:
     path = tmp_path / "000001.png"
     whole = images.encode(picture(240, 320))
@@ -278,6 +320,30 @@ def test_slides_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
         str(folder / "000002.png"),
         str(folder / "000003.png"),
     ]
+
+
+SIDES = st.integers(1, 5000)
+
+
+@given(SIDES, SIDES, st.floats(0.05, 20))
+def test_a_scale_has_both_sides_rounded_to_whole_pixels(
+    width: int, height: int, scale: float
+) -> None:
+    rounded = max(round(width * scale), 1), max(round(height * scale), 1)
+    whole = width * scale >= 0.5 and height * scale >= 0.5
+    assert images.is_scale(rounded, (width, height)) or not whole
+    assert images.is_scale(rounded[::-1], (height, width)) or not whole
+
+
+@pytest.mark.parametrize("size", [(16, 14), (18, 12), (12, 16), (8, 8), (32, 12), (1, 2)], ids=str)
+def test_another_shape_is_no_scale(size: tuple[int, int]) -> None:
+    assert not images.is_scale(size, (16, 12))
+
+
+@pytest.mark.parametrize("size", [(8, 6), (16, 12), (24, 18), (80, 60)])
+def test_a_slide_of_any_scale_is_finished(tmp_path: Path, size: tuple[int, int]) -> None:
+    folder = folder_of(tmp_path / "out", images.fit(picture(), *size))
+    assert images.find_slides(folder, 1, (16, 12)) == ({0}, [])
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def test_slides_of_a_workflow_that_enlarges_have_one_size(asked: Settings) -> No
     run(asked)
     for path in asked.target.glob("*.png"):
         picture = images.read(path)
-        images.write(path, images.enlarge(picture, 2 * footage.WIDTH, 2 * footage.HEIGHT))
+        images.write(path, images.fit(picture, 2 * footage.WIDTH, 2 * footage.HEIGHT))
     (asked.target / images.name(3)).unlink()
     assert run(asked).drawn == 1
     assert images.size(asked.target / images.name(3)) == (2 * footage.WIDTH, 2 * footage.HEIGHT)

@@ -94,6 +94,22 @@ def test_slides_have_their_frames_size_and_the_mask_keeps(
     assert all(kind == "temp" for kind, _, _ in work[0].files)
 
 
+@pytest.mark.parametrize("size", [(36, 28), (108, 84)])
+def test_slides_of_a_workflow_that_scales_are_found_again(
+    asked: Settings, servers: Servers, size: tuple[int, int]
+) -> None:
+    """Frames of 66x50 are sent as 72x56."""
+
+    def scaled(picture: Pixels) -> bytes:
+        return images.encode(images.fit(picture, *size))
+
+    (server,) = servers(1)
+    server.runs.extend([Run(picture=scaled)] * 11)
+    settings = on(asked, [server])
+    assert run(settings).drawn == 11
+    assert run(settings).drawn == 0
+
+
 def test_several_servers_share_the_slides(
     asked: Settings, expected: dict[str, bytes], servers: Servers
 ) -> None:
