@@ -37,6 +37,7 @@ from uuid import uuid4
 import numpy as np
 from aiohttp import WSMsgType, web
 from PIL import Image
+from programs import LONGEST_S
 
 from stable_restyle import images
 from stable_restyle.model import Pixels
@@ -136,7 +137,7 @@ class ComfyServer:
 
     def __enter__(self) -> ComfyServer:
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(LONGEST_S)
         return self
 
     def __exit__(
@@ -168,7 +169,7 @@ class ComfyServer:
         """End the server as if its process were killed; connections to it are then refused."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._down.set)
-            self._thread.join(10)
+            self._thread.join(LONGEST_S)
             assert not self._thread.is_alive()
 
     def on(self, route: str, *days: Day) -> None:
@@ -190,16 +191,16 @@ class ComfyServer:
 
     def restart(self) -> None:
         """Forget queue, history and temporary files, and cut every websocket off."""
-        asyncio.run_coroutine_threadsafe(self._restart(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._restart(), self._loop).result(LONGEST_S)
 
     def cut_sockets(self) -> None:
         """Cut every websocket off without a word."""
-        asyncio.run_coroutine_threadsafe(self._cut_sockets(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._cut_sockets(), self._loop).result(LONGEST_S)
 
-    def wait_for(self, happens: Callable[[], object], timeout_s: float = 10.0) -> None:
-        """Return as soon as it happens; AssertionError if it does not in time."""
+    def wait_for(self, happens: Callable[[], object]) -> None:
+        """Return as soon as it happens; AssertionError if it does not within LONGEST_S."""
         with self._changed:
-            assert self._changed.wait_for(happens, timeout_s)
+            assert self._changed.wait_for(happens, LONGEST_S)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -10,12 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
+from programs import default_signals
 
 from stable_restyle import images
 from stable_restyle.model import Pixels
 
 WIDTH, HEIGHT = 66, 50  # no multiples of 4 or 8
 SCENES = [(40, 90, 200), (220, 180, 60), (60, 160, 80)]  # a colour each
+
+# A busy machine makes any example slow.
+settings.register_profile("slow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals() -> Iterator[None]:
+    with default_signals():
+        yield
 
 
 def frame(index: int, colour: tuple[int, int, int]) -> Pixels:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,13 +18,11 @@ from random import Random
 
 import clips
 from comfy_server import ComfyServer
+from programs import COMMAND, LONGEST_S, Program
 from runs import files
 
 from stable_restyle import images
 from stable_restyle.model import BACKENDS_VARIABLE
-
-COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
-LONGEST_S = 120  # a command that takes longer hangs
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Stage:
     film: bytes | None  # what the slides become
     took_s: float
 
-    def start(self, folder: Path) -> subprocess.Popen[str]:
+    def start(self, folder: Path) -> Program:
         return _start(self.story, self.source, self.backend, folder)
 
     def check_whole(self, folder: Path) -> None:
@@ -126,22 +123,22 @@ def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
     return moment_s
 
 
-def _start(story: Story, source: Path, backend: str, folder: Path) -> subprocess.Popen[str]:
+def _start(story: Story, source: Path, backend: str, folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
     target = folder / "clay.mp4" if story.film else folder / "out"
     options = ("--backend", backend, "--motion", story.motion, "--fps", "1", *story.options)
-    return subprocess.Popen(
+    return Program(
         [*COMMAND, str(source), str(target), *options],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
         env={**os.environ, BACKENDS_VARIABLE: ""},
     )
 
 
-def _finish(process: subprocess.Popen[str]) -> None:
-    _, said = process.communicate(timeout=LONGEST_S)
+def _finish(process: Program) -> None:
+    with process:
+        _, said = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 0, said
 
 

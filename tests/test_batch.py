@@ -14,8 +14,9 @@ import clips
 import pytest
 from click.testing import CliRunner
 from comfy_server import ComfyServer
+from programs import COMMAND, LONGEST_S, Program, until
 from runs import Silent, files
-from test_cli import COMMAND, until, video_restyle
+from test_cli import video_restyle
 
 from stable_restyle import batch, cli, images, pipeline
 from stable_restyle.errors import UnusableInput, WrongUsage
@@ -233,12 +234,12 @@ def test_ctrl_c_ends_the_batch_and_the_next_one_goes_on(shelf: Path) -> None:
     with ComfyServer(draw_s=0.2) as server:
         shelf.write_text("one a/out\none b/out\n")
         command = [*COMMAND, "--batch", str(shelf), "--backend", server.url]
-        with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE) as process:
+        with Program(command, cwd=folder, stderr=subprocess.PIPE) as process:
             until(lambda: (folder / "b" / "out" / "000001.png").exists(), process)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=LONGEST_S)
         assert process.returncode == 130
-        assert b"repeat the command to go on" in said and b"Traceback" not in said
+        assert "repeat the command to go on" in said and "Traceback" not in said
         drawn = len(files(folder / "b" / "out"))
         done = video_restyle(*command[3:], folder=folder)
     assert done.returncode == 0

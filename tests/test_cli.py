@@ -6,20 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import clips
 import pytest
 from click.testing import CliRunner
+from programs import COMMAND, LONGEST_S, Program, until
 
 from stable_restyle import cli, images
 from stable_restyle.model import BACKENDS_VARIABLE
 
 MakeFrames = Callable[..., Path]
 
-COMMAND = [sys.executable, "-m", "stable_restyle"]
 PREVIEW = ("--backend", "preview")
 
 
@@ -32,7 +31,7 @@ def video_restyle(
         env={**os.environ, BACKENDS_VARIABLE: backends},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONGEST_S,
         check=False,
     )
 
@@ -217,13 +216,6 @@ def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Wait until something has happened that the process does."""
-    while not condition():
-        assert process.poll() is None, "it ended too soon"
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize("after", [0, 1, 4])
 def test_a_killed_run_is_resumed_to_the_same_slides(
     make_frames: MakeFrames, tmp_path: Path, after: int
@@ -231,7 +223,7 @@ def test_a_killed_run_is_resumed_to_the_same_slides(
     make_frames(16, 14)
     assert video_restyle("in", "whole/out", *PREVIEW, folder=tmp_path).returncode == 0
     out = tmp_path / "out"
-    with subprocess.Popen([*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+    with Program([*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         until(lambda: len(slides(out)) >= after and (tmp_path / "interp").exists(), process)
         process.kill()
     for path in out.glob("*.png"):
@@ -247,18 +239,32 @@ def test_a_run_that_is_ended_keeps_what_is_finished(
     make_frames: MakeFrames, tmp_path: Path, ending: str
 ) -> None:
     make_frames(40)
-    with subprocess.Popen(
-        [*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.PIPE, text=False
-    ) as process:
+    with Program([*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.PIPE) as process:
         until(lambda: len(slides(tmp_path / "out")) > 1, process)
         process.send_signal(getattr(signal, ending))
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 130
-    assert b"repeat the command to go on" in said
-    assert b"Traceback" not in said
+    assert "repeat the command to go on" in said
+    assert "Traceback" not in said
     for path in (tmp_path / "out").glob("*.png"):
         images.read(path)
     assert not list((tmp_path / "out").glob("*.part"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGHUP")
+def test_a_run_that_was_started_to_ignore_signals_does(
+    make_frames: MakeFrames, tmp_path: Path
+) -> None:
+    """As under nohup, in the background."""
+    make_frames(40)
+    command = ["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", *COMMAND, *PREVIEW]
+    with Program(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        until(lambda: slides(tmp_path / "out"), process)
+        for ignored in ("SIGINT", "SIGHUP"):
+            process.send_signal(getattr(signal, ignored))
+        _, said = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 0, said
+    assert "Done: 20 slides" in said
 
 
 def test_help_names_every_option_and_exit_code() -> None:
@@ -282,9 +288,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded & {"numpy", "cv2", "av", "PIL", "requests", "tqdm", "ffmpeg"}
 
 
-def test_a_log_file_gets_a_line_now_and_then() -> None:
+def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: began)
     lines = cli.Lines("Drawing", total=100, done=10, unit="slide")
-    began = time.monotonic()
     assert lines.advance(5, began + 10) is None
     line = lines.advance(15, began + 40)
     assert line is not None and line.startswith("Drawing: 30 of 100 slides, 0.5")

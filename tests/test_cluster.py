@@ -16,8 +16,9 @@ from random import Random
 import clips
 import pytest
 from comfy_server import ComfyServer
+from programs import LONGEST_S
 from runs import Silent, files, run
-from yards import LONGEST_S, Run, Yard, draw_among_deaths, ended, start, yard
+from yards import Run, Yard, draw_among_deaths, ended, start, yard
 
 from stable_restyle import cluster, journal, pipeline, scenes
 from stable_restyle.errors import NoBackendLeft, UnusableInput, WrongUsage
@@ -222,7 +223,7 @@ def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, usual: Yard
     with start(asked, usual.address) as told:
         usual.until(lambda: slides(asked) > 2, told)
         told.send_signal(signal.SIGINT)
-        _, said = told.communicate(timeout=10)
+        _, said = told.communicate(timeout=LONGEST_S)
     assert told.returncode == 130
     assert "repeat the command to go on" in said and "Traceback" not in said
     assert usual.is_idle()
@@ -367,7 +368,7 @@ def test_ctrl_c_ends_all_films_of_a_list(calm: Path, usual: Yard, tmp_path: Path
     with Run("--batch", str(listed), "--dask", usual.address) as told:
         usual.until(lambda: all(any((tmp_path / name / "out").glob("*")) for name in "12"), told)
         told.send_signal(signal.SIGINT)
-        _, said = told.communicate(timeout=10)
+        _, said = told.communicate(timeout=LONGEST_S)
     assert told.returncode == 130
     assert "repeat the command to go on" in said and "Traceback" not in said
     assert usual.is_idle()

@@ -554,7 +554,7 @@ def test_a_slide_that_takes_too_long_is_given_up_and_stopped(server: ComfyServer
     with client_of(server, timeout_s=0.3) as client:
         with pytest.raises(ServerFault, match=r"longer than 0\.3 s.*--timeout"):
             client.draw(a_job())
-        server.wait_for(lambda: not server.running, 1)
+        server.wait_for(lambda: not server.running)
         assert_draws(client)
 
 

@@ -11,11 +11,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ import cv2
 import numpy as np
 import pytest
 import requests
+from programs import COMMAND, LONGEST_S, Program, until
 from runs import run
 
 from stable_restyle import cli, images, pipeline, workflow
@@ -36,7 +35,6 @@ from stable_restyle.servers import KEPT, ServedWorkflow
 
 URLS = [url.strip().rstrip("/") for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
 CHECKPOINT = os.environ.get("COMFYUI_CHECKPOINT", "")
-COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
 STEPS, FIRST_STEP = 20, 17
 FAR_PX = 24  # from what the mask frees: beyond what a model's grid of 8 and its blur reach
 BLUR_PX = 9  # over detail, which encoding and decoding lose
@@ -134,15 +132,8 @@ def nothing_is_left(one_at_a_real_server: None) -> Iterator[None]:
         assert (remains.output, remains.saved) == (was.output, was.saved)
 
 
-def wait_for(happened: Callable[[], object], limit_s: float) -> None:
-    end = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < end, f"it did not happen within {limit_s} s"
-        time.sleep(0.05)
-
-
 def wait_until_stopped(url: str, prompts: set[str]) -> None:
-    wait_for(lambda: not prompts & queued(url), 60)
+    until(lambda: not prompts & queued(url))
 
 
 def shipped(name: str) -> Nodes:
@@ -393,17 +384,13 @@ def test_ctrl_c_leaves_no_prompt_behind(frames: Path) -> None:
     for change in settings.changes:
         options += ["--set", change]
     before = {url: queued(url) for url in URLS}
-    with subprocess.Popen(
-        [*COMMAND, *options], cwd=frames.parent, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with Program([*COMMAND, *options], cwd=frames.parent, stderr=subprocess.PIPE) as process:
         try:
-            wait_for(lambda: any(running(url) - before[url] for url in URLS), 120)
+            until(lambda: any(running(url) - before[url] for url in URLS), process)
         finally:
             ours = {url: queued(url) - before[url] for url in URLS}
             process.send_signal(signal.SIGINT)
-            began = time.monotonic()
-            _, said = process.communicate(timeout=30)
-    assert time.monotonic() - began < 5
+            _, said = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 130
     assert "Traceback" not in said and "Interrupted" in said
     for url in URLS:  # what runs ends with its step

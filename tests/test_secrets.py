@@ -12,12 +12,12 @@ from pathlib import Path
 import clips
 import pytest
 from comfy_server import ComfyServer, answer, dropped, redirected
+from programs import COMMAND, LONGEST_S
 
 from stable_restyle import cli
 from stable_restyle.model import BACKENDS_VARIABLE
 
 PASSWORD, TOKEN, QUERY = "hush-hush", "s3cret-token", "qu3ry-key"
-COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
 SPY = """
 import os, runpy, sys
 from pathlib import Path
@@ -44,7 +44,7 @@ def tell_all(folder: Path, *arguments: str, **environment: str) -> str:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONGEST_S,
     )
     texts = [done.stdout, done.stderr]
     texts += [

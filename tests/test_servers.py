@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +20,7 @@ import clips
 import numpy as np
 import pytest
 from comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved
+from programs import COMMAND, LONGEST_S, Program, until
 from runs import files, run
 
 from stable_restyle import backends, cli, images, pipeline, workflow
@@ -27,7 +28,6 @@ from stable_restyle.errors import NoBackendLeft, UnusableInput, WorkflowFault, W
 from stable_restyle.model import Pixels, Settings
 
 Servers = Callable[[int], list[ComfyServer]]
-COMMAND = [sys.executable, "-c", "from stable_restyle.cli import main; main()"]
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_server_that_takes_too_long(
     asked: Settings, expected: dict[str, bytes], servers: Servers
 ) -> None:
     slow, quick = servers(2)
-    slow.draw_s = 60
+    slow.draw_s = math.inf
     run(on(asked, [slow, quick], timeout_s=0.3))
     assert files(asked.target) == expected
     assert slow.pending == []
@@ -461,14 +461,12 @@ def test_ctrl_c_leaves_no_prompt_behind(
     make_frames(20)
     two = servers(2)
     for server in two:
-        server.draw_s = 30
+        server.draw_s = math.inf
     backend = [word for server in two for word in ("--backend", server.url)]
-    with subprocess.Popen(
-        [*COMMAND, *backend], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    ) as process:
-        two[0].wait_for(lambda: two[0].running or two[1].running, 30)
+    with Program([*COMMAND, *backend], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        until(lambda: two[0].running or two[1].running, process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 130
     assert "Traceback" not in said
     for server in two:

@@ -9,23 +9,20 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from comfy_server import ComfyServer, dropped
 from distributed import Client
-from kills import COMMAND
+from programs import COMMAND, LONGEST_S, Program, until
 from runs import files
 
 from stable_restyle.model import BACKENDS_VARIABLE, Settings
 
-LONGEST_S = 120  # what takes longer hangs
 DRAW_S = 0.05  # a slide, in trouble
 SERVER_ROUTES = ("GET /system_stats", "POST /upload/image", "POST /prompt", "GET /view")
 
@@ -93,13 +90,7 @@ class Yard:
 
     def until(self, condition: Callable[[], bool], *runs: Run) -> None:
         """Wait for something while runs go on."""
-        over_by = time.monotonic() + LONGEST_S
-        while not condition():
-            assert time.monotonic() < over_by
-            assert self.scheduler.poll() is None
-            for run in runs:
-                assert run.poll() is None, run.communicate()
-            time.sleep(0.02)
+        until(condition, self.scheduler, *runs)
 
     def is_idle(self) -> bool:
         """Whether no prompt is left on any server."""
@@ -136,17 +127,13 @@ def yard(folder: Path, *workers: str, draw_s: float = 0.0) -> Iterator[Yard]:
         yield made
 
 
-class Run(subprocess.Popen[str]):
-    """The command in a process of its own, which ends with its context at the latest."""
+class Run(Program):
+    """The command in a process of its own."""
 
     def __init__(self, *words: str) -> None:
         environment = {**os.environ, BACKENDS_VARIABLE: ""}
         command = [*COMMAND, "--patience", "0", *words]
-        super().__init__(command, stderr=subprocess.PIPE, text=True, env=environment)
-
-    def __exit__(self, *error: Any) -> None:
-        self.kill()
-        super().__exit__(*error)
+        super().__init__(command, stderr=subprocess.PIPE, env=environment)
 
 
 def start(asked: Settings, address: str, *more: str) -> Run:
