@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stable_restyle import flow, images
 from stable_restyle.draw import Shelf, ways_between
@@ -42,7 +43,7 @@ def settle(places: Places, reach: int, bounds: Sequence[int]) -> None:
     """
     path = places.deflicker_file
     wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
-    if path.exists() and (not reach or path.read_bytes() != wanted):
+    if path.exists() and (not reach or _read(path) != wanted):
         images.remove(places.shown, images.numbered(places.shown))
     if reach and not path.exists():
         images.move(places.shown, places.drawn)
@@ -53,6 +54,13 @@ def settle(places: Places, reach: int, bounds: Sequence[int]) -> None:
         images.move(places.drawn, places.shown)
         with suppress(OSError):  # not there, or someone else's files are in it
             places.drawn.rmdir()
+
+
+def _read(path: Path) -> bytes:
+    """What is in a file; nothing if it cannot be read, as it may be written anew."""
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
 
 
 def discard(places: Places, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:

@@ -93,13 +93,17 @@ def cannot_read(what: object, error: OSError) -> UnusableInput:
 
 
 def from_system(error: OSError) -> RestyleError | None:
-    """What to say where the operating system has no more of something; None for all else."""
-    if error.errno not in _SCARCE:
+    """Return what to say of an error for which the machine is to blame; None for all others.
+
+    Either the operating system has no more of something, or a path leads to what cannot be used.
+    """
+    if error.errno not in _SCARCE and not (error.errno in _UNUSABLE and error.filename):
         return None
+    kind = RestyleError if error.errno in _SCARCE else UnusableInput
     what = f"{error.filename}: " if error.filename else ""
-    return RestyleError(
+    return kind(
         f"{what}{error.strerror}.\n"
-        f"{_remedy(error, _SCARCE)}, and repeat the command; finished slides are kept."
+        f"{_remedy(error, _SCARCE | _UNUSABLE)}, and repeat the command; finished slides are kept."
     )
 
 
@@ -115,13 +119,24 @@ _SCARCE = {
     **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "End what else uses this machine's memory"),
     errno.EIO: "Look whether the disk is sound",
 }
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNUSABLE = {
+    **dict.fromkeys(_DENIED, "Give this user access to it"),
+    errno.EISDIR: "Move that folder away: a file belongs there",
+    errno.EEXIST: "Move that file away: a folder belongs there",
+    errno.ELOOP: "Remove that link: it leads to itself",
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL), "Use another name"),
+}
+_GONE = (errno.ENOENT, errno.ENOTDIR)
 _TO_WRITE = {
     **_SCARCE,
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Make it writable for this user"),
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "Put its folder back where it was"),
+    **_UNUSABLE,
+    **dict.fromkeys(_DENIED, "Make it writable for this user"),
+    **dict.fromkeys(_GONE, "Make its folder, or put it back where it was"),
 }
 _TO_READ = {
     **_SCARCE,
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "Make it readable for this user"),
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "Put it back where it was"),
+    **_UNUSABLE,
+    **dict.fromkeys(_DENIED, "Make it readable for this user"),
+    **dict.fromkeys(_GONE, "Put it back where it was"),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from pathlib import Path
 from threading import Lock, current_thread
 from typing import Any
 
-from stable_restyle.errors import UnusableInput, cannot_write
+from stable_restyle.errors import UnusableInput, cannot_read, cannot_write
 from stable_restyle.model import FILM_THREAD, Drawn
 
 log = logging.getLogger("stable_restyle")
@@ -84,11 +85,16 @@ class Lines:
             raise cannot_write(self._path, error) from error
 
     def read(self) -> Iterator[Any]:
-        """Every value whose line is whole; none if there is no file."""
-        with suppress(FileNotFoundError), self._path.open("rb") as file:
-            for line in file:
-                with suppress(ValueError, RecursionError):
-                    yield json.loads(line)
+        """Every value whose line is whole; none if there is no file. Raises UnusableInput."""
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise cannot_read(self._path, error) from error
+        for line in lines:
+            with suppress(ValueError, RecursionError):
+                yield json.loads(line)
 
 
 class Journal:
@@ -169,17 +175,21 @@ def read(path: Path) -> list[Run]:
     """The runs of a journal, the first one first; lines that make no sense are passed over."""
     runs: list[Run] = []
     for event in Lines(path).read():
-        with suppress(ValueError, TypeError, KeyError, IndexError, AttributeError):
+        with suppress(ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
             _take_in(event, runs)
     return runs
 
 
+def finite(noted: Any) -> float:
+    """A number that was read from JSON, which may hold NaN and 1e999. Raises ValueError."""
+    if not math.isfinite(number := float(noted)):
+        raise ValueError(f"{noted} is not a number")
+    return number
+
+
 def _take_in(event: Mapping[str, Any], runs: list[Run]) -> None:
     if "run" in event:
-        about = dict(event["run"])
-        began = float(about.pop("began"))
-        Fraction(about["rate"])  # raises where it is none
-        runs.append(Run(began, About(**about)))
+        runs.append(Run(finite(event["run"]["began"]), _about(event["run"])))
     elif "backend" in event:
         was = runs[-1].about
         runs[-1].about = replace(was, backends={**was.backends, str(event["backend"]): ""})
@@ -187,11 +197,24 @@ def _take_in(event: Mapping[str, Any], runs: list[Run]) -> None:
         slide, place, began_s, seconds = event["drawn"]
         names = list(runs[-1].about.backends)
         name = names[place] if place >= 0 else ""
-        runs[-1].slides.append(SlideDrawn(int(slide) - 1, name, float(began_s), float(seconds)))
+        runs[-1].slides.append(SlideDrawn(int(slide) - 1, name, finite(began_s), finite(seconds)))
     elif "warning" in event:
-        runs[-1].warnings.append((float(event["at"]), str(event["warning"])))
+        runs[-1].warnings.append((finite(event["at"]), str(event["warning"])))
     elif "failed" in event:
         slides = [int(slide) - 1 for slide in event["failed"]]
         runs[-1].failed.append((slides, str(event["why"])))
     elif "ended" in event:
-        runs[-1].ended_s, runs[-1].outcome = float(event["at"]), str(event["ended"])
+        runs[-1].ended_s, runs[-1].outcome = finite(event["at"]), str(event["ended"])
+
+
+def _about(noted: Mapping[str, Any]) -> About:
+    if Fraction(noted["rate"]) <= 0:
+        raise ValueError("a rate is above 0")
+    return About(
+        command=[*map(str, noted["command"])],
+        folder=str(noted["folder"]),
+        secrets=bool(noted["secrets"]),
+        rate=str(noted["rate"]),
+        versions={str(name): str(which) for name, which in noted["versions"].items()},
+        backends={str(name): str(what) for name, what in noted["backends"].items()},
+    )

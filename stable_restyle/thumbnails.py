@@ -25,7 +25,7 @@ import numpy as np
 from stable_restyle import flow, images, stability
 from stable_restyle.draw import Shelf
 from stable_restyle.errors import UnusableInput
-from stable_restyle.journal import Lines
+from stable_restyle.journal import Lines, finite
 from stable_restyle.model import Pixels, Scene
 from stable_restyle.parallel import in_order
 
@@ -63,7 +63,8 @@ class Thumbnails:
         self._compared = Shelf(self._read_compared, AT_HAND)
         self._gave_up = False
         for each in (self._small_frames, self._small_slides):
-            each.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # `add` says what is in the way
+                each.mkdir(parents=True, exist_ok=True)
 
     def add(self, slide: int, frame: Pixels, picture: Pixels) -> None:
         """A slide has been kept: make its small pictures, and compare it with its neighbours.
@@ -73,13 +74,7 @@ class Thumbnails:
         if self._gave_up:
             return
         try:
-            small_frame, small = _small(frame), _small(picture)
-            self._compared.put(slide, np.hstack([_to_compare(small_frame), _to_compare(small)]))
-            self._write(self._small_frames, slide, small_frame, _stamp(self._frame_of(slide)))
-            self._write(self._small_slides, slide, small, _stamp(self._slide_of(slide)))
-            for pair in (slide, slide + 1):
-                if pair not in self._starts and self._is_fresh(pair - 1) and self._is_fresh(pair):
-                    self._measure(pair)
+            self._compared.put(slide, self._shrink(slide, frame, picture))
         except (OSError, UnusableInput) as error:
             self._gave_up = True
             why = error.strerror if isinstance(error, OSError) else str(error)
@@ -89,11 +84,15 @@ class Thumbnails:
                 self._small_slides.parent,
                 why,
             )
+            return
+        for pair in (slide, slide + 1):
+            if pair not in self._starts and self._is_fresh(pair - 1) and self._is_fresh(pair):
+                _tried(self._measure, pair)
 
     def lacking(self) -> list[int]:
-        """The slides that are there without small pictures, or with some that are out of date."""
+        """The slides that are there without small pictures, or with damaged or outdated ones."""
         now, made = self._stamps()
-        return [slide for slide in now if made.get(slide) != now[slide]]
+        return [s for s in now if made.get(s) != now[s] or not all(map(_is_whole, self._small(s)))]
 
     def at_hand(self) -> set[int]:
         """The slides whose small pictures are there."""
@@ -129,8 +128,8 @@ class Thumbnails:
                 slide, before, here, flicker, e_warp = line
                 stamps = now.get(slide - 2, (0, 0))[1], now.get(slide - 1, (0, 0))[1]
                 if stamps == (before, here) and slide - 1 not in self._starts:
-                    unknown = e_warp is None
-                    found[slide - 1] = Steadiness(flicker, math.nan if unknown else e_warp)
+                    its_warp = math.nan if e_warp is None else finite(e_warp)
+                    found[slide - 1] = Steadiness(finite(flicker), its_warp)
         return found
 
     def _later(self, slides: set[int]) -> list[int]:
@@ -147,10 +146,21 @@ class Thumbnails:
         return {s: (frames[s * self._fps], slides[s]) for s in slides if s * self._fps in frames}
 
     def _make(self, slide: int) -> None:
+        self.add(slide, *self._open(slide))
+
+    def _open(self, slide: int) -> tuple[Pixels, Pixels]:
+        """Read a frame and its slide, of one size. Raises UnusableInput."""
         frame = images.read(self._frame_of(slide))
         picture = images.read(self._slide_of(slide))
         height, width = frame.shape[:2]
-        self.add(slide, frame, images.fit(picture, width, height))
+        return frame, images.fit(picture, width, height)
+
+    def _shrink(self, slide: int, frame: Pixels, picture: Pixels) -> Pixels:
+        """Write the small pictures of a slide; returns what `_read_compared` would."""
+        small_frame, small = _small(frame), _small(picture)
+        self._write(self._small_frames, slide, small_frame, _stamp(self._frame_of(slide)))
+        self._write(self._small_slides, slide, small, _stamp(self._slide_of(slide)))
+        return np.hstack([_to_compare(small_frame), _to_compare(small)])
 
     def _measure(self, slide: int) -> None:
         """Compare a slide with the one before it."""
@@ -172,15 +182,20 @@ class Thumbnails:
         return both[:, :COMPARED_PX], both[:, COMPARED_PX:]
 
     def _read_compared(self, slide: int) -> Pixels:
-        """The frame at the left, the slide at the right: (H, 2 * COMPARED_PX, 3)."""
-        paths = (folder / _name(slide) for folder in (self._small_frames, self._small_slides))
-        return np.hstack([_to_compare(images.decode(p.read_bytes(), ("JPEG",))) for p in paths])
+        """The frame at the left, the slide at the right: (H, 2 * COMPARED_PX, 3).
+
+        Damaged pictures, as a loss of power leaves some, are made again.
+        """
+        try:
+            pictures = [images.decode(p.read_bytes(), ("JPEG",)) for p in self._small(slide)]
+        except (OSError, ValueError):
+            return self._shrink(slide, *self._open(slide))
+        return np.hstack([*map(_to_compare, pictures)])
 
     def _is_fresh(self, slide: int) -> bool:
         with suppress(OSError):
             now = _stamp(self._frame_of(slide)), _stamp(self._slide_of(slide))
-            small = self._small_frames / _name(slide), self._small_slides / _name(slide)
-            return (_stamp(small[0]), _stamp(small[1])) == now
+            return tuple(map(_stamp, self._small(slide))) == now
         return False
 
     def _write(self, folder: Path, slide: int, small: Pixels, stamp: int) -> None:
@@ -193,6 +208,10 @@ class Thumbnails:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+
+    def _small(self, slide: int) -> tuple[Path, Path]:
+        """Where the small pictures of a frame and its slide are."""
+        return self._small_frames / _name(slide), self._small_slides / _name(slide)
 
     def _frame_of(self, slide: int) -> Path:
         return self._frames / images.name(slide * self._fps)
@@ -218,6 +237,15 @@ def _name(slide: int) -> str:
     return f"{Path(images.name(slide)).stem}.jpg"
 
 
+def _is_whole(jpeg: Path) -> bool:
+    """Whether a JPEG file has its beginning and its end."""
+    try:
+        data = jpeg.read_bytes()
+    except OSError:
+        return False
+    return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
+
+
 def _stamp(path: Path) -> int:
     """When a file was written, in whole milliseconds."""
     return path.stat().st_mtime_ns // 1_000_000
@@ -227,7 +255,7 @@ def _stamps(folder: Path, ending: str) -> dict[int, int]:
     """When each numbered picture of a folder was written, by its index."""
     found: dict[int, int] = {}
     for index, entry in _pictures(folder, ending):
-        with suppress(FileNotFoundError):  # just removed
+        with suppress(OSError):  # just removed, or a link that leads nowhere
             found[index] = entry.stat().st_mtime_ns // 1_000_000
     return found
 
@@ -238,7 +266,7 @@ def _numbers(folder: Path, ending: str) -> set[int]:
 
 
 def _pictures(folder: Path, ending: str) -> Iterator[tuple[int, os.DirEntry[str]]]:
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             stem, dot, found = entry.name.rpartition(".")
             if dot + found == ending and stem.isdecimal():

@@ -126,6 +126,62 @@ def test_a_report_makes_what_a_run_did_not(asked: Settings) -> None:
     assert its.lacking() == its.unmeasured() == []
 
 
+DAMAGES = [b"", b"\xff\xd8half of it", bytes(2000), b"\xff\xd8" + bytes(2000) + b"\xff\xd9"]
+
+
+def damage(path: Path, data: bytes) -> None:
+    """As a loss of power leaves it: the file has its name and its time, but not its bytes."""
+    stamp = path.stat().st_mtime_ns
+    path.write_bytes(data)
+    os.utime(path, ns=(stamp, stamp))
+
+
+@pytest.mark.parametrize("data", DAMAGES, ids=["empty", "half", "zeros", "zeros within"])
+@pytest.mark.parametrize("kind", ["frames", "slides"])
+def test_a_damaged_picture_is_made_again_where_it_is_needed(
+    asked: Settings, caplog: pytest.LogCaptureFixture, kind: str, data: bytes
+) -> None:
+    run(asked)
+    path = asked.target.parent / "interp" / "report" / kind / "000002.jpg"
+    whole = path.read_bytes()
+    damage(path, data)
+    (asked.target / "000003.png").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert run(asked).drawn == 1
+    assert path.read_bytes() == whole
+    assert caplog.text == ""
+    assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3, 5, 6]
+
+
+@pytest.mark.parametrize("data", DAMAGES[:3], ids=["empty", "half", "zeros"])
+@pytest.mark.parametrize("kind", ["frames", "slides"])
+def test_a_report_makes_damaged_pictures_again(asked: Settings, kind: str, data: bytes) -> None:
+    run(asked)
+    path = asked.target.parent / "interp" / "report" / kind / "000002.jpg"
+    whole = path.read_bytes()
+    damage(path, data)
+    progress = Silent()
+    pipeline.write_report(asked, progress)
+    assert progress.tasks == [("Small pictures", 1, 0)]
+    assert path.read_bytes() == whole
+
+
+def test_a_neighbour_that_cannot_be_read_is_named(
+    asked: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both its small picture and the slide itself are damaged; the slide drawn now is kept."""
+    run(asked)
+    damage(asked.target.parent / "interp" / "report" / "slides" / "000002.jpg", b"")
+    slide = asked.target / "000002.png"
+    data = slide.read_bytes()
+    damage(slide, data[:60] + b"?" * 20 + data[80:])
+    (asked.target / "000003.png").unlink()  # a middle: it is made from no other
+    with caplog.at_level(logging.WARNING):
+        assert run(asked).drawn == 1
+    assert "The report leaves out a picture" in caplog.text
+    assert f"{slide} is damaged" in caplog.text
+
+
 def test_a_slide_that_cannot_be_read_costs_its_own_picture(
     asked: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
