@@ -129,7 +129,7 @@ class ComfyServer:
         self._work = asyncio.Event()
         self._changed = threading.Condition()
         self._tls = tls
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # that of Windows has no remove_reader
         self._up = threading.Event()
         self._down = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="ComfyServer", daemon=True)

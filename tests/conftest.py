@@ -58,6 +58,21 @@ def make_frames(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a folder of this name; skips the test where the system refuses the name."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path / name
+        try:
+            folder.mkdir()
+        except OSError as error:
+            pytest.skip(f"this system refuses such a name: {error.strerror}")
+        return folder
+
+    return make
+
+
 @pytest.fixture(params=[1 / 64, 1.0], ids=["64 ticks a second", "a tick a second"])
 def coarse_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clocks that stand still between two ticks, as some of Windows' do for 15.6 ms."""

@@ -49,16 +49,16 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     assert "Done: 5 slides, all of them new, in out" in done.stderr
     assert len(slides(tmp_path / "out")) == 5
-    assert sorted(path.name for path in (tmp_path / "interp").iterdir()) == [
+    made = {path.name for path in (tmp_path / "interp").iterdir()}
+    assert made - {"lock"} == {  # on Windows it goes with its process
         "finished.json",
         "input.json",
         "journal.jsonl",
-        "lock",
         "report",
         "report.html",
         "scenes.json",
         "settings.json",
-    ]
+    }
 
 
 def test_a_report_is_made_and_slides_are_drawn_again(
@@ -186,18 +186,19 @@ ODD_NAMES = [
     "100%06d%%",
     "concat:a|b",
     "new\nline",
-    os.fsdecode(b"not utf-8 \xff\xfe"),
+    "not utf-8 \udcff\udcfe",
     "*[?]$HOME `id`",
+    "%TEMP% [ünïcödé] 影片 $HOME",
 ]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse some of these names")
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
-def test_a_name_is_a_name_from_end_to_end(tmp_path: Path, name: str) -> None:
+def test_a_name_is_a_name_from_end_to_end(
+    make_folder: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
     """A film into a film, then its frames into a folder, all of them called so."""
+    work = make_folder(name)
     film = clips.make(tmp_path / "film.mp4", clips.scenes(4))
-    work = tmp_path / name
-    work.mkdir()
     film.rename(work / f"{name}.mp4")
     done = video_restyle(*PREVIEW, "--", f"{name}.mp4", f"{name}+.mp4", folder=work)
     assert done.returncode == 0, done.stderr

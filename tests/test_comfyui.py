@@ -11,6 +11,8 @@ import os
 import random
 import re
 import socket
+import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -156,8 +158,9 @@ def server() -> Iterator[ComfyServer]:
 
 
 def _open_sockets() -> int:
+    """Return the number of open sockets on Linux, 0 on other systems."""
     count = 0
-    for each in os.listdir("/proc/self/fd"):
+    for each in os.listdir("/proc/self/fd") if sys.platform == "linux" else ():
         try:
             count += os.readlink(f"/proc/self/fd/{each}").startswith("socket:")
         except OSError:  # that of listdir itself
@@ -493,19 +496,20 @@ def test_a_server_that_takes_no_connections() -> None:
 @contextmanager
 def blurting(words: bytes) -> Iterator[str]:
     """The URL of something that says the same to everybody, and hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
 
-        def serve() -> None:
+    class Blurt(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
             with suppress(OSError):
-                while True:
-                    caller, _ = listening.accept()
-                    with caller, suppress(OSError):
-                        caller.recv(2**16)
-                        caller.sendall(words)
+                self.request.recv(2**16)
+                self.request.sendall(words)
 
-        threads.submit(serve)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
+    with (
+        socketserver.TCPServer(("127.0.0.1", 0), Blurt) as server,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        threads.submit(server.serve_forever, poll_interval=0.01)
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
