@@ -76,6 +76,11 @@ class WorkflowFault(RestyleError):
     exit_code = 3
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 slide", "12 slides"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
     """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
     needed = f"It needs {size:,} bytes: free" if size else "Free"

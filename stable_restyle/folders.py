@@ -17,9 +17,10 @@ from hashlib import file_digest
 from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
+from uuid import uuid4
 
 from stable_restyle import images, keys, lock, scenes
-from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write
+from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write, counted
 from stable_restyle.model import Keys, Settings, Step
 from stable_restyle.video import CONTAINERS
 
@@ -29,7 +30,9 @@ SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
 
 # In settings.json beside "film": no reason to refuse a run, but it saves reading the film again.
 FILM_TIME = "film_mtime_ns"
-TARGET = "target"  # in settings.json: the name of the folder of slides
+TARGET = "target"  # in settings.json: the folder of slides, as seen from the one beside it
+MADE_BY = "made_by"  # in settings.json and owner.json: whose slides these are
+WORK = "work"  # in owner.json: the working folder, as seen from the folder of slides
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 
 NAMES_SHOWN = 8
@@ -58,6 +61,15 @@ class Places:
     @property
     def settings_file(self) -> Path:
         return self.interp / "settings.json"
+
+    @property
+    def hidden(self) -> Path:
+        """What the folder of slides holds besides them: its lock, and whose they are."""
+        return self.shown / lock.HIDDEN
+
+    @property
+    def owner_file(self) -> Path:
+        return self.hidden / "owner.json"
 
     @property
     def drawn(self) -> Path:
@@ -145,15 +157,16 @@ def find_places(settings: Settings) -> Places:
 @contextmanager
 def locked(places: Places) -> Iterator[lock.Check]:
     """Make the folders of a run and keep every other run out of them meanwhile."""
-    try:
-        places.interp.mkdir(parents=True, exist_ok=True)
-        places.slides.mkdir(parents=True, exist_ok=True)
-        places.shown.mkdir(parents=True, exist_ok=True)
-        holding = ExitStack()
-        check = holding.enter_context(lock.hold(places.interp))
-    except OSError as error:
-        raise cannot_write(Path(error.filename or places.interp), error) from error
-    with holding:
+    with ExitStack() as holding:
+        try:
+            for folder in (places.interp, places.slides, places.shown):
+                folder.mkdir(parents=True, exist_ok=True)
+            if places.hidden.is_symlink():  # it might lead out of the folder
+                places.hidden.unlink()
+            places.hidden.mkdir(exist_ok=True)
+            check = holding.enter_context(lock.hold(places.interp, places.hidden))
+        except OSError as error:
+            raise cannot_write(Path(error.filename or places.interp), error) from error
         yield check
 
 
@@ -177,12 +190,13 @@ def noted(places: Places) -> Mapping[str, object]:
     return _read_settings(places.settings_file, fresh=False)
 
 
-def claim(places: Places, decides: Decides, *, fresh: bool) -> bool:
+def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bool]:
     """See that the slides kept from an earlier run were made with these settings; then note them.
 
-    A working folder without settings.json is taken over as it is. Other settings than the earlier
-    run's: UnusableInput says what differs, or with `fresh` all that it made is discarded, and True
-    is returned. Scenes and frames may still differ; they are left to `claim_input`.
+    A working folder of the original program is taken over as it is. Slides of other settings or of
+    another working folder: UnusableInput says whose they are, or with `fresh` all of them are
+    discarded. Returns what was noted, and whether slides were discarded. Scenes and frames may
+    still differ; they are left to `claim_input`.
     """
     path = places.settings_file
     if places.result is not None and places.result.exists() and not (fresh or path.exists()):
@@ -192,16 +206,27 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> bool:
         )
     earlier = _read_settings(path, fresh=fresh)
     _check_owner(places, earlier)
+    owner = _read_owner(places)
+    strange = _strange(places, earlier, owner)
+    if strange and not (fresh and owner):
+        raise UnusableInput(strange)
     differing = _differences(earlier, decides)
-    other_film = earlier.get("film") != decides.get("film") or "film_sha256" in differing
-    if differing and not fresh and (images.numbered(places.slides) or other_film):
-        raise UnusableInput(_refusal(places, differing.values()))
-    if differing and fresh:
+    other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
+    if differing and not fresh and (_slides(places) or other_film):
+        raise UnusableInput(_refusal(places, differing))
+    anew = fresh and bool(not earlier or differing or strange)
+    if anew:
         _discard(places, other_film=other_film)
-        earlier = {}
-    noted = {SCENES: earlier[SCENES]} if SCENES in earlier else {}
-    _write_settings(places, {**decides, **noted})
-    return bool(differing) and fresh
+    made_by = earlier.get(MADE_BY) or (_is_ours(places, earlier, owner) and owner.get(MADE_BY))
+    if anew or differing or not isinstance(made_by, str):
+        made_by = uuid4().hex
+    noted = {**decides, MADE_BY: made_by, TARGET: _seen_from(places.interp, places.shown)}
+    changes = {} if anew or SCENES not in earlier else {SCENES: earlier[SCENES]}
+    _write_json(places.settings_file, {**noted, **changes})
+    now = {MADE_BY: made_by, WORK: _seen_from(places.shown, places.interp)}
+    if owner != now:
+        _write_json(places.owner_file, now)
+    return noted, anew
 
 
 def fps_of(places: Places) -> int:
@@ -213,25 +238,35 @@ def fps_of(places: Places) -> int:
             "Restyle the film first, or name the SOURCE, the TARGET and the --work folder of a run."
         )
     earlier = _read_settings(path, fresh=False)
-    _check_owner(places, earlier)
+    check_whose(places)
     fps = earlier.get("fps")
     if type(fps) is not int or fps < 1:
         raise UnusableInput(f"{path} does not say how many frames make a slide.\nRun once more.")
     return fps
 
 
-def claim_input(places: Places, decides: Decides, now: Input, fps: int, *, fresh: bool) -> None:
+def check_whose(places: Places) -> None:
+    """Raises UnusableInput where the working folder or the slides in TARGET are another run's."""
+    earlier = _read_settings(places.settings_file, fresh=False)
+    _check_owner(places, earlier)
+    if strange := _strange(places, earlier, _read_owner(places)):
+        raise UnusableInput(strange)
+
+
+def claim_input(places: Places, noted: Decides, now: Input, fps: int, *, fresh: bool) -> None:
     """See that the slides kept show these frames, in these scenes; then note frames and scenes.
 
-    Where slides hang on what has changed, UnusableInput says on what; with `fresh` these slides are
-    discarded and the others stay. If `fresh` finds nothing that has changed, all are discarded.
+    noted: as `claim` returns it. Where slides hang on what has changed, UnusableInput says on what;
+    with `fresh` these slides are discarded and the others stay. If `fresh` finds nothing that has
+    changed, all are discarded.
     """
     was = _read_input(places, now, fresh=fresh)
     outdated = _outdated(places, was, now, fps)
     if outdated and not fresh:
-        raise UnusableInput(_input_refusal(places, was, now, len(outdated)))
+        beyond = len(_beyond(places, now, fps))
+        raise UnusableInput(_input_refusal(places, was, now, len(outdated), beyond))
     if outdated:
-        log.info("Starting over in part: %d slides are discarded.", len(outdated))
+        log.info("Starting over in part: %s discarded.", _are(len(outdated)))
         images.remove(places.slides, outdated)
     elif fresh:
         _discard(places, other_film=False)
@@ -240,7 +275,7 @@ def claim_input(places: Places, decides: Decides, now: Input, fps: int, *, fresh
         note |= keys.noted(now.keys)
     images.write_whole(places.input_file, json.dumps(note).encode())
     changes = {str(scene): list(its) for scene, its in now.changes.items()}
-    _write_settings(places, {**decides, SCENES: changes})
+    _write_json(places.settings_file, {**noted, SCENES: changes})
 
 
 def _is_film(target: Path) -> bool:
@@ -291,22 +326,88 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
 def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
     """Raises UnusableInput where the working folder belongs to the slides of another folder."""
     owner = earlier.get(TARGET)
-    if not isinstance(owner, str) or owner == places.shown.name:
+    if not isinstance(owner, str):
         return
+    if "/" in owner or owner == "..":
+        folder = _joined(places.interp, owner)
+    else:  # its name alone, as earlier versions noted it
+        folder = places.shown.parent / owner
     try:
-        slides = images.numbered(places.shown.with_name(owner))
+        is_other = folder.resolve() != places.shown.resolve() and images.numbered(folder)
     except (OSError, ValueError):  # no folder can have such a name
         return
-    if slides:
+    if is_other:
         raise UnusableInput(
-            f"{places.interp} belongs to the run into {places.shown.with_name(owner)}.\n"
+            f"{places.interp} belongs to the run into {folder}.\n"
             f"For {places.shown} name another working folder with --work."
         )
 
 
-def _write_settings(places: Places, settings: Mapping[str, object]) -> None:
-    noted = {**settings, TARGET: places.shown.name}
-    images.write_whole(places.settings_file, json.dumps(noted, indent=2).encode())
+def _strange(places: Places, earlier: Mapping[str, object], owner: Mapping[str, object]) -> str:
+    """What to say of slides in TARGET that this working folder cannot vouch for; else nothing.
+
+    owner: as `_read_owner` returns it; slides of earlier versions and of the original have none.
+    """
+    slides = len(images.numbered(places.shown))
+    is_ours = _is_ours(places, earlier, owner)
+    if not slides or ((earlier or places.scenes_file.exists()) and (is_ours or not owner)):
+        return ""
+    were = f"{counted(slides, 'slide')} in {places.shown} {'was' if slides == 1 else 'were'} made"
+    start_over = ", or add --fresh to start over: it discards all slides there." if owner else "."
+    if is_ours or not owner:
+        return (
+            f"Nobody knows with which settings {were}: there is no {places.settings_file}.\n"
+            "Move them away, or name another TARGET, or with --work the working folder of the run "
+            f"that made them{start_over}"
+        )
+    work = _joined(places.shown, str(owner.get(WORK)))
+    return (
+        f"{were} by a run with another working folder, {work}.\n"
+        f"Go on with it by --work {work}, or name another TARGET{start_over}"
+    )
+
+
+def _is_ours(places: Places, earlier: Mapping[str, object], owner: Mapping[str, object]) -> bool:
+    """Whether TARGET names this working folder as the one that its slides were made in."""
+    if MADE_BY in earlier:
+        return owner.get(MADE_BY) == earlier[MADE_BY]
+    work = owner.get(WORK)
+    return isinstance(work, str) and _joined(places.shown, work) == _joined(places.interp, "")
+
+
+def _read_owner(places: Places) -> dict[str, object]:
+    """Whose the slides in TARGET are; empty where nobody says so."""
+    try:
+        owner = json.loads(places.owner_file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    """A path that leads from a folder to another also when both were moved together."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive
+        return path.absolute().as_posix()
+
+
+def _joined(folder: Path, seen: str) -> Path:
+    """What `_seen_from` has seen from a folder."""
+    return Path(os.path.normpath(folder.absolute() / seen))
+
+
+def _slides(places: Places) -> list[str]:
+    """The slides of the earlier run; where they are deflickered, those that were drawn count."""
+    return images.numbered(places.slides) or images.numbered(places.shown)
+
+
+def _are(slides: int) -> str:
+    return f"{counted(slides, 'slide')} {'is' if slides == 1 else 'are'}"
+
+
+def _write_json(path: Path, tree: Mapping[str, object]) -> None:
+    images.write_whole(path, json.dumps(tree, indent=2).encode())
 
 
 def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
@@ -343,19 +444,32 @@ def _scene_changes(noted: object) -> SceneChanges:
 
 
 def _outdated(places: Places, was: Input, now: Input, fps: int) -> list[str]:
-    """The finished slides that hang on what has changed."""
-    if was == now:
-        return []
-    slides = scenes.outdated(
-        was.steps(fps),
-        now.steps(fps),
-        lambda before, after: (
-            was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
-        ),
-        _changed_frames(was, now),
-        fps,
+    """The finished slides that hang on what has changed, and those past the end of the film."""
+    slides = (
+        set[int]()
+        if was == now
+        else scenes.outdated(
+            was.steps(fps),
+            now.steps(fps),
+            lambda before, after: (
+                was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
+            ),
+            _changed_frames(was, now),
+            fps,
+        )
     )
-    return [name for name in images.numbered(places.slides) if int(name[:-4]) - 1 in slides]
+    beyond = _beyond(places, now, fps)
+    return [
+        name
+        for name in images.numbered(places.slides)
+        if name in beyond or int(name[:-4]) - 1 in slides
+    ]
+
+
+def _beyond(places: Places, now: Input, fps: int) -> list[str]:
+    """The finished slides past the end of the film."""
+    count = scenes.slide_count(len(now.marks), fps)
+    return [name for name in images.numbered(places.slides) if int(name[:-4]) > count]
 
 
 def _changed_frames(was: Input, now: Input) -> set[int]:
@@ -365,7 +479,7 @@ def _changed_frames(was: Input, now: Input) -> set[int]:
     return changed.union(range(len(was.marks), len(now.marks)))
 
 
-def _input_refusal(places: Places, was: Input, now: Input, outdated: int) -> str:
+def _input_refusal(places: Places, was: Input, now: Input, outdated: int, beyond: int) -> str:
     """Why a run over other frames or scenes does not go on, and what to do."""
     lines = []
     if len(was.marks) != len(now.marks):
@@ -382,48 +496,72 @@ def _input_refusal(places: Places, was: Input, now: Input, outdated: int) -> str
     for scene in sorted({*was.changes, *now.changes}):
         then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
         if then != here:
-            lines.append(f"--set in scene {scene}: {then} then, {here} now")
-    slides = len(images.numbered(places.slides))
+            lines.append(f"--set in scene {scene}: {_said(then)} then, {_said(here)} now")
+    if beyond:
+        lines.append(f"past the end of the film: {counted(beyond, 'slide')}")
+    slides = counted(len(images.numbered(places.slides)), "slide")
     return (
-        f"{outdated} of the {slides} slides in {places.slides} were made of something else:\n"
+        f"{outdated} of the {slides} in {places.slides} were made of something else:\n"
         + "".join(f"  {line}\n" for line in lines)
-        + f"Put it back as it was, or add --fresh: it discards these {outdated} and no others."
+        + "Put it back as it was, or add --fresh: it discards "
+        + ("this slide" if outdated == 1 else f"these {outdated}")
+        + " and no others."
     )
 
 
 def _refusal(places: Places, differing: Iterable[str]) -> str:
     """Why a run with other settings does not go on, and what to do."""
-    slides = len(images.numbered(places.slides))
+    names, folder = _slides(places), places.slides
+    slides = counted(len(names), "slide")
+    if not images.numbered(folder):
+        folder = places.shown
     return (
-        f"The {slides} slides in {places.slides} were made with other settings "
+        f"{slides} in {folder} {'was' if len(names) == 1 else 'were'} made with other settings "
         f"({places.settings_file}):\n"
         + "".join(f"  {line}\n" for line in differing)
         + "Go on with the old settings, or name another TARGET and another folder with --work, "
-        f"or add --fresh to start over: it discards {slides} slides."
+        f"or add --fresh to start over: it discards {slides}."
     )
 
 
-def _differences(earlier: Mapping[str, object], now: Decides) -> dict[str, str]:
-    """A line for each setting that both know and that differs, under its name."""
-    differing = {
-        name: f"{name.replace('_', ' ')}: {earlier[name]} then, {value} now"
-        for name, value in now.items()
-        if name in earlier and earlier[name] != value and name != FILM_TIME
-    }
-    for name in ("model", "film"):  # it says already what its hash would
-        if name in differing:
-            differing.pop(f"{name}_sha256", None)
-    return differing
+def _differences(earlier: Mapping[str, object], now: Decides) -> list[str]:
+    """A line for each setting that both know and that differs.
+
+    A workflow and a film are told by their contents, where these are known.
+    """
+    differing = [name for name in now if name in earlier and earlier[name] != now[name]]
+    lines = []
+    for name in differing:
+        hashed = f"{name}_sha256"
+        if name == FILM_TIME or (hashed in earlier and hashed in now and hashed not in differing):
+            continue
+        if (what := name.removesuffix("_sha256")) == name:
+            then, here = _said(earlier[name]), _said(now[name])
+            lines.append(f"{name.replace('_', ' ')}: {then} then, {here} now")
+        elif what not in differing:
+            lines.append(f"{what}: {_said(now[what])} has other contents now")
+    return lines
+
+
+def _said(setting: object) -> str:
+    """A setting of settings.json in plain words."""
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
+    if setting is None or setting == []:
+        return "none"
+    if isinstance(setting, list):
+        return ", ".join(map(str, setting))
+    return re.sub(r"\d+(?= bytes$)", lambda digits: f"{int(digits[0]):,}", str(setting))
 
 
 def _discard(places: Places, *, other_film: bool) -> None:
     """Remove what an earlier run made; scenes.json, which people edit, stays with its film."""
-    slides = images.numbered(places.slides)
-    if slides:
-        log.info("Starting over: %d slides are discarded.", len(slides))
-    images.remove(places.slides, slides)
+    if slides := _slides(places):
+        log.info("Starting over: %s discarded.", _are(len(slides)))
+    for folder in (places.shown, places.drawn):
+        images.remove(folder, images.numbered(folder))
     images.remove(places.interp, [each for each in os.listdir(places.interp) if _ours(each)])
-    told = (places.redo_file, places.journal_file, places.report_file)
+    told = (places.redo_file, places.journal_file, places.report_file, places.deflicker_file)
     images.remove(places.interp, [each.name for each in told])
     images.remove_folder(places.report_folder)
     images.remove(places.interp, [places.settings_file.name, places.input_file.name])

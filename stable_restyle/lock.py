@@ -1,4 +1,4 @@
-"""Keep every other run out of a working folder, and say who is at work there.
+"""Keep every other run out of the folders of a run, and say who is at work there.
 
 Two things guard a folder. The lock of the operating system holds among all processes of a machine
 and ends with its process, however that ends. A file system that machines share need not pass it on;
@@ -16,8 +16,8 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from os import getpid
 from pathlib import Path
@@ -29,9 +29,10 @@ from filelock import FileLock, Timeout
 
 from stable_restyle.errors import UnusableInput
 
-Check: TypeAlias = Callable[[], None]  # raises UnusableInput once the folder is no longer ours
+Check: TypeAlias = Callable[[], None]  # raises FolderLost once a folder is no longer ours
 
 LOCK, NOTE = "lock", "running.json"
+HIDDEN = ".restyle"  # in a folder of slides: where the files of its lock are out of the way
 BEAT_S = 5.0  # between renewals of the note
 WATCH_S = 20.0  # without a renewal: the run is dead
 _WRITTEN_S = 0.1  # a note is written meanwhile
@@ -39,69 +40,86 @@ _WRITTEN_S = 0.1  # a note is written meanwhile
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def hold(folder: Path) -> Iterator[Check]:
-    """Have a folder to ourselves.
+class FolderLost(UnusableInput):
+    """A folder of the run was removed or taken over: nothing may be written there any more."""
 
-    Raises UnusableInput if another run has it, saying which, and OSError if it cannot be written.
+
+@contextmanager
+def hold(*folders: Path) -> Iterator[Check]:
+    """Have folders to ourselves, all or none.
+
+    Raises UnusableInput if another run has one, saying which, and OSError if one cannot be written.
     """
-    path = folder / LOCK
-    if path.is_symlink():  # it might lead out of the folder
-        path.unlink()
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise _held(folder, _read(folder / NOTE)) from error
-    try:
-        with _noted(folder) as check:
-            yield check
-    finally:
-        lock.release()
+    with ExitStack() as locks:
+        for folder in folders:
+            path = folder / LOCK
+            if path.is_symlink():  # it might lead out of the folder
+                path.unlink()
+            try:
+                locks.enter_context(FileLock(path, timeout=0))
+            except Timeout as error:
+                raise _held(folder, _read(folder / NOTE)) from error
+        yield locks.enter_context(_noted(folders))
 
 
 @contextmanager
-def _noted(folder: Path) -> Iterator[Check]:
-    note = _Note(folder / NOTE)
-    found = _read(note.path)
-    if found is not None:
-        if _field(found, "host") != platform.node() and _is_renewed(note.path, found):
-            raise _held(folder, found)
-        log.info("Taking over from a run that did not end well: %s.", _who(found))
-    try:
-        note.claim(found)
-    except FileExistsError as error:
-        raise _held(folder, _read(note.path)) from error
-    beating = Thread(target=note.keep, name="renew the note", daemon=True)
-    beating.start()
+def _noted(folders: Sequence[Path]) -> Iterator[Check]:
+    """Keep a note in each folder that this run is at work there."""
+    found = {folder: said for folder in folders if (said := _read(folder / NOTE)) is not None}
+    elsewhere = {
+        folder: said for folder, said in found.items() if _field(said, "host") != platform.node()
+    }
+    if (renewed := _renewed(elsewhere)) is not None:
+        raise _held(renewed, found[renewed])
+    for who in sorted({_who(said) for said in found.values()}):
+        log.info("Taking over from a run that did not end well: %s.", who)
+    run = uuid4().hex
+    with ExitStack() as held:
+        notes = [_Note(folder / NOTE, run) for folder in folders]
+        for note, folder in zip(notes, folders, strict=True):
+            try:
+                note.claim(found.get(folder))
+            except FileExistsError as error:
+                raise _held(folder, _read(note.path)) from error
+            held.callback(note.remove)
+        over = Event()
+        beating = Thread(target=_keep, args=(notes, over), name="renew the notes", daemon=True)
+        beating.start()
+        held.callback(beating.join)
+        held.callback(over.set)
 
-    def check() -> None:
-        if note.is_lost:
-            raise UnusableInput(
-                f"{note.path} is no longer this run's: the working folder was removed, or another "
-                "run has taken it over.\nSee who is at work there, then repeat the command."
-            )
+        def check() -> None:
+            for note in notes:
+                if note.is_lost:
+                    raise FolderLost(
+                        f"{note.path} is no longer this run's: its folder was removed, or another "
+                        "run has taken it over.\nSee who is at work there, then repeat the command."
+                    )
 
-    try:
         yield check
-    finally:
-        note.done.set()
-        beating.join()
-        note.remove()
+
+
+def _keep(notes: Sequence[_Note], over: Event) -> None:
+    """Renew the notes until the run is over or one of them is no longer ours."""
+    while not over.wait(BEAT_S):
+        for note in notes:
+            with suppress(OSError):  # a full disk is told by what matters more
+                note.renew_if_ours()
+        if any(note.is_lost for note in notes):
+            return
 
 
 class _Note:
     """The note of this run; only its own thread touches the file between `claim` and `remove`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: str) -> None:
         self.path = path
-        self.done = Event()
         self.is_lost = False
         self._said = {
             "host": platform.node(),
             "pid": getpid(),
             "since": datetime.now().astimezone().isoformat(" ", "seconds"),
-            "run": uuid4().hex,
+            "run": run,
         }
         self._beats = 0
 
@@ -130,14 +148,11 @@ class _Note:
         # Not by way of a temporary name: on NFS others would go on seeing the old file.
         self.path.write_text(json.dumps({**self._said, "beat": self._beats}), "utf-8")
 
-    def keep(self) -> None:
-        """Renew the note until we are done or it is no longer ours."""
-        while not self.done.wait(BEAT_S):
-            with suppress(OSError):  # a full disk is told by what matters more
-                self.is_lost = not self._is_ours()
-                if self.is_lost:
-                    return
-                self.renew()
+    def renew_if_ours(self) -> None:
+        """Renew the note, or find that it is lost. Raises OSError."""
+        self.is_lost = not self._is_ours()
+        if not self.is_lost:
+            self.renew()
 
     def remove(self) -> None:
         with suppress(OSError):
@@ -166,21 +181,29 @@ class _Note:
         return not said or _field(said, "run") == self._said["run"]
 
 
-def _is_renewed(path: Path, found: bytes) -> bool:
-    """Whether somebody writes the note within WATCH_S."""
-    log.info(
-        "Another machine was at work in %s: %s. Watching for %.0f seconds whether it still is.",
-        path.parent,
-        _who(found),
-        WATCH_S,
-    )
+def _renewed(found: Mapping[Path, bytes]) -> Path | None:
+    """The first folder whose note somebody writes within WATCH_S; None if nobody does.
+
+    found: what the notes say now, by their folders.
+    """
+    left = dict(found)
+    for folder, said in left.items():
+        log.info(
+            "Another machine was at work in %s: %s. Watching for %.0f seconds whether it still is.",
+            _shown(folder),
+            _who(said),
+            WATCH_S,
+        )
     over_by = time.monotonic() + WATCH_S
-    while time.monotonic() < over_by:
+    while left and time.monotonic() < over_by:
         time.sleep(min(BEAT_S, WATCH_S) / 5)
-        now = _read(path)
-        if now != found:
-            return now is not None  # gone: that run has ended
-    return False
+        for folder, said in [*left.items()]:
+            now = _read(folder / NOTE)
+            if now is None:  # that run has ended
+                del left[folder]
+            elif now != said:
+                return folder
+    return None
 
 
 def _read(path: Path) -> bytes | None:
@@ -204,11 +227,27 @@ def _field(note: bytes, name: str) -> object:
 
 def _who(note: bytes | None) -> str:
     host, pid, since = (_field(note or b"", name) for name in ("host", "pid", "since"))
-    return f"process {pid} on {host}, since {since}" if host else "its name is not known"
+    if not host:
+        return "its name is not known"
+    return f"process {pid} on {host}, since {_local(since)}"
+
+
+def _local(since: object) -> object:
+    """A time as the clocks of this machine show it."""
+    try:
+        then = datetime.fromisoformat(str(since)).astimezone()
+    except (ValueError, OverflowError):
+        return since
+    return then.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _shown(folder: Path) -> Path:
+    """How a folder is called in messages."""
+    return folder.parent if folder.name == HIDDEN else folder
 
 
 def _held(folder: Path, note: bytes | None) -> UnusableInput:
     return UnusableInput(
-        f"Another run is at work in {folder}: {_who(note)}.\n"
+        f"Another run is at work in {_shown(folder)}: {_who(note)}.\n"
         "Wait for it or stop it; or name another TARGET and another folder with --work."
     )

@@ -179,7 +179,7 @@ def _claim(
     left = deflicker.as_left(places)
     source = intake.look(places, settings.rate)
     decides = {**decided, **_what_is_shown(source, places)}
-    anew = folders.claim(left, decides, fresh=settings.fresh)
+    noted, anew = folders.claim(left, decides, fresh=settings.fresh)
     threshold, fps = settings.scene_threshold, settings.fps
     frames = intake.frames_of(source, places, threshold, fps, progress)
     bounds = intake.boundaries(frames, places, threshold, progress)
@@ -188,7 +188,7 @@ def _claim(
     chosen = intake.choose_keys(frames, found, places, fps, _kind(settings), progress)
     made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
     fresh = settings.fresh and not anew
-    folders.claim_input(left, decides, made_of, fps, fresh=fresh)
+    folders.claim_input(left, noted, made_of, fps, fresh=fresh)
     deflicker.settle(places, settings.deflicker, bounds)
     return _Claimed(source, frames, found, made_of, made_of.steps(fps))
 

@@ -71,7 +71,14 @@ OPTIONS = {
     "patience_min": "patience",
 }
 UNREPEATED = ("source", "target", "seed", "headers", "fresh", "redo", "redo_chain")
-UNSHOWN = ("model_sha256", "film_sha256", "film_mtime_ns", "target", "set_in_scenes")
+UNSHOWN = (
+    "model_sha256",
+    "film_sha256",
+    "film_mtime_ns",
+    "target",
+    "set_in_scenes",
+    "made_by",
+)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,12 @@ def run(settings: Settings) -> pipeline.Outcome:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    """What is in a folder, but for what is hidden there."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+    }
 
 
 def interp(asked: Settings) -> Path:

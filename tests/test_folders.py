@@ -60,7 +60,7 @@ def drawn_anew(before: dict[str, bytes], folder: Path) -> list[int]:
 
 def age(folder: Path) -> None:
     """Make all files there look old, to tell those that are written from now on."""
-    for path in folder.iterdir():
+    for path in folder.glob("*.png"):
         os.utime(path, ns=(10**18, 10**18))
 
 
@@ -130,7 +130,11 @@ def test_fewer_frames_keep_what_they_can(asked: Settings, tmp_path: Path) -> Non
     for number in range(17, 25):
         (asked.source / f"{number:06}.png").unlink()
     (tmp_path / "interp" / "scenes.json").write_text("[0, 8, 16]")
-    assert run(asked).drawn == 0
+    with pytest.raises(UnusableInput, match="past the end of the film: 4 slides"):
+        run(asked)
+    assert len(files(asked.target)) == 12
+    assert run(replace(asked, fresh=True)).drawn == 0
+    assert list(files(asked.target)) == [images.name(slide) for slide in range(8)]
 
 
 def test_edited_scenes_draw_the_slides_of_these_scenes_only(
@@ -213,7 +217,7 @@ def test_a_film_of_the_same_name_and_length_is_told_by_its_bytes(tmp_path: Path)
     place = data.rindex(b"mdat") + 40
     data[place] ^= 1
     film.write_bytes(data)
-    with pytest.raises(UnusableInput, match=r"film sha256: .* then, .* now"):
+    with pytest.raises(UnusableInput, match=r"film: film\.mp4, .* bytes has other contents now"):
         run(settings)
     assert run(replace(settings, fresh=True)).drawn == 3
 

@@ -78,7 +78,7 @@ def test_a_seed_of_the_users(asked: Settings) -> None:
     assert changed(before, by_seed) == [3]
     run(replace(asked, redo="3", seed=8))
     assert changed(by_seed, files(asked.target)) == [3]
-    with pytest.raises(UnusableInput, match="seed: None then, 8 now"):
+    with pytest.raises(UnusableInput, match="seed: none then, 8 now"):
         run(replace(asked, seed=8))
 
 
