@@ -171,9 +171,6 @@ class Schedule:
             lost.add(gone.slide)
             self._left -= gone.asks
             hopeless += self._waiting.pop(gone.slide, ())
-            for source in set(gone.sources) - lost:
-                if gone in self._waiting.get(source, ()):
-                    self._waiting[source].remove(gone)
         return sorted(lost)
 
     def upcoming(self, count: int) -> list[Step]:

@@ -76,15 +76,37 @@ def test_nothing_to_choose_from() -> None:
     ]
 
 
+def sampler_with(**inputs: Any) -> Workflow:
+    sampler = CLAY.nodes[SAMPLER]
+    changed = {**sampler, "inputs": {**sampler["inputs"], **inputs}}
+    return replace(CLAY, nodes={**CLAY.nodes, SAMPLER: changed})
+
+
+@pytest.mark.parametrize("kind", ["FLOAT", "INT"])
 @pytest.mark.parametrize(
     ("value", "good"), [(0, True), (100, True), (100.5, False), (-1, False), (10**400, False)]
 )
-def test_numbers_have_their_bounds(value: float, good: bool) -> None:
-    nodes = dict(CLAY.nodes)
-    sampler = nodes[SAMPLER]
-    nodes[SAMPLER] = {**sampler, "inputs": {**sampler["inputs"], "cfg": value}}
-    found = told(server(cfg=["FLOAT", {"min": 0.0, "max": 100.0}]), replace(CLAY, nodes=nodes))
+def test_numbers_have_their_bounds(kind: str, value: float, good: bool) -> None:
+    found = told(server(cfg=[kind, {"min": 0.0, "max": 100.0}]), sampler_with(cfg=value))
     assert (found == []) == good
+
+
+def test_what_comes_from_another_node_is_for_the_server_to_check() -> None:
+    linked = sampler_with(scheduler=["7", 0], steps=["7", 1], cfg=["7", 2])
+    classes = server(scheduler=[["karras"]], steps=["INT", {"max": 9}], cfg=["FLOAT", {"max": 9}])
+    assert told(classes, linked) == []
+
+
+def test_an_optional_input_may_be_missing_but_not_be_wrong() -> None:
+    classes = server()
+    classes["KSamplerAdvanced"]["input"]["optional"] = {
+        "scheduler": [["normale", "normal_2", "b"]],
+        "tile_size": ["INT", {"default": 1024}],
+    }
+    assert told(classes) == [
+        "node 10 (KSamplerAdvanced): scheduler is 'normal', which the server does not have; "
+        "the nearest it has: normale, normal_2"
+    ]
 
 
 def test_what_is_required_and_has_a_default_is_added() -> None:

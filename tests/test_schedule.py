@@ -73,6 +73,29 @@ def test_small_films_take_the_shortest_time_possible(lengths: list[int], servers
     assert estimate(Schedule(steps), [1.0] * servers) == shortest(steps, [1.0] * servers)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "slide_s", "shortest_s"),
+    [
+        ([], [1.0], 0.0),
+        ([3], [1.0, 3.0], 3.0),  # the slow backend would still be at its slide when all is done
+        ([1, 1], [2.0, 5.0], 4.0),
+        ([4], [3.0, 1.0], 4.0),
+        ([5], [1.0, 2.0], 4.0),  # of the last two slides each backend draws one
+        ([5], [2.0, 1.0], 4.0),
+        ([1, 2], [1.0, 2.0], 2.0),
+        ([1, 3], [2.0, 1.0], 3.0),
+        ([1, 4], [2.0, 5.0], 8.0),
+        ([1, 5], [1.0, 2.0], 4.0),
+        ([2, 3], [3.0, 2.0, 4.0], 6.0),
+    ],
+)
+def test_on_backends_of_two_speeds_small_films_take_the_shortest_time_possible(
+    lengths: list[int], slide_s: list[float], shortest_s: float
+) -> None:
+    """Found by trying every order on every backend."""
+    assert estimate(Schedule(steps_of(lengths)), slide_s) == shortest_s
+
+
 @settings(deadline=None)
 @given(lengths, st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_backends_of_any_speeds_draw_every_slide(lengths: list[int], slide_s: list[float]) -> None:
@@ -101,6 +124,11 @@ def test_a_finished_slide_breaks_the_chain_ahead() -> None:
     schedule = Schedule(scenes.steps(scene), finished={10, 12, *range(0, 10)})
     assert [step.slide for step, _ in taken(schedule, idle(2))] == [13, 11]
     assert schedule.longest_chain == 8
+
+
+def test_of_a_film_that_is_finished_nothing_is_left() -> None:
+    schedule = Schedule(steps_of([3]), finished=range(3))
+    assert (schedule.total, schedule.longest_chain, schedule.take(idle())) == (0, 0, None)
 
 
 def test_a_failure_loses_what_hangs_on_it_and_no_more() -> None:
@@ -142,6 +170,18 @@ def test_a_second_slide_is_sent_only_shortly_before_its_turn() -> None:
     assert taken(schedule, [begun]) == []
     assert len(taken(schedule, [nearly_done])) == 1
     assert taken(schedule, [nearly_done]) == []
+
+
+@pytest.mark.parametrize(
+    ("slide_s", "left_s", "sent"),
+    [(10.0, 4.9, 2), (10.0, 5.1, 1), (3.0, 1.9, 2), (3.0, 2.1, 1)],
+)
+def test_a_slide_is_sent_ahead_by_half_of_what_one_takes_or_by_two_seconds(
+    slide_s: float, left_s: float, sent: int
+) -> None:
+    schedule = Schedule(steps_of([1] * 50))
+    begun = Outlook(0, 1, 2, slide_s, slide_s - left_s)
+    assert len(taken(schedule, [begun])) == sent
 
 
 def test_a_backend_is_kept_free_for_the_chains_that_the_run_waits_for() -> None:
@@ -224,6 +264,19 @@ def test_a_key_that_fails_loses_what_hangs_on_it() -> None:
     assert schedule.fail(filled) == [8]
     last = schedule.take(idle())
     assert last is not None and schedule.fail(last[0]) == [10, 11, 12]
+
+
+@settings(deadline=None)
+@given(lengths, st.sets(st.integers(0, 199)), st.lists(st.integers(1, 9), min_size=1, max_size=4))
+def test_after_a_failure_the_rest_is_planned_as_a_film_of_its_own(
+    lengths: list[int], mended: set[int], slide_s: list[float]
+) -> None:
+    first, *rest = scenes.find_scenes([*accumulate([0, 200, *lengths])], 1)
+    keyed = scenes.steps(first, Keys(keys.at_least([first], 4).keys, frozenset(mended)))
+    schedule = Schedule([*keyed, *scenes.all_steps(rest)])
+    ((middle, _),) = taken(schedule, idle())
+    assert schedule.fail(middle) == [*range(200)]  # the longest chain went first
+    assert estimate(schedule, slide_s) == estimate(Schedule(scenes.all_steps(rest)), slide_s)
 
 
 @settings(deadline=None)

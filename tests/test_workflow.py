@@ -229,6 +229,15 @@ def test_a_loader_of_masks_stays_one_and_reads_what_is_uploaded(store: Store) ->
     }
 
 
+def test_a_loader_is_one_of_masks_by_its_class_whatever_takes_them(store: Store) -> None:
+    tree = small()
+    tree["100"] = node("ETN_LoadMaskBase64", "mask", mask="")
+    tree["101"] = node("JoinImageWithAlpha", image=["15", 0], alpha=["100", 0])
+    del tree["102"]["inputs"]["mask"]
+    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    assert prompt["100"]["class_type"] == "LoadImageMask"
+
+
 def test_a_node_whose_output_is_taken_as_a_mask_becomes_a_loader_of_masks(store: Store) -> None:
     tree = small()
     tree["101"]["_meta"]["title"] = "mask"  # an ImageToMask
@@ -417,7 +426,7 @@ def test_the_interface_format_is_refused_with_the_way_out(store: Store) -> None:
         ("[]", "not an object of nodes"),
         ("[" * 100_000, "nested too deeply"),
         ('{"5": ' + "[" * 60 + "]" * 60 + "}", "nested too deeply"),
-        ('{"5": {"inputs": {"cfg": NaN}}}', r"'5' > 'inputs' > 'cfg' is nan"),
+        ('{"5": {"inputs": {"cfg": NaN}}}', r"used: '5' > 'inputs' > 'cfg' is nan"),
         ('{"5": {"inputs": {"cfg": 1e999}}}', r"'5' > 'inputs' > 'cfg' is inf"),
         ('{"5": ' + "9" * 5000 + "}", "a number in it is too long"),
         ('{"5": 1, "5": 2}', "the key '5' is there twice"),
