@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stable_restyle import journal
 from stable_restyle.errors import UnusableInput
-from stable_restyle.journal import About, Journal, Lines, SlideDrawn
-from stable_restyle.model import Drawn
+from stable_restyle.journal import About, Journal, Lines, Run, SlideDrawn
+from stable_restyle.model import FILM_THREAD, Drawn
 
 ABOUT = About(
     command=["video-restyle", "in", "out"],
@@ -40,6 +43,50 @@ def test_what_is_noted_is_read_back(tmp_path: Path) -> None:
     notes.end("it was interrupted")
     [run] = journal.read(path)
     assert run.ended_s is not None and run.outcome == "it was interrupted"
+
+
+def test_what_a_later_run_notes_is_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    Journal(path, ABOUT)
+    notes = Journal(path, ABOUT)
+    notes.drawn(0, Drawn("", 0, 0.25))  # filled from its keys, begun before the journal was
+    notes.drawn(1, Drawn("http://a:8188", 0, 1.25))
+    notes.drawn(2, Drawn("http://c:8188", 0, 2))  # of a worker that has joined
+    notes.drawn(3, Drawn("http://c:8188", 0, 2))
+    notes.warn("it is slow")
+    notes.failed([4], "it was lost")
+    notes.end("")
+    first, second = journal.read(path)
+    assert first == Run(first.began, ABOUT)
+    assert second.slides == [
+        SlideDrawn(0, "", 0.0, 0.25),
+        SlideDrawn(1, "http://a:8188", 0.0, 1.25),
+        SlideDrawn(2, "http://c:8188", 0.0, 2.0),
+        SlideDrawn(3, "http://c:8188", 0.0, 2.0),
+    ]
+    assert second.about == replace(ABOUT, backends={**ABOUT.backends, "http://c:8188": ""})
+    assert [text for _, text in second.warnings] == ["it is slow"]
+    assert second.failed == [([4], "it was lost")]
+    assert second.ended_s is not None
+
+
+@pytest.mark.parametrize(
+    ("slides", "warnings", "ended_s", "last_s"),
+    [
+        ([], [], None, 0.0),
+        ([(1.0, 9.0), (2.0, 3.0)], [], None, 10.0),
+        ([(1.0, 2.0)], [(4.0, "slow"), (3.5, "late")], None, 4.0),
+        ([(1.0, 9.0)], [(4.0, "slow")], 4.5, 4.5),
+    ],
+)
+def test_when_a_run_was_last_heard_of(
+    slides: list[tuple[float, float]],
+    warnings: list[tuple[float, str]],
+    ended_s: float | None,
+    last_s: float,
+) -> None:
+    drawn = [SlideDrawn(0, "http://a:8188", *times) for times in slides]
+    assert Run(0.0, ABOUT, drawn, warnings, ended_s=ended_s).last_s == last_s
 
 
 def test_a_run_that_was_killed_while_it_wrote_costs_one_line(tmp_path: Path) -> None:
@@ -104,3 +151,21 @@ def test_warnings_wait_for_a_listener() -> None:
         log.warning("after %d", 3)
     log.warning("past the run")
     assert told == ["before", "after 3"]
+
+
+def test_a_film_drawn_beside_others_hears_the_warnings_of_its_own_thread() -> None:
+    log = logging.getLogger("stable_restyle.somewhere")
+
+    def film() -> list[str]:
+        told: list[str] = []
+        with journal.hearing() as heard:
+            heard.tell(told.append)
+            log.warning("mine")
+            other = threading.Thread(target=log.warning, args=["another film's"])
+            other.start()
+            other.join()
+        return told
+
+    with ThreadPoolExecutor(1, FILM_THREAD) as threads:
+        assert threads.submit(film).result() == ["mine"]
+    assert film() == ["mine", "another film's"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,71 +16,105 @@ from runs import Silent, assert_goes_on, files, run
 
 from stable_restyle import images, journal, keys, pipeline, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.images import Frames
 from stable_restyle.keys import Kind
 from stable_restyle.model import Keys, Pixels, Settings
 
 EVERY_6 = Kind(6, fill_only=False)
 
 
-@pytest.fixture
-def film(tmp_path: Path) -> Callable[[Sequence[Pixels]], Frames]:
-    """Writes pictures as a folder of frames."""
-
-    def write(pictures: Sequence[Pixels]) -> Frames:
-        (tmp_path / "in").mkdir()
-        for index, picture in enumerate(pictures):
-            images.write(tmp_path / "in" / images.name(index), picture)
-        return images.find_frames(tmp_path / "in")
-
-    return write
+def chosen(film: Sequence[Pixels], kind: Kind = EVERY_6) -> Keys:
+    looked_at: list[int] = []
+    found = scenes.find_scenes([0, len(film)], 1)
+    keys_found = keys.choose(film.__getitem__, found, 1, kind, looked_at.append)
+    assert sum(looked_at) == len(film)
+    return keys_found
 
 
-def chosen(frames: Frames, kind: Kind = EVERY_6) -> Keys:
-    found = scenes.find_scenes([0, frames.count], 1)
-    return keys.choose(frames.read, found, 1, kind, lambda count: None)
+def test_a_film_that_hardly_moves_has_as_few_keys_as_can_be() -> None:
+    film = [footage.film(Camera(x=0.5 * index)) for index in range(25)]
+    assert chosen(film) == Keys(frozenset({0, 6, 12, 18, 24}), frozenset())
 
 
-def test_a_film_that_hardly_moves_has_as_few_keys_as_can_be(
-    film: Callable[[Sequence[Pixels]], Frames],
-) -> None:
-    frames = film([footage.film(Camera(x=0.5 * index)) for index in range(25)])
-    assert chosen(frames) == Keys(frozenset({0, 6, 12, 18, 24}), frozenset())
-
-
-def test_where_much_is_new_there_are_more_keys(
-    film: Callable[[Sequence[Pixels]], Frames],
-) -> None:
+def test_where_much_is_new_there_are_more_keys() -> None:
     """The second half is another place in each frame."""
     still = [footage.film(Camera()) for _ in range(13)]
-    frames = film([*still, *(footage.film(Camera(x=200.0 * index)) for index in range(1, 13))])
-    found = chosen(frames).keys
+    film = [*still, *(footage.film(Camera(x=200.0 * index)) for index in range(1, 13))]
+    found = chosen(film).keys
     assert {0, 6, 12} <= found and not found & {1, 2, 3, 4, 5, 7, 8, 9, 10, 11}
     assert found >= set(range(13, 25))
+
+
+@pytest.mark.parametrize(("zoom", "at"), [(1.04, {0, 6, 12}), (1 / 1.04, {0, 2, 6, 10, 12})])
+def test_what_leaves_the_picture_needs_no_key_but_what_comes_does(
+    zoom: float, at: set[int]
+) -> None:
+    """From the middle on, the camera comes closer, or draws back."""
+    film = [footage.film(Camera(zoom=zoom ** abs(index - 6))) for index in range(13)]
+    assert chosen(film) == Keys(frozenset(at), frozenset())
+
+
+def changed(picture: Pixels) -> Pixels:
+    """A fifth of it is another one."""
+    other = picture.copy()
+    other[:, :36] = 255 - other[:, :36]
+    return other
 
 
 def flash(at: int, length: int = 13) -> list[Pixels]:
     """A still picture, a fifth of which is another one for a single frame."""
     pictures = [footage.film(Camera()) for _ in range(length)]
-    other = pictures[at].copy()
-    other[:, :36] = 255 - other[:, :36]
-    pictures[at] = other
+    pictures[at] = changed(pictures[at])
     return pictures
 
 
-def test_what_neither_key_shows_goes_to_the_model(
-    film: Callable[[Sequence[Pixels]], Frames],
-) -> None:
-    frames = film(flash(9))
-    assert chosen(frames) == Keys(frozenset({0, 6, 12}), frozenset({9}))
-    filled = chosen(frames, Kind(6, fill_only=True))
+@pytest.mark.parametrize("at", [1, 7, 11])
+def test_what_neither_key_shows_goes_to_the_model(at: int) -> None:
+    assert chosen(flash(at)) == Keys(frozenset({0, 6, 12}), frozenset({at}))
+
+
+def test_what_neither_key_shows_is_filled_all_the_same_where_that_is_asked_for() -> None:
+    filled = chosen(flash(9), Kind(6, fill_only=True))
     assert filled == Keys(frozenset({0, 6, 12}), frozenset())
 
 
+def test_what_one_of_two_keys_shows_is_filled() -> None:
+    still = footage.film(Camera())
+    film = [changed(still)] * 3 + [still] * 6 + [changed(still)] * 4
+    assert chosen(film) == Keys(frozenset({0, 6, 12}), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("shape", "looked_at"),
+    [
+        ((720, 1280), (180, 320)),
+        ((960, 540), (320, 180)),
+        ((120, 160), (120, 160)),
+        ((1, 4), (1, 4)),
+    ],
+    ids=str,
+)
+def test_frames_are_compared_at_a_small_size(
+    shape: tuple[int, int], looked_at: tuple[int, int]
+) -> None:
+    rows, columns = np.indices(shape)
+    chequers = np.stack([(rows + columns) % 2 * 255] * 3, axis=2).astype(np.uint8)
+    small = keys._small(chequers)
+    assert small.shape == (*looked_at, 3)
+    if looked_at != shape:  # every pixel of the frame counts
+        assert np.abs(small - 127.5).max() < 30
+
+
+def test_the_longest_frame_keeps_a_row() -> None:
+    assert keys._small(np.zeros((1, 400_000, 3), np.uint8)).shape[0] == 1
+    assert keys._small(np.zeros((400_000, 1, 3), np.uint8)).shape[1] == 1
+
+
 @pytest.fixture
-def asked(film: Callable[[Sequence[Pixels]], Frames], tmp_path: Path) -> Settings:
+def asked(tmp_path: Path) -> Settings:
     """Thirteen frames, of which one shows what no other does."""
-    film(flash(9))
+    (tmp_path / "in").mkdir()
+    for index, picture in enumerate(flash(9)):
+        images.write(tmp_path / "in" / images.name(index), picture)
     return Settings(
         tmp_path / "in",
         tmp_path / "out",

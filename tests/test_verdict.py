@@ -62,6 +62,12 @@ def test_messages_that_are_no_list_do_not_hide_the_picture(messages: object) -> 
     assert SUBMISSION.picture({**entry(), "status": {"messages": messages}}) == FILE
 
 
+@pytest.mark.parametrize("name", [7, None, "a\n.png"])
+def test_a_picture_whose_name_makes_no_sense_is_the_servers_fault(name: object) -> None:
+    with pytest.raises(ServerFault, match="makes no sense"):
+        SUBMISSION.picture({"outputs": {"6": {"images": [{**FILE, "filename": name}]}}})
+
+
 def test_the_last_word_about_a_prompt_counts() -> None:
     stopped = ["execution_interrupted", {}]
     assert fault_of(entry(failed(), stopped)) == "the slide was interrupted there"
@@ -214,6 +220,7 @@ def test_the_nearest_names_come_likeliest_first() -> None:
         "play.safetensors",
     ]
     assert nearest("CLAY_V2.safetensors", offered)[0] == r"SDXL\Clay_v2.safetensors"
+    assert nearest("ab", ["abc", r"x\ab"]) == [r"x\ab", "abc"]
     assert nearest("clay", ["dog.ckpt"]) == []
 
 
