@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from programs import LONGEST_S
 
 from stable_restyle import backends
 from stable_restyle.backends import Pool
@@ -76,7 +77,7 @@ def test_slides_are_shared_and_no_backend_gets_more_than_its_slots() -> None:
     everyone = threading.Barrier(5)
 
     def meet(_: Job) -> None:
-        everyone.wait(10)
+        everyone.wait(LONGEST_S)
 
     painters = [Painter("a", meet, slots=2), Painter("b", meet, slots=3)]
     with pool_of(*painters) as pool, ThreadPoolExecutor(9) as threads:
@@ -98,12 +99,12 @@ def test_where_the_chosen_backend_has_no_room_another_draws() -> None:
 
     def wait(_: Job) -> None:
         begun.set()
-        hold.wait(10)
+        hold.wait(LONGEST_S)
 
     busy, idle = Painter("busy", wait, slots=1), Painter("idle")
     with pool_of(busy, idle) as pool, ThreadPoolExecutor(1) as threads:
         held = threads.submit(pool.draw, job(0), 0)
-        assert begun.wait(10)
+        assert begun.wait(LONGEST_S)
         pool.draw(job(1), 0)
         hold.set()
         held.result()
@@ -151,7 +152,7 @@ def test_slides_of_a_backend_that_fails_go_to_the_others() -> None:
     with pool_of(bad, good) as pool:
         for slide in range(5):
             pool.draw(job(slide), 0)
-        assert bad.asked.wait(10)
+        assert bad.asked.wait(LONGEST_S)
     assert (bad.drawn, good.drawn) == ([], [0, 1, 2, 3, 4])
 
 
@@ -223,9 +224,9 @@ def test_closing_releases_everyone_who_waits() -> None:
     pool = Pool([down], 60.0)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(pool.draw, job(slide), 0) for slide in range(3)]
-        assert down.asked.wait(10)
+        assert down.asked.wait(LONGEST_S)
         pool.close()
         for each in waiting:
             with pytest.raises(NoBackendLeft):
-                each.result(10)
+                each.result(LONGEST_S)
     assert not any(thread.name == "look for backends" for thread in threading.enumerate())

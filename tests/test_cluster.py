@@ -240,7 +240,7 @@ def test_when_no_worker_can_draw_one_is_waited_for(
     calm: Path, asked: Settings, tmp_path: Path
 ) -> None:
     with yard(tmp_path / "yard", "a", draw_s=0.1) as made:
-        with start(asked, made.address, "--patience", "1") as told:
+        with start(asked, made.address, "--patience", "60") as told:
             made.until(lambda: slides(asked) > 2, told)
             made.take_server("a")
             asks = made.servers["a"].requests["GET /system_stats"]
@@ -252,7 +252,7 @@ def test_when_no_worker_can_draw_one_is_waited_for(
             made.add("b")
             _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 0, said
-        assert "can draw; waiting 60 seconds for one" in said and "worker a draws again" in said
+        assert "can draw; waiting 3600 seconds for one" in said and "worker a draws again" in said
         with start(asked, made.address, "--fresh") as told:
             made.until(lambda: made.servers["b"].prompts_run > 22, told)
             made.kill("b")

@@ -10,6 +10,7 @@ from threading import Event, Semaphore
 
 import numpy as np
 import pytest
+from programs import LONGEST_S
 
 from stable_restyle.draw import Artist, Gallery, Prepared, Shelf
 from stable_restyle.images import Frames
@@ -24,13 +25,13 @@ def test_what_two_want_at_once_is_made_once() -> None:
     def make(index: int) -> str:
         made.append(index)
         begun.set()
-        assert go_on.wait(60)
+        assert go_on.wait(LONGEST_S)
         return str(index)
 
     shelf = Shelf(make, at_hand=1)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(shelf.get, 7)
-        assert begun.wait(60)
+        assert begun.wait(LONGEST_S)
         second = threads.submit(shelf.get, 7)
         go_on.set()
         assert (first.result(), second.result()) == ("7", "7")
@@ -67,7 +68,7 @@ class Meeting:
     def carry(self, sources: Sequence[Pixels]) -> Pixels:
         self.begun.append(int(sources[0][0, 0, 0]))
         self.first.set()
-        assert self.go_on.wait(60)
+        assert self.go_on.wait(LONGEST_S)
         return sources[0]
 
 
@@ -102,7 +103,7 @@ def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) ->
             threads.submit(artist.draw, Step(slide, 1, previous=1), its, 0)
             for slide, its in zip((0, 2), prepared, strict=True)
         ]
-        assert meeting.first.wait(60)
+        assert meeting.first.wait(LONGEST_S)
         assert not meeting.go_on.wait(0.1)  # time enough for the other one to begin
         assert len(meeting.begun) == 1 and asked == []
         meeting.go_on.set()

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import pytest
 from filelock import FileLock
+from programs import LONGEST_S, Program, until
 
 from stable_restyle import lock
 from stable_restyle.errors import UnusableInput
@@ -35,18 +36,13 @@ with lock.hold(Path(sys.argv[1])):
 
 
 @contextmanager
-def holder(folder: Path, host: str) -> Iterator[subprocess.Popen[str]]:
+def holder(folder: Path, host: str) -> Iterator[Program]:
     """Another process, on a machine of this name, that has the folder until its input ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder), host],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-c", HOLDER, str(folder), host]
+    with Program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
-        process.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +95,7 @@ def without_its_lock(folder: Path) -> None:
 def test_a_run_on_another_machine_keeps_us_out_without_any_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "WATCH_S", 60)  # it ends as soon as a beat is seen
+    monkeypatch.setattr(lock, "WATCH_S", LONGEST_S)  # it ends as soon as a beat is seen
     with holder(tmp_path, "gpu7") as other:
         without_its_lock(tmp_path)
         refusal = f"process {other.pid} on gpu7"
@@ -132,24 +128,24 @@ def test_of_machines_that_begin_at_once_without_any_lock_one_has_the_folder(
     """All have seen who is there, or that nobody is, before the first of them begins."""
     if dead is not None:
         (tmp_path / lock.NOTE).write_text(json.dumps({"host": dead, "pid": 1, "beat": 1}))
-    monkeypatch.setattr(lock, "BEAT_S", 60)
+    monkeypatch.setattr(lock, "BEAT_S", LONGEST_S)
     together = threading.Barrier(machines)
     monkeypatch.setattr(platform, "node", lambda: "this-machine")
     monkeypatch.setattr(lock, "FileLock", lambda *_, **__: FileLock(tmp_path / uuid4().hex))
     begin = lock._Note.claim
 
     def claim(self: lock._Note, found: bytes | None) -> None:
-        together.wait(60)
+        together.wait(LONGEST_S)
         begin(self, found)
 
     def machine(_: int) -> str:
         try:
             with lock.hold(tmp_path) as check:
-                together.wait(60)
+                together.wait(LONGEST_S)
                 check()
                 return "had it"
         except UnusableInput as error:
-            together.wait(60)
+            together.wait(LONGEST_S)
             return str(error)
 
     monkeypatch.setattr(lock._Note, "claim", claim)
@@ -179,12 +175,14 @@ def test_a_run_whose_folder_is_removed_stops(tmp_path: Path) -> None:
 
 
 def until_refused(check: lock.Check) -> None:
-    """Call it until it raises; a test that hangs here has failed."""
-    give_up_at = time.monotonic() + 30
+    """Call it until it raises."""
+
+    def is_refused() -> bool:
+        check()
+        return False
+
     with pytest.raises(UnusableInput, match="no longer this run's"):
-        while time.monotonic() < give_up_at:
-            check()
-            time.sleep(0.005)
+        until(is_refused)
 
 
 @pytest.mark.parametrize("said", [b"", b"{", b"[]", b"null", b"\xff", b'{"host": []}', b"[" * 9999])
@@ -217,6 +215,5 @@ def test_a_full_disk_does_not_lose_the_folder(
 
     with lock.hold(tmp_path) as check:
         monkeypatch.setattr(Path, "write_text", full)
-        while len(beats) < 3:
-            time.sleep(0.005)
+        until(lambda: len(beats) >= 3)
         check()

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from comfy_server import ComfyServer, Run
 from playwright.sync_api import Browser, Locator, Page, expect
+from programs import LONGEST_S, until
 from runs import Silent, run
 
 from stable_restyle import folders, images, pipeline, report
@@ -30,6 +31,8 @@ from stable_restyle.thumbnails import Thumbnails
 
 MakeFrames = Callable[..., Path]
 PAGE_MOST = 2_000_000  # bytes
+
+expect.set_options(timeout=1000 * LONGEST_S)
 
 
 @dataclass
@@ -51,6 +54,10 @@ class Visit:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
+
+    def shown(self, kind: str) -> str | None:
+        """The number that the player's "frame" or "slide" shows."""
+        return self.find(f"#play-{kind}").get_attribute("data-shown")
 
     def count(self, what: str) -> int:
         found = self.page.evaluate(what)
@@ -74,6 +81,7 @@ def visit(browser: Browser) -> Iterator[Open]:
 
     def begin(path: Path, **context: Any) -> Visit:
         page = browser.new_page(**context)
+        page.set_default_timeout(1000 * LONGEST_S)
         visits.append(its := Visit(page, path))
         page.on("request", lambda request: its.requests.append(request.url))
         page.on("console", lambda message: its.complaints.append(message.text))
@@ -219,28 +227,23 @@ def test_a_click_on_a_line_opens_that_pair(visit: Open, page: Path) -> None:
 
 
 def test_playing_moves_in_step(visit: Open, page: Path) -> None:
-    its = visit(page).go("#play")
+    its = visit(page)
+    its.page.clock.install(time=0)
+    its.go("#play")
     expect(its.find("#play-slide")).to_have_attribute("data-shown", "0")
-    its.page.evaluate(
-        """() => {
-            window.seen = [];
-            const look = () => {
-                const [frame, slide] = ["frame", "slide"].map(
-                    (kind) => document.getElementById(`play-${kind}`).dataset.shown);
-                if (window.seen.at(-1)?.[1] !== slide) window.seen.push([frame, slide]);
-                requestAnimationFrame(look);
-            };
-            look();
-        }"""
-    )
+    its.page.clock.pause_at(3600)
     its.press(" ")
     expect(its.find("#play-button")).to_have_text("Stop")
-    expect(its.find("#play-slide")).to_have_attribute("data-shown", "6")
-    expect(its.find("#play-button")).to_have_text("Play")
-    seen = its.page.evaluate("window.seen")
-    assert all(frame == slide for frame, slide in seen)
-    shown = [int(slide) for _, slide in seen]
-    assert shown == sorted(shown) and len(shown) >= 3
+    shown: list[tuple[str | None, str | None]] = []
+
+    def is_over() -> bool:
+        its.page.clock.run_for(20)
+        shown.append((its.shown("frame"), its.shown("slide")))
+        return its.find("#play-button").inner_text() == "Play"
+
+    until(is_over)
+    assert all(frame == slide for frame, slide in shown)
+    assert list(dict.fromkeys(slide for _, slide in shown)) == [*"0123456"]
     expect(its.find("#play-frame-name")).to_have_text("Frame 13")
     expect(its.find("#play-time")).to_have_text("0:00.5 of 0:00.5")
 

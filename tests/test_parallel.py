@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from threading import Event
 
 import pytest
+from programs import LONGEST_S
 
 from stable_restyle import parallel
 
@@ -45,7 +46,7 @@ def test_the_caller_hears_of_it_while_nothing_is_done() -> None:
         heard.append(count)
         done.set()
 
-    assert list(parallel.in_order(lambda _: done.wait(20), [0], tick)) == [True]
+    assert list(parallel.in_order(lambda _: done.wait(LONGEST_S), [0], tick)) == [True]
     assert heard == [0, 1]
 
 

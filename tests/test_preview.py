@@ -128,7 +128,7 @@ def test_every_size_is_drawn(look: str, shape: tuple[int, int], content: str) ->
     assert slide.dtype == np.uint8
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     look=st.sampled_from(LOOKS),
     height=st.integers(1, 60),

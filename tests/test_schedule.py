@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
@@ -30,7 +30,6 @@ def taken(schedule: Schedule, backends: list[Outlook]) -> list[tuple[Step, int]]
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(lengths, st.sets(st.integers(0, 100)), st.integers(1, 9))
 def test_every_slide_is_drawn_once_after_its_previous(
     lengths: list[int], finished: set[int], backends: int
@@ -55,7 +54,6 @@ def test_every_slide_is_drawn_once_after_its_previous(
     assert schedule.total == len(drawn)
 
 
-@settings(deadline=None)
 @given(lengths, st.integers(1, 9))
 def test_a_simulated_run_is_close_to_its_lower_bound(lengths: list[int], servers: int) -> None:
     """Graham's bound holds for any list schedule; Hu's rule must reach it at least."""
@@ -67,7 +65,6 @@ def test_a_simulated_run_is_close_to_its_lower_bound(lengths: list[int], servers
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 3))
-@settings(deadline=None)
 def test_small_films_take_the_shortest_time_possible(lengths: list[int], servers: int) -> None:
     steps = steps_of(lengths)
     assert estimate(Schedule(steps), [1.0] * servers) == shortest(steps, [1.0] * servers)
@@ -96,7 +93,6 @@ def test_on_backends_of_two_speeds_small_films_take_the_shortest_time_possible(
     assert estimate(Schedule(steps_of(lengths)), slide_s) == shortest_s
 
 
-@settings(deadline=None)
 @given(lengths, st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_backends_of_any_speeds_draw_every_slide(lengths: list[int], slide_s: list[float]) -> None:
     """Waiting for a fast backend never stops the run, nor takes longer than the fast one alone."""
@@ -266,7 +262,6 @@ def test_a_key_that_fails_loses_what_hangs_on_it() -> None:
     assert last is not None and schedule.fail(last[0]) == [10, 11, 12]
 
 
-@settings(deadline=None)
 @given(lengths, st.sets(st.integers(0, 199)), st.lists(st.integers(1, 9), min_size=1, max_size=4))
 def test_after_a_failure_the_rest_is_planned_as_a_film_of_its_own(
     lengths: list[int], mended: set[int], slide_s: list[float]
@@ -279,7 +274,6 @@ def test_after_a_failure_the_rest_is_planned_as_a_film_of_its_own(
     assert estimate(schedule, slide_s) == estimate(Schedule(scenes.all_steps(rest)), slide_s)
 
 
-@settings(deadline=None)
 @given(lengths, st.integers(1, 9), st.sets(st.integers(0, 300)), st.sets(st.integers(0, 300)))
 def test_with_keys_every_slide_is_made_once_after_its_keys(
     lengths: list[int], every: int, mended: set[int], finished: set[int]

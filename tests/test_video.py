@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
+import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import clips
@@ -154,14 +155,16 @@ def test_no_frames_have_no_cuts() -> None:
     assert video.detect_cuts([], 10, ignore) == []
 
 
-def test_a_frame_that_cannot_be_read_ends_the_search_for_cuts() -> None:
+def test_a_frame_that_cannot_be_read_ends_the_search_for_cuts(
+    children: list[subprocess.Popen[bytes]],
+) -> None:
     def broken() -> Iterator[Pixels]:
         yield from clips.numbered(3)
         raise UnusableInput("000004.png is damaged")
 
     with pytest.raises(UnusableInput, match=r"000004\.png"):
         video.detect_cuts(broken(), 10, ignore)
-    assert no_child_is_left()
+    assert_waited_for(children)
 
 
 @pytest.mark.parametrize(
@@ -784,15 +787,22 @@ def test_a_list_of_films_is_refused_and_leads_nowhere(
 # When things go wrong
 
 
-def no_child_is_left() -> bool:
-    """Whether every process that was started has been waited for."""
-    if sys.platform == "win32":
-        return True
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that a test starts."""
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen.__init__
+
+    def noted(child: subprocess.Popen[bytes], *args: Any, **options: Any) -> None:
+        start(child, *args, **options)
+        started.append(child)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
+    return started
+
+
+def assert_waited_for(children: list[subprocess.Popen[bytes]]) -> None:
+    assert children and all(child.returncode is not None for child in children)
 
 
 @pytest.fixture
@@ -833,7 +843,9 @@ def test_more_slides_than_asked_for_are_left_out(slides: Path, tmp_path: Path) -
     assert len(decoded(tmp_path / "film.mkv")) == 4
 
 
-def test_ctrl_c_leaves_nothing_behind(slides: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_nothing_behind(
+    slides: Path, tmp_path: Path, children: list[subprocess.Popen[bytes]]
+) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -844,11 +856,13 @@ def test_ctrl_c_leaves_nothing_behind(slides: Path, tmp_path: Path) -> None:
         video.detect_film_cuts(video.probe(BUNNY), 10, interrupt)
     with pytest.raises(KeyboardInterrupt):
         video.detect_cuts(clips.numbered(6), 10, interrupt)
-    assert no_child_is_left()
+    assert_waited_for(children)
 
 
 @posix
-def test_a_failing_ffmpeg_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_ffmpeg_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: list[subprocess.Popen[bytes]]
+) -> None:
     film = video.probe(BUNNY)
     able = "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done"
     failing = stand_in(
@@ -861,4 +875,4 @@ def test_a_failing_ffmpeg_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert str(failing) in str(error.value)
     with pytest.raises(ProgramFailed, match="the disk is on fire"):
         video.detect_cuts([np.zeros((720, 1280, 3), np.uint8)] * 9, 10, ignore)
-    assert no_child_is_left()
+    assert_waited_for(children)

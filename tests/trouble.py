@@ -37,6 +37,7 @@ from comfy_server import (
     silent,
     slow,
 )
+from programs import LONGEST_S
 from runs import Silent, files
 
 from stable_restyle import backends, comfyui, pipeline
@@ -45,14 +46,15 @@ from stable_restyle.wire import Pace
 
 SERVERS = 5
 PACE = Pace(
-    connect_s=1.0,
-    answer_s=2.0,
+    connect_s=LONGEST_S,
+    answer_s=LONGEST_S,
     socket_s=0.5,
     ping_s=0.2,
     retry_s=(0.01, 0.2),
     look_s=(0.01, 0.1),
     quiet_s=0.3,
-    farewell_s=0.5,
+    farewell_s=LONGEST_S,
+    stop_s=LONGEST_S,
 )
 BAD_DAYS: list[Day] = [
     answer(500, "Internal Server Error"),
@@ -168,7 +170,7 @@ def run_in_trouble(film: Film, target: Path, chance: Random, share: float = 0.1)
         for server in servers:
             trouble.on(server)
         progress = Silent()
-        asked = replace(film.settings, target=target, backends=urls, timeout_s=2.0)
+        asked = replace(film.settings, target=target, backends=urls, timeout_s=LONGEST_S)
         outcome = pipeline.run(asked, progress)
         assert files(target) == film.slides
         assert outcome.drawn == progress.counted[-1] == len(film.slides)

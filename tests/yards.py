@@ -162,7 +162,7 @@ def draw_among_deaths(
     for attempt in count():
         with yard(folder / str(attempt), "a", "b", "c", draw_s=DRAW_S) as made:
             while made.scheduler.poll() is None:
-                run = start(asked, made.address, "--patience", "1")
+                run = start(asked, made.address, "--patience", "60")
                 killed = _disturb(made, run, chance, most - died.total())
                 died += killed
                 code, said = ended(run)
