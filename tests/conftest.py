@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from programs import default_signals
+from scanner import Scanner
 
 from stable_restyle import images
 from stable_restyle.model import Pixels
@@ -83,6 +84,12 @@ def coarse_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
     for name in ("monotonic", "perf_counter", "time"):
         monkeypatch.setattr(time, name, partial(tick, getattr(time, name)))
+
+
+@pytest.fixture
+def scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scanner:
+    """A program that has each file of this process open for a moment."""
+    return Scanner(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

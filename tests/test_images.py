@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -365,7 +366,7 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
 ) -> None:
     """After a power loss a name without its bytes would be a slide of length zero."""
     done: list[str] = []
-    fsync = os.fsync
+    fsync, give_name = os.fsync, os.replace
 
     def noted_fsync(handle: int) -> None:
         is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
@@ -374,19 +375,41 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr("os.fsync", noted_fsync)
 
-    def noted_replace(self: Path, target: Path) -> None:
+    def noted_replace(path: Path, target: Path) -> None:
         done.append("name")
-        os.replace(self, target)
+        give_name(path, target)
 
-    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr("os.replace", noted_replace)
     images.write_whole(tmp_path / "000001.png", b"twelve bytes")
-    assert done == ["12 bytes", "name", *([] if os.name == "nt" else ["folder"])]
+    folder = [] if os.name == "nt" else ["folder"]
+    assert done == ["12 bytes", "name", *folder]
     done.clear()
     part = folder_of(tmp_path / "in.part", picture())
     done.clear()
     images.move_whole(part, tmp_path / "in")
     size = (tmp_path / "in" / "000001.png").stat().st_size
-    assert done == [f"{size} bytes", *([] if os.name == "nt" else ["folder"] * 2)]
+    assert done == [f"{size} bytes", *folder, "name", *folder]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="it has no fcntl")
+@pytest.mark.parametrize("is_able", [True, False])
+def test_macos_is_asked_to_empty_the_memory_of_the_disk_too(
+    is_able: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def control(handle: int, command: int) -> None:
+        assert command == 51
+        done.append("the disk's memory")
+        if not is_able:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("fcntl.F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr("fcntl.fcntl", control)
+    monkeypatch.setattr("os.fsync", lambda handle: done.append("fsync"))
+    images.write_whole(tmp_path / "a", b"data")
+    assert done == (["the disk's memory"] * 2 if is_able else ["the disk's memory", "fsync"] * 2)
 
 
 def test_a_folder_that_cannot_have_its_name_stays_whole(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ FROM_THE_TOP = [
     "images",
     "model",
     "memory",
+    "files",
     "errors",
 ]
 
@@ -96,7 +97,24 @@ def test_only_the_command_line_talks_to_the_user(module: str) -> None:
         for alias in node.names
     }
     assert not {"print", "exit"} & names
-    assert not {"click", "tqdm", "sys"} & imported
+    assert not {"click", "tqdm"} & imported
+    assert {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sys"
+    } <= {"platform", "version_info"}
+
+
+@pytest.mark.parametrize("module", [each for each in FROM_THE_TOP if each != "files"])
+def test_only_one_module_replaces_moves_and_removes_files(module: str) -> None:
+    """That one waits where another program has them open."""
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert not called.endswith((".unlink", ".rmdir", ".rename"))
+            assert called not in ("os.replace", "os.remove", "shutil.rmtree", "shutil.move")
+            if called.endswith(".replace") and called != "files.replace":
+                assert len(node.args) != 1 or node.keywords, called  # a path's, not a string's
 
 
 def test_motion_transfer_stands_alone() -> None:

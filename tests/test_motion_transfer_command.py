@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from motion_transfer import apply, cli, measure
 from PIL import Image
+from scanner import Scanner
 
 GOLDEN = Path(__file__).parent / "golden"
 REFERENCE = "MOTION_TRANSFER_REFERENCE"  # a command to compare ours with
@@ -172,6 +173,20 @@ def test_a_result_that_cannot_be_written_leaves_the_old_one(
         command("-m", "1.png", "-i", "2.png", "-o", "4.png")
     assert Path("4.png").read_bytes() == before
     assert len(list(pictures.iterdir())) == 5
+
+
+def test_a_result_that_another_program_has_open_is_waited_for(
+    pictures: Path, command: Command, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Path("4.png").read_bytes()
+    command("-m", "1.png", "-i", "2.png", "-o", "4.png")
+    after = Path("4.png").read_bytes()
+    assert after != before
+    scanner.times = 10**9
+    monkeypatch.setattr(cli, "PATIENCE_S", 0.1)
+    with pytest.raises(SystemExit, match=r"4\.png cannot be written: another program has it open"):
+        command("-m", "1.png", "-i", "3.png", "-o", "4.png")
+    assert Path("4.png").read_bytes() == after
 
 
 def test_the_exit_code_and_where_the_line_goes(pictures: Path) -> None:

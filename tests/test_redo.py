@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from comfy_server import ComfyServer
 from runs import files, interp, run
 
+import stable_restyle.files
 from stable_restyle import images
 from stable_restyle.errors import UnusableInput, WrongUsage
 from stable_restyle.model import Job, Settings, Slide
@@ -129,9 +129,9 @@ def test_a_redo_that_was_killed_while_it_moved_goes_on(
             raise KeyboardInterrupt
         moving(path, to)
 
-    moving = shutil.move
+    moving = stable_restyle.files.move
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shutil, "move", move)
+        patch.setattr(stable_restyle.files, "move", move)
         run(replace(asked, redo="3,5"))
     assert (asked.target / "000005.png").exists()
     assert run(asked).drawn == 2

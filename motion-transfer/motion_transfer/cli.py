@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from io import BytesIO
@@ -36,6 +37,9 @@ motion, a new -i the image. All pictures must have one size. The file name of a
 picture that begins with a dash is written ./-name.png.
 
 Exit codes: 0 every RESULT is written; 1 anything else."""
+
+PATIENCE_S = 2.0
+IN_USE = (5, 32, 33)  # Windows' numbers: access denied, sharing violation, lock violation
 
 
 class Failure(Exception):
@@ -137,10 +141,30 @@ def write(path: Path, picture: Picture) -> None:
         encoded = BytesIO()
         Image.fromarray(picture).save(encoded, known)
         part.write_bytes(encoded.getbuffer())
-        part.replace(path)
+        _patiently(lambda: part.replace(path))
     except (OSError, ValueError) as error:  # ValueError: too large for that format
         reason = getattr(error, "strerror", None) or error
+        if _is_in_use(error):
+            reason = "another program has it open, or this user has no access to it"
         raise Failure(f"{path} cannot be written: {reason}") from error
     finally:
         with suppress(OSError):  # it was renamed, or never there
-            part.unlink()
+            _patiently(part.unlink)
+
+
+def _patiently(act: Callable[[], object]) -> None:
+    """Do something with a file, for PATIENCE_S again while a virus scanner or so has it open."""
+    over_by = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            act()
+            return
+        except OSError as error:
+            if not _is_in_use(error) or time.monotonic() >= over_by:
+                raise
+        time.sleep(0.02)
+
+
+def _is_in_use(error: Exception) -> bool:
+    """Whether Windows refuses something as it does while another program has the file open."""
+    return getattr(error, "winerror", None) in IN_USE
