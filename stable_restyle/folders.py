@@ -15,11 +15,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeAlias
 from uuid import uuid4
 
-from stable_restyle import files, images, keys, lock, scenes
+from stable_restyle import images, keys, lock, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write, counted
 from stable_restyle.model import Keys, Settings, Step
 from stable_restyle.video import CONTAINERS
@@ -38,6 +38,16 @@ SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to th
 NAMES_SHOWN = 8
 
 _ADDRESS = re.compile(r"[A-Za-z]{2,}:[/\\]")  # "http://...", as Path writes it
+# What Windows takes for a device, cuts short, or refuses as the name of a file or folder.
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9]) *(\..*)?"
+    r"|.*[. ]"
+    r'|.*[<>:"|?*\x00-\x1f].*',
+    re.IGNORECASE | re.DOTALL,
+)
+# Windows ends paths at 260 characters, and starts no program in a folder beyond 258, whatever its
+# settings; the longest name that a run makes takes 50.
+_LONGEST_FOLDER = 200
 _IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
 
 log = logging.getLogger(__name__)
@@ -137,6 +147,9 @@ def find_places(settings: Settings) -> Places:
             "SOURCE and TARGET are files or folders of this machine, not addresses.\n"
             "A server goes behind --backend."
         )
+    if os.name == "nt":
+        for path in filter(None, (target, settings.work)):
+            check_name_on_windows(path.absolute())
     if not source.exists():
         raise UnusableInput(
             f"There is no {source}: SOURCE is a folder of frames (000001.png, ...) or a film.\n"
@@ -154,6 +167,18 @@ def find_places(settings: Settings) -> Places:
     return replace(places, slides=places.drawn) if settings.deflicker else places
 
 
+def check_name_on_windows(path: PurePath) -> None:
+    """Raise WrongUsage if Windows does not write files or folders of this absolute path."""
+    names = [part for part in path.parts if part not in (path.anchor, "..")]
+    for name in filter(_RESERVED.fullmatch, names):
+        raise WrongUsage(f"{path}: Windows reserves the name {name!r}.\nUse another name.")
+    if len(str(path)) > _LONGEST_FOLDER:
+        raise WrongUsage(
+            f"{path}: this has {len(str(path))} characters; on Windows a run can use "
+            f"{_LONGEST_FOLDER}.\nUse a shorter name, or a folder nearer the root."
+        )
+
+
 @contextmanager
 def locked(places: Places) -> Iterator[lock.Check]:
     """Make the folders of a run and keep every other run out of them meanwhile."""
@@ -162,7 +187,7 @@ def locked(places: Places) -> Iterator[lock.Check]:
             for folder in (places.interp, places.slides, places.shown):
                 folder.mkdir(parents=True, exist_ok=True)
             if places.hidden.is_symlink():  # it might lead out of the folder
-                files.remove(places.hidden)
+                places.hidden.unlink()
             places.hidden.mkdir(exist_ok=True)
             check = holding.enter_context(lock.hold(places.interp, places.hidden))
         except OSError as error:
@@ -311,7 +336,7 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
     if not path.exists():
         return {}
     try:
-        earlier = files.read_json(path)
+        earlier = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         if fresh:
             return {}
@@ -378,7 +403,7 @@ def _is_ours(places: Places, earlier: Mapping[str, object], owner: Mapping[str, 
 def _read_owner(places: Places) -> dict[str, object]:
     """Whose the slides in TARGET are; empty where nobody says so."""
     try:
-        owner = files.read_json(places.owner_file)
+        owner = json.loads(places.owner_file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
@@ -418,7 +443,7 @@ def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
     if not path.exists():
         return replace(now, changes=changes)
     try:
-        noted = files.read_json(path)
+        noted = json.loads(path.read_text("utf-8"))
         marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
         if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
             raise ValueError("its scenes are not those of its frames")

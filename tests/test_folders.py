@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import clips
 import numpy as np
@@ -17,8 +17,8 @@ import pytest
 from runs import files, run
 
 from stable_restyle import images, scenes
-from stable_restyle.errors import UnusableInput
-from stable_restyle.folders import find_places
+from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle.folders import check_name_on_windows, find_places
 from stable_restyle.model import Settings
 
 MakeFrames = Callable[..., Path]
@@ -241,3 +241,26 @@ def test_starting_over_removes_links_not_what_they_lead_to(tmp_path: Path) -> No
     assert len(images.numbered(mine / "in")) == 6
     assert len(images.numbered(work / "in")) == 9
     assert not (work / "in").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["con", "NUL.mp4", "aux/out", "Com1 .txt", "x?.mp4", "a/b:c", "out ", "film./o.mp4", "l" * 201],
+)
+def test_windows_is_not_asked_for_names_that_it_reserves_or_cuts(name: str) -> None:
+    with pytest.raises(WrongUsage, match="Windows"):
+        check_name_on_windows(PureWindowsPath("C:/films") / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["out", "../con-clay.mp4", ".hidden/o.mp4", "console", "com0.mp4", "100% ünï.mp4"]
+)
+def test_windows_is_asked_for_all_other_names(name: str) -> None:
+    for root in ("C:/films", "//server/share/films"):
+        check_name_on_windows(PureWindowsPath(root) / name)
+
+
+@pytest.mark.skipif(os.name != "nt", reason="only Windows reserves names")
+def test_a_target_that_windows_reserves_is_refused(make_frames: MakeFrames) -> None:
+    with pytest.raises(WrongUsage, match="Windows reserves the name 'con'"):
+        find_places(Settings(make_frames(2), Path("con")))
