@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stable_restyle import flow, images
+from stable_restyle import files, flow, images
 from stable_restyle.draw import Shelf, ways_between
 from stable_restyle.folders import Places
 from stable_restyle.images import Frames
@@ -53,7 +53,7 @@ def settle(places: Places, reach: int, bounds: Sequence[int]) -> None:
         images.remove(places.interp, [path.name])
         images.move(places.drawn, places.shown)
         with suppress(OSError):  # not there, or someone else's files are in it
-            places.drawn.rmdir()
+            files.remove_empty(places.drawn)
 
 
 def _read(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -85,16 +86,22 @@ def cannot_write(path: Path, error: OSError, size: int | None = None) -> Unusabl
     """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
     needed = f"It needs {size:,} bytes: free" if size else "Free"
     return UnusableInput(
-        f"{path} cannot be written: {error.strerror or error}.\n"
+        f"{path} cannot be written: {reason(error)}.\n"
         f"{_remedy(error, _TO_WRITE, needed)}, and repeat the command; finished slides are kept."
+    )
+
+
+def cannot_remove(path: Path, error: OSError) -> UnusableInput:
+    """What to say of a file or folder that cannot be removed."""
+    return UnusableInput(
+        f"{path} cannot be removed: {reason(error)}.\n"
+        f"{_CLOSE if is_in_use(error) else 'Remove it'}, and repeat the command."
     )
 
 
 def cannot_read(what: object, error: OSError) -> UnusableInput:
     """What to say of a file that cannot be read. what: its path, or more than that."""
-    return UnusableInput(
-        f"{what} cannot be read: {error.strerror or error}.\n{_remedy(error, _TO_READ)}."
-    )
+    return UnusableInput(f"{what} cannot be read: {reason(error)}.\n{_remedy(error, _TO_READ)}.")
 
 
 def from_system(error: OSError) -> RestyleError | None:
@@ -107,15 +114,41 @@ def from_system(error: OSError) -> RestyleError | None:
     kind = RestyleError if error.errno in _SCARCE else UnusableInput
     what = f"{error.filename}: " if error.filename else ""
     return kind(
-        f"{what}{error.strerror}.\n"
+        f"{what}{reason(error)}.\n"
         f"{_remedy(error, _SCARCE | _UNUSABLE)}, and repeat the command; finished slides are kept."
     )
 
 
+def is_in_use(error: OSError) -> bool:
+    """Whether Windows refuses this as it does while another program has the file open."""
+    return _windows_number(error) in _IN_USE
+
+
+def reason(error: OSError) -> str:
+    """Why the operating system refuses something."""
+    return _IN_USE.get(_windows_number(error), error.strerror or str(error))
+
+
+def _windows_number(error: OSError) -> int:
+    number: int | None = getattr(error, "winerror", None)
+    if sys.platform == "win32" and number is None and error.errno == errno.EACCES:
+        return _ACCESS_DENIED  # `open` goes by the C library, which does not pass the number on
+    return number or 0
+
+
 def _remedy(error: OSError, remedies: Mapping[int, str], free: str = "Free") -> str:
+    if is_in_use(error):
+        return _CLOSE
     return remedies.get(error.errno or 0, "Mend that").format(free=free)
 
 
+_ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION = 5, 32, 33
+_IN_USE = {
+    _ACCESS_DENIED: "another program has it open, or this user has no access to it",
+    _SHARING_VIOLATION: "another program has it open",
+    _LOCK_VIOLATION: "another program has it open",
+}
+_CLOSE = "Close that program, or exclude the folder from virus scans and OneDrive"
 _SCARCE = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "{free} some space there, or raise the quota"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from stable_restyle import images, keys
+from stable_restyle import files, images, keys
 from stable_restyle.folders import Input, Places
 
 HASH = "sha256"
@@ -36,7 +36,7 @@ def holds(
 ) -> bool:
     """Whether a run with these settings, over this input, would find nothing left to do."""
     try:
-        noted = json.loads(places.finished_file.read_text("utf-8"))
+        noted = files.read_json(places.finished_file)
         return bool(noted == {HASH: _hash(places, settings, made_of, slides)})
     except (OSError, ValueError, RecursionError):
         return False

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 from typing import TypeAlias
 from uuid import uuid4
 
-from stable_restyle import images, keys, lock, scenes
+from stable_restyle import files, images, keys, lock, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write, counted
 from stable_restyle.model import Keys, Settings, Step
 from stable_restyle.video import CONTAINERS
@@ -187,7 +187,7 @@ def locked(places: Places) -> Iterator[lock.Check]:
             for folder in (places.interp, places.slides, places.shown):
                 folder.mkdir(parents=True, exist_ok=True)
             if places.hidden.is_symlink():  # it might lead out of the folder
-                places.hidden.unlink()
+                files.remove(places.hidden)
             places.hidden.mkdir(exist_ok=True)
             check = holding.enter_context(lock.hold(places.interp, places.hidden))
         except OSError as error:
@@ -336,7 +336,7 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
     if not path.exists():
         return {}
     try:
-        earlier = json.loads(path.read_text("utf-8"))
+        earlier = files.read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         if fresh:
             return {}
@@ -403,7 +403,7 @@ def _is_ours(places: Places, earlier: Mapping[str, object], owner: Mapping[str, 
 def _read_owner(places: Places) -> dict[str, object]:
     """Whose the slides in TARGET are; empty where nobody says so."""
     try:
-        owner = json.loads(places.owner_file.read_text("utf-8"))
+        owner = files.read_json(places.owner_file)
     except (OSError, ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
@@ -443,7 +443,7 @@ def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
     if not path.exists():
         return replace(now, changes=changes)
     try:
-        noted = json.loads(path.read_text("utf-8"))
+        noted = files.read_json(path)
         marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
         if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
             raise ValueError("its scenes are not those of its frames")

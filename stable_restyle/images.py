@@ -7,12 +7,11 @@ picture means is left to others. A folder of frames is 000001.png, 000002.png, .
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
-import shutil
 import stat
 import struct
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ import numpy.typing as npt
 from isal import isal_zlib
 from PIL import Image
 
-from stable_restyle.errors import UnusableInput, cannot_read, cannot_write
+from stable_restyle import files
+from stable_restyle.errors import UnusableInput, cannot_read, cannot_remove, cannot_write
 from stable_restyle.model import Pixels
 
 Checked = TypeVar("Checked")
@@ -293,7 +293,7 @@ def read_json(path: Path, checked: Callable[[object], Checked], mend: str) -> Ch
     do then. Raises UnusableInput.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = files.read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
     try:
@@ -309,16 +309,16 @@ def write_whole(path: Path, data: bytes, writer: str = "") -> None:
     """
     part = path.with_name(f"{path.name}{writer and '.'}{writer}.part")
     try:
-        part.unlink(missing_ok=True)  # it may be a link that leads out of the folder
+        files.remove(part)  # it may be a link that leads out of the folder
         with part.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+            _flush(file.fileno())
+        files.replace(part, path)
         sync(path.parent)
     except OSError as error:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            files.remove(part)
         raise cannot_write(path, error, len(data)) from error
 
 
@@ -327,9 +327,9 @@ def sync(path: Path) -> None:
     is_folder = path.is_dir()
     if is_folder and os.name == "nt":  # Windows opens no folders; NTFS keeps a journal of names
         return
-    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    handle = files.patiently(lambda: os.open(path, os.O_RDONLY if is_folder else os.O_RDWR))
     try:
-        os.fsync(handle)
+        _flush(handle)
     except OSError as error:
         if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise  # some network file systems cannot sync a folder
@@ -343,7 +343,7 @@ def move_whole(part: Path, folder: Path) -> None:
         for each in part.iterdir():
             sync(each)
         sync(part)
-        part.rename(folder)
+        files.replace(part, folder)
         sync(folder.parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -353,16 +353,16 @@ def remove(folder: Path, names: Collection[str]) -> None:
     """Remove files of a run from their folder; of links, the links. Raises UnusableInput."""
     for each in names:
         try:
-            (folder / each).unlink(missing_ok=True)
+            files.remove(folder / each)
         except OSError as error:
-            raise _cannot_remove(folder / each, error) from error
+            raise cannot_remove(folder / each, error) from error
 
 
 def move(folder: Path, to: Path) -> None:
     """Move the frames or slides of a folder, each of them whole. Raises UnusableInput."""
     for each in numbered(folder):
         try:
-            (folder / each).replace(to / each)
+            files.replace(folder / each, to / each)
         except OSError:  # on another disk
             write_whole(to / each, (folder / each).read_bytes())
             remove(folder, [each])
@@ -372,17 +372,22 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder with all that is in it; of a link, the link. Raises UnusableInput."""
     try:
         if folder.is_symlink():
-            folder.unlink()
+            files.remove(folder)
         elif folder.exists():
-            shutil.rmtree(folder)
+            files.remove_tree(folder)
     except OSError as error:
-        raise _cannot_remove(folder, error) from error
+        raise cannot_remove(folder, error) from error
 
 
-def _cannot_remove(path: Path, error: OSError) -> UnusableInput:
-    return UnusableInput(
-        f"{path} cannot be removed: {error.strerror}.\nRemove it, and repeat the command."
-    )
+def _flush(handle: int) -> None:
+    """See what was written to an open file on the disk. Raises OSError."""
+    if sys.platform == "darwin":  # there, fsync leaves it in the memory of the disk itself
+        import fcntl
+
+        with suppress(OSError):  # not every file system can do that
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
 
 
 def _unfit(slide: Path, frame_size: tuple[int, int]) -> str | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import glob
 import logging
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from uuid import uuid4
 
-from stable_restyle import images, keys, scenes, video
+from stable_restyle import files, images, keys, scenes, video
 from stable_restyle.errors import WrongUsage
 from stable_restyle.folders import Places
 from stable_restyle.images import Frames
@@ -78,7 +78,8 @@ def _tidy(places: Places) -> None:
     next run tidies up, and this one splits into a folder of another name.
     """
     for part in places.frames.parent.glob(f"{glob.escape(places.frames.name)}.part*"):
-        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):
+            files.remove_tree(part)
 
 
 def boundaries(

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from threading import Lock, current_thread
 from typing import Any
 
+from stable_restyle import files
 from stable_restyle.errors import UnusableInput, cannot_read, cannot_write
 from stable_restyle.model import FILM_THREAD, Drawn
 
@@ -77,12 +79,15 @@ class Lines:
         """Write a line for each value, all in one go. Raises UnusableInput."""
         text = "".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values)
         try:
-            with self._lock, self._path.open("a+b", buffering=0) as file:
+            with self._lock, files.patiently(self._open) as file:
                 if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
                     text = "\n" + text  # the last line was torn when a run was killed
                 file.write(text.encode())
         except OSError as error:
             raise cannot_write(self._path, error) from error
+
+    def _open(self) -> FileIO:
+        return self._path.open("a+b", buffering=0)
 
     def read(self) -> Iterator[Any]:
         """Every value whose line is whole; none if there is no file. Raises UnusableInput."""

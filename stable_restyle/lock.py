@@ -27,6 +27,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from stable_restyle import files
 from stable_restyle.errors import UnusableInput
 
 Check: TypeAlias = Callable[[], None]  # raises FolderLost once a folder is no longer ours
@@ -54,7 +55,7 @@ def hold(*folders: Path) -> Iterator[Check]:
         for folder in folders:
             path = folder / LOCK
             if path.is_symlink():  # it might lead out of the folder
-                path.unlink()
+                files.remove(path)
             try:
                 locks.enter_context(FileLock(path, timeout=0))
             except Timeout as error:
@@ -131,22 +132,23 @@ class _Note:
         if dead is not None:
             self._put_away(dead)
         if self.path.is_symlink():  # it leads nowhere
-            self.path.unlink()
+            files.remove(self.path)
         with self.path.open("x"):
             pass
         try:
             self.renew()
         except OSError:
-            self.path.unlink()
+            files.remove(self.path)
             raise
 
     def renew(self) -> None:
         """Say that we are here, still. Raises OSError."""
         self._beats += 1
         if self.path.is_symlink():
-            self.path.unlink()
+            files.remove(self.path)
+        said = json.dumps({**self._said, "beat": self._beats})
         # Not by way of a temporary name: on NFS others would go on seeing the old file.
-        self.path.write_text(json.dumps({**self._said, "beat": self._beats}), "utf-8")
+        files.patiently(lambda: self.path.write_text(said, "utf-8"))
 
     def renew_if_ours(self) -> None:
         """Renew the note, or find that it is lost. Raises OSError."""
@@ -157,19 +159,19 @@ class _Note:
     def remove(self) -> None:
         with suppress(OSError):
             if self._is_ours():
-                self.path.unlink()
+                files.remove(self.path)
 
     def _put_away(self, dead: bytes) -> None:
         """Remove the note of a dead run, unless another run has done so and written its own."""
         away = self.path.with_name(f"{self.path.name}.{self._said['run']}")
         try:
-            self.path.rename(away)
+            files.replace(self.path, away)
         except FileNotFoundError:
             return
         if _read(away) != dead:
-            away.replace(self.path)
+            files.replace(away, self.path)
             raise FileExistsError(self.path)
-        away.unlink()
+        files.remove(away)
 
     def _is_ours(self) -> bool:
         """Whether the note is there and ours. Raises OSError if that cannot be told."""

@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import motion_transfer
 
-from stable_restyle import flow, images, masks
+from stable_restyle import files, flow, images, masks
 from stable_restyle.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.model import FAST_FLOW, FLOWS, Pixels
 
@@ -142,11 +141,11 @@ class Program(Motion):
         return Blocks(masks.change(frames), partial(self._carry, tuple(frames)))
 
     def _carry(self, frames: Sequence[Pixels], previous: Pixels) -> Pixels:
-        with TemporaryDirectory(prefix="video-restyle-") as folder:
-            paths = [Path(folder, images.name(index)) for index in range(len(frames))]
+        with files.temporary_folder() as folder:
+            paths = [folder / images.name(index) for index in range(len(frames))]
             for path, frame in zip(paths, frames, strict=True):
                 path.write_bytes(images.encode(frame))
-            image, carried = Path(folder, "image.png"), Path(folder, "carried.png")
+            image, carried = folder / "image.png", folder / "carried.png"
             image.write_bytes(images.encode(previous))
             self._run("-m", *paths, "-i", image, "-o", carried)
             result = images.read(carried)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from stable_restyle import images
-from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle import files, images
+from stable_restyle.errors import UnusableInput, WrongUsage, reason
 from stable_restyle.folders import Places
 from stable_restyle.model import Step
 from stable_restyle.variants import numbers
@@ -81,7 +80,7 @@ def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) 
         except OSError as error:
             raise UnusableInput(
                 f"{error.filename or places.slides} cannot be moved to {places.interp / REDONE}: "
-                f"{error.strerror}.\nMend that and repeat the command; it goes on from there."
+                f"{reason(error)}.\nMend that and repeat the command; it goes on from there."
             ) from error
         notes = replace(notes, moved=True)
         _write(places, notes)
@@ -101,7 +100,7 @@ def read(places: Places) -> Notes:
     if not path.exists():
         return Notes()
     try:
-        return _parse(json.loads(path.read_text("utf-8")))
+        return _parse(files.read_json(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnusableInput(
             f"{path} cannot be read: {error}.\n"
@@ -129,7 +128,7 @@ def _move(places: Places, slides: Iterable[int]) -> None:
     for slide in slides:
         path = places.slides / images.name(slide)
         if path.exists():
-            shutil.move(path, _free(folder, path.stem))  # TARGET may be on another drive
+            files.move(path, _free(folder, path.stem))  # TARGET may be on another drive
             moved += 1
     log.info("Slides drawn earlier are kept in %s: %d of them.", folder, moved)
 

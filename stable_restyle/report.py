@@ -21,12 +21,13 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from hashlib import sha256
 from html import escape
+from importlib import resources
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from threading import get_ident
@@ -36,7 +37,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from stable_restyle import images, redo
+from stable_restyle import files, images, redo
 from stable_restyle.errors import cannot_write
 from stable_restyle.folders import Places
 from stable_restyle.journal import About, Run, SlideDrawn
@@ -392,7 +393,7 @@ def _url(folder: Path, page_folder: Path) -> str:
 
 def _page(film: Mapping[str, Any]) -> bytes:
     """The whole page. What is in it decides which script and style it may run."""
-    folder = files("stable_restyle") / "page"
+    folder = resources.files("stable_restyle") / "page"
     html, style, script = (
         (folder / f"report.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
     )
@@ -431,7 +432,8 @@ def _put(path: Path, data: bytes) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
         part.write_bytes(data)
-        part.replace(path)
+        files.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            files.remove(part)
         raise cannot_write(path, error, len(data)) from error

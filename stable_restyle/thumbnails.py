@@ -22,7 +22,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from stable_restyle import flow, images, stability
+from stable_restyle import files, flow, images, stability
 from stable_restyle.draw import Shelf
 from stable_restyle.errors import UnusableInput
 from stable_restyle.journal import Lines, finite
@@ -204,9 +204,10 @@ class Thumbnails:
         try:
             part.write_bytes(_jpeg(small))
             os.utime(part, ns=(stamp * 1_000_000, stamp * 1_000_000))
-            part.replace(folder / _name(slide))
+            files.replace(part, folder / _name(slide))
         except OSError:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                files.remove(part)
             raise
 
     def _small(self, slide: int) -> tuple[Path, Path]:

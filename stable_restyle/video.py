@@ -35,7 +35,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
-from stable_restyle import images
+from stable_restyle import files, images
 from stable_restyle.errors import (
     ProgramFailed,
     RestyleError,
@@ -667,16 +667,16 @@ def _written_whole(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
-        unfinished.unlink(missing_ok=True)
+        files.remove(unfinished)
         yield unfinished
         images.sync(unfinished)
-        os.replace(unfinished, target)
+        files.replace(unfinished, target)
         images.sync(target.parent)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
-        with contextlib.suppress(OSError):  # it is gone, or never was
-            unfinished.unlink()
+        with contextlib.suppress(OSError):
+            files.remove(unfinished)
 
 
 def _joined(
