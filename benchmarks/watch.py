@@ -31,8 +31,8 @@ SEAMS: Sequence[tuple[str, Any, str]] = (
     ("mask", masks, "free_all"),
     ("blend", masks, "blend"),
     ("encode", images, "encode"),
-    ("network", wire.Wire, "ask"),
-    ("network", wire.Ear, "_run"),
+    ("network", wire.HttpClient, "ask"),
+    ("network", wire.EventListener, "_run"),
     ("decode", comfyui, "_slide"),
     ("write", images, "write_whole"),
 )
@@ -57,7 +57,7 @@ class Watch:
         for step, place, name in SEAMS:
             self._wrap(place, name, partial(self._timed, step))
         self._wrap(backends.Pool, "draw", self._placed)
-        self._wrap(wire.Wire, "ask", self._overheard)
+        self._wrap(wire.HttpClient, "ask", self._overheard)
         self._wrap(schedule.Schedule, "finish", self._noted)
         return self
 
@@ -119,11 +119,11 @@ class Watch:
         """Note when a prompt goes out and when a picture has come in."""
 
         @wraps(ask)
-        def overheard(wire: Any, method: str, path: str, **named: Any) -> Any:
+        def overheard(http: Any, method: str, path: str, **named: Any) -> Any:
             slide = getattr(self._here, "slide", None)
             if slide is not None and path == "/prompt":
                 self.asked[slide] = time.monotonic()
-            answer = ask(wire, method, path, **named)
+            answer = ask(http, method, path, **named)
             if slide is not None and path == "/view":
                 self.answered[slide] = time.monotonic()
             return answer

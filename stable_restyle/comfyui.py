@@ -28,7 +28,7 @@ from stable_restyle import images, verdict
 from stable_restyle.errors import ServerFault
 from stable_restyle.model import Job, Pixels, Slide
 from stable_restyle.verdict import Lost, Place, Submission
-from stable_restyle.wire import Address, BrokenOff, Ear, Pace, Wire, parse
+from stable_restyle.wire import Address, BrokenOff, EventListener, HttpClient, Timeouts, parse
 
 # Fills the workflow in for a job: node IDs -> nodes, ready to post. It is given the names under
 # which the server's LoadImage nodes find the guide and the mask.
@@ -68,7 +68,7 @@ class ComfyUI:
         *,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 300.0,
-        pace: Pace | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         """Nothing is asked of the server yet. Raises WrongUsage for a URL or header that is none.
 
@@ -80,11 +80,15 @@ class ComfyUI:
         self._make_prompt = make_prompt
         self._output = output
         self._timeout_s = timeout_s
-        self._pace = pace = pace or Pace()
-        answer_s = min(pace.answer_s, timeout_s)
-        self._wire = Wire(self._address, pace.connect_s, answer_s, timeout_s)
-        self._farewell = Wire(self._address, pace.farewell_s, pace.farewell_s, pace.farewell_s)
-        self._ear = Ear(self._address, self._wire.trusted, pace, self._hear, self._wake)
+        self._timeouts = timeouts = timeouts or Timeouts()
+        answer_s = min(timeouts.answer_s, timeout_s)
+        self._http = HttpClient(self._address, timeouts.connect_s, answer_s, timeout_s)
+        self._farewell = HttpClient(
+            self._address, timeouts.farewell_s, timeouts.farewell_s, timeouts.farewell_s
+        )
+        self._listener = EventListener(
+            self._address, self._http.trusted, timeouts, self._hear, self._wake
+        )
         self._news = Condition()  # guards what follows
         self._prompts: dict[str, _Prompt] = {}  # those that may be in the server's queue
         self._done: list[str] = []  # those that may be in its history
@@ -149,11 +153,11 @@ class ComfyUI:
 
     def hears(self) -> bool:
         """Whether its websocket works; without it, slides are waited for by asking."""
-        return self._ear.try_out()
+        return self._listener.try_out()
 
     def free_memory(self) -> None:
         """Have the server unload its models. Raises ServerFault."""
-        self._wire.tell("/free", {"unload_models": True, "free_memory": True})
+        self._http.post("/free", {"unload_models": True, "free_memory": True})
 
     def close(self) -> None:
         """Give up what is in flight: draws raise ServerFault, and the server is told to stop."""
@@ -162,18 +166,18 @@ class ComfyUI:
                 return
             self._closed = True
             self._news.notify_all()
-        self._wire.shut()
-        self._ear.close()
-        leave_by = time.monotonic() + self._pace.connect_s
+        self._http.shut()
+        self._listener.close()
+        leave_by = time.monotonic() + self._timeouts.connect_s
         with self._news:
             while self._drawing and time.monotonic() < leave_by:
                 self._news.wait(0.05)
-                self._wire.shut()  # one that was just connecting has a socket only now
+                self._http.shut()  # one that was just connecting has a socket only now
             unfinished = list(self._prompts)
         with suppress(ServerFault):
             self._withdraw(unfinished)
             self._forget_done()
-        self._wire.close()
+        self._http.close()
         self._farewell.close()
 
     @contextmanager
@@ -194,7 +198,7 @@ class ComfyUI:
 
         Raises Lost where another attempt may do.
         """
-        self._ear.wait()  # messages are not repeated: be there before the first
+        self._listener.wait()  # messages are not repeated: be there before the first
         with ThreadPoolExecutor(1, "upload") as beside:
             mask_stored = beside.submit(self._upload, "mask", mask)
             uploads = self._upload("guide", guide), mask_stored.result()
@@ -232,7 +236,7 @@ class ComfyUI:
     @contextmanager
     def _followed(self) -> Iterator[_Prompt]:
         """A prompt to which messages find their way; withdrawn if it is left unfinished."""
-        prompt = _Prompt(str(uuid4()), self._ear.client_id or uuid4().hex)
+        prompt = _Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
         with self._news:
             self._prompts[prompt.id] = prompt
         try:
@@ -255,7 +259,7 @@ class ComfyUI:
         }
         prompt.on_server = True
         try:
-            status, body = self._wire.ask("POST", "/prompt", tries=1, json=request)
+            status, body = self._http.ask("POST", "/prompt", tries=1, json=request)
         except BrokenOff as fault:
             if self._place(prompt) is None and self._entry(prompt) is None:
                 raise Lost(str(fault)) from None
@@ -296,7 +300,7 @@ class ComfyUI:
                     self._start(prompt)
             if entry is not None:
                 if not prompt.over:
-                    self._ear.doubt(prompt.client_id)
+                    self._listener.reconnect(prompt.client_id)
                 return entry
             self._check_patience(prompt)
 
@@ -316,10 +320,10 @@ class ComfyUI:
 
     def _next_look(self, prompt: _Prompt) -> float:
         """When to look at a prompt unless there is news of it, in time.monotonic()."""
-        if prompt.client_id == self._ear.client_id and not prompt.over:
-            look = max(prompt.heard, prompt.looked) + self._pace.quiet_s
+        if prompt.client_id == self._listener.client_id and not prompt.over:
+            look = max(prompt.heard, prompt.looked) + self._timeouts.quiet_s
         else:
-            shortest, longest = self._pace.look_s
+            shortest, longest = self._timeouts.look_s
             look = prompt.looked + min(shortest * 1.5**prompt.looks, longest)
         return min(look, prompt.started + self._timeout_s) if prompt.started else look
 
@@ -329,8 +333,10 @@ class ComfyUI:
             raise ServerFault(
                 f"it took longer than {self._timeout_s:g} s for a slide (--timeout sets the limit)"
             )
-        if not prompt.started and now > prompt.submitted + self._pace.queue_s:
-            raise ServerFault(f"it has not started on the slide in {self._pace.queue_s / 60:g} min")
+        if not prompt.started and now > prompt.submitted + self._timeouts.queue_s:
+            raise ServerFault(
+                f"it has not started on the slide in {self._timeouts.queue_s / 60:g} min"
+            )
 
     def _entry(self, prompt: _Prompt) -> dict[str, Any] | None:
         """A prompt's entry in the history, None if there is none (yet)."""
@@ -342,7 +348,7 @@ class ComfyUI:
 
     def _view(self, picture: Mapping[str, str], limit: int) -> bytes:
         """Fetch a file that the server made, by filename, subfolder and type."""
-        status, body = self._wire.ask("GET", "/view", query=picture, limit=limit)
+        status, body = self._http.ask("GET", "/view", query=picture, limit=limit)
         if status == 404:
             raise Lost("the picture that it made is gone")
         return self._address.sound(status, body)
@@ -352,21 +358,21 @@ class ComfyUI:
         with self._news:
             done, self._done = self._done, []
         if done:
-            self._farewell.tell("/history", {"delete": done})
+            self._farewell.post("/history", {"delete": done})
 
     def _withdraw(self, ids: Sequence[str]) -> None:
         """Take prompts of ours out of the queue, the running one too. Raises ServerFault."""
         if not ids:
             return
-        self._farewell.tell("/queue", {"delete": list(ids)})
+        self._farewell.post("/queue", {"delete": list(ids)})
         running = self._running(ids)  # old servers would interrupt whatever is
         for each in running:
-            self._farewell.tell("/interrupt", {"prompt_id": each})
-        leave_by = time.monotonic() + self._pace.stop_s
+            self._farewell.post("/interrupt", {"prompt_id": each})
+        leave_by = time.monotonic() + self._timeouts.stop_s
         while running and time.monotonic() < leave_by:
             time.sleep(0.02)
             running = self._running(ids)
-        self._farewell.tell("/history", {"delete": list(ids)})
+        self._farewell.post("/history", {"delete": list(ids)})
 
     def _running(self, ids: Sequence[str]) -> list[str]:
         queue = self._json(*self._farewell.ask("GET", "/queue"))
@@ -397,7 +403,7 @@ class ComfyUI:
 
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         """The JSON of an answer. Raises ServerFault."""
-        return self._json(*self._wire.ask(method, path, **body))
+        return self._json(*self._http.ask(method, path, **body))
 
     def _json(self, status: int, body: bytes) -> Any:
         answer = parse(self._address.sound(status, body))

@@ -44,10 +44,10 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG i
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How patiently a server is listened to and asked."""
+class Timeouts:
+    """How long to wait for a server, and how often to ask it."""
 
-    connect_s: float = 1.5  # one of TRIES
+    connect_s: float = 1.5  # each of TRIES
     answer_s: float = (
         60.0  # silence in an answer: a server that loads a model may be deaf that long
     )
@@ -138,8 +138,8 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             raise WrongUsage(f"The --header {name} has a value that cannot be sent.")
 
 
-class Wire:
-    """Requests to one server. Thread-safe.
+class HttpClient:
+    """Send requests to one server. Thread-safe.
 
     Only the adapter of `requests` is used. Its Session would follow redirects, would read the body
     of one however large, and would send the password of ~/.netrc in place of the user's header.
@@ -194,9 +194,9 @@ class Wire:
                 if waited or tries == 0:
                     raise BrokenOff(self._reason(error)) from None
 
-    def tell(self, path: str, what: object) -> None:
-        """Post JSON whose answer says nothing. Raises ServerFault where it did not work."""
-        self._address.sound(*self.ask("POST", path, json=what))
+    def post(self, path: str, value: object) -> None:
+        """Post JSON and ignore the body of the answer. Raises ServerFault unless it is a 200."""
+        self._address.sound(*self.ask("POST", path, json=value))
 
     def shut(self) -> None:
         """End what is under way, in whatever thread, and refuse all that follows."""
@@ -315,31 +315,35 @@ def _shut(sock: socket.socket | None) -> None:
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-class Ear:
-    """The websocket: one thread listens for all draws, and connects anew when it is cut off.
+class EventListener:
+    """Listen on the server's websocket in one thread, and reconnect when the connection is lost.
 
     Each connection has a client ID of its own. Under the old one the server might go on sending to
     the socket that was lost; prompts that were submitted under it are asked after instead.
+
+    WebSocketApp of websocket-client is not used: it follows redirects and sends our headers along,
+    reads a message however large, and waits three seconds for an answer when it closes.
     """
 
     def __init__(
         self,
         address: Address,
         trusted: str,
-        pace: Pace,
-        hear: Callable[[object], None],
-        changed: Callable[[], None],
+        timeouts: Timeouts,
+        on_message: Callable[[object], None],
+        on_change: Callable[[], None],
     ) -> None:
-        """hear: gets every message, as JSON. changed: is called when `client_id` has changed.
+        """Nothing is opened yet.
 
-        Both are called in the listening thread.
+        on_message: called with every message, as JSON. on_change: called when `client_id` has
+        changed. Both are called in the listening thread.
         """
         self.client_id: str | None = None  # None: nobody listens
         self._address = address
         self._trusted = trusted
-        self._pace = pace
-        self._hear = hear
-        self._changed = changed
+        self._timeouts = timeouts
+        self._on_message = on_message
+        self._on_change = on_change
         self._lock = Lock()
         self._socket: _Socket | None = None
         self._tried = Event()
@@ -347,39 +351,37 @@ class Ear:
         self._thread: Thread | None = None
 
     def wait(self) -> None:
-        """Start listening; returns when the first attempt has come to an end, good or bad."""
+        """Start listening. Returns when the first attempt to connect has succeeded or failed."""
         with self._lock:
             if self._thread is None and not self._closed.is_set():
                 name = f"listen to {self._address.base}"
                 self._thread = Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
-        self._tried.wait(2 * self._pace.socket_s)
+        self._tried.wait(2 * self._timeouts.socket_s)
 
-    def doubt(self, client_id: str) -> None:
-        """Something under that client ID went unheard: connect anew."""
+    def reconnect(self, client_id: str) -> None:
+        """Replace the connection of that client ID: a message was missed on it."""
         with self._lock:
             if self.client_id == client_id and self._socket is not None:
-                log.info(
-                    "%s: its websocket has fallen silent; connecting anew.", self._address.base
-                )
+                log.info("%s: its websocket has fallen silent; reconnecting.", self._address.base)
                 self._socket.shut()
 
     def try_out(self) -> bool:
-        """Whether a message comes over a new connection; waits for it."""
-        ear = _Socket(self._trusted)
+        """Return whether a message comes over a new connection; blocks."""
+        connection = _Socket(self._trusted)
         try:
-            ear.open(self._address, uuid4().hex, self._pace.socket_s)
-            return ear.next_text() is not None
+            connection.open(self._address, uuid4().hex, self._timeouts.socket_s)
+            return connection.next_text() is not None
         except Exception:  # websocket-client raises nearly anything on mangled bytes
             return False
         finally:
-            ear.leave()
+            connection.leave()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening. Returns within `connect_s`."""
         self._closed.set()
         self._tried.set()
-        over_by = time.monotonic() + self._pace.connect_s
+        over_by = time.monotonic() + self._timeouts.connect_s
         while self._thread and self._thread.is_alive() and time.monotonic() < over_by:
             with self._lock:
                 if self._socket is not None:
@@ -387,45 +389,45 @@ class Ear:
             self._thread.join(0.05)
 
     def _run(self) -> None:
-        shortest, longest = self._pace.retry_s
+        shortest, longest = self._timeouts.retry_s
         pause_s = shortest
         while not self._closed.is_set():
             with closing(self._listen()) as messages:
                 for message in messages:
                     pause_s = shortest
-                    self._hear(message)
+                    self._on_message(message)
             self._closed.wait(pause_s)
             pause_s = min(2 * pause_s, longest)
 
     def _listen(self) -> Generator[object, None, None]:
-        """The messages of one connection, as JSON, until it is lost or in doubt."""
-        ear, client_id = _Socket(self._trusted), uuid4().hex
+        """Yield the messages of one connection, as JSON, until it is lost or replaced."""
+        connection, client_id = _Socket(self._trusted), uuid4().hex
         with self._lock:
-            self._socket = ear
+            self._socket = connection
         try:
-            ear.open(self._address, client_id, self._pace.socket_s)
+            connection.open(self._address, client_id, self._timeouts.socket_s)
             self._set(client_id)
-            for text in ear.texts(self._pace.ping_s):
+            for text in connection.texts(self._timeouts.ping_s):
                 yield parse(text)
         except Exception as error:  # websocket-client raises nearly anything on mangled bytes
             if not self._closed.is_set():
                 log.debug("%s: websocket: %s", self._address.base, self._address.clean(error))
         finally:
             self._set(None)
-            ear.leave()
+            connection.leave()
 
     def _set(self, client_id: str | None) -> None:
         self.client_id = client_id
         self._tried.set()
-        self._changed()
+        self._on_change()
 
 
 class _Socket(websocket.WebSocket):
-    """A websocket of a server. On mangled bytes its methods raise nearly anything."""
+    """A websocket with a bound on its messages. On mangled bytes it raises nearly anything."""
 
     def __init__(self, trusted: str) -> None:
         kind = "ca_cert_path" if os.path.isdir(trusted) else "ca_certs"
-        # Its own check of UTF-8 is Python: half a millisecond for each of ComfyUI's messages.
+        # Its check of UTF-8 is in Python, and would take longer than all else about a message.
         super().__init__(sslopt={kind: trusted}, skip_utf8_validation=True)
         self._unread = 0  # bytes of the message that is coming in
 
@@ -440,7 +442,7 @@ class _Socket(websocket.WebSocket):
         )
 
     def texts(self, ping_s: float) -> Iterator[str]:
-        """Text messages, until two times ping_s pass without a sign of life."""
+        """Yield text messages until nothing comes for ping_s, nor for ping_s after a ping."""
         self.settimeout(ping_s)
         pinged = False
         while True:
@@ -457,7 +459,7 @@ class _Socket(websocket.WebSocket):
                     yield text
 
     def next_text(self) -> str | None:
-        """The next message; None for what is no text: binary previews, pings, pongs."""
+        """Return the next message; None if it is a binary preview, a ping or a pong."""
         opcode, frame = self.recv_data_frame(control_frame=True)
         self._unread = 0
         if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -469,9 +471,9 @@ class _Socket(websocket.WebSocket):
         _shut(self.sock)
 
     def leave(self) -> None:
-        """Say goodbye without waiting for an answer."""
+        """Close without waiting for an answer."""
         self.close(timeout=0)
-        self.shutdown()  # type: ignore[no-untyped-call]  # where there was nobody to say it to
+        self.shutdown()  # type: ignore[no-untyped-call]  # close() does nothing before the handshake
 
     def _recv(self, bufsize: int) -> bytes:
         data: bytes = super()._recv(bufsize)  # type: ignore[no-untyped-call]

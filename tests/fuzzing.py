@@ -34,7 +34,7 @@ from stable_restyle.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.folders import Input, Places
 from stable_restyle.model import Keys
 from stable_restyle.verdict import Submission
-from stable_restyle.wire import Address, Wire, _Socket, parse
+from stable_restyle.wire import Address, HttpClient, _Socket, parse
 
 Attempt = Callable[[Random], None]  # raises what no user should ever see
 ROUND = 2000  # cases in a row: hypothesis remembers each seed of a row
@@ -395,11 +395,11 @@ def _socket(folder: Path) -> Iterator[Attempt]:
         with closing(ours), closing(theirs):
             theirs.sendall(b"".join(_frame(chance) for _ in range(chance.randint(1, 4)))[:60_000])
             theirs.shutdown(socket.SHUT_WR)
-            ear = _Socket("/dev/null")
-            ear.sock, ear.connected = ours, True
-            # websocket-client raises nearly anything on mangled bytes; Ear takes it all.
+            connection = _Socket("/dev/null")
+            connection.sock, connection.connected = ours, True
+            # websocket-client raises nearly anything on mangled bytes; EventListener takes it all.
             with suppress(Exception):
-                for text in ear.texts(5.0):
+                for text in connection.texts(5.0):
                     _heard(client, parse(text))
 
     with closing(client):
@@ -451,12 +451,12 @@ def _http(folder: Path) -> Iterator[Attempt]:
         server.start()
         port = listener.getsockname()[1]
         address = Address.of(f"http://127.0.0.1:{port}", {})
-        wire = Wire(address, 2.0, 2.0, 5.0)
+        http = HttpClient(address, 2.0, 2.0, 5.0)
 
         def attempt(chance: Random) -> None:
             answers[:] = [_http_answer(chance)]
             try:
-                status, body = wire.ask("GET", "/queue", tries=1, limit=10**6)
+                status, body = http.ask("GET", "/queue", tries=1, limit=10**6)
                 assert isinstance(status, int) and len(body) <= 10**6
                 verdict.place(parse(address.sound(status, body)), PROMPT)
             except ServerFault as fault:
@@ -465,7 +465,7 @@ def _http(folder: Path) -> Iterator[Attempt]:
         try:
             yield attempt
         finally:
-            wire.close()
+            http.close()
             answers[:] = []
             with socket.create_connection(("127.0.0.1", port)):
                 server.join(10)

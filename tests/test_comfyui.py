@@ -63,10 +63,10 @@ from stable_restyle.comfyui import GRID, ComfyUI
 from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.model import Job, Pixels, Slide
 from stable_restyle.verdict import Submission
-from stable_restyle.wire import Pace
+from stable_restyle.wire import Timeouts
 
 # Short pauses between attempts, and limits that only a server that hangs can reach.
-QUICK = Pace(
+QUICK = Timeouts(
     connect_s=LONGEST_S,
     answer_s=LONGEST_S,
     socket_s=LONGEST_S,
@@ -141,10 +141,12 @@ def assert_draws(client: ComfyUI, job: Job | None = None) -> None:
 
 
 @contextmanager
-def client_of(server: ComfyServer | str, pace: Pace = QUICK, **options: Any) -> Iterator[ComfyUI]:
+def client_of(
+    server: ComfyServer | str, timeouts: Timeouts = QUICK, **options: Any
+) -> Iterator[ComfyUI]:
     url = server if isinstance(server, str) else server.url
     make = options.pop("make_prompt", fill)
-    client = ComfyUI(url, make, options.pop("output", OUTPUT), pace=pace, **options)
+    client = ComfyUI(url, make, options.pop("output", OUTPUT), timeouts=timeouts, **options)
     try:
         yield client
     finally:
@@ -369,10 +371,14 @@ def test_a_certificate_for_another_host(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_nobody_is_sent_on_to_another_address(server: ComfyServer, route: str) -> None:
     with ComfyServer() as elsewhere:
-        server.always(route, redirected(f"{elsewhere.url}/new/place?and=more"))
+        target = f"{elsewhere.url}/new/place?and=more"
+        if route == "GET /ws":
+            target = target.replace("http", "ws", 1)  # websocket-client follows no other scheme
+        server.always(route, redirected(target))
         with client_of(server) as client:
             if route == "GET /ws":
                 assert_draws(client)
+                assert not client.hears()
             else:
                 there = f"sends us on to {elsewhere.url}/new/place: give the address"
                 with pytest.raises(ServerFault, match=there):
@@ -480,14 +486,14 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_a_server_that_takes_no_connections() -> None:
-    pace = Pace(connect_s=0.3, socket_s=0.2, farewell_s=0.1)
+    timeouts = Timeouts(connect_s=0.3, socket_s=0.2, farewell_s=0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as busy, ExitStack() as others:
         for _ in range(4):  # Linux drops what comes when the backlog is full
             other = others.enter_context(socket.socket())
             other.setblocking(False)
             other.connect_ex(busy.getsockname())
         with (
-            client_of(f"http://127.0.0.1:{busy.getsockname()[1]}", pace) as client,
+            client_of(f"http://127.0.0.1:{busy.getsockname()[1]}", timeouts) as client,
             pytest.raises(ServerFault, match="nothing answers at that address"),
         ):
             client.draw(a_job())
@@ -636,7 +642,7 @@ def foreign_prompt(server: ComfyServer) -> str:
     with client_of(server) as stranger:
         prompt_id = "foreign"
         nodes = fill(a_job(), *(stranger._upload(kind, a_job().guide) for kind in "gm"))
-        stranger._wire.tell("/prompt", {"prompt": nodes, "prompt_id": prompt_id})
+        stranger._http.post("/prompt", {"prompt": nodes, "prompt_id": prompt_id})
     return prompt_id
 
 
@@ -799,7 +805,7 @@ def test_a_queue_that_somebody_empties(server: ComfyServer) -> None:
         server.wait_for(lambda: server.pending)
         server.pending.clear()
         server.wait_for(lambda: server.pending)
-        client._wire.tell("/interrupt", {"prompt_id": "foreign"})
+        client._http.post("/interrupt", {"prompt_id": "foreign"})
         assert np.array_equal(slide.result(LONGEST_S).pixels, slide_of(a_job()))
     assert server.prompts_run == 2
 
@@ -1074,9 +1080,9 @@ def test_closing_gives_up_what_is_in_flight_and_stops_the_server(server: ComfySe
 )
 def test_closing_does_not_wait_for_a_server_that_hangs(server: ComfyServer, route: str) -> None:
     server.always(route, slow(math.inf))
-    pace = replace(QUICK, answer_s=1e6, socket_s=1e6, farewell_s=0.5)
+    timeouts = replace(QUICK, answer_s=1e6, socket_s=1e6, farewell_s=0.5)
     with (
-        client_of(server, pace, timeout_s=1e6) as client,
+        client_of(server, timeouts, timeout_s=1e6) as client,
         in_the_background(client, a_job()) as slide,
     ):
         server.wait_for(lambda: server.requests[route])
@@ -1179,7 +1185,7 @@ def bad_body(chance: random.Random) -> Callable[[bytes], bytes]:
     return change
 
 
-PACE_OF_FUZZ = replace(QUICK, retry_s=(0.001, 0.01), look_s=(0.005, 0.02), quiet_s=0.03)
+TIMEOUTS_OF_FUZZ = replace(QUICK, retry_s=(0.001, 0.01), look_s=(0.005, 0.02), quiet_s=0.03)
 
 
 def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServer) -> None:
@@ -1208,7 +1214,7 @@ def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServ
             assert np.array_equal(slide.pixels, expected)
         server.forget_days()
 
-    with client_of(server, PACE_OF_FUZZ) as client:
+    with client_of(server, TIMEOUTS_OF_FUZZ) as client:
         try_it()
         assert_draws(client, job)
 
@@ -1228,12 +1234,12 @@ class TestRealServer:
 
     def test_slides(self) -> None:
         jobs = [a_job(slide, 50 + slide, 66) for slide in range(6)]
-        with client_of(REAL, Pace()) as client, ThreadPoolExecutor(2) as threads:
+        with client_of(REAL, Timeouts()) as client, ThreadPoolExecutor(2) as threads:
             for job, slide in zip(jobs, threads.map(client.draw, jobs), strict=True):
                 assert np.abs(slide.pixels.astype(int) - self.expected(job)).max() <= 1
 
     def test_what_it_says_about_itself(self) -> None:
-        with client_of(REAL, Pace()) as client:
+        with client_of(REAL, Timeouts()) as client:
             assert client.inspect().version
             assert client.answers() and client.hears()
             assert client.node_class("LoadImage")
@@ -1242,18 +1248,18 @@ class TestRealServer:
 
     def test_refusals(self) -> None:
         for make_prompt, reason in REFUSED:
-            with client_of(REAL, Pace(), make_prompt=make_prompt) as client:
+            with client_of(REAL, Timeouts(), make_prompt=make_prompt) as client:
                 with pytest.raises(WorkflowFault) as fault:
                     client.draw(a_job())
                 assert reason.split(":")[0] in str(fault.value)
 
     def test_closing(self) -> None:
         jobs = [a_job(slide, 2000, 2000) for slide in range(4)]
-        with client_of(REAL, Pace()) as client, in_the_background(client, *jobs) as slides:
+        with client_of(REAL, Timeouts()) as client, in_the_background(client, *jobs) as slides:
             time.sleep(0.5)
             client.close()
             ended = [slide.exception(2) for slide in slides]
         assert all(each is None or isinstance(each, ServerFault) for each in ended)
-        with client_of(REAL, Pace()) as client:
+        with client_of(REAL, Timeouts()) as client:
             queue = client._ask("GET", "/queue")
             assert not queue["queue_pending"]

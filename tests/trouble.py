@@ -42,10 +42,10 @@ from runs import Silent, files
 
 from stable_restyle import backends, comfyui, pipeline
 from stable_restyle.model import Settings
-from stable_restyle.wire import Pace
+from stable_restyle.wire import Timeouts
 
 SERVERS = 5
-PACE = Pace(
+TIMEOUTS = Timeouts(
     connect_s=LONGEST_S,
     answer_s=LONGEST_S,
     socket_s=0.5,
@@ -136,7 +136,7 @@ def hurried() -> Iterator[None]:
     with (
         patch.object(backends, "FIRST_PAUSE_S", 0.02),
         patch.object(backends, "LONGEST_PAUSE_S", 0.2),
-        patch.object(comfyui, "Pace", lambda: PACE),
+        patch.object(comfyui, "Timeouts", lambda: TIMEOUTS),
     ):
         yield
 
