@@ -340,8 +340,6 @@ def connect(
         for member in members:
             member.close()
         raise _none_can_draw(faults) if names or members else _nothing_found()
-    if not names:
-        log.info("Drawing on %s.", " and ".join(member.name for member in members))
     return Pool(members, patience_s, faults, turn)
 
 

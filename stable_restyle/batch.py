@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from stable_restyle import pipeline
 from stable_restyle.board import Board, Lane
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, from_system
+from stable_restyle.folders import identity
 from stable_restyle.model import FILM_THREAD, Settings
 from stable_restyle.parallel import TICK_S
 from stable_restyle.pipeline import Outcome
@@ -78,7 +79,7 @@ def read(path: Path, settle: Settle) -> list[Entry]:
         ) from error
     entries: list[Entry] = []
     faults: list[str] = []
-    taken: dict[Path, str] = {}
+    taken: dict[object, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name = f"{path}, line {number}"
         try:
@@ -86,8 +87,8 @@ def read(path: Path, settle: Settle) -> list[Entry]:
                 settings = _settle(found, settle)
                 _take(_written(settings), name, taken)
                 entries.append(Entry(name, settings))
-        except RestyleError as error:
-            faults.append(f"{name}: {_indented(error)}")
+        except (RestyleError, OSError) as error:
+            faults.append(f"{name}: {_indented(_told(error))}")
     if faults:
         more = len(faults) - LINES_SHOWN
         shown = "\n".join(faults[:LINES_SHOWN]) + (f"\nand {more} more lines" if more > 0 else "")
@@ -142,9 +143,7 @@ class _Shelf:
         try:
             yield
         except (RestyleError, OSError) as error:
-            told = error if isinstance(error, RestyleError) else from_system(error)
-            if told is None:
-                raise
+            told = _told(error)
             self.failures.append((entry, told))
             first = str(told).partition("\n")[0]
             log.warning("%s is not finished: %s", entry.settings.target, first)
@@ -181,6 +180,14 @@ def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
                 entry = shelf.take() if wants_more or not under_way else None
         finally:
             board.stop()
+
+
+def _told(error: RestyleError | OSError) -> RestyleError:
+    """Return what a film failed of. Raises an error again that no user can do anything about."""
+    told = error if isinstance(error, RestyleError) else from_system(error)
+    if told is None:
+        raise error
+    return told
 
 
 def _restyle(entry: Entry, lane: Lane, farm: Farm) -> Outcome:
@@ -222,17 +229,16 @@ def _settle(found: Sequence[str], settle: Settle) -> Settings:
     return settle(named[0], named[1], own)
 
 
-def _written(settings: Settings) -> set[Path]:
+def _written(settings: Settings) -> list[Path]:
     """The folders and the film that a run would write, after a look whether it could begin."""
     places = pipeline.look_over(settings)
-    every = (places.interp, places.shown, places.result)
-    return {path.resolve() for path in every if path is not None}
+    return [path for path in (places.interp, places.shown, places.result) if path is not None]
 
 
-def _take(paths: Iterable[Path], line: str, taken: dict[Path, str]) -> None:
+def _take(paths: Iterable[Path], line: str, taken: dict[object, str]) -> None:
     """Raises WrongUsage where another line has one of these."""
     for path in paths:
-        if (other := taken.setdefault(path, line)) != line:
+        if (other := taken.setdefault(identity(path), line)) != line:
             raise WrongUsage(
                 f"{path} is written by {other} too.\nName another TARGET, or another --work folder."
             )

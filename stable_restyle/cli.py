@@ -80,6 +80,18 @@ class Number(click.FloatRange):
         return number
 
 
+class AnyPath(click.Path):
+    """A path, which need not be there."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "\0" in str(value):
+            self.fail(f"{value!r}: no name holds such a character.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Rate(click.ParamType[Fraction]):
     """Frames a second, such as 25, 23.976 or 30000/1001, kept exact."""
 
@@ -96,8 +108,8 @@ class Rate(click.ParamType[Fraction]):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("source", type=click.Path(path_type=Path), default=DEFAULTS.source)
-@click.argument("target", type=click.Path(path_type=Path), default=DEFAULTS.target)
+@click.argument("source", type=AnyPath(), default=DEFAULTS.source)
+@click.argument("target", type=AnyPath(), default=DEFAULTS.target)
 @click.option(
     "--model",
     metavar="FILE",
@@ -111,8 +123,9 @@ class Rate(click.ParamType[Fraction]):
     metavar="BACKEND",
     multiple=True,
     help="What draws the slides: http://HOST:8188 (a ComfyUI server), or preview, preview:clay, "
-    f"preview:anime (the embedded preview engine). Repeat it for more servers.  [default: "
-    f"${BACKENDS_VARIABLE}, a list with commas between; else the servers on this machine]",
+    f"preview:anime (the embedded preview engine). Repeat it for more servers, or write commas "
+    "between.  [default: "
+    f"${BACKENDS_VARIABLE}; else the servers on this machine]",
 )
 @click.option(
     "--set",
@@ -164,7 +177,7 @@ class Rate(click.ParamType[Fraction]):
     type=Number(0, 8),
     metavar="NUMBER",
     help="0 frees the whole picture, 8 only what cannot be carried (by codec: what moves).  "
-    f"[default: {FLOW_MASK_STRENGTH:g}; by codec {MASK_STRENGTH:g}; 0<=x<=8]",
+    f"[default: {FLOW_MASK_STRENGTH:g}; by codec {MASK_STRENGTH:g}]",
 )
 @click.option(
     "--mask-size",
@@ -179,7 +192,7 @@ class Rate(click.ParamType[Fraction]):
     metavar="SHARE",
     help="How much of what the colours have drifted from those of the scene's middle is taken back "
     "at each slide; light that changes in the frames stays.  "
-    f"[default: {FLOW_ANCHOR:g}; by codec {ANCHOR:g}; 0<=x<=1]",
+    f"[default: {FLOW_ANCHOR:g}; by codec {ANCHOR:g}]",
 )
 @click.option(
     "--deflicker",
@@ -239,7 +252,7 @@ class Rate(click.ParamType[Fraction]):
 )
 @click.option(
     "--work",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=AnyPath(file_okay=False),
     metavar="DIR",
     help="Working folder.  [default: interp beside a TARGET folder, NAME.restyle beside a film]",
 )
@@ -294,7 +307,7 @@ class Rate(click.ParamType[Fraction]):
 )
 @click.option(
     "--batch",
-    type=click.Path(path_type=Path),
+    type=AnyPath(),
     metavar="FILE",
     help="Restyle the films that a list names, a line a film: SOURCE TARGET -- OPTIONS. Options "
     "given here hold for all of them, unless a line has the same one. Films that are finished are "
@@ -325,19 +338,34 @@ def command(
     Exit codes: 0 all slides are drawn; 1 some are missing; 2 wrong usage; 3 unusable input;
     4 no backend is left; 130 interrupted.
     """
-    options["backends"] = options["backends"] or _listed(BACKENDS_VARIABLE, ",")
-    options["headers"] = (*_listed(HEADERS_VARIABLE, "\n"), *options["headers"])
+    # The programs that we start need not know what these hold.
+    backends, headers = (os.environ.pop(each, "") for each in (BACKENDS_VARIABLE, HEADERS_VARIABLE))
+    named = [name for each in options["backends"] for name in _listed(each)]
+    options["backends"] = tuple(named or filter(None, _listed(backends)))
+    sent = (line.strip() for line in headers.splitlines())
+    options["headers"] = (*filter(None, sent), *options["headers"])
     settings = Settings(**options)
+    in_place_of_a_run = {
+        "--check": check,
+        "--measure": measure,
+        "--dry-run": dry_run,
+        "--report": report,
+    }
+    for one_of in (
+        {**in_place_of_a_run, "--batch": batch, "--redo": settings.redo},
+        {"--redo": settings.redo, "--fresh": settings.fresh},
+        {"--verbose": verbose, "--quiet": quiet},
+    ):
+        if len(given := [option for option, value in one_of.items() if value]) > 1:
+            raise click.UsageError(
+                f"{', '.join(given[:-1])} and {given[-1]} exclude each other: give one of them."
+            )
     if seconds is not None and not dry_run:
         raise click.UsageError("--seconds S goes with --dry-run.")
     if seconds is not None and not settings.backends:
         raise click.UsageError("--seconds S needs to know the backends: add --backend.")
     if settings.redo_chain and not settings.redo:
         raise click.UsageError("--redo-chain goes with --redo SLIDES.")
-    if settings.redo and (settings.fresh or dry_run or check or measure or report):
-        raise click.UsageError("--redo SLIDES goes with a run that is not --fresh.")
-    if batch and (settings.redo or dry_run or check or measure or report):
-        raise click.UsageError("--batch FILE runs films, and does nothing else with them.")
     if batch and (_is_given("source") or _is_given("target")):
         raise click.UsageError(
             "--batch FILE names the films: SOURCE and TARGET stand in its lines."
@@ -412,12 +440,18 @@ def main() -> None:
     except MemoryError:
         _end("Error: This machine has not enough memory left. Finished slides are kept.", 1)
     except OSError as error:
-        if error.errno == errno.EPIPE:  # who read what we told has read enough
+        if _is_closed_pipe(error):  # who read what we told has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         if (told := from_system(error)) is None:
             raise
         _end(f"Error: {told}", told.exit_code)
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    """Whether nobody reads any more what we write to a pipe, which Windows calls invalid."""
+    closed = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
+    return error.errno in closed and error.filename is None
 
 
 def _end(said: str, exit_code: int) -> NoReturn:
@@ -640,7 +674,7 @@ def _measured(its: Stability) -> str:
     )
 
 
-def _listed(variable: str, separator: str) -> tuple[str, ...]:
-    """What an environment variable lists. The programs that we start need not know its secrets."""
-    listed = os.environ.pop(variable, "").split(separator)
-    return tuple(each.strip() for each in listed if each.strip())
+def _listed(backends: str) -> list[str]:
+    """Split a list of backends at its commas. A comma may also be part of a URL."""
+    following = r"\s*(?:preview\b|\w+://|[\w.-]+:\d+(?:[/,]|$))"
+    return [each.strip() for each in re.split(f",(?={following})", backends)]

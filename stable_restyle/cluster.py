@@ -581,7 +581,7 @@ def _fault_of(answer: BaseException) -> RestyleError:
     if isinstance(answer, ImportError):
         return UnusableInput(
             f"stable-restyle is not installed there ({answer}).\n"
-            "Install it there as it is here, with `pip install 'stable-restyle[dask]'`."
+            "Install it there as it is here: from the same folder, with `pip install '.[dask]'`."
         )
     if isinstance(answer, OSError):
         return NoBackendLeft(f"it cannot be reached: {answer}")

@@ -10,8 +10,10 @@ import logging
 import mimetypes
 import os
 import re
+import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from itertools import combinations
@@ -20,7 +22,7 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from stable_restyle import files, images, keys, lock, scenes
-from stable_restyle.errors import UnusableInput, WrongUsage, cannot_write, counted
+from stable_restyle.errors import UnusableInput, WrongUsage, cannot_read, cannot_write, counted
 from stable_restyle.model import Keys, Settings, Step
 from stable_restyle.video import CONTAINERS
 
@@ -150,12 +152,15 @@ def find_places(settings: Settings) -> Places:
     if os.name == "nt":
         for path in filter(None, (target, settings.work)):
             check_name_on_windows(path.absolute())
-    if not source.exists():
+    mode = _mode(source)
+    if mode is None:
         raise UnusableInput(
             f"There is no {source}: SOURCE is a folder of frames (000001.png, ...) or a film.\n"
             "Name one, as in `video-restyle film.mp4 film-clay.mp4`."
         )
-    film = None if source.is_dir() else source
+    if settings.work is not None:
+        _mode(settings.work)
+    film = None if stat.S_ISDIR(mode) else source
     if _is_film(target):
         work = settings.work or target.with_suffix(".restyle")
         own, interp, shown, result = work / "in", work / "interp", work / "out", target
@@ -177,6 +182,26 @@ def check_name_on_windows(path: PurePath) -> None:
             f"{path}: this has {len(str(path))} characters; on Windows a run can use "
             f"{_LONGEST_FOLDER}.\nUse a shorter name, or a folder nearer the root."
         )
+
+
+def identity(path: Path) -> object:
+    """Return what is equal for all paths that lead to one place, also before anything is there."""
+    with suppress(OSError):
+        found = path.stat()
+        if found.st_ino:  # some file systems of Windows have none
+            return found.st_dev, found.st_ino
+    whole = os.path.realpath(path)
+    return whole.casefold() if sys.platform in ("win32", "darwin") else whole
+
+
+def _mode(path: Path) -> int | None:
+    """Return the st_mode of what is there, None if nothing is. Raises UnusableInput."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 @contextmanager
@@ -304,13 +329,13 @@ def claim_input(places: Places, noted: Decides, now: Input, fps: int, *, fresh: 
 
 
 def _is_film(target: Path) -> bool:
-    suffix = target.suffix.lower()
-    if target.is_dir():
+    suffix, mode = target.suffix.lower(), _mode(target)
+    if mode is not None and stat.S_ISDIR(mode):
         return False
     if suffix in CONTAINERS:
         return True
     kind, _ = mimetypes.guess_type(f"x{suffix}")
-    if target.exists() or (kind or "").startswith(("video/", "image/")):
+    if mode is not None or (kind or "").startswith(("video/", "image/")):
         raise WrongUsage(
             f"TARGET {target} is neither a folder nor a film that can be written.\n"
             f"Name a folder, or a film that ends in {', '.join(CONTAINERS)}."
@@ -325,7 +350,7 @@ def _keep_apart(places: Places) -> None:
         "the working folder": places.interp,
     }
     for (one, path), (other, its_path) in combinations(named.items(), 2):
-        if path.resolve() == its_path.resolve():
+        if identity(path) == identity(its_path):
             raise WrongUsage(
                 f"{one} and {other} are both {path}: one would overwrite the other.\n"
                 "Name another TARGET, or another working folder with --work."
@@ -358,7 +383,7 @@ def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
     else:  # its name alone, as earlier versions noted it
         folder = places.shown.parent / owner
     try:
-        is_other = folder.resolve() != places.shown.resolve() and images.numbered(folder)
+        is_other = identity(folder) != identity(places.shown) and images.numbered(folder)
     except (OSError, ValueError):  # no folder can have such a name
         return
     if is_other:

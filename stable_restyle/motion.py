@@ -7,6 +7,7 @@ becomes is decided here too.
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import shutil
@@ -127,11 +128,16 @@ class Program(Motion):
 
     def __init__(self, command: str) -> None:
         """command: as typed in a shell, with arguments. Raises WrongUsage if it is not there."""
-        words = [word.strip('"') for word in shlex.split(command, posix=os.name == "posix")]
+        try:
+            words = [word.strip('"') for word in shlex.split(command, posix=os.name == "posix")]
+        except ValueError as error:
+            raise WrongUsage(f"--motion {command}: a quotation mark has no counterpart.") from error
         found = shutil.which(words[0]) if words else None
         if found is None:
+            meant = difflib.get_close_matches(command, (*FLOWS, "codec"), 1)
+            hint = f" Did you mean {meant[0]}?" if meant else ""
             raise WrongUsage(
-                f"--motion {command}: there is no such program.\n"
+                f"--motion {command}: there is no such program.{hint}\n"
                 "Write codec, flow or flow:fast, or the path of one with motion-transfer's "
                 "command line."
             )

@@ -126,7 +126,7 @@ def reach(settings: Settings) -> Iterator[Farm]:
     except ImportError as error:
         raise WrongUsage(
             f"--dask needs Dask, which is not installed ({error}).\n"
-            "Install it with `pip install 'stable-restyle[dask]'`."
+            "In the folder of stable-restyle, run `pip install '.[dask]'`."
         ) from error
     with cluster.reach(settings.dask, _patience_s(settings)) as farm:
         yield farm
@@ -141,8 +141,6 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
     places = folders.find_places(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)
-    _check_keys(settings)
-    motion.choose(settings.motion)
     with (
         journal.hearing() as heard,
         _team(settings, variants, access, places, farm) as team,
@@ -159,6 +157,8 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
         with _reported(settings, places, about, heard, progress) as notes:
             seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
             brief = _brief(settings, claimed, seeds, places)
+            if not (settings.backends or settings.dask):
+                log.info("Drawing on %s.", " and ".join(drawn_on))
             drawn = _draw(brief, claimed.steps, team, settings, places, notes, guarded)
             redo.finish(places)
             if settings.deflicker:
@@ -224,10 +224,7 @@ def look_over(settings: Settings) -> Places:
 
     Nothing is written, and nothing is asked of servers. Raises RestyleError.
     """
-    variants, access = _drawn_with(settings)
-    _check_keys(settings)
-    motion.choose(settings.motion)
-    backends.engine(settings.backends, variants, access)
+    backends.engine(settings.backends, *_drawn_with(settings))
     return folders.find_places(settings)
 
 
@@ -265,14 +262,16 @@ def write_report(settings: Settings, progress: Progress) -> Path:
 
 
 def check(settings: Settings) -> list[Report]:
-    """What each backend is, and whether it could draw a run with these settings."""
+    """What each backend is, and whether it could draw a run with these settings.
+
+    Raises RestyleError where the settings cannot be used.
+    """
     return backends.check(settings.backends, *_drawn_with(settings))
 
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     """What `run` would do, without writing anything. seconds: what a slide takes on a server."""
-    _check_keys(settings)
-    places = folders.find_places(settings)
+    places = look_over(settings)
     source = intake.look(places, settings.rate)
     frame_count, bounds = intake.foresee(source, places, settings.scene_threshold, progress)
     found = scenes.find_scenes(bounds, settings.fps)
@@ -320,7 +319,12 @@ def measure(settings: Settings, progress: Progress) -> Survey:
 
 
 def _drawn_with(settings: Settings) -> tuple[Variants, Access]:
-    """The workflow with its changes, and how servers are reached."""
+    """Return the workflow with its changes, and how servers are reached.
+
+    Raises RestyleError where these, the motion or the keys cannot be used.
+    """
+    motion.choose(settings.motion)
+    _check_keys(settings)
     variants = vary(workflow.load(settings.model), settings.seed, settings.changes)
     headers = servers.parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)

@@ -199,7 +199,7 @@ def test_a_list_without_films_is_refused(tmp_path: Path, text: bytes | None) -> 
 @pytest.mark.parametrize("more", [("in",), ("--check",), ("--redo", "3"), ("--dry-run",)])
 def test_a_list_goes_with_runs_alone(more: tuple[str, ...]) -> None:
     ended = CliRunner().invoke(cli.command, ["--batch", "films.txt", *more])
-    assert ended.exit_code == 2 and "--batch FILE" in ended.output
+    assert ended.exit_code == 2 and "--batch" in ended.output
 
 
 @pytest.mark.parametrize(
