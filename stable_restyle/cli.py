@@ -123,7 +123,7 @@ class Rate(click.ParamType[Fraction]):
     metavar="BACKEND",
     multiple=True,
     help="What draws the slides: http://HOST:8188 (a ComfyUI server), or preview, preview:clay, "
-    f"preview:anime (the embedded preview engine). Repeat it for more servers, or write commas "
+    "preview:anime (the embedded preview engine). Repeat it for more servers, or write commas "
     "between.  [default: "
     f"${BACKENDS_VARIABLE}; else the servers on this machine]",
 )
