@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from stable_restyle.parallel import cores
+
 OUT = Path("bench")
 
 
@@ -109,13 +111,6 @@ class Others:
 
     def __str__(self) -> str:
         return f"Others had {self.percent():.0f} % of the machine meanwhile."
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def command(measures: Mapping[str, Measure], description: str | None) -> None:

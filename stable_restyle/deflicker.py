@@ -9,7 +9,6 @@ step can be stopped at any moment and done again. How slides are averaged is lef
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from stable_restyle.draw import Shelf, ways_between
 from stable_restyle.folders import Places
 from stable_restyle.images import Frames
 from stable_restyle.model import Pixels, Scene
-from stable_restyle.parallel import in_order
+from stable_restyle.parallel import cores, in_order
 
 WIDTH = 2 / 3  # of the reach: sigma of the weights
 
@@ -91,7 +90,7 @@ def smooth(
     finished: those that are there. tick: called in this thread with the number of slides just
     made, twice a second at least.
     """
-    at_hand = 2 * reach + (os.cpu_count() or 1)
+    at_hand = 2 * reach + cores()
     frame_of = Shelf(lambda slide: frames.read(slide * fps), at_hand)
     album = _Album(
         frame_of,

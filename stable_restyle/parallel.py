@@ -5,16 +5,40 @@ Slides that wait for each other are left to `schedule`.
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TICK_S = 0.5  # how often whoever waits looks up while nothing happens
+
+
+def cores() -> int:
+    """Return how many cores this process may use: by its affinity, and by its share of time."""
+    if sys.version_info >= (3, 13):
+        bound = os.process_cpu_count()
+    elif sys.platform == "linux":
+        bound = len(os.sched_getaffinity(0))
+    else:
+        bound = os.cpu_count()
+    return math.ceil(min(bound or 1, share_of_group()))
+
+
+def share_of_group(proc: Path = Path("/proc/self"), groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return how many cores' time Linux gives this process's control group (v2); inf: no limit."""
+    with suppress(OSError, ValueError):
+        named = (proc / "cgroup").read_text("utf-8").rpartition("0::/")[2].partition("\n")[0]
+        quota_us, period_us = (groups / named / "cpu.max").read_text("utf-8").split()
+        return int(quota_us) / int(period_us)  # a quota of "max" is none
+    return math.inf
 
 
 def in_order(
@@ -26,13 +50,13 @@ def in_order(
     while nothing is. What is taken from `items` before the result of an item is bounded, so that
     memory does not grow with their number.
     """
-    cores = os.cpu_count() or 1
+    threads = cores()
     under_way: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(cores, "parallel") as pool:
+    with ThreadPoolExecutor(threads, "parallel") as pool:
         try:
             for item in items:
                 under_way.append(pool.submit(work, item))
-                if len(under_way) >= 2 * cores:
+                if len(under_way) >= 2 * threads:
                     yield _awaited(under_way.popleft(), tick)
             while under_way:
                 yield _awaited(under_way.popleft(), tick)

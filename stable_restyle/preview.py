@@ -15,7 +15,6 @@ colours are 8-bit Lab (L, a, b each 0..255, grey at a = b = 128); float planes c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -26,6 +25,7 @@ import numpy as np
 
 from stable_restyle.errors import WrongUsage
 from stable_restyle.model import Slide
+from stable_restyle.parallel import cores
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -150,7 +150,7 @@ class Preview:
         """denoise: 0..1, the share of a sampler's steps that would run: how much is made up."""
         _painter(look)
         self.name = self.engine = f"preview:{look}"
-        self.at_once = self.slots = os.cpu_count() or 1
+        self.at_once = self.slots = cores()
         self._look = look
         self._seed = seed
         self._denoise = denoise

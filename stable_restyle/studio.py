@@ -6,7 +6,6 @@ be sent there. Which slides, and what becomes of what is told of them, is left t
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +20,12 @@ from stable_restyle.crew import Failure, Keep, Work, carry_out
 from stable_restyle.draw import Anchor, Artist, Gallery, Prepared, Shelf
 from stable_restyle.images import Frames
 from stable_restyle.model import FAST_FLOW, Drawn, Job, Pixels, Scene, Slide, Step
+from stable_restyle.parallel import cores
 from stable_restyle.schedule import Schedule
 from stable_restyle.thumbnails import Thumbnails
 
 # One core is left to what lies between an answer and the next request.
-HELPERS = max((os.cpu_count() or 1) - 1, 1)
+HELPERS = max(cores() - 1, 1)
 
 Note: TypeAlias = Callable[[int, Drawn], None]  # a slide is kept, and who drew it
 

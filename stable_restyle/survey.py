@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from stable_restyle import images, stability
 from stable_restyle.draw import Gallery, Shelf
 from stable_restyle.images import Frames
 from stable_restyle.model import Pixels, Scene
-from stable_restyle.parallel import in_order
+from stable_restyle.parallel import cores, in_order
 from stable_restyle.stability import Figures, Shown, Stability
 
 
@@ -44,7 +43,7 @@ def measure(
     finished: those that are there. fps: frames per slide. tick: called in this thread with the
     number of slides just measured, twice a second at least.
     """
-    at_hand = (os.cpu_count() or 1) + 2  # neighbours are used twice, a middle by all its scene
+    at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
     album = _Album(
         Shelf(lambda slide: frames.read(slide * fps), at_hand),
         Gallery(folder, frames.width, frames.height, at_hand),

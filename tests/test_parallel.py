@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import math
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -26,6 +29,34 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert sum(ticks) == 9
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no process is bound to cores elsewhere")
+def test_a_process_that_is_bound_to_a_core_has_one() -> None:
+    """As a job of Slurm is; whatever runs beside each other in the process obeys."""
+    code = """
+import os
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+from stable_restyle import parallel, preview, studio
+print(parallel.cores(), preview.Preview("clay", 1, 0.5).slots, studio.HELPERS)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "share"),
+    [("150000 100000", 1.5), ("max 100000", math.inf), ("", math.inf), (None, math.inf)],
+)
+def test_a_control_group_has_a_share_of_the_machine(
+    tmp_path: Path, limit: str | None, share: float
+) -> None:
+    (tmp_path / "cgroup").write_text("1:cpu:/other\n0::/docker/4711\n")
+    (tmp_path / "docker" / "4711").mkdir(parents=True)
+    if limit is not None:
+        (tmp_path / "docker" / "4711" / "cpu.max").write_text(f"{limit}\n")
+    assert parallel.share_of_group(tmp_path, tmp_path) == share
+    assert parallel.share_of_group(tmp_path / "nowhere", tmp_path) == math.inf
+
+
 def test_what_is_taken_ahead_is_bounded() -> None:
     taken = []
 
@@ -36,7 +67,7 @@ def test_what_is_taken_ahead_is_bounded() -> None:
 
     results = parallel.in_order(lambda item: item, items(), lambda _: None)
     assert next(results) == 0
-    assert len(taken) <= 2 * (os.cpu_count() or 1)
+    assert len(taken) <= 2 * parallel.cores()
 
 
 def test_the_caller_hears_of_it_while_nothing_is_done() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from stable_restyle import preview
 from stable_restyle.errors import WrongUsage
 from stable_restyle.model import Job
+from stable_restyle.parallel import cores
 from stable_restyle.preview import LOOKS, Preview, restyle
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def test_a_preview_is_a_backend(look: str) -> None:
     guide = landscape(64, 36)
     backend = Preview(look, SEED, 0.4)
     assert backend.name == f"preview:{look}"
-    assert backend.slots == (os.cpu_count() or 1)
+    assert backend.slots == cores()
     slide = backend.draw(Job(0, 1, guide, whole(guide, 200))).pixels
     expected = restyle(guide, whole(guide, 200), look=look, seed=SEED, denoise=0.4)
     assert np.array_equal(slide, expected)
