@@ -8,19 +8,16 @@ film's run to `pipeline`.
 from __future__ import annotations
 
 import logging
-import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from threading import current_thread
 from typing import TYPE_CHECKING, TypeAlias
 
-from stable_restyle import pipeline
+from stable_restyle import pipeline, shell
 from stable_restyle.board import Board, Lane
 from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, from_system
 from stable_restyle.folders import identity
@@ -200,21 +197,10 @@ def words(line: str) -> list[str]:
 
     Raises WrongUsage for a quotation that does not end.
     """
-    shell = StringIO(line)
-    lexer = shlex.shlex(shell, posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""  # it would end a word at any "#"; a shell does where one begins
-    if os.name == "nt":
-        lexer.escape, lexer.quotes = "", '"'
-    found: list[str] = []
     try:
-        while not line[shell.tell() :].lstrip().startswith("#"):
-            if (word := lexer.get_token()) is None:
-                break
-            found.append(word)
+        return shell.split(line, comment="#")
     except ValueError as error:
         raise WrongUsage("a quotation mark has no counterpart.") from error
-    return found
 
 
 def _settle(found: Sequence[str], settle: Settle) -> Settings:

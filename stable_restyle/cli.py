@@ -425,7 +425,7 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupted)
     try:
-        command.main(standalone_mode=False)
+        command.main(standalone_mode=False, windows_expand_args=False)
         sys.stdout.flush()
     except RestyleError as error:
         _end(f"Error: {error}", error.exit_code)
@@ -490,9 +490,11 @@ def _interrupted(number: int, frame: object) -> None:
     raise _Ended
 
 
-# Ctrl-C, a polite kill, and a closed terminal, which Windows does not have.
+# Ctrl-C, a polite kill, a closed terminal, which Windows does not have, and Windows' Ctrl-Break.
 _ENDINGS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 ]
 
 

@@ -7,10 +7,11 @@ prints and exits. What is not a RestyleError is a bug and keeps its traceback.
 from __future__ import annotations
 
 import errno
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from stable_restyle import shell
 
 
 class RestyleError(Exception):
@@ -59,7 +60,7 @@ class ProgramFailed(RestyleError):
         super().__init__(
             f"{task} failed: {lines[-1].strip()}\n"
             + "".join(f"  {line}\n" for line in lines[:-1])
-            + f"The command was: {shlex.join(command)}"
+            + f"The command was: {shell.join(command)}"
         )
 
 

@@ -8,9 +8,6 @@ becomes is decided here too.
 from __future__ import annotations
 
 import difflib
-import os
-import shlex
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ from typing import Protocol
 
 import motion_transfer
 
-from stable_restyle import files, flow, images, masks
+from stable_restyle import files, flow, images, masks, shell
 from stable_restyle.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.model import FAST_FLOW, FLOWS, Pixels
 
@@ -129,10 +126,10 @@ class Program(Motion):
     def __init__(self, command: str) -> None:
         """command: as typed in a shell, with arguments. Raises WrongUsage if it is not there."""
         try:
-            words = [word.strip('"') for word in shlex.split(command, posix=os.name == "posix")]
+            words = shell.split(command)
         except ValueError as error:
             raise WrongUsage(f"--motion {command}: a quotation mark has no counterpart.") from error
-        found = shutil.which(words[0]) if words else None
+        found = shell.find(words[0]) if words else None
         if found is None:
             meant = difflib.get_close_matches(command, (*FLOWS, "codec"), 1)
             hint = f" Did you mean {meant[0]}?" if meant else ""

@@ -15,8 +15,6 @@ import json
 import math
 import os
 import platform
-import shlex
-import subprocess
 import time
 from base64 import b64encode
 from collections import Counter
@@ -37,7 +35,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from stable_restyle import files, images, redo
+from stable_restyle import files, images, redo, shell
 from stable_restyle.errors import cannot_write
 from stable_restyle.folders import Places
 from stable_restyle.journal import About, Run, SlideDrawn
@@ -378,7 +376,7 @@ def _warnings(run: Run) -> list[tuple[float, str, int]]:
 
 def _typed(command: Sequence[str]) -> str:
     """A command as it is typed into this machine's shell."""
-    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
+    return shell.join(command)
 
 
 def _url(folder: Path, page_folder: Path) -> str:

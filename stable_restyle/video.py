@@ -35,7 +35,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
-from stable_restyle import files, images
+from stable_restyle import files, images, shell
 from stable_restyle.errors import (
     ProgramFailed,
     RestyleError,
@@ -211,9 +211,10 @@ def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
 
 
 def _programs() -> Iterator[str]:
-    on_path = shutil.which("ffmpeg")
-    if on_path:
+    if on_path := shell.find("ffmpeg"):
         yield os.path.abspath(on_path)  # it is started in another folder
+    if shell.IS_WINDOWS:  # where the package carries none, it looks for one as the system does
+        os.environ.setdefault("NODEFAULTCURRENTDIRECTORYINEXEPATH", "1")
     try:
         import imageio_ffmpeg
 

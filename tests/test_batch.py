@@ -18,7 +18,7 @@ from programs import COMMAND, LONGEST_S, Program, until
 from runs import Silent, files
 from test_cli import video_restyle
 
-from stable_restyle import batch, cli, images, pipeline
+from stable_restyle import batch, cli, images, pipeline, shell
 from stable_restyle.errors import UnusableInput, WrongUsage
 from stable_restyle.model import Settings
 from stable_restyle.pipeline import Outcome
@@ -220,7 +220,7 @@ def test_words_of_a_line(line: str, words: list[str]) -> None:
 
 
 def test_words_of_a_line_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stable_restyle.batch.os.name", "nt")
+    monkeypatch.setattr(shell, "IS_WINDOWS", True)
     assert batch.words(r'D:\films\one.mp4 "E:\my clay\one.mp4" it\'s # no') == [
         r"D:\films\one.mp4",
         r"E:\my clay\one.mp4",

@@ -252,6 +252,45 @@ def test_a_run_that_is_ended_keeps_what_is_finished(
     assert not list((tmp_path / "out").glob("*.part"))
 
 
+def test_ctrl_break_ends_a_run_as_ctrl_c_does(make_frames: MakeFrames, tmp_path: Path) -> None:
+    """Windows alone has it; elsewhere another signal takes its part."""
+    make_frames(40)
+    if sys.platform == "win32":
+        command, number = COMMAND, signal.CTRL_BREAK_EVENT
+        group = subprocess.CREATE_NEW_PROCESS_GROUP  # or this process would be ended too
+    else:
+        instead = "import signal; signal.SIGBREAK = signal.SIGUSR1"
+        command = [sys.executable, "-c", f"{instead}; from stable_restyle.cli import main; main()"]
+        number, group = signal.SIGUSR1, 0
+    with Program(
+        [*command, *PREVIEW], cwd=tmp_path, stderr=subprocess.PIPE, creationflags=group
+    ) as process:
+        until(lambda: slides(tmp_path / "out"), process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 130
+    assert "repeat the command to go on" in said
+
+
+def test_arguments_are_taken_as_they_are_typed(tmp_path: Path) -> None:
+    """Windows' shells expand nothing, and click would do it in their place: %VAR%, $VAR and *."""
+    (tmp_path / "a.txt").touch()
+    on_windows = (
+        "import os, types, click.core; "
+        "click.core.os = types.SimpleNamespace(**{**vars(os), 'name': 'nt'}); "
+        "from stable_restyle.cli import main; main()"
+    )
+    for typed in ("$PATH.txt", "~/a.txt", "%PATH%.txt", "?.txt"):
+        done = subprocess.run(
+            [sys.executable, "-c", on_windows, "--batch", typed],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 3
+        assert f"{Path(typed)} cannot be read" in done.stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGHUP")
 def test_a_run_that_was_started_to_ignore_signals_does(
     make_frames: MakeFrames, tmp_path: Path

@@ -52,6 +52,7 @@ FROM_THE_TOP = [
     "memory",
     "files",
     "errors",
+    "shell",
 ]
 
 

@@ -27,10 +27,9 @@ POSIX = os.name == "posix"
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """The command sets what ends it; the tests go on with what was set before."""
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if POSIX else [])]
-    before = [signal.getsignal(number) for number in numbers]
+    before = [signal.getsignal(number) for number in cli._ENDINGS]
     yield
-    for number, handler in zip(numbers, before, strict=True):
+    for number, handler in zip(cli._ENDINGS, before, strict=True):
         signal.signal(number, handler)
 
 
@@ -152,6 +151,8 @@ def test_a_mistake_is_refused_with_the_next_step(
 @pytest.fixture
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that this process may not enter, in one that it may write; root may enter any."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has other permissions")
     folder = tmp_path_factory.mktemp("closed")
     (folder / "film.mp4").touch()
     (folder / "films.txt").touch()
@@ -164,7 +165,6 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.chmod(0o700)
 
 
-@pytest.mark.skipif(not POSIX, reason="Windows has other permissions")
 @pytest.mark.parametrize("how", [(), ("--dry-run",), ("--report",), ("--measure",)], ids=" ".join)
 @pytest.mark.parametrize(
     "words",
@@ -193,7 +193,6 @@ def test_a_folder_that_may_not_be_entered(
     assert "Error: " in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not POSIX, reason="Windows has other permissions")
 def test_one_bad_line_of_a_list_hides_no_other(closed: Path) -> None:
     lines = f"""{closed}/film.mp4 one.mp4
     nowhere.mp4 two.mp4
