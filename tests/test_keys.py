@@ -83,6 +83,11 @@ def test_what_one_of_two_keys_shows_is_filled() -> None:
     assert chosen(film) == Keys(frozenset({0, 6, 12}), frozenset())
 
 
+def test_the_fewest_keys_that_scenes_can_have() -> None:
+    found = scenes.find_scenes([0, 13, 14, 20], 1)  # the middles are 6, 13 and 17
+    assert keys.at_least(found, 3) == Keys(frozenset({3, 0, 9, 12, 14}), frozenset())
+
+
 @pytest.mark.parametrize(
     ("shape", "looked_at"),
     [
