@@ -9,8 +9,10 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from runs import files
 
 from stable_restyle import images
 from stable_restyle.errors import UnusableInput
@@ -419,6 +422,45 @@ def test_a_folder_that_cannot_have_its_name_stays_whole(tmp_path: Path) -> None:
         images.move_whole(part, tmp_path / "in")
     assert images.numbered(part) == ["000001.png"]
     assert images.numbered(tmp_path / "in") == ["000001.png", "000002.png"]
+
+
+def test_names_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    assert images.numbered(tmp_path / "nowhere") == []
+    for name in ("1000000.png", "999999.png", "000002.png", "00003.png", "000004.png.part"):
+        (tmp_path / name).touch()
+    assert images.numbered(tmp_path) == ["000002.png", "999999.png", "1000000.png"]
+
+
+@pytest.fixture
+def another_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder to which no file of `tmp_path` can be renamed."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def test_slides_are_moved_to_another_disk_too(tmp_path: Path, another_disk: Path) -> None:
+    drawn, out = folder_of(tmp_path / "drawn", picture(seed=1), picture(seed=2)), tmp_path / "out"
+    slides = files(drawn)
+    (drawn / "notes.txt").write_text("no slide")
+    out.mkdir()
+    images.move(drawn, out)
+    assert (list(files(drawn)), files(out)) == (["notes.txt"], slides)
+    images.move(out, another_disk)
+    assert (files(out), files(another_disk)) == ({}, slides)
+
+
+def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", picture())
+    folder_of(folder / "deeper", picture())
+    images.remove_folder(folder)
+    assert not folder.exists()
+    images.remove_folder(folder)
+    folder.touch()
+    with pytest.raises(UnusableInput, match=r"in cannot be removed: .*\nRemove it"):
+        images.remove_folder(folder)
 
 
 def test_files_are_removed_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:

@@ -190,9 +190,28 @@ def test_keys_need_flow(asked: Settings) -> None:
         run(replace(asked, keys=1, fill_only=True))
 
 
+def test_keys_survive_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    found = Keys(frozenset({0, 6, 12}), frozenset({0, 9}))
+    keys.write(path, found, EVERY_6)
+    assert keys.from_file(path, 13, EVERY_6) == found
+    assert keys.from_file(path, 13, Kind(4, fill_only=False)) is None
+    assert keys.from_file(path, 13, Kind(6, fill_only=True)) is None
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"keys": [1], "mended": [99]}', '{"keys": 1, "mended": []}', "{" * 9000],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"keys": [1], "mended": [99]}',
+        '{"keys": [1, 13], "mended": []}',
+        '{"keys": [1, -1], "mended": []}',
+        '{"keys": [1, true], "mended": []}',
+        '{"keys": 1, "mended": []}',
+        "{" * 9000,
+    ],
 )
 def test_a_file_of_keys_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"

@@ -62,10 +62,12 @@ def test_messages_that_are_no_list_do_not_hide_the_picture(messages: object) -> 
     assert SUBMISSION.picture({**entry(), "status": {"messages": messages}}) == FILE
 
 
-@pytest.mark.parametrize("name", [7, None, "a\n.png"])
-def test_a_picture_whose_name_makes_no_sense_is_the_servers_fault(name: object) -> None:
+@pytest.mark.parametrize(
+    "pictures", [None, {}, "a.png", [7], *([{**FILE, "filename": name}] for name in (7, "a\n.png"))]
+)
+def test_pictures_that_make_no_sense_are_the_servers_fault(pictures: object) -> None:
     with pytest.raises(ServerFault, match="makes no sense"):
-        SUBMISSION.picture({"outputs": {"6": {"images": [{**FILE, "filename": name}]}}})
+        SUBMISSION.picture({"outputs": {"6": {"images": pictures}}})
 
 
 def test_the_last_word_about_a_prompt_counts() -> None:
