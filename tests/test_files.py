@@ -15,11 +15,12 @@ from typing import Any
 
 import clips
 import pytest
+from click.testing import CliRunner
 from runs import Silent, files, interp, run
 from scanner import Scanner
 
+from stable_restyle import cli, images, journal, motion, pipeline, workflow
 from stable_restyle import files as its_files
-from stable_restyle import images, motion, pipeline
 from stable_restyle.errors import UnusableInput, cannot_write, is_in_use
 from stable_restyle.model import Settings
 
@@ -40,6 +41,42 @@ def calm(asked: Settings, tmp_path: Path) -> Settings:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(its_files, "PATIENCE_S", 0.1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_that_an_editor_of_windows_has_saved_are_read(encoding: str, asked: Settings) -> None:
+    """Notepad begins a file with a byte-order mark; PowerShell writes UTF-16 too."""
+    settings = replace(asked, keys=3)
+    run(settings)
+    run(replace(settings, redo="5"))
+    made = files(asked.target)
+    saved = {path for path in asked.target.parent.rglob("*.json") if path.name != "running.json"}
+    for path in saved:
+        path.write_text(path.read_text("utf-8"), encoding)
+    assert {"scenes.json", "settings.json", "input.json", "keys.json", "redo.json"} <= {
+        path.name for path in saved
+    }
+    assert run(settings).drawn == 0
+    (asked.target / "000005.png").unlink()
+    assert run(settings).drawn == 1
+    assert files(asked.target) == made
+
+
+def test_lists_workflows_and_journals_may_begin_with_a_byte_order_mark(
+    make_frames: MakeFrames, tmp_path: Path
+) -> None:
+    mark = b"\xef\xbb\xbf"
+    make_frames(8)
+    shipped = Path(workflow.__file__).parent.parent / "workflows" / "claymation.json"
+    (tmp_path / "own.json").write_bytes(mark + shipped.read_bytes())
+    line = f"{tmp_path / 'in'} {tmp_path / 'out'} -- --model {tmp_path / 'own.json'}"
+    (tmp_path / "films.txt").write_bytes(mark + line.encode())
+    words = ["--batch", str(tmp_path / "films.txt"), "--backend", "preview", "--fps", "1"]
+    assert CliRunner().invoke(cli.command, words).exit_code == 0
+    path = tmp_path / "interp" / "journal.jsonl"
+    path.write_bytes(mark + path.read_bytes())
+    (noted,) = journal.read(path)
+    assert len(noted.slides) == 8
 
 
 # A moment
