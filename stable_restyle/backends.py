@@ -10,9 +10,9 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from threading import Condition, Thread
@@ -92,17 +92,36 @@ Turn: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
 
 
 @dataclass(eq=False)
+class _Sent:
+    """A slide that a backend has; changed under the pool's lock only."""
+
+    began: float | None = None  # time.perf_counter(); None: it waits there for those before it
+    warm: bool = False  # whether the backend had drawn one by then
+
+
+@dataclass(eq=False)
 class _Member:
     """A backend of the pool and how it fares; changed under the pool's lock only."""
 
     backend: Backend
     pause_s: float  # before it is looked for after its next fault
     in_flight: int = 0
-    began: float = 0.0  # time.perf_counter() when it began on the first of those in flight
+    sent: list[_Sent] = field(default_factory=list)  # of those in flight, in their order
     warm: bool = False  # whether it has drawn one: the first takes longer, since models are loaded
     took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
     fault: str | None = None  # why it is retired; None: it works
     look_again: float = 0.0  # time.monotonic()
+
+    def begin(self) -> None:
+        """Note that the first of what was sent are drawn now, as many as are drawn side by side."""
+        for each in self.sent[: self.backend.at_once]:
+            if each.began is None:
+                each.began, each.warm = time.perf_counter(), self.warm
+
+    def busy_s(self) -> float:
+        """Return for how long it has been drawing the first of what was sent, in seconds."""
+        began = self.sent[0].began if self.sent else None
+        return 0.0 if began is None else time.perf_counter() - began
 
 
 class Pool(AbstractContextManager["Pool"]):
@@ -154,7 +173,6 @@ class Pool(AbstractContextManager["Pool"]):
 
     def outlooks(self) -> list[Outlook]:
         """What can be expected of each backend that works; of all while none does."""
-        now = time.perf_counter()
         with self._changed:
             working = any(member.fault is None for member in self._members)
             known = [median(member.took_s) for member in self._members if member.took_s]
@@ -165,7 +183,7 @@ class Pool(AbstractContextManager["Pool"]):
                     member.backend.at_once,
                     member.backend.slots,
                     median(member.took_s) if member.took_s else usual_s,
-                    now - member.began,
+                    member.busy_s(),
                 )
                 for number, member in enumerate(self._members)
                 if member.fault is None or not working
@@ -185,9 +203,9 @@ class Pool(AbstractContextManager["Pool"]):
                 assert refusal is not None
                 raise refusal
             try:
-                with self._turn(member.backend):
-                    began = time.perf_counter()
+                with self._turn(member.backend), self._at(member) as sent:
                     slide = _draw(member.backend, job)
+                    drawn = self._praise(member, sent)
             except WorkflowFault as fault:
                 if refusal is not None:
                     raise
@@ -195,10 +213,8 @@ class Pool(AbstractContextManager["Pool"]):
             except ServerFault as fault:
                 self._retire(member, fault)
             else:
-                self._praise(member)
                 if refused_by is not None and refusal is not None:  # it was that one's fault
                     self._retire(refused_by, refusal)
-                drawn = Drawn(member.backend.name, began, time.perf_counter() - began)
                 return replace(slide, drawn=drawn)
             finally:
                 self._give_back(member)
@@ -236,8 +252,6 @@ class Pool(AbstractContextManager["Pool"]):
                 free = [m for m in working if m is not avoid and m.in_flight < m.backend.slots]
                 if free:
                     chosen = wanted if wanted in free else min(free, key=lambda m: m.in_flight)
-                    if chosen.in_flight == 0:
-                        chosen.began = time.perf_counter()
                     chosen.in_flight += 1
                     return chosen
                 self._changed.wait(None if working else self._patience_left(job))
@@ -258,15 +272,30 @@ class Pool(AbstractContextManager["Pool"]):
             member.in_flight -= 1
             self._changed.notify_all()
 
-    def _praise(self, member: _Member) -> None:
-        """It has drawn a slide."""
+    @contextmanager
+    def _at(self, member: _Member) -> Iterator[_Sent]:
+        """Note that a slide is at a member meanwhile."""
+        sent = _Sent()
+        with self._changed:
+            member.sent.append(sent)
+            member.begin()
+        try:
+            yield sent
+        finally:
+            with self._changed:
+                member.sent.remove(sent)
+                member.begin()
+
+    def _praise(self, member: _Member, sent: _Sent) -> Drawn:
+        """Note that a member has drawn a slide; returns when, without the time that it waited."""
         now = time.perf_counter()
         with self._changed:
+            began = now if sent.began is None else sent.began
             member.pause_s = FIRST_PAUSE_S
-            if member.warm:
-                member.took_s.append(now - member.began)
+            if sent.warm:
+                member.took_s.append(now - began)
             member.warm = True
-            member.began = now
+            return Drawn(member.backend.name, began, now - began)
 
     def _retire(self, member: _Member, fault: Exception) -> None:
         """Give it no more slides until it is found again."""

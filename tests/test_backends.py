@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,8 +30,14 @@ class Painter:
 
     engine = "test"
 
-    def __init__(self, name: str, does: Callable[[Job], None] = lambda _: None, slots: int = 2):
-        self.name, self.does, self.slots, self.at_once = name, does, slots, 1
+    def __init__(
+        self,
+        name: str,
+        does: Callable[[Job], None] = lambda _: None,
+        slots: int = 2,
+        at_once: int = 1,
+    ):
+        self.name, self.does, self.slots, self.at_once = name, does, slots, at_once
         self.lock = threading.Lock()
         self.drawn: list[int] = []
         self.freed = 0
@@ -133,6 +139,72 @@ def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
         for slide in (3, 4):
             pool.draw(job(slide), 1)
         assert [outlook.slide_s for outlook in pool.outlooks()] == [8.0, 2.0]
+
+
+class Studio:
+    """A backend of two slots on which draws begin and end by a clock that the test sets."""
+
+    def __init__(self, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = 100.0
+        monkeypatch.setattr(backends, "time", SimpleNamespace(perf_counter=lambda: self.clock))
+        self._sent = [threading.Event() for _ in range(6)]
+        self._done = [threading.Event() for _ in range(6)]
+        self.pool = Pool([Painter("one", self._work, slots=2, at_once=at_once)], 60.0)
+        self._threads = ThreadPoolExecutor(2)
+        self._slides: dict[int, Future[Slide]] = {}
+
+    def _work(self, job: Job) -> None:
+        self._sent[job.slide].set()
+        assert self._done[job.slide].wait(LONGEST_S)
+
+    def send(self, slide: int, at: float) -> None:
+        self.clock = at
+        self._slides[slide] = self._threads.submit(self.pool.draw, job(slide), 0)
+        assert self._sent[slide].wait(LONGEST_S)
+
+    def end(self, slide: int, at: float) -> tuple[float, float]:
+        """Returns when the slide was begun, and what it took."""
+        self.clock = at
+        self._done[slide].set()
+        drawn = self._slides[slide].result(LONGEST_S).drawn
+        assert drawn is not None
+        return drawn.began, drawn.seconds
+
+    def close(self) -> None:
+        for done in self._done:
+            done.set()
+        self._threads.shutdown()
+        self.pool.close()
+
+
+def test_slides_side_by_side_take_their_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers come every four seconds, but a slide takes eight."""
+    with closing(Studio(2, monkeypatch)) as studio:
+        studio.send(0, at=100)
+        studio.end(0, at=110)  # it loaded its models
+        studio.send(1, at=110)
+        studio.send(2, at=114)
+        assert studio.end(1, at=118) == (110, 8)
+        studio.send(3, at=118)
+        assert studio.pool.outlooks()[0].busy_s == 4
+        assert studio.end(2, at=122) == (114, 8)
+        assert studio.end(3, at=126) == (118, 8)
+        assert studio.pool.outlooks()[0].slide_s == 8
+
+
+def test_a_slide_that_waits_at_a_backend_is_begun_when_its_turn_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with closing(Studio(1, monkeypatch)) as studio:
+        studio.send(0, at=100)
+        studio.send(1, at=101)
+        assert studio.end(0, at=110) == (100, 10)
+        studio.send(2, at=111)
+        assert studio.pool.outlooks()[0].busy_s == 1
+        assert studio.end(1, at=118) == (110, 8)
+        assert studio.end(2, at=126) == (118, 8)
+        assert studio.pool.outlooks()[0].slide_s == 8
+        assert studio.pool.outlooks()[0].busy_s == 0
 
 
 def test_nothing_is_expected_of_a_backend_that_has_failed() -> None:

@@ -45,6 +45,7 @@ def test_a_check_and_an_estimate(asked: Settings) -> None:
     with ComfyServer() as server:
         settings = replace(asked, backends=(server.url, "preview:clay"))
         assert [report.fault for report in pipeline.check(settings)] == [None, None]
+    settings = replace(asked, backends=("preview:clay",))
     assert pipeline.plan(settings, 0.001, Silent()).drawing_s is not None
 
 
