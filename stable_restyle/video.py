@@ -44,6 +44,7 @@ from stable_restyle.errors import (
     cannot_write,
     from_system,
 )
+from stable_restyle.fields import Fields
 from stable_restyle.model import Pixels
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ _Times: TypeAlias = list[tuple[int | None, int | None]]
 
 _NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
 _HDR_NEEDS = ("zscale", "tonemap")
+_SINCE_6 = "-stats_mux_pre"  # an option that FFmpeg 5.1 does not have
 
 _PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
 # A film may name other places to be read from: none of them is read over a network.
@@ -85,7 +87,11 @@ _MATRICES = {
 }
 _HDR_TRANSFERS = {16, 18}
 
+_PARTS = 1000  # of the time of a frame, where several may be shown in it
+_LIBOPUS_SKIPPED_S = Fraction(312, 48000)
+
 _TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are no numbers
+_CLOCK_MAY_JUMP = 1 << 9  # AVFMT_TS_DISCONT; likewise
 
 # What a film without a constant rate is given, and what coarse time stamps are read as.
 _USUAL_RATES = sorted(
@@ -101,6 +107,7 @@ class Track:
     stream: int  # its place in the file, from 0
     codec: str  # FFmpeg's name for the format; empty: one that cannot be read
     text: bool = False  # subtitles that are text, not pictures
+    skipped_s: Fraction = Fraction(0)  # of Opus: what a player discards of its beginning
 
 
 @dataclass(frozen=True)
@@ -109,15 +116,18 @@ class Film:
 
     path: Path
     stream: int  # the picture's place in the file, from 0
+    stored: tuple[int, int]  # width and height of a frame as the file has it
     width: int  # of a frame: upright, with square pixels
     height: int
     rate: Fraction  # frames a second, constant
     steady: bool  # whether the film's own frames come at that rate
     frames: int  # an estimate: a damaged film gives fewer
-    start_s: Fraction  # how much later than the film its first frame is shown, in whole ms
+    start_s: Fraction  # how much later than the film its first frame is shown
+    first_s: Fraction | None  # the same by the film's own clock; None if that may jump midway
     matrix: str | None  # swscale's name for the YUV matrix; None for RGB
     hdr: bool
     alpha: bool
+    deinterlacing: Mapping[str, str] | None  # options of bwdif; None for a progressive film
     sound: tuple[Track, ...]
     subtitles: tuple[Track, ...]
 
@@ -243,10 +253,9 @@ def _abilities(program: str) -> frozenset[str]:
 
 
 def probe(path: Path) -> Film:
-    """Read what a film is, from its header, its time stamps and its first frame.
+    """Read what a film is, from its header, its time stamps and a few of its frames.
 
-    Reads the whole file but decodes no more than the first frame. UnusableInput says why there is
-    nothing to split.
+    Reads the whole file. UnusableInput says why there is nothing to split.
     """
     try:
         with av.open(_url(path), metadata_errors="replace", options=_FILES_ONLY) as container:
@@ -271,8 +280,8 @@ def _reason(error: Exception) -> str:
 
 def _film(path: Path, container: InputContainer) -> Film:
     stream = _picture_stream(path, container)
-    first, times = _scan(container, stream)
-    tick = stream.time_base
+    times, fields = _scan(container, stream)
+    first, tick = fields.first, stream.time_base
     if first is None or tick is None:
         raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
     said = (stream.guessed_rate, stream.average_rate, stream.base_rate)
@@ -281,21 +290,25 @@ def _film(path: Path, container: InputContainer) -> Film:
     if first.pts is not None:  # what comes before cannot be decoded: its beginning was cut off
         stamps = [stamp for stamp in stamps if stamp >= first.pts] or [first.pts]
     rate, steady = _rate(stamps, tick, stated)
-    begin = Fraction(container.start_time or 0, av.time_base)
-    late = stamps[0] * tick - begin
+    begin_s = Fraction(container.start_time or 0, av.time_base)
+    first_s = stamps[0] * tick
+    jumps = container.format.flags & _CLOCK_MAY_JUMP
     width, height = _upright(first, stream.sample_aspect_ratio)
     return Film(
         path=path,
         stream=stream.index,
+        stored=(first.width, first.height),
         width=width,
         height=height,
         rate=rate,
         steady=steady,
         frames=round((stamps[-1] - stamps[0]) * tick * rate) + 1,
-        start_s=Fraction(max(round(late * 1000), 0), 1000),
+        start_s=max(first_s - begin_s, Fraction(0)),
+        first_s=None if jumps else first_s,
         matrix=None if first.format.is_rgb else _matrix(first),
         hdr=int(first.color_trc) in _HDR_TRANSFERS,
         alpha=first.format.has_palette or any(c.is_alpha for c in first.format.components),
+        deinterlacing=fields.deinterlacing(),
         sound=tuple(_track(track) for track in container.streams.audio),
         subtitles=tuple(_track(track) for track in container.streams.subtitles),
     )
@@ -321,43 +334,43 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     return best if best in moving else moving[0]
 
 
-def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[av.VideoFrame | None, _Times]:
-    """The first frame that can be decoded, and the pts and dts of all packets."""
-    first: av.VideoFrame | None = None
+def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, Fields]:
+    """The pts and dts of all packets, and what a few of the frames show."""
     times: _Times = []
+    fields = Fields(stream, container.size)
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 times.append((packet.pts, packet.dts))
-            if first is None:
-                first = _first_frame(packet)
+            fields.look(packet)
     except av.FFmpegError as error:  # the rest is damaged; splitting will say how much came
         log.debug("stopped reading: %s", error)
-    return first, times
-
-
-def _first_frame(packet: av.Packet[Any]) -> av.VideoFrame | None:
-    try:
-        return next(iter(packet.decode()), None)
-    except av.FFmpegError:  # a film cut out of another can begin with frames that lack their start
-        return None
+    return times, fields
 
 
 def _stamps(times: _Times, step: int) -> list[int]:
     """When each frame is shown, in ticks, in that order.
 
     step: ticks between frames, for files that do not say when theirs are shown, or that begin to
-    count anew in the middle, as those of DVDs and recorders do.
+    count anew in the middle, as those of DVDs and recorders do. Frames before the first that has a
+    time (Matroska gives none below 0) are shown in a row up to it.
     """
     stamps: list[int] = []
+    unknown = 0
     latest, shift = None, 0
     for pts, dts in times:
         if latest is not None and dts is not None and dts < latest:
             shift += latest + step - dts
         latest = latest if dts is None else dts
         said = dts if pts is None else pts
-        stamps.append((stamps[-1] + step if stamps else 0) if said is None else said + shift)
-    return sorted(stamps)
+        if said is not None:
+            stamps.append(said + shift)
+        elif latest is None:
+            unknown += 1
+        else:
+            stamps.append(stamps[-1] + step)
+    first = min(stamps, default=unknown * step)
+    return sorted([*range(first - unknown * step, first, step), *stamps])
 
 
 def _rate(stamps: list[int], tick: Fraction, stated: list[Fraction]) -> tuple[Fraction, bool]:
@@ -439,7 +452,14 @@ def _track(stream: av.AudioStream | SubtitleStream) -> Track:
     if context is None or (isinstance(context, av.AudioCodecContext) and not context.sample_rate):
         return Track(stream.index, "")
     text = bool(context.codec.properties & _TEXT_SUBTITLES)
-    return Track(stream.index, context.codec.canonical_name, text)
+    codec = context.codec.canonical_name
+    return Track(stream.index, codec, text, _skipped_s(codec, context.extradata or b""))
+
+
+def _skipped_s(codec: str, header: bytes) -> Fraction:
+    """Return the pre-skip of an Opus header (RFC 7845, section 5.1), 0 for other formats."""
+    skipped = int.from_bytes(header[10:12], "little") if codec == "opus" else 0
+    return Fraction(skipped, 48000)
 
 
 def disk_needed(film: Film, fps: int) -> int:
@@ -467,8 +487,8 @@ def split(film: Film, folder: Path, threshold: float, on_frame: Callable[[int], 
     twice a second. Returns the first frame of each new scene, counted from 0.
 
     Frames are upright, their pixels square, their rate constant: a film that pauses holds its
-    frame. HDR becomes SDR, and what is transparent black. Interlaced film stays so. A damaged film
-    gives the frames that can be decoded, and a warning.
+    frame. HDR becomes SDR, and what is transparent black. Interlaced frames become progressive. A
+    damaged film gives the frames that can be decoded, and a warning.
     """
     frames = _watched(_frames(film), threshold).output(_PICTURES, format="image2", **_FAST_PNG)
     return _read(film, frames, on_frame, folder)[1]
@@ -540,11 +560,17 @@ def _frames(film: Film) -> Any:
     (`reinit_filter`): they would count from the start again.
     """
     stream = ffmpeg.input(_FILM, reinit_filter=0, **_FILES_ONLY)[str(film.stream)]
+    if film.deinterlacing:
+        stream = _progressive(stream, film.stored, film.deinterlacing)
     # From 0, so that times rounded to the container's ticks never lie between two frames.
     stream = stream.filter("setpts", "PTS-STARTPTS")
-    if film.steady:  # one each, whatever the file says of how long the last one lasts
-        stream = stream.filter("settb", 1 / film.rate).filter("setpts", "max(PREV_OUTPTS+1,PTS)")
-    stream = stream.filter("fps", film.rate)
+    stream = stream.filter("settb", 1 / film.rate)
+    if not film.steady:
+        stream = stream.filter("settb", 1 / film.rate / _PARTS)
+    # Whatever the file says of how long they last, the last one included, all are shown: one after
+    # the other where the film is steady, else of those in the time of one frame the last.
+    stream = stream.filter("setpts", "max(PREV_OUTPTS+1,PTS)")
+    stream = stream.filter("fps", film.rate, eof_action="pass")
     if film.hdr:
         stream = _to_sdr(stream)
     matrix = {"in_color_matrix": film.matrix} if film.matrix and not film.hdr else {}
@@ -556,6 +582,16 @@ def _frames(film: Film) -> Any:
     # Without tags: viewers would show frames and slides, which have none, in different colours.
     untagged = {"color_primaries": "unknown", "color_trc": "unknown"}
     return stream.filter("format", "rgb24").filter("setsar", 1).filter("setparams", **untagged)
+
+
+def _progressive(stream: Any, size: tuple[int, int], options: Mapping[str, str]) -> Any:
+    """Make a progressive frame of each interlaced one.
+
+    bwdif reads beyond frames that are smaller than the first, hence `scale`, which leaves those of
+    its size alone.
+    """
+    stream = stream.filter("scale", *size, interl=-1)
+    return stream.filter("bwdif", mode="send_frame", **options)
 
 
 def _over_black(stream: Any) -> Any:
@@ -588,6 +624,8 @@ def _read(
     """Run FFmpeg over a film; how many frames came, and the cuts."""
     task = f"Splitting {film.path.name}" + (", which is HDR," if film.hdr else "")
     program = find_ffmpeg(*(_HDR_NEEDS if film.hdr else ()), task=task)
+    if film.deinterlacing:
+        log.info("%s is interlaced: its frames are deinterlaced.", film.path.name)
     command = _command(output, program, {_FILM: _url(film.path)})
     (frames, cuts), said = _run(
         task,
@@ -646,7 +684,8 @@ def join(
     program = find_ffmpeg(*container.needs, task=task)
     with _written_whole(target) as unfinished:
         names = {_TARGET: _url(unfinished)} | ({_FILM: _url(film.path)} if film else {})
-        command = _command(_joined(slides, count, rate, container, film), program, names)
+        joined = _joined(slides, count, rate, container, film, _late_opus(program, container))
+        command = _command(joined, program, names)
         (frames, _), said = _run(
             task,
             command,
@@ -681,20 +720,25 @@ def _written_whole(target: Path) -> Iterator[Path]:
 
 
 def _joined(
-    slides: Path, count: int, rate: Fraction, container: Container, film: Film | None
+    slides: Path,
+    count: int,
+    rate: Fraction,
+    container: Container,
+    film: Film | None,
+    late_opus: bool,
 ) -> Any:
     """The outputs of FFmpeg's command line that make a film of slides."""
     # The encoder counts time in slides, so they begin at a whole number of them, and the film's
     # tracks wait with them.
-    begin_s = film.start_s if film else Fraction(0)
-    late_s = math.ceil(begin_s * rate) / rate
+    begin_ms = round(film.start_s * 1000) if film else 0
+    late_s = math.ceil(begin_ms * rate / 1000) / rate
     pictures = ffmpeg.input(
         _PICTURES,
         format="image2",
         pattern_type="sequence",
         start_number=1,
         framerate=rate,
-        itsoffset=float(late_s),
+        itsoffset=_seconds(late_s),
     )
     # Not `-frames`: FFmpeg 5 ends the sound with the pictures then.
     shown = pictures.filter("trim", end_frame=count)
@@ -703,8 +747,8 @@ def _joined(
     options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
     if film is None:
         return ffmpeg.output(*streams, _TARGET, **options)
-    source = ffmpeg.input(_FILM, itsoffset=float(late_s - begin_s), **_FILES_ONLY)
-    tracks = _carried_tracks(film, container)
+    source = ffmpeg.input(_FILM, **_shifted(film, late_s), **_FILES_ONLY)
+    tracks = _carried_tracks(film, container, late_opus)
     streams += [source[str(stream)] for stream in tracks]
     for track_options in tracks.values():
         options |= track_options
@@ -713,6 +757,30 @@ def _joined(
     # use too, the sound would lose its delay.
     unseen = ffmpeg.output(source[str(film.stream)], "-", format="null", codec="copy")
     return ffmpeg.merge_outputs(joined, unseen)
+
+
+def _shifted(film: Film, late_s: Fraction) -> dict[str, object]:
+    """Return the options with which FFmpeg shows the first frame of a film at `late_s`.
+
+    FFmpeg counts the time of a film from its start, and its versions differ on whether that is
+    before or after what players discard of the sound. With `seek_timestamp` it keeps the film's own
+    clock; but where that may jump, it does so only as long as every track is in use.
+    """
+    if film.first_s is None:
+        return {"itsoffset": _seconds(late_s - film.start_s)}
+    return {"itsoffset": _seconds(late_s - film.first_s), "seek_timestamp": 1}
+
+
+def _seconds(time_s: Fraction) -> str:
+    return f"{float(time_s):.6f}"  # FFmpeg does not read 1e-07
+
+
+def _late_opus(program: str, container: Container) -> bool:
+    """Whether Opus must be written late by what players discard of its beginning.
+
+    Matroska and WebM want that; FFmpeg does it by itself from version 6 on.
+    """
+    return container.muxer in ("matroska", "webm") and _SINCE_6 not in _abilities(program)
 
 
 def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
@@ -731,7 +799,9 @@ def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
     )
 
 
-def _carried_tracks(film: Film, container: Container) -> dict[int, dict[str, object]]:
+def _carried_tracks(
+    film: Film, container: Container, late_opus: bool
+) -> dict[int, dict[str, object]]:
     """The sound and subtitle tracks that go into a container, with FFmpeg's options for each."""
     tracks: dict[int, dict[str, object]] = {}
     for kind, letter, found, options_for in (
@@ -741,6 +811,8 @@ def _carried_tracks(film: Film, container: Container) -> dict[int, dict[str, obj
         place = 0
         for number, track in enumerate(found, 1):
             options = options_for(track, container)
+            if late_opus:
+                options |= _written_late(track, options)
             if not options:
                 log.warning(
                     "%s leaves out %s track %d of %s (%s).",
@@ -754,6 +826,13 @@ def _carried_tracks(film: Film, container: Container) -> dict[int, dict[str, obj
             tracks[track.stream] = {f"{key}:{letter}:{place}": v for key, v in options.items()}
             place += 1
     return tracks
+
+
+def _written_late(track: Track, options: Mapping[str, object]) -> dict[str, object]:
+    """Return the option that delays an Opus track by what players discard of its beginning."""
+    encoded = options.get("c") == "libopus"
+    late = math.ceil(1000 * (_LIBOPUS_SKIPPED_S if encoded else track.skipped_s))
+    return {"bsf": f"setts=ts=TS+{late}"} if late else {}  # in ticks of these containers
 
 
 def _sound_options(track: Track, container: Container) -> dict[str, object]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from programs import default_signals
 from scanner import Scanner
 
-from stable_restyle import images
+from stable_restyle import images, video
 from stable_restyle.model import Pixels
 
 WIDTH, HEIGHT = 66, 50  # no multiples of 4 or 8
@@ -90,6 +90,12 @@ def coarse_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scanner:
     """A program that has each file of this process open for a moment."""
     return Scanner(monkeypatch)
+
+
+@pytest.fixture(params=list(video._programs()), ids=lambda program: Path(program).name)
+def each_ffmpeg(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the test with the FFmpeg on PATH, and again with the one of imageio-ffmpeg."""
+    monkeypatch.setattr(video, "_programs", lambda: iter([request.param]))
 
 
 @pytest.fixture(autouse=True)

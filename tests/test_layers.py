@@ -47,6 +47,7 @@ FROM_THE_TOP = [
     "scenes",
     "masks",
     "video",
+    "fields",
     "images",
     "model",
     "memory",
