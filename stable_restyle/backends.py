@@ -11,13 +11,13 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from threading import Condition, Thread
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from stable_restyle import images
 from stable_restyle.errors import (
@@ -30,6 +30,7 @@ from stable_restyle.errors import (
     WrongUsage,
 )
 from stable_restyle.model import Drawn, Job, Outlook, Slide
+from stable_restyle.parallel import TICK_S
 from stable_restyle.preview import LOOKS, Preview
 from stable_restyle.servers import Access, Report, ServedWorkflow, time_trial
 from stable_restyle.variants import Variants
@@ -87,6 +88,8 @@ class Backend(Protocol):
         """Give up what is in flight, soon, and let go of everything."""
         ...
 
+
+Answer = TypeVar("Answer")
 
 Turn: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
 
@@ -224,8 +227,7 @@ class Pool(AbstractContextManager["Pool"]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        with ThreadPoolExecutor(len(self._members)) as threads:  # each may take its seconds
-            list(threads.map(lambda member: member.backend.close(), self._members))
+        _close([member.backend for member in self._members])
         self._searcher.join()
 
     def __exit__(
@@ -366,8 +368,7 @@ def connect(
     if not names:
         members = [member for member in members if not isinstance(faults[member.name], ServerFault)]
     if all(faults[member.name] for member in members):
-        for member in members:
-            member.close()
+        _close(members)
         raise _none_can_draw(faults) if names or members else _nothing_found()
     return Pool(members, patience_s, faults, turn)
 
@@ -375,19 +376,35 @@ def connect(
 def engine(names: Sequence[str], variants: Variants, access: Access) -> str:
     """What would draw the slides; nothing is asked of servers. Raises WrongUsage."""
     members = _named(names, variants, access)
-    for member in members:
-        member.close()
+    _close(members)
     return members[0].engine
 
 
 def check(names: Sequence[str], variants: Variants, access: Access) -> list[Report]:
     """All about the backends that --backend names, else about the usual places of servers."""
     members = _all_named(names, variants, access)
-    with ThreadPoolExecutor(len(members)) as threads:
-        reports = list(threads.map(_report, members))
-    for member in members:
-        member.close()
+    reports = _asked(members, _report)
+    _close(members)
     return reports
+
+
+def _asked(members: Sequence[Backend], ask: Callable[[Backend], Answer]) -> list[Answer]:
+    """Ask all backends side by side. If this is interrupted, it closes them, and so ends soon."""
+    with ThreadPoolExecutor(len(members)) as threads:
+        under_way = [threads.submit(ask, member) for member in members]
+        try:
+            while wait(under_way, TICK_S).not_done:
+                pass
+        except BaseException:
+            _close(members)
+            raise
+    return [each.result() for each in under_way]
+
+
+def _close(members: Sequence[Backend]) -> None:
+    """Close all of these side by side: each may take its seconds."""
+    with ThreadPoolExecutor(len(members)) as threads:
+        list(threads.map(lambda member: member.close(), members))
 
 
 def _named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
@@ -416,8 +433,7 @@ def _about(member: Backend) -> str:
 
 def _fit(members: Sequence[Backend]) -> dict[str, RestyleError | None]:
     """Have each server say whether it can draw; what is wrong with it, by its name."""
-    with ThreadPoolExecutor(len(members)) as threads:
-        answers = list(threads.map(_fit_one, members))
+    answers = _asked(members, _fit_one)
     for line in dict.fromkeys(line for added, _ in answers for line in added):
         log.warning(line)
     return {member.name: fault for member, (_, fault) in zip(members, answers, strict=True)}

@@ -425,7 +425,8 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupted)
     try:
-        command.main(standalone_mode=False, windows_expand_args=False)
+        command.main(standalone_mode=False)
+        _flush()
         sys.stdout.flush()
     except RestyleError as error:
         _end(f"Error: {error}", error.exit_code)
@@ -455,8 +456,15 @@ def _is_closed_pipe(error: OSError) -> bool:
 
 
 def _end(said: str, exit_code: int) -> NoReturn:
+    _flush()
     _tell(said)
     sys.exit(exit_code)
+
+
+def _flush() -> None:
+    """Say what other threads have logged since the main thread looked last."""
+    for handler in log.handlers:
+        handler.flush()
 
 
 def _tell(text: str) -> None:
@@ -520,7 +528,7 @@ class Console(logging.Handler):
             text = f"{thread.removeprefix(FILM_THREAD)}: {text}"
         self._waiting.put(f"Warning: {text}" if record.levelno >= logging.WARNING else text)
         if current_thread() is main_thread():
-            self._say_what_waits()
+            self.flush()
 
     def begin(self, task: str, total: int, done: int, unit: str) -> None:
         if self._quiet:
@@ -535,7 +543,7 @@ class Console(logging.Handler):
             self._lines = Lines(task, total, done, unit)
 
     def advance(self, count: int) -> None:
-        self._say_what_waits()
+        self.flush()
         if self._bar is not None:
             with suppress(OSError):
                 self._bar.update(count)
@@ -544,13 +552,14 @@ class Console(logging.Handler):
             _tell(line)
 
     def end(self) -> None:
-        self._say_what_waits()
+        self.flush()
         if self._bar is not None:
             with suppress(OSError):
                 self._bar.close()
         self._bar = self._lines = None
 
-    def _say_what_waits(self) -> None:
+    def flush(self) -> None:
+        """Say what waits. Called in the main thread only."""
         while not self._waiting.empty():
             text = self._waiting.get()
             if self._bar is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import clips
@@ -14,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 from programs import COMMAND, LONGEST_S, Program, until
 
-from stable_restyle import cli, images
+from stable_restyle import cli, images, pipeline
+from stable_restyle.errors import UnusableInput
 from stable_restyle.model import BACKENDS_VARIABLE
 
 MakeFrames = Callable[..., Path]
@@ -215,6 +219,32 @@ def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:
     make_frames(2)
     done = video_restyle("-q", *PREVIEW, folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("error", [None, UnusableInput("in is empty.")])
+def test_quiet_says_what_another_thread_warned_of_last(
+    make_frames: MakeFrames,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception | None,
+) -> None:
+    """Before the error that it may explain; the main thread does not look again."""
+
+    def warn_late(*_: object) -> pipeline.Outcome:
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(logging.getLogger("stable_restyle.some").warning, "it is late").result()
+        if error:
+            raise error
+        return pipeline.Outcome(1, 1, Path("out"))
+
+    make_frames(2)
+    monkeypatch.setattr(pipeline, "run", warn_late)
+    monkeypatch.setattr(sys, "argv", ["video-restyle", "-q"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with suppress(SystemExit):
+        cli.main()
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["Warning: it is late", *([f"Error: {error}"] if error else [])]
 
 
 @pytest.mark.parametrize("after", [0, 1, 4])

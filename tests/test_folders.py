@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from runs import files, run
 
 from stable_restyle import images, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.folders import check_name_on_windows, find_places
+from stable_restyle.folders import check_name_on_windows, find_places, identity
 from stable_restyle.model import Settings
 
 MakeFrames = Callable[..., Path]
@@ -264,3 +265,19 @@ def test_windows_is_asked_for_all_other_names(name: str) -> None:
 def test_a_target_that_windows_reserves_is_refused(make_frames: MakeFrames) -> None:
     with pytest.raises(WrongUsage, match="Windows reserves the name 'con'"):
         find_places(Settings(make_frames(2), Path("con")))
+
+
+def test_two_names_of_one_place_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film, other, capitals = (tmp_path / name for name in ("film.mp4", "other.mp4", "FILM.mp4"))
+    film.touch()
+    os.link(film, other)  # as on a disk that takes two names for one
+    assert identity(film) == identity(other) == identity(tmp_path / "x" / ".." / "film.mp4")
+    with pytest.raises(WrongUsage, match="SOURCE and TARGET are both"):
+        find_places(Settings(film, other))
+    film.unlink()
+    other.unlink()
+    assert identity(film) == identity(tmp_path / "x" / ".." / "film.mp4") != identity(other)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert identity(film) != identity(capitals)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert identity(film) == identity(capitals)

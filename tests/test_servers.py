@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,11 +20,11 @@ from typing import Any
 import clips
 import numpy as np
 import pytest
-from comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved
+from comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved, slow
 from programs import COMMAND, LONGEST_S, Program, until
 from runs import files, run
 
-from stable_restyle import backends, cli, images, pipeline, workflow
+from stable_restyle import backends, cli, comfyui, images, pipeline, wire, workflow
 from stable_restyle.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.model import Pixels, Settings
 
@@ -108,6 +109,34 @@ def test_slides_of_a_workflow_that_scales_are_found_again(
     settings = on(asked, [server])
     assert run(settings).drawn == 11
     assert run(settings).drawn == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself Ctrl-C on Windows")
+@pytest.mark.parametrize("ask", [pipeline.check, run])
+def test_ctrl_c_waits_for_no_answer(
+    asked: Settings,
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[Settings], object],
+) -> None:
+    """A server that says nothing for an hour."""
+    monkeypatch.setattr(comfyui, "Timeouts", partial(wire.Timeouts, answer_s=3600))
+    (server,) = servers(1)
+    server.always("GET /system_stats", slow(3600))
+
+    def interrupt() -> None:
+        server.wait_for(lambda: server.requests["GET /system_stats"])
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ask(on(asked, [server], timeout_s=3600))
+    signal.signal(signal.SIGINT, before)
 
 
 def test_several_servers_share_the_slides(
