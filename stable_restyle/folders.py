@@ -186,11 +186,11 @@ def check_name_on_windows(path: PurePath) -> None:
 
 def identity(path: Path) -> object:
     """Return what is equal for all paths that lead to one place, also before anything is there."""
+    whole = os.path.realpath(path)
     with suppress(OSError):
-        found = path.stat()
+        found = os.stat(whole)
         if found.st_ino:  # some file systems of Windows have none
             return found.st_dev, found.st_ino
-    whole = os.path.realpath(path)
     return whole.casefold() if sys.platform in ("win32", "darwin") else whole
 
 
