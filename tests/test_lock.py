@@ -190,6 +190,7 @@ def test_a_note_that_makes_no_sense_is_no_hindrance_for_long(tmp_path: Path, sai
     (tmp_path / lock.NOTE).write_bytes(said)
     with lock.hold(tmp_path):
         assert note(tmp_path)["pid"] == os.getpid()
+        assert {path.name for path in tmp_path.iterdir()} == {lock.LOCK, lock.NOTE}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
@@ -209,7 +210,8 @@ def test_a_full_disk_does_not_lose_the_folder(
 ) -> None:
     beats: list[None] = []
 
-    def full(*_: object) -> int:
+    def full(path: Path, *_: object) -> int:
+        path.write_bytes(b"")  # it was opened, which emptied it
         beats.append(None)
         raise OSError(28, "No space left on device")
 
