@@ -99,6 +99,14 @@ def test_only_what_hangs_on_a_replaced_frame_is_drawn_again(
     assert files(apart.target) == files(asked.target)
 
 
+@pytest.mark.parametrize(
+    ("source", "target"), [("in", "http://127.0.0.1:8188"), ("http://host/film.mp4", "out")]
+)
+def test_an_address_is_neither_source_nor_target(source: str, target: str) -> None:
+    with pytest.raises(WrongUsage, match=r"not addresses\.\nA server goes behind --backend"):
+        find_places(Settings(Path(source), Path(target)))
+
+
 def test_a_frame_that_was_only_touched_or_copied_is_the_same(asked: Settings) -> None:
     for path in asked.source.iterdir():
         data = path.read_bytes()
