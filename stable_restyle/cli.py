@@ -425,7 +425,7 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupted)
     try:
-        command.main(standalone_mode=False)
+        command.main(standalone_mode=False, windows_expand_args=False)
         _flush()
         sys.stdout.flush()
     except RestyleError as error:
