@@ -35,7 +35,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
-from stable_restyle import files, images, shell
+from stable_restyle import files, images, primaries, shell
 from stable_restyle.errors import (
     ProgramFailed,
     RestyleError,
@@ -87,6 +87,16 @@ _MATRICES = {
 }
 _HDR_TRANSFERS = {16, 18}
 
+# From a signal v, 0..1, to the light of a screen and back: sRGB, and for all others BT.1886.
+_SRGB = 13
+_SRGB_CURVE = (
+    "if(lt({v},0.04045),{v}/12.92,pow(({v}+0.055)/1.055,2.4))",
+    "if(lt({v},0.0031308),12.92*{v},1.055*pow({v},1/2.4)-0.055)",
+)
+_SCREEN_CURVE = ("pow({v},2.4)", "pow({v},1/2.4)")
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
 _PARTS = 1000  # of the time of a frame, where several may be shown in it
 _LIBOPUS_SKIPPED_S = Fraction(312, 48000)
 
@@ -125,11 +135,17 @@ class Film:
     start_s: Fraction  # how much later than the film its first frame is shown
     first_s: Fraction | None  # the same by the film's own clock; None if that may jump midway
     matrix: str | None  # swscale's name for the YUV matrix; None for RGB
-    hdr: bool
+    primaries: int  # as ITU-T H.273 numbers them
+    transfer: int  # likewise
     alpha: bool
+    decoder: str | None  # None: FFmpeg's choice
     deinterlacing: Mapping[str, str] | None  # options of bwdif; None for a progressive film
     sound: tuple[Track, ...]
     subtitles: tuple[Track, ...]
+
+    @property
+    def hdr(self) -> bool:
+        return self.transfer in _HDR_TRANSFERS
 
     @property
     def duration_s(self) -> float:
@@ -294,6 +310,7 @@ def _film(path: Path, container: InputContainer) -> Film:
     first_s = stamps[0] * tick
     jumps = container.format.flags & _CLOCK_MAY_JUMP
     width, height = _upright(first, stream.sample_aspect_ratio)
+    decoder = _alpha_decoder(stream)
     return Film(
         path=path,
         stream=stream.index,
@@ -306,8 +323,10 @@ def _film(path: Path, container: InputContainer) -> Film:
         start_s=max(first_s - begin_s, Fraction(0)),
         first_s=None if jumps else first_s,
         matrix=None if first.format.is_rgb else _matrix(first),
-        hdr=int(first.color_trc) in _HDR_TRANSFERS,
-        alpha=first.format.has_palette or any(c.is_alpha for c in first.format.components),
+        primaries=int(first.color_primaries),
+        transfer=int(first.color_trc),
+        alpha=_has_alpha(first) or decoder is not None,
+        decoder=decoder,
         deinterlacing=fields.deinterlacing(),
         sound=tuple(_track(track) for track in container.streams.audio),
         subtitles=tuple(_track(track) for track in container.streams.subtitles),
@@ -447,6 +466,18 @@ def _matrix(first: av.VideoFrame) -> str:
     return _MATRICES.get(int(first.colorspace), "bt709" if large else "bt601")
 
 
+def _has_alpha(frame: av.VideoFrame) -> bool:
+    return frame.format.has_palette or any(each.is_alpha for each in frame.format.components)
+
+
+def _alpha_decoder(stream: av.VideoStream) -> str | None:
+    """Return the decoder of a picture with alpha that FFmpeg's own decoder would ignore."""
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if tags.get("alpha_mode") != "1":
+        return None
+    return _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+
+
 def _track(stream: av.AudioStream | SubtitleStream) -> Track:
     context = stream.codec_context
     if context is None or (isinstance(context, av.AudioCodecContext) and not context.sample_rate):
@@ -486,9 +517,9 @@ def split(film: Film, folder: Path, threshold: float, on_frame: Callable[[int], 
     folder: exists and is empty. threshold: scdet's, 0..100. on_frame: told how many more are done,
     twice a second. Returns the first frame of each new scene, counted from 0.
 
-    Frames are upright, their pixels square, their rate constant: a film that pauses holds its
-    frame. HDR becomes SDR, and what is transparent black. Interlaced frames become progressive. A
-    damaged film gives the frames that can be decoded, and a warning.
+    Frames are upright, progressive, of square pixels and a constant rate: a film that pauses holds
+    its frame. Their primaries are those of BT.709, HDR becomes SDR, and what is transparent black.
+    A damaged film gives the frames that can be decoded, and a warning.
     """
     frames = _watched(_frames(film), threshold).output(_PICTURES, format="image2", **_FAST_PNG)
     return _read(film, frames, on_frame, folder)[1]
@@ -559,7 +590,8 @@ def _frames(film: Film) -> Any:
     The filters in front are rebuilt for nothing, not even where the film changes size midway
     (`reinit_filter`): they would count from the start again.
     """
-    stream = ffmpeg.input(_FILM, reinit_filter=0, **_FILES_ONLY)[str(film.stream)]
+    decoder = {"c:v": film.decoder} if film.decoder else {}
+    stream = ffmpeg.input(_FILM, reinit_filter=0, **decoder, **_FILES_ONLY)[str(film.stream)]
     if film.deinterlacing:
         stream = _progressive(stream, film.stored, film.deinterlacing)
     # From 0, so that times rounded to the container's ticks never lie between two frames.
@@ -577,6 +609,9 @@ def _frames(film: Film) -> Any:
     stream = stream.filter(
         "scale", film.width, film.height, flags=_EXACT_TO_RGB, out_range="pc", **matrix
     )
+    to_bt709 = None if film.hdr else primaries.to_bt709(film.primaries)
+    if to_bt709 is not None:
+        stream = _mixed(stream, to_bt709, film)
     if film.alpha:
         stream = _over_black(stream)
     # Without tags: viewers would show frames and slides, which have none, in different colours.
@@ -592,6 +627,31 @@ def _progressive(stream: Any, size: tuple[int, int], options: Mapping[str, str])
     """
     stream = stream.filter("scale", *size, interl=-1)
     return stream.filter("bwdif", mode="send_frame", **options)
+
+
+def _mixed(stream: Any, matrix: primaries.Matrix, film: Film) -> Any:
+    """Multiply the light of each pixel, (R, G, B), by a matrix.
+
+    FFmpeg's own filters for this will not do: `colorspace` is up to 27 levels off where colours are
+    saturated, and refuses odd sizes; `zscale` is not in every FFmpeg. This is at most 1 level off,
+    and up to 6 where one channel is nearly black.
+    """
+    curve = _SRGB_CURVE if film.transfer == _SRGB else _SCREEN_CURVE
+    to_light, to_signal = (
+        dict.fromkeys("rgb", f"maxval*{each.format(v='(val/maxval)')}") for each in curve
+    )
+    shares = {
+        f"{to}{of}": f"{matrix[row, column]:.6f}"
+        for row, to in enumerate("rgb")
+        for column, of in enumerate("rgb")
+    }
+    return (
+        stream.filter("format", "gbrap16le" if film.alpha else "gbrp16le")
+        .filter("lutrgb", **to_light)
+        .filter("colorchannelmixer", **shares)
+        .filter("lutrgb", **to_signal)
+        .filter("scale", flags=_EXACT_TO_RGB)
+    )
 
 
 def _over_black(stream: Any) -> Any:
@@ -623,7 +683,8 @@ def _read(
 ) -> tuple[int, list[int]]:
     """Run FFmpeg over a film; how many frames came, and the cuts."""
     task = f"Splitting {film.path.name}" + (", which is HDR," if film.hdr else "")
-    program = find_ffmpeg(*(_HDR_NEEDS if film.hdr else ()), task=task)
+    decoder = (film.decoder,) if film.decoder else ()
+    program = find_ffmpeg(*(_HDR_NEEDS if film.hdr else ()), *decoder, task=task)
     if film.deinterlacing:
         log.info("%s is interlaced: its frames are deinterlaced.", film.path.name)
     command = _command(output, program, {_FILM: _url(film.path)})

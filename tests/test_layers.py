@@ -48,6 +48,7 @@ FROM_THE_TOP = [
     "masks",
     "video",
     "fields",
+    "primaries",
     "images",
     "model",
     "memory",

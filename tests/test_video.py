@@ -352,6 +352,55 @@ def test_other_kinds_of_pixels_are_read(pixels: str, tmp_path: Path, split: Spli
     assert np.abs(frame.astype(int) - ramp).max() <= 2
 
 
+# Linear RGB of BT.709 in other primaries: of BT.2020 by ITU-R BT.2087, others by the same method.
+PRIMARIES = {
+    "bt2020": [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]],
+    "smpte432": [[0.8225, 0.1775, 0.0000], [0.0332, 0.9668, 0.0000], [0.0171, 0.0724, 0.9105]],
+    "smpte170m": [[1.0654, -0.0554, -0.0010], [-0.0196, 1.0364, -0.0167], [0.0016, 0.0044, 0.9940]],
+    "bt470bg": [[0.9578, 0.0422, 0.0000], [0.0000, 1.0000, 0.0000], [0.0000, -0.0119, 1.0119]],
+}
+
+
+@each_ffmpeg
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "pixels"),
+    [
+        ("bt2020", "bt2020-10", "gbrp12le"),
+        ("smpte432", "bt709", "gbrap12le"),
+        ("smpte432", "iec61966-2-1", "gbrp12le"),
+        ("smpte170m", "smpte170m", "gbrp12le"),
+        ("bt470bg", "smpte170m", "gbrp12le"),
+    ],
+)
+def test_primaries_become_those_of_bt709(
+    primaries: str, transfer: str, pixels: str, chart: Pixels, tmp_path: Path, split: Split
+) -> None:
+    colours = (80 + 0.5 * chart).astype(np.uint8)[:-1, :-1]  # none that the other primaries lack
+    signal = colours / 255
+    if transfer == "iec61966-2-1":  # sRGB
+        light = ((signal + 0.055) / 1.055) ** 2.4 @ np.array(PRIMARIES[primaries]).T
+        signal = 1.055 * light ** (1 / 2.4) - 0.055
+    else:
+        signal = (signal**2.4 @ np.array(PRIMARIES[primaries]).T) ** (1 / 2.4)
+    signal = np.round(65535 * signal).astype("<u2")
+    data = np.dstack([signal, np.full_like(signal[..., :1], 65535)]).tobytes()
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgba64le", "-s", "255x255", "-i", "pipe:")
+    tags = f"setparams=color_primaries={primaries}:color_trc={transfer}"
+    path = tmp_path / "film.mkv"
+    clips.run_ffmpeg(*raw, "-vf", tags, "-c:v", "ffv1", "-pix_fmt", pixels, path, data=data)
+    _, (frame,) = split(path)
+    assert worst(frame, colours) <= 3
+
+
+def test_colours_of_bt709_stay_to_the_bit(chart: Pixels, tmp_path: Path, split: Split) -> None:
+    tags = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
+    tagged = clips.make_yuv(tmp_path / "tagged.mkv", chart, BT709, "-vf", tags)
+    matrix = clips.make_yuv(
+        tmp_path / "matrix.mkv", chart, BT709, "-vf", "setparams=colorspace=bt709:range=tv"
+    )
+    np.testing.assert_array_equal(split(tagged)[1], split(matrix)[1])
+
+
 # Interlaced films
 
 
@@ -405,6 +454,34 @@ def test_transparency_lies_over_black(pixels: str, tmp_path: Path, split: Split)
     clips.run_ffmpeg(*raw, "-c:v", "ffv1", "-pix_fmt", pixels, path, data=picture.tobytes())
     _, (frame,) = split(path)
     assert np.abs(frame[..., 1] - 200 * (picture[..., 3] / 255)).max() <= 2
+
+
+@each_ffmpeg
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libvpx"])
+def test_alpha_of_webm_lies_over_black(codec: str, tmp_path: Path, split: Split) -> None:
+    picture = np.full((48, 64, 4), 200, np.uint8)
+    picture[:, :32, 3], picture[:, 32:, 3] = 128, 0
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgba", "-s", "64x48", "-i", "pipe:")
+    encoding = (
+        "-c:v",
+        codec,
+        "-pix_fmt",
+        "yuva420p",
+        "-auto-alt-ref",
+        "0",
+        "-crf",
+        "4",
+        "-b:v",
+        "1M",
+    )
+    path = tmp_path / "film.webm"
+    clips.run_ffmpeg(*raw, *encoding, path, data=picture.tobytes() * 3)
+    film, frames = split(path)
+    assert film.alpha
+    assert len(frames) == 3
+    for frame in frames:
+        assert abs(int(frame[24, 16, 1]) - 100) <= 3
+        assert frame[24, 48, 1] <= 3
 
 
 def hdr_film(path: Path, transfer: str, signals: list[float]) -> Path:
