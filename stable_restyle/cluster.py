@@ -5,6 +5,11 @@ drawn by `studio` just as on this machine; it takes up what another worker has l
 that cannot draw hands its task back, for others, and says so when it can again. The client keeps
 journal and folders; workers write slides, and nothing else that is not made again. Which film is
 begun when is left to `batch`.
+
+What Dask 2026.8 offers in place of this module was tried and falls short: a task that raises
+Reschedule may go back to the same worker for ever; a task that waits for a worker's resource is not
+started when one gets it; `allow_other_workers` does not free a task whose worker was the only one;
+and a WorkerPlugin, with the passwords in it, stays on the scheduler when the command is killed.
 """
 
 from __future__ import annotations
