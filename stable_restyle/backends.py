@@ -28,6 +28,7 @@ from stable_restyle.errors import (
     ServerFault,
     WorkflowFault,
     WrongUsage,
+    counted,
 )
 from stable_restyle.model import Drawn, Job, Outlook, Slide
 from stable_restyle.parallel import TICK_S
@@ -403,7 +404,7 @@ def _asked(members: Sequence[Backend], ask: Callable[[Backend], Answer]) -> list
 
 def _close(members: Sequence[Backend]) -> None:
     """Close all of these side by side: each may take its seconds."""
-    with ThreadPoolExecutor(len(members)) as threads:
+    with ThreadPoolExecutor(max(len(members), 1)) as threads:
         list(threads.map(lambda member: member.close(), members))
 
 
@@ -483,7 +484,7 @@ def _backend(name: str, variants: Variants, access: Access) -> Backend:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return counted(round(seconds), "second") if seconds < 120 else f"{seconds / 60:.3g} minutes"
 
 
 def _without_user(name: str) -> str:

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from stable_restyle import pipeline, shell
 from stable_restyle.board import Board, Lane
-from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, from_system
+from stable_restyle.errors import (
+    RestyleError,
+    UnusableInput,
+    WrongUsage,
+    are,
+    counted,
+    from_system,
+)
 from stable_restyle.folders import identity
 from stable_restyle.model import FILM_THREAD, Settings
 from stable_restyle.parallel import TICK_S
@@ -57,8 +64,8 @@ class FilmsMissing(RestyleError):
             for entry, error in failures
         )
         super().__init__(
-            f"{len(failures)} of {films} films are not finished:\n{''.join(lines)}"
-            "Mend that and repeat the command; finished films are passed over."
+            f"{len(failures)} of {counted(films, 'film')} {are(len(failures))} not finished:\n"
+            f"{''.join(lines)}Mend that and repeat the command; finished films are passed over."
         )
 
 
@@ -88,7 +95,8 @@ def read(path: Path, settle: Settle) -> list[Entry]:
             faults.append(f"{name}: {_indented(_told(error))}")
     if faults:
         more = len(faults) - LINES_SHOWN
-        shown = "\n".join(faults[:LINES_SHOWN]) + (f"\nand {more} more lines" if more > 0 else "")
+        rest = f"\nand {counted(more, 'more line')}" if more > 0 else ""
+        shown = "\n".join(faults[:LINES_SHOWN]) + rest
         raise WrongUsage(f"{shown}\nNothing was done. Correct the list, and repeat the command.")
     if not entries:
         raise WrongUsage(f"{path} names no film.\nWrite a line for each: SOURCE TARGET -- OPTIONS.")
@@ -209,7 +217,7 @@ def _settle(found: Sequence[str], settle: Settle) -> Settings:
         named, own = named[: named.index("--")], named[named.index("--") + 1 :]
     if len(named) != 2:
         raise WrongUsage(
-            f"a source and a target are wanted, and here are {len(named)} names.\n"
+            f"expected a source and a target, found {counted(len(named), 'name')}.\n"
             "Write SOURCE TARGET -- OPTIONS, and names with blanks in quotation marks."
         )
     return settle(named[0], named[1], own)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from stable_restyle.errors import NoBackendLeft, RestyleError, WrongUsage, from_system
+from stable_restyle.errors import NoBackendLeft, RestyleError, WrongUsage, are, counted, from_system
 from stable_restyle.model import (
     ANCHOR,
     BACKENDS_VARIABLE,
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 LOG_EVERY_S = 30.0  # a line of progress where there is no terminal to draw a bar on
 INTERRUPTED = 130
+STALLED_S = 20.0  # without progress, before the time left is no longer shown
+STALLED_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"
 
 DEFAULTS = Settings()
 
@@ -518,6 +520,7 @@ class Console(logging.Handler):
         self._waiting: SimpleQueue[str] = SimpleQueue()
         self._bar: tqdm[Any] | None = None
         self._lines: Lines | None = None
+        self._flow = Flow(0.0)
         log.handlers = [self]
         log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
         log.propagate = False
@@ -539,12 +542,15 @@ class Console(logging.Handler):
             self._bar = tqdm(
                 desc=task, total=total, initial=done, unit=f" {unit}", dynamic_ncols=True
             )
+            self._flow = Flow(time.monotonic())
         else:
             self._lines = Lines(task, total, done, unit)
 
     def advance(self, count: int) -> None:
         self.flush()
         if self._bar is not None:
+            goes_on = self._flow.advance(count, time.monotonic())
+            self._bar.bar_format = None if goes_on else STALLED_BAR
             with suppress(OSError):
                 self._bar.update(count)
                 self._bar.refresh()
@@ -569,6 +575,22 @@ class Console(logging.Handler):
                 _tell(text)
 
 
+class Flow:
+    """Whether a task goes on, so that it can be told how long it still takes."""
+
+    def __init__(self, now: float) -> None:
+        """now: time.monotonic()."""
+        self._began = self._moved = now
+        self._done = 0
+
+    def advance(self, count: int, now: float) -> bool:
+        """Count on. False if nothing has been done for long: three times what a unit takes."""
+        if count:
+            self._done, self._moved = self._done + count, now
+        unit_s = (self._moved - self._began) / max(self._done, 1)
+        return now - self._moved <= max(STALLED_S, 3 * unit_s)
+
+
 class Lines:
     """Progress as lines for a log file: the first after LOG_EVERY_S, then as far apart."""
 
@@ -576,15 +598,17 @@ class Lines:
         self._task, self._total, self._unit = task, total, unit
         self._done = self._done_before = done
         self._began = self._last = time.monotonic()
+        self._flow = Flow(self._began)
 
     def advance(self, count: int, now: float) -> str | None:
         """Count on; returns the line to show, if it is time for one. now: time.monotonic()."""
         self._done += count
+        goes_on = self._flow.advance(count, now)
         if now - self._last < LOG_EVERY_S:
             return None
         self._last = now
         rate = (self._done - self._done_before) / (now - self._began)
-        left = f", {clock((self._total - self._done) / rate)} left" if rate else ""
+        left = f", {clock((self._total - self._done) / rate)} left" if rate and goes_on else ""
         return (
             f"{self._task}: {self._done} of {self._total} {self._unit}s, {rate:.2f} a second{left}"
         )
@@ -595,14 +619,14 @@ def summary(outcome: Outcome) -> str:
     drawn = "all of them new" if outcome.drawn == outcome.slides else f"{outcome.drawn} of them new"
     if outcome.drawn == 0:
         drawn = "none of them new"
-    return f"Done: {outcome.slides} slides, {drawn}, in {outcome.target}"
+    return f"Done: {counted(outcome.slides, 'slide')}, {drawn}, in {outcome.target}"
 
 
 def describe(plan: Plan) -> str:
     """What --dry-run tells."""
     lines = [
-        f"{plan.source}: {plan.frames} frames of {plan.width}x{plan.height} make {plan.slides} "
-        f"slides; {plan.finished} are finished.",
+        f"{plan.source}: {counted(plan.frames, 'frame')} of {plan.width}x{plan.height} for "
+        f"{counted(plan.slides, 'slide')}; {plan.finished} {are(plan.finished)} finished.",
         "scene         frames         slides  middle  chain down, up",
     ]
     for scene in plan.scenes:
@@ -613,11 +637,12 @@ def describe(plan: Plan) -> str:
             f"{scene.number:5} {frames:>14} {slides:>14} {scene.middle + 1:7}  {down:>10}, {up}"
         )
     lines.append(
-        f"{len(plan.scenes)} scenes; "
-        f"the longest chain still to draw is {plan.longest_chain} slides."
+        f"{counted(len(plan.scenes), 'scene')}; "
+        f"the longest chain still to draw is {counted(plan.longest_chain, 'slide')}."
     )
     if plan.asked < plan.slides:
-        lines.append(f"At least {plan.asked} slides go to the model; the others are filled.")
+        asked = counted(plan.asked, "slide")
+        lines.append(f"For the model: at least {asked}; the others are filled.")
     if plan.drawing_s is not None:
         lines.append(f"Drawing takes about {clock(plan.drawing_s)} on these backends.")
     return "\n".join(lines)
@@ -653,7 +678,7 @@ def describe_survey(survey: Survey) -> str:
         (str(scene.number), f"{scene.slides.start + 1}-{scene.slides.stop}", its)
         for scene, its in survey.scenes
     ]
-    rows.append(("all", f"{survey.whole.slides} slides", survey.whole))
+    rows.append(("all", counted(survey.whole.slides, "slide"), survey.whole))
     return "\n".join(
         [
             "                         E_warp  long-term E_warp",

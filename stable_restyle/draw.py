@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock, Semaphore
@@ -186,7 +186,8 @@ class Artist:
             slide = self._ask(step, prepared.frame, prepared.mask, backend)
         else:
             slide = self._draw_carried(step, prepared, backend)
-        log.debug("%s: %.2f s", images.name(step.slide), time.perf_counter() - began)
+        by = f" on {slide.drawn.backend}" if slide.drawn else ""
+        log.debug("%s: %.2f s%s", images.name(step.slide), time.perf_counter() - began, by)
         return self.gallery.add(step.slide, slide)
 
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:
@@ -204,7 +205,7 @@ class Artist:
             images.write(self.in_between / f"{stem}.png", guide)
         slide = self._ask(step, guide, prepared.mask, backend)
         finished = self.motion.finish(slide.pixels, carried, prepared.mask)
-        return slide if finished is slide.pixels else Slide(finished)
+        return slide if finished is slide.pixels else replace(slide, pixels=finished, png=None)
 
     def _carry(self, step: Step, prepared: Prepared) -> tuple[Pixels, Pixels]:
         """The carried picture and the guide of a slide that is not a middle."""

@@ -83,9 +83,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def are(number: int) -> str:
+    """Return the verb for a number of things."""
+    return "is" if number == 1 else "are"
+
+
+def bytes_in_words(size: int) -> str:
+    """Return a size of a file in words: "736 kB", "1.2 GB"."""
+    number, units = float(size), ["bytes", "kB", "MB", "GB", "TB"]
+    while number >= 999.5 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    return f"{number:.3g} {units[0]}"
+
+
 def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
     """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
-    needed = f"It needs {size:,} bytes: free" if size else "Free"
+    needed = f"It needs {bytes_in_words(size)}: free" if size else "Free"
     return UnusableInput(
         f"{path} cannot be written: {reason(error)}.\n"
         f"{_remedy(error, _TO_WRITE, needed)}, and repeat the command; finished slides are kept."

@@ -252,7 +252,8 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bo
     if places.result is not None and places.result.exists() and not (fresh or path.exists()):
         raise UnusableInput(
             f"{places.result} is there already, and this run did not make it.\n"
-            "Move it away or name another TARGET; --fresh overwrites it."
+            "Move it away or name another TARGET; --fresh overwrites it. "
+            "To restyle several films, list them in a file for --batch."
         )
     earlier = _read_settings(path, fresh=fresh)
     _check_owner(places, earlier)

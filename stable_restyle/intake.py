@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from stable_restyle import files, images, keys, scenes, video
-from stable_restyle.errors import WrongUsage
+from stable_restyle.errors import WrongUsage, counted
 from stable_restyle.folders import Places
 from stable_restyle.images import Frames
 from stable_restyle.model import Keys, Scene
@@ -148,12 +148,12 @@ def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
     )
     mended = len(chosen.mended)
     log.info(
-        "%d of %d slides go to the model: %d keys at most %d slides apart, %d more where the film "
-        "changes faster, %d because their keys show too little of them.",
+        "%d of %s go to the model: %s at most %s apart, %d more where the film changes faster, %d "
+        "because their keys show too little of them.",
         asked,
-        sum(len(scene.slides) for scene in found),
-        fewest,
-        every,
+        counted(sum(len(scene.slides) for scene in found), "slide"),
+        counted(fewest, "key"),
+        counted(every, "slide"),
         asked - fewest - mended,
         mended,
     )

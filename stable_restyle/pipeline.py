@@ -34,7 +34,7 @@ from stable_restyle import (
 )
 from stable_restyle.backends import Pool
 from stable_restyle.crew import Failure
-from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage
+from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, are, counted
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
 from stable_restyle.journal import About, Journal, Warnings
@@ -99,10 +99,12 @@ class SlidesMissing(RestyleError):
             for failure in in_order[:REASONS_SHOWN]
         ]
         if len(in_order) > REASONS_SHOWN:
-            reasons.append(f"  and {len(in_order) - REASONS_SHOWN} more chains")
+            reasons.append(f"  and {counted(len(in_order) - REASONS_SHOWN, 'more chain')}")
         missing = sum(len(failure.lost) for failure in failures)
         super().__init__(
-            f"{missing} of {slides} slides are missing:\n" + "\n".join(reasons) + "\n"
+            f"{missing} of {counted(slides, 'slide')} {are(missing)} missing:\n"
+            + "\n".join(reasons)
+            + "\n"
             "Mend that and repeat the command; finished slides are kept."
         )
 
@@ -391,7 +393,8 @@ def _kept(places: Places, count: int, frames: Frames) -> set[int]:
     for line in unfit:
         log.warning("%s It is drawn again.", line)
     if finished:
-        log.info("%d of %d slides are finished and kept.", len(finished), count)
+        kept, whole = len(finished), counted(count, "slide")
+        log.info("%d of %s %s finished and kept.", kept, whole, are(kept))
     return finished
 
 
@@ -605,8 +608,8 @@ def _check_slides(places: Places, count: int) -> None:
     gone = {images.name(slide) for slide in range(count)}.difference(images.numbered(places.slides))
     if gone:
         raise UnusableInput(
-            f"{len(gone)} of {count} slides have vanished from {places.slides} meanwhile: "
-            f"{min(gone)} is one of them.\nRepeat the command to have them drawn again."
+            f"{len(gone)} of {counted(count, 'slide')} vanished from {places.slides} meanwhile, "
+            f"such as {min(gone)}.\nRepeat the command to have them drawn again."
         )
 
 

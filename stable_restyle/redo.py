@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stable_restyle import files, images
-from stable_restyle.errors import UnusableInput, WrongUsage, reason
+from stable_restyle.errors import UnusableInput, WrongUsage, counted, reason
 from stable_restyle.folders import Places
 from stable_restyle.model import Step
 from stable_restyle.variants import numbers
@@ -130,7 +130,7 @@ def _move(places: Places, slides: Iterable[int]) -> None:
         if path.exists():
             files.move(path, _free(folder, path.stem))  # TARGET may be on another drive
             moved += 1
-    log.info("Slides drawn earlier are kept in %s: %d of them.", folder, moved)
+    log.info("Kept in %s: %s as drawn earlier.", folder, counted(moved, "slide"))
 
 
 def _free(folder: Path, stem: str) -> Path:

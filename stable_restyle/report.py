@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import re
 import time
 from base64 import b64encode
 from collections import Counter
@@ -36,7 +37,7 @@ import cv2
 import numpy as np
 
 from stable_restyle import files, images, redo, shell
-from stable_restyle.errors import cannot_write
+from stable_restyle.errors import bytes_in_words, cannot_write
 from stable_restyle.folders import Places
 from stable_restyle.journal import About, Run, SlideDrawn
 from stable_restyle.model import Scene, Settings
@@ -289,12 +290,19 @@ def _scene(scene: Scene, slides: _Slides) -> list[int]:
 def _settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
     rows = []
     for name, value in settings.items():
-        if name in UNSHOWN or value is None or value == []:
+        if name in UNSHOWN or value is None or value is False or value == []:
             continue
         label, unit = LABELS.get(name, (name.replace("_", " ").capitalize(), ""))
-        text = "; ".join(map(str, value)) if isinstance(value, list) else _word(value)
+        text = "; ".join(map(str, value)) if isinstance(value, list) else _shown_value(value)
         rows.append((label, f"{text} {unit}".strip()))
     return rows
+
+
+def _shown_value(value: object) -> str:
+    """A setting in words; the size of a film in a unit that people read."""
+    if value is True:
+        return "yes"
+    return re.sub(r"\d+ bytes$", lambda size: bytes_in_words(int(size[0][:-6])), _word(value))
 
 
 def _backends(run: Run) -> list[dict[str, Any]]:

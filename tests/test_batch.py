@@ -131,7 +131,7 @@ def test_a_film_that_fails_leaves_the_others_alone(shelf: Path) -> None:
     (shelf.parent / "bad").mkdir()
     done = video_restyle("--batch", shelf, "--backend", "preview:clay", folder=shelf.parent)
     assert done.returncode == 3
-    assert "1 of 3 films are not finished:\n" in done.stderr
+    assert "1 of 3 films is not finished:\n" in done.stderr
     assert f"{shelf}, line 4, one-clay{os.sep}out: There are no frames in bad" in done.stderr
     assert (shelf.parent / "two.mp4").exists() and len(files(shelf.parent / "a" / "out")) == 3
     assert "Traceback" not in done.stderr
@@ -147,15 +147,15 @@ def test_failures_of_several_kinds_exit_with_1(shelf: Path, tmp_path: Path) -> N
     with pytest.raises(batch.FilmsMissing) as told:
         run(shelf)
     assert told.value.exit_code == 1
-    assert "1 of 3 slides are missing" in str(told.value)
+    assert "1 of 3 slides is missing" in str(told.value)
     assert "No backend can draw" in str(told.value)
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("one", "a source and a target are wanted, and here are 1 names"),
-        ("one two three", "here are 3 names"),
+        ("one", "expected a source and a target, found 1 name."),
+        ("one two three", "found 3 names"),
         ('"one out', "a quotation mark has no counterpart"),
         ("one out -- --fps 0", "Invalid value for '--fps'"),
         ("one out -- --check", "No such option"),
@@ -183,7 +183,7 @@ def test_a_bad_line_is_refused_before_any_work(
     assert isinstance(ended.exception, WrongUsage)
     told = str(ended.exception)
     assert "films.txt, line 5: " in told and reason in told.replace("\n    ", "\n")
-    assert "films.txt, line 6: a source and a target are wanted, and here are 3" in told
+    assert "films.txt, line 6: expected a source and a target, found 3" in told
     assert sorted(shelf.parent.rglob("*")) == before
 
 

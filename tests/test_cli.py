@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import click
 import clips
 import pytest
 from click.testing import CliRunner
@@ -133,7 +135,7 @@ def test_a_run_with_slides_missing_says_so(make_frames: MakeFrames, tmp_path: Pa
     path.write_bytes(whole[:50] + b"broken" + whole[56:])
     done = video_restyle(*PREVIEW, folder=tmp_path)
     assert done.returncode == 1
-    assert "1 of 4 slides are missing:\n  scene 2, slide 3: " in done.stderr
+    assert "1 of 4 slides is missing:\n  scene 2, slide 3: " in done.stderr
     assert len(slides(tmp_path / "out")) == 3
 
 
@@ -337,6 +339,24 @@ def test_a_run_that_was_started_to_ignore_signals_does(
     assert "Done: 20 slides" in said
 
 
+def test_help_shows_each_range_once() -> None:
+    text = " ".join(CliRunner().invoke(cli.command, ["--help"]).output.split())
+    for option in cli.command.params:
+        if isinstance(option.type, click.FloatRange | click.IntRange):
+            said = text.partition(f"{option.opts[0]} ")[2].partition(" --")[0]
+            assert len(re.findall(r"<=?x|x>=?", said)) <= 1, option.opts
+
+
+def test_counts_of_one_are_singular(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(1)
+    plan = video_restyle("--dry-run", folder=tmp_path)
+    assert "1 frame of 66x50 for 1 slide; 0 are finished." in plan.stdout
+    assert "1 scene; the longest chain still to draw is 1 slide." in plan.stdout
+    done = video_restyle(*PREVIEW, "-v", folder=tmp_path)
+    assert "Done: 1 slide, all of them new, in out" in done.stderr
+    assert re.search(r"000001\.png: \d+\.\d\d s on preview:clay", done.stderr)
+
+
 def test_help_names_every_option_and_exit_code() -> None:
     text = CliRunner().invoke(cli.command, ["--help"]).output
     for parameter in cli.command.params:
@@ -368,6 +388,14 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
     assert line.endswith(" left")
     assert lines.advance(1, began + 60) is None
     assert lines.advance(1, began + 75) is not None
+    line = lines.advance(0, began + 106)  # nothing has been done for longer than before
+    assert line is not None and line.startswith("Drawing: 32 of 100") and "left" not in line
+
+
+def test_what_takes_long_as_a_rule_goes_on() -> None:
+    flow = cli.Flow(0)
+    assert flow.advance(1, 100) and flow.advance(0, 390) and not flow.advance(0, 410)
+    assert flow.advance(1, 420)
 
 
 def test_a_time_is_told_as_a_clock_shows_it() -> None:

@@ -347,7 +347,7 @@ def test_films_of_a_list_are_drawn_side_by_side(calm: Path, usual: Yard, tmp_pat
     listed.write_text("".join(lines))
     words = ("--batch", str(listed), "--dask", usual.address)
     code, said = ended(Run(*words))
-    assert code == 3 and "1 of 4 films are not finished" in said and "Traceback" not in said
+    assert code == 3 and "1 of 4 films is not finished" in said and "Traceback" not in said
     runs = []
     for name in "123":
         assert files(tmp_path / name / "out") == files(calm / "out")

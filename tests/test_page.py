@@ -493,3 +493,21 @@ def test_it_is_readable_in_dark_and_light_and_in_a_narrow_window(
             expect(its.find("#redo")).to_be_visible()
         assert its.page.evaluate(CONTRAST) == []
         assert its.count("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.126, "0.13 s"),
+        (9.999, "10 s"),
+        (59.4, "59 s"),
+        (59.7, "1 min 0 s"),
+        (119.4, "1 min 59 s"),
+        (119.7, "2 min 0 s"),
+        (3570, "59 min 30 s"),
+        (3599.7, "1 h 0 min"),
+        (7170, "2 h 0 min"),
+    ],
+)
+def test_a_time_is_rounded_as_a_whole(visit: Open, page: Path, seconds: float, said: str) -> None:
+    assert visit(page).go().page.evaluate(f"duration({seconds})") == said

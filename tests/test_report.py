@@ -18,7 +18,7 @@ from comfy_server import ComfyServer
 from runs import Silent, interp, run
 
 from stable_restyle import images, pipeline, report
-from stable_restyle.errors import UnusableInput
+from stable_restyle.errors import UnusableInput, bytes_in_words
 from stable_restyle.journal import About, Journal, Lines
 from stable_restyle.lock import hold
 from stable_restyle.model import Drawn, Settings
@@ -289,3 +289,24 @@ def test_reports_at_the_same_time(asked: Settings) -> None:
     assert block_of(asked)["small"] == "1111111"
     left = [path for path in interp(asked).rglob("*.part")]
     assert left == []
+
+
+def test_settings_are_told_in_words() -> None:
+    settings = {
+        "film": "film.mp4, 736424 bytes",
+        "fill_only": False,
+        "seed": None,
+        "set": [],
+        "anchor": 0.0,
+    }
+    rows = dict(report._settings(settings))
+    assert rows == {"Film": "film.mp4, 736 kB", "Anchor": "0"}
+    assert dict(report._settings({"fill_only": True})) == {"Fill only": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(0, "0 bytes"), (998, "998 bytes"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB")],
+)
+def test_sizes_are_told_in_units_that_people_read(size: int, said: str) -> None:
+    assert bytes_in_words(size) == said

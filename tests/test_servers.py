@@ -352,7 +352,7 @@ def test_seed_and_set_change_the_slides(
     changed = replace(settings, changes=(f"{text}.text_g=clay rabbit",))
     with pytest.raises(UnusableInput, match=r"set: .* then, .*clay rabbit.* now"):
         run(changed)
-    with pytest.raises(UnusableInput, match="seed: None then, 7 now"):
+    with pytest.raises(UnusableInput, match="seed: none then, 7 now"):
         run(replace(settings, seed=7))
     assert run(replace(changed, fresh=True)).drawn == 11
     assert not set(files(asked.target).values()) & set(expected.values())

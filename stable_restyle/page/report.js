@@ -54,10 +54,11 @@ const short = (number) => (number === null ? "unknown" : String(Number(number.to
 const fileName = (index) => String(index + 1).padStart(6, "0");
 
 function duration(seconds) {
+  const rounded = Math.round(seconds);
   if (seconds < 10) return `${short(Math.round(seconds * 100) / 100)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60) % 60} s`;
+  if (rounded < 60) return `${rounded} s`;
+  if (rounded < 3600) return `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
+  const minutes = Math.round(rounded / 60);
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
