@@ -271,7 +271,7 @@ def test_a_killed_run_is_resumed_to_the_same_slides(
 def test_a_run_that_is_ended_keeps_what_is_finished(
     make_frames: MakeFrames, tmp_path: Path, ending: str
 ) -> None:
-    make_frames(40)
+    make_frames(200)  # more than are drawn before it ends
     with Program([*COMMAND, *PREVIEW], cwd=tmp_path, stderr=subprocess.PIPE) as process:
         until(lambda: len(slides(tmp_path / "out")) > 1, process)
         process.send_signal(getattr(signal, ending))

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -219,7 +218,7 @@ def test_no_scene_goes_for_ever_to_a_worker_that_hands_it_back(
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, usual: Yard) -> None:
-    usual.draws_at(1.0)
+    usual.hangs_after(2)
     with start(asked, usual.address) as told:
         usual.until(lambda: slides(asked) > 2, told)
         told.send_signal(signal.SIGINT)
@@ -227,13 +226,11 @@ def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, usual: Yard
     assert told.returncode == 130
     assert "repeat the command to go on" in said and "Traceback" not in said
     assert usual.is_idle()
-    before, asked_for = slides(asked), counts(usual)
-    time.sleep(1.5)  # longer than a slide takes
-    assert slides(asked) == before < 22
-    assert counts(usual) == asked_for
+    before, asked_for = slides(asked), sum(counts(usual).values())
     usual.draws_at(0)
-    assert run(replace(asked, dask=usual.address)).drawn == 22 - before
+    assert run(replace(asked, dask=usual.address)).drawn == 22 - before > 0
     assert files(asked.target) == files(calm / "out")
+    assert sum(counts(usual).values()) == asked_for + 22 - before
 
 
 def test_when_no_worker_can_draw_one_is_waited_for(
@@ -253,15 +250,17 @@ def test_when_no_worker_can_draw_one_is_waited_for(
             _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 0, said
         assert "can draw; waiting 3600 seconds for one" in said and "worker a draws again" in said
+        made.hangs_after(0)
         with start(asked, made.address, "--fresh") as told:
-            made.until(lambda: made.servers["b"].prompts_run > 22, told)
+            made.until(lambda: not made.is_idle(), told)
             made.kill("b")
             _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 4 and "all of them are gone" in said, said
-        made.add("c", draw_s=0.3)
+        made.add("c")
+        made.hangs_after(0)
         made.wait()
         with start(asked, made.address, "--fresh") as told:
-            made.until(lambda: made.servers["c"].prompts_run > 1, told)
+            made.until(lambda: not made.is_idle(), told)
             made.add("otherwise", preload=OTHERWISE)
             made.wait()
             made.kill("c")
@@ -271,35 +270,29 @@ def test_when_no_worker_can_draw_one_is_waited_for(
     assert files(asked.target).items() <= files(calm / "out").items()
 
 
-def is_at_rest(made: Yard) -> bool:
-    """Whether nothing is drawn for longer than a slide takes."""
-    before = counts(made)
-    time.sleep(1)
-    return made.is_idle() and counts(made) == before
-
-
 def test_a_run_that_is_killed_leaves_the_workers_free(
     calm: Path, asked: Settings, usual: Yard
 ) -> None:
-    usual.draws_at(0.3)
+    usual.hangs_after(2)
     with start(asked, usual.address) as told:
         usual.until(lambda: slides(asked) > 2, told)
         told.kill()
-        usual.until(lambda: is_at_rest(usual))
+    usual.wait_until_free()
     before = slides(asked)
-    assert before < 22
     usual.draws_at(0)
-    assert run(replace(asked, dask=usual.address)).drawn == 22 - before
+    assert run(replace(asked, dask=usual.address)).drawn == 22 - before > 0
     assert files(asked.target) == files(calm / "out")
 
 
 def test_a_scheduler_that_dies_ends_the_run_and_the_next_one_goes_on(
     calm: Path, asked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with yard(tmp_path / "yard", "a", draw_s=0.3) as made, start(asked, made.address) as told:
-        made.until(lambda: slides(asked) > 2, told)
-        made.scheduler.kill()
-        _, said = told.communicate(timeout=LONGEST_S)
+    with yard(tmp_path / "yard", "a") as made:
+        made.hangs_after(4)
+        with start(asked, made.address) as told:
+            made.until(lambda: slides(asked) > 2, told)
+            made.scheduler.kill()
+            _, said = told.communicate(timeout=LONGEST_S)
         assert told.returncode == 4
         assert f"The Dask scheduler at {made.address} is gone" in said and "Traceback" not in said
     with ComfyServer() as server:

@@ -169,7 +169,7 @@ def test_a_server_that_dies_in_mid_run(
     asked: Settings, expected: dict[str, bytes], servers: Servers
 ) -> None:
     dying, there = servers(2)
-    dying.draw_s = there.draw_s = 0.05
+    dying.runs.extend([Run(), Run(seconds=math.inf)])
     with killed_after(dying, 2):
         run(on(asked, [dying, there]))
     assert files(asked.target) == expected
@@ -234,7 +234,7 @@ def test_all_servers_gone_ends_the_run_when_patience_does(
     asked: Settings, servers: Servers
 ) -> None:
     dying = servers(1)
-    dying[0].draw_s = 0.02
+    dying[0].runs.extend([Run()] * 3 + [Run(seconds=math.inf)])
     with (
         killed_after(dying[0], 4),
         pytest.raises(NoBackendLeft, match="repeat the command") as end,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
+import comfy_server
 from comfy_server import ComfyServer, dropped
 from distributed import Client
 from programs import COMMAND, LONGEST_S, Program, until
@@ -86,11 +88,35 @@ class Yard:
     def draws_at(self, draw_s: float) -> None:
         """From now on a slide takes so long, on every server."""
         for server in self.servers.values():
+            server.runs.clear()
             server.draw_s = draw_s
+
+    def hangs_after(self, slides: int) -> None:
+        """Every server draws this many more slides, and the next ones for ever."""
+        for server in self.servers.values():
+            server.runs.extend([comfy_server.Run()] * slides)
+            server.runs.extend([comfy_server.Run(seconds=math.inf)] * 1000)
 
     def until(self, condition: Callable[[], bool], *runs: Run) -> None:
         """Wait for something while runs go on."""
         until(condition, self.scheduler, *runs)
+
+    def wait_until_free(self) -> None:
+        """Until no worker is at a task, nor is to get one."""
+        with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            self.until(
+                lambda: (
+                    not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+                )
+            )
+            self.until(
+                lambda: (
+                    not any(
+                        client.run(lambda dask_worker: len(dask_worker.active_threads)).values()
+                    )
+                )
+            )
+        self.until(self.is_idle)
 
     def is_idle(self) -> bool:
         """Whether no prompt is left on any server."""
