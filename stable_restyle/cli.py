@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 LOG_EVERY_S = 30.0  # a line of progress where there is no terminal to draw a bar on
 INTERRUPTED = 130
+MORE_NAMES = (
+    "\nPut names with blanks in quotation marks. To restyle several films, list them in a file for "
+    "--batch."
+)
 STALLED_S = 20.0  # without progress, before the time left is no longer shown
 STALLED_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"
 
@@ -435,7 +439,8 @@ def main() -> None:
     except click.ClickException as error:
         usage = io.StringIO()
         error.show(usage)
-        _end(usage.getvalue().rstrip(), error.exit_code)
+        hint = MORE_NAMES if "unexpected extra argument" in error.message else ""
+        _end(usage.getvalue().rstrip() + hint, error.exit_code)
     except _Ended:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)  # while Python ends, another would kill it

@@ -205,6 +205,23 @@ def test_one_bad_line_of_a_list_hides_no_other(closed: Path) -> None:
         assert f"line {number}: " in str(done.exception) and said in str(done.exception)
 
 
+def test_more_names_than_two_are_taken_for_films(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a shell makes them of *.mp4, or of a name with blanks."""
+    assert ended(monkeypatch, "a.mp4", "b.mp4", "c.mp4") == 2
+    assert "list them in a file for --batch" in capsys.readouterr().err
+
+
+def test_two_films_as_source_and_target(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "other.mp4").write_bytes((here / "film.mp4").read_bytes())
+    assert ended(monkeypatch, "film.mp4", "other.mp4", *PREVIEW) == 3
+    assert "list them in a file for --batch" in capsys.readouterr().err
+    assert (here / "other.mp4").read_bytes() == (here / "film.mp4").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

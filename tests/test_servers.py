@@ -432,13 +432,22 @@ def test_swarm_nodes_get_the_defaults_that_they_ask_for(
 
 
 def test_servers_of_this_machine_are_found(
-    asked: Settings, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    asked: Settings,
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     gone, there = servers(2)
     gone.stop()
     monkeypatch.setattr(backends, "USUAL_SERVERS", (gone.url, there.url))
-    run(asked)
+    with caplog.at_level(logging.INFO):
+        run(asked)
     assert there.prompts_run == 11
+    assert f"Drawing on {there.url}." in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO), pytest.raises(UnusableInput, match="other settings"):
+        run(replace(asked, seed=7))
+    assert "Drawing on" not in caplog.text
 
 
 def test_without_a_backend_the_error_says_what_to_do(
