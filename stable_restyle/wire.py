@@ -32,6 +32,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from stable_restyle.errors import ServerFault, WrongUsage
+from stable_restyle.parallel import TICK_S
 
 JSON_MAX = 2**26  # bytes of an answer or a message
 TRIES = 3  # to connect
@@ -430,6 +431,7 @@ class _Socket(websocket.WebSocket):
         # Its check of UTF-8 is in Python, and would take longer than all else about a message.
         super().__init__(sslopt={kind: trusted}, skip_utf8_validation=True)
         self._unread = 0  # bytes of the message that is coming in
+        self._is_shut = False
 
     def open(self, address: Address, client_id: str, timeout_s: float) -> None:
         """Connect; from then on the server sends here what concerns this client ID."""
@@ -442,19 +444,23 @@ class _Socket(websocket.WebSocket):
         )
 
     def texts(self, ping_s: float) -> Iterator[str]:
-        """Yield text messages until nothing comes for ping_s, nor for ping_s after a ping."""
-        self.settimeout(ping_s)
-        pinged = False
-        while True:
+        """Yield text messages until `shut`, or nothing comes for ping_s nor for ping_s after a ping."""
+        look_s = min(ping_s, TICK_S)  # on Windows, `shut` wakes no reader
+        self.settimeout(look_s)
+        quiet_s, pinged = 0.0, False
+        while not self._is_shut:
             try:
                 text = self.next_text()
             except websocket.WebSocketTimeoutException:
+                quiet_s += look_s
+                if quiet_s < ping_s:
+                    continue
                 if pinged:
                     return
                 self.ping()
-                pinged = True
+                quiet_s, pinged = 0.0, True
             else:
-                pinged = False
+                quiet_s, pinged = 0.0, False
                 if text is not None:
                     yield text
 
@@ -468,6 +474,7 @@ class _Socket(websocket.WebSocket):
 
     def shut(self) -> None:
         """Wake the thread that waits for a message, from another one."""
+        self._is_shut = True
         _shut(self.sock)
 
     def leave(self) -> None:

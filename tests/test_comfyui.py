@@ -759,6 +759,19 @@ def test_a_websocket_that_falls_silent_is_replaced(
         assert_draws(client)
 
 
+def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
+    server: ComfyServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where a thread that waits for a message goes on waiting."""
+    monkeypatch.setattr(wire, "_shut", lambda sock: None)
+    server.on("GET /ws", silent)
+    with client_of(server, replace(WARY, ping_s=LONGEST_S)) as client:
+        assert_draws(client)
+        server.wait_for(lambda: server.connections == 1)
+        clock.stopped_at = clock.monotonic()
+        assert_draws(client)
+
+
 def test_a_message_without_end_is_cut_off(
     server: ComfyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
