@@ -444,7 +444,7 @@ class _Socket(websocket.WebSocket):
         )
 
     def texts(self, ping_s: float) -> Iterator[str]:
-        """Yield text messages until `shut`, or nothing comes for ping_s nor for ping_s after a ping."""
+        """Yield text messages until `shut`, or nothing comes for ping_s, nor so after a ping."""
         look_s = min(ping_s, TICK_S)  # on Windows, `shut` wakes no reader
         self.settimeout(look_s)
         quiet_s, pinged = 0.0, False
