@@ -88,6 +88,8 @@ def test_only_what_hangs_on_a_replaced_frame_is_drawn_again(
         with pytest.raises(UnusableInput, match=f"other frames: {path.name}\n") as refusal:
             run(asked)
         assert f"{len(anew)} of the 12 slides" in str(refusal.value)
+        lost = "this slide" if len(anew) == 1 else f"these {len(anew)}"
+        assert f"it discards {lost} and no others" in str(refusal.value)
         assert files(asked.target) == whole
         assert run(replace(asked, fresh=True)).drawn == len(anew)
     assert run(asked).drawn == 0
@@ -133,6 +135,15 @@ def test_more_frames_need_other_scenes_and_draw_what_hangs_on_these(
         run(asked)
     assert run(replace(asked, fresh=True)).drawn == 7
     assert drawn_anew(whole, asked.target) == [9, 10, 11, 12]
+
+
+def test_frames_that_change_as_others_are_added_are_named(asked: Settings, tmp_path: Path) -> None:
+    for name in ("000023.png", "000024.png", "000025.png"):
+        shutil.copy(asked.source / "000001.png", asked.source / name)
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 8, 16, 25]")
+    told = r"frames: 24 then, 25 now\n  other frames: 000023\.png, 000024\.png\n"
+    with pytest.raises(UnusableInput, match=told):
+        run(asked)
 
 
 def test_fewer_frames_keep_what_they_can(asked: Settings, tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_a_redo_is_the_same_every_time(asked: Settings, tmp_path: Path) -> None:
         run(each)
         run(replace(each, redo="1-7"))
     assert files(asked.target) == files(there.target)
+    seeds = json.loads((interp(asked) / "redo.json").read_text())["seeds"]
+    assert (seeds["1"], seeds["7"]) == (504454768, 2687391330)  # as every version chose them
 
 
 def test_a_seed_of_the_users(asked: Settings) -> None:
@@ -80,6 +82,23 @@ def test_a_seed_of_the_users(asked: Settings) -> None:
     assert changed(by_seed, files(asked.target)) == [3]
     with pytest.raises(UnusableInput, match="seed: none then, 8 now"):
         run(replace(asked, seed=8))
+
+
+def test_a_redo_that_was_stopped_takes_the_seed_that_is_asked_for_next(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def draw(self: Preview, job: Job) -> Slide:
+        raise Killed
+
+    run(asked)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Preview, "draw", draw)
+        run(replace(asked, redo="3", seed=7))
+    run(replace(asked, redo="3", seed=8))
+    assert json.loads((interp(asked) / "redo.json").read_text())["seeds"] == {"3": 8}
 
 
 def test_a_run_with_a_seed_keeps_it_for_the_others(asked: Settings) -> None:
