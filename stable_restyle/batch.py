@@ -26,6 +26,7 @@ from stable_restyle.errors import (
     are,
     counted,
     from_system,
+    reason,
 )
 from stable_restyle.folders import identity
 from stable_restyle.model import FILM_THREAD, Settings
@@ -77,8 +78,9 @@ def read(path: Path, settle: Settle) -> list[Entry]:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else error
         raise UnusableInput(
-            f"{path} cannot be read: {error}.\n"
+            f"{path} cannot be read: {why}.\n"
             "It is a text file in UTF-8 with a line for each film: SOURCE TARGET -- OPTIONS."
         ) from error
     entries: list[Entry] = []

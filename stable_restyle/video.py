@@ -700,7 +700,7 @@ def _read(
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
     if said:
         log.warning(
-            "FFmpeg complained about %s: %s\nGoing on with %s (%.1f s) that it made.",
+            "FFmpeg complained about %s: %s\nGoing on with the %s (%.1f s) that it made.",
             film.path.name,
             said.splitlines()[0],
             counted(frames, "frame"),
@@ -756,7 +756,7 @@ def join(
             result=target,
         )
         if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
-            said += f"Only {frames} of {counted(count, 'slide')} in {slides} could be read."
+            said += f"Only {frames} of the {counted(count, 'slide')} in {slides} could be read."
             raise ProgramFailed(task, command, said)
     if said:
         log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
