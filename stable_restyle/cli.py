@@ -393,6 +393,8 @@ def command(
         click.echo(visible(str(pipeline.write_report(settings, console))))
     elif batch:
         run_batch(batch, options, console)
+    elif pipeline.is_finished(settings):
+        log.info("%s is finished, and nothing has changed since.", settings.target)
     else:
         log.info(summary(pipeline.run(settings, console)))
 

@@ -15,15 +15,23 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from hashlib import file_digest
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path, PurePath
 from typing import TypeAlias
 from uuid import uuid4
 
 from stable_restyle import files, images, keys, lock, scenes
-from stable_restyle.errors import UnusableInput, WrongUsage, cannot_read, cannot_write, counted
+from stable_restyle.errors import (
+    UnusableInput,
+    WrongUsage,
+    are,
+    cannot_read,
+    cannot_write,
+    counted,
+)
 from stable_restyle.model import Keys, Settings, Step
+from stable_restyle.progress import Progress, task
 from stable_restyle.video import CONTAINERS
 
 # What decides the pictures, under the names of settings.json.
@@ -34,10 +42,13 @@ SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
 FILM_TIME = "film_mtime_ns"
 TARGET = "target"  # in settings.json: the folder of slides, as seen from the one beside it
 MADE_BY = "made_by"  # in settings.json and owner.json: whose slides these are
+FILMS = "film_sizes"  # in settings.json: of films that this run made, or may overwrite, in bytes
 WORK = "work"  # in owner.json: the working folder, as seen from the folder of slides
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 
 NAMES_SHOWN = 8
+READ_AT_ONCE = 8 * 10**6  # bytes
+FILMS_NOTED = 8
 
 _ADDRESS = re.compile(r"[A-Za-z]{2,}:[/\\]")  # "http://...", as Path writes it
 # What Windows takes for a device, cuts short, or refuses as the name of a file or folder.
@@ -220,19 +231,45 @@ def locked(places: Places) -> Iterator[lock.Check]:
         yield check
 
 
-def film_marks(film: Path, places: Places) -> dict[str, object]:
+def film_marks(film: Path, places: Places, progress: Progress) -> Decides:
     """What tells a film from every other, as settings.json keeps it.
 
-    Its bytes are read only if name, size and time are not those of the earlier run.
+    Its bytes are read only if name, size and time are not those of the earlier run. They are read
+    whole then: an edit in place may leave the size and most of the bytes as they were.
     """
-    found = film.stat()
-    known = f"{film.name}, {found.st_size} bytes"
+    if (marks := known_marks(film, places)) is None:
+        marks = {**unread_marks(film), "film_sha256": _digest(film, progress)}
+    return marks
+
+
+def known_marks(film: Path, places: Places) -> Decides | None:
+    """What the earlier run noted of a film; None if it may be another one by now."""
+    seen = unread_marks(film)
     earlier = _read_settings(places.settings_file, fresh=True)
-    digest = earlier.get("film_sha256")
-    if (earlier.get("film"), earlier.get(FILM_TIME)) != (known, found.st_mtime_ns) or not digest:
-        with film.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-    return {"film": known, "film_sha256": digest, FILM_TIME: found.st_mtime_ns}
+    if not earlier.get("film_sha256") or any(earlier.get(name) != seen[name] for name in seen):
+        return None
+    return {**seen, "film_sha256": earlier["film_sha256"]}
+
+
+def unread_marks(film: Path) -> Decides:
+    """What is known of a film without reading it."""
+    found = film.stat()
+    return {"film": f"{film.name}, {found.st_size} bytes", FILM_TIME: found.st_mtime_ns}
+
+
+def _digest(film: Path, progress: Progress) -> str:
+    """The SHA-256 of a film; it takes as long as reading it."""
+    digest = sha256()
+    size = film.stat().st_size
+    with film.open("rb") as file, task(progress, "Reading film", _megabytes(size), "megabyte"):
+        while block := file.read(READ_AT_ONCE):
+            digest.update(block)
+            progress.advance(_megabytes(len(block)))
+    return digest.hexdigest()
+
+
+def _megabytes(size: int) -> int:
+    return -(-size // 10**6)
 
 
 def noted(places: Places) -> Mapping[str, object]:
@@ -248,14 +285,9 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bo
     discarded. Returns what was noted, and whether slides were discarded. Scenes and frames may
     still differ; they are left to `claim_input`.
     """
-    path = places.settings_file
-    if places.result is not None and places.result.exists() and not (fresh or path.exists()):
-        raise UnusableInput(
-            f"{places.result} is there already, and this run did not make it.\n"
-            "Move it away or name another TARGET; --fresh overwrites it. "
-            "To restyle several films, list them in a file for --batch."
-        )
-    earlier = _read_settings(path, fresh=fresh)
+    earlier = _read_settings(places.settings_file, fresh=fresh)
+    if not fresh:
+        _check_result(places, earlier)
     _check_owner(places, earlier)
     owner = _read_owner(places)
     strange = _strange(places, earlier, owner)
@@ -265,19 +297,36 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bo
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
     if differing and not fresh and (_slides(places) or other_film):
         raise UnusableInput(_refusal(places, differing))
-    anew = fresh and bool(not earlier or differing or strange)
+    anew = fresh and _starts_over(places, earlier, decides)
     if anew:
         _discard(places, other_film=other_film)
     made_by = earlier.get(MADE_BY) or (_is_ours(places, earlier, owner) and owner.get(MADE_BY))
     if anew or differing or not isinstance(made_by, str):
         made_by = uuid4().hex
     noted = {**decides, MADE_BY: made_by, TARGET: _seen_from(places.interp, places.shown)}
+    if places.result is not None:
+        noted[FILMS] = _with_size(earlier, places.result)
     changes = {} if anew or SCENES not in earlier else {SCENES: earlier[SCENES]}
     _write_json(places.settings_file, {**noted, **changes})
     now = {MADE_BY: made_by, WORK: _seen_from(places.shown, places.interp)}
     if owner != now:
         _write_json(places.owner_file, now)
     return noted, anew
+
+
+def maker(places: Places) -> str:
+    """A short name for the slides of this working folder, which no other one has."""
+    return str(noted(places).get(MADE_BY))[:8]
+
+
+def claim_result(places: Places, film: Path) -> None:
+    """Note that `film`, made under a name of its own, is about to take the place of TARGET.
+
+    Raises UnusableInput if TARGET is another film by now than it was when the run began.
+    """
+    settings = _read_settings(places.settings_file, fresh=False)
+    _check_result(places, settings)
+    _write_json(places.settings_file, {**settings, FILMS: _with_size(settings, film)})
 
 
 def fps_of(places: Places) -> int:
@@ -294,6 +343,21 @@ def fps_of(places: Places) -> int:
     if type(fps) is not int or fps < 1:
         raise UnusableInput(f"{path} does not say how many frames make a slide.\nRun once more.")
     return fps
+
+
+def discarded_by_fresh(places: Places, decides: Decides, now: Input, fps: int) -> set[str]:
+    """The slides that `claim` and `claim_input` would discard with `fresh`."""
+    earlier = _read_settings(places.settings_file, fresh=True)
+    slides = images.numbered(places.slides)
+    if _starts_over(places, earlier, decides):
+        return set(slides)
+    return set(_outdated(places, _read_input(places, now, fresh=True), now, fps) or slides)
+
+
+def _starts_over(places: Places, earlier: Mapping[str, object], decides: Decides) -> bool:
+    """Whether no slide of the earlier run can stay, whatever frames and scenes are."""
+    strange = _strange(places, earlier, _read_owner(places))
+    return bool(not earlier or _differences(earlier, decides) or strange)
 
 
 def check_whose(places: Places) -> None:
@@ -372,6 +436,31 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
             "were the same as now, or add --fresh to start over."
         ) from error
     return earlier if isinstance(earlier, dict) else {}
+
+
+def _check_result(places: Places, earlier: Mapping[str, object]) -> None:
+    """Raises UnusableInput where TARGET is a film that this working folder's runs did not make.
+
+    What earlier versions made they did not note: there the working folder vouches for the film.
+    """
+    if places.result is None or not places.result.exists():
+        return
+    sizes = earlier.get(FILMS)
+    if not earlier or (isinstance(sizes, list) and places.result.stat().st_size not in sizes):
+        raise UnusableInput(
+            f"{places.result} is there already, and this run did not make it.\n"
+            "Move it away or name another TARGET; --fresh overwrites it. "
+            "To restyle several films, list them in a file for --batch."
+        )
+
+
+def _with_size(earlier: Mapping[str, object], film: Path) -> list[object]:
+    """The sizes of the films that a working folder vouches for, with that of one more, if it is."""
+    sizes = earlier.get(FILMS)
+    kept = list(sizes) if isinstance(sizes, list) else []
+    if film.exists() and (size := film.stat().st_size) not in kept:
+        kept.append(size)
+    return kept[-FILMS_NOTED:]
 
 
 def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
@@ -454,7 +543,7 @@ def _slides(places: Places) -> list[str]:
 
 
 def _are(slides: int) -> str:
-    return f"{counted(slides, 'slide')} {'is' if slides == 1 else 'are'}"
+    return f"{counted(slides, 'slide')} {are(slides)}"
 
 
 def _write_json(path: Path, tree: Mapping[str, object]) -> None:

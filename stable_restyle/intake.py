@@ -53,8 +53,9 @@ def _split(film: Film, places: Places, threshold: float, fps: int, progress: Pro
         part = places.frames.with_name(f"{places.frames.name}.part-{uuid4().hex}")
         try:
             _split_whole(film, part, places, threshold, progress)
-        finally:
-            _tidy(places)
+        finally:  # this one alone: the folder may be another run's by now
+            with suppress(OSError):
+                files.remove_tree(part)
     return images.find_frames(places.frames)
 
 
@@ -65,7 +66,7 @@ def _split_whole(
     part.mkdir(parents=True)
     with task(progress, "Splitting", film.frames, "frame"):
         cuts = video.split(film, part, threshold, progress.advance)
-    frames = images.find_frames(part)
+        frames = images.find_frames(part)
     if not places.scenes_file.exists():
         scenes.write_boundaries(places.scenes_file, scenes.boundaries(cuts, frames.count))
     images.move_whole(part, places.frames)

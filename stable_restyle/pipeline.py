@@ -38,8 +38,10 @@ from stable_restyle.errors import RestyleError, UnusableInput, WrongUsage, are, 
 from stable_restyle.folders import Decides, Input, Places
 from stable_restyle.images import Frames
 from stable_restyle.journal import About, Journal, Warnings
+from stable_restyle.lock import FolderLost
 from stable_restyle.model import (
     DEFAULT_RATE,
+    Keys,
     Scene,
     Settings,
     Step,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from stable_restyle.cluster import Farm
 
 REASONS_SHOWN = 12
+FPS_USUAL = 8  # frames per slide; more than that is rarely meant
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +117,7 @@ class _Claimed:
     """What a run draws and of what; the working folder says so, and nobody else changes it."""
 
     source: Film | Frames
+    film: Decides  # the film's marks, as it was when the run began; empty for frames
     frames: Frames
     scenes: Sequence[Scene]
     made_of: Input
@@ -141,6 +145,7 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
     """
     memory.share()
     places = folders.find_places(settings)
+    redo.check_begun(deflicker.as_left(places), settings.redo)
     redo_seed, settings = settings.seed, _with_own_seed(settings, places)
     variants, access = _drawn_with(settings)
     with (
@@ -151,12 +156,13 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
         guarded = Guarded(progress, check_lock)
         engine, drawn_on = team.meet()
         decided = _what_decides(settings, variants, engine)
-        claimed = _claim(settings, variants, decided, places, progress)
+        claimed = _claim(settings, variants, decided, places, guarded)
         count = len(claimed.steps)
         again = redo.choose(settings.redo, claimed.steps, chain=settings.redo_chain)
+        redo.check_drawn(places, settings.redo, again, count)
         finished.forget(places)
         about = report.about(settings, drawn_on, _rate(claimed.source, settings))
-        with _reported(settings, places, about, heard, progress) as notes:
+        with _reported(settings, places, about, heard, guarded) as notes:
             seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
             brief = _brief(settings, claimed, seeds, places)
             if not (settings.backends or settings.dask):
@@ -167,8 +173,9 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
                 _deflicker(places, claimed.scenes, claimed.frames, settings, guarded)
             slides = images.marks(places.shown, count)
             if places.result is not None:
-                _join(claimed.source, places, settings, count, progress)
-            ends = _what_ends(settings, decided, places)
+                _join(claimed.source, places, settings, count, guarded)
+            ends = _what_ends(settings, decided, claimed.film)
+            check_lock()
             finished.note(places, ends, claimed.made_of, slides)
     return Outcome(count, drawn, settings.target)
 
@@ -180,7 +187,9 @@ def _claim(
     deflicker.mend(places)
     left = deflicker.as_left(places)
     source = intake.look(places, settings.rate)
-    decides = {**decided, **_what_is_shown(source, places)}
+    _tell_fps(source, settings.fps)
+    film = folders.film_marks(source.path, places, progress) if isinstance(source, Film) else {}
+    decides = {**decided, "frame_size": f"{source.width}x{source.height}", **film}
     noted, anew = folders.claim(left, decides, fresh=settings.fresh)
     threshold, fps = settings.scene_threshold, settings.fps
     frames = intake.frames_of(source, places, threshold, fps, progress)
@@ -192,7 +201,7 @@ def _claim(
     fresh = settings.fresh and not anew
     folders.claim_input(left, noted, made_of, fps, fresh=fresh)
     deflicker.settle(places, settings.deflicker, bounds)
-    return _Claimed(source, frames, found, made_of, made_of.steps(fps))
+    return _Claimed(source, film, frames, found, made_of, made_of.steps(fps))
 
 
 def _draw(
@@ -233,14 +242,19 @@ def look_over(settings: Settings) -> Places:
 def is_finished(settings: Settings) -> bool:
     """Whether a run with these settings came to its end, and nothing has changed since.
 
-    It is not if the settings ask for slides to be drawn again. Raises RestyleError.
+    It is not if the settings ask for slides to be drawn again, nor where the film must be read to
+    see that it is the same. Nothing is written, and nothing is asked of servers. Raises
+    RestyleError.
     """
     places = folders.find_places(settings)
     if settings.fresh or settings.redo or not places.finished_file.exists():
         return False
     variants, access = _drawn_with(settings)
     engine = backends.engine(settings.backends, variants, access)
-    settled = _what_ends(settings, _what_decides(settings, variants, engine), places)
+    marks = folders.known_marks(places.film, places) if places.film else {}
+    if marks is None:
+        return False
+    settled = _what_ends(settings, _what_decides(settings, variants, engine), marks)
     try:
         frames = images.find_frames(places.frames)
         bounds = scenes.read_boundaries(places.scenes_file, frames.count)
@@ -275,12 +289,15 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     """What `run` would do, without writing anything. seconds: what a slide takes on a server."""
     places = look_over(settings)
     source = intake.look(places, settings.rate)
+    _tell_fps(source, settings.fps)
     frame_count, bounds = intake.foresee(source, places, settings.scene_threshold, progress)
     found = scenes.find_scenes(bounds, settings.fps)
     chosen = intake.foresee_keys(found, places, _kind(settings))
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(places)
     finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
+    if settings.fresh:
+        finished -= _discarded(settings, left, bounds, chosen)
     schedule = Schedule(steps, finished)
     return Plan(
         settings.source,
@@ -294,6 +311,38 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         schedule.longest_chain,
         None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
     )
+
+
+def _discarded(
+    settings: Settings, left: Places, bounds: Sequence[int], chosen: Keys | None
+) -> set[int]:
+    """The slides that a run with --fresh would discard; all of them if there are no frames yet.
+
+    left: as `deflicker.as_left` gives it. A film is not read to see whether it is the same.
+    """
+    names: Iterable[str] = images.numbered(left.slides)
+    if left.frames.exists():
+        variants, access = _drawn_with(settings)
+        engine = backends.engine(settings.backends, variants, access)
+        frames = images.find_frames(left.frames)
+        marks = folders.unread_marks(left.film) if left.film else {}
+        size = {"frame_size": f"{frames.width}x{frames.height}"}
+        decides = {**_what_decides(settings, variants, engine), **size, **marks}
+        now = Input(frames.marks, bounds, variants.scene_changes, chosen)
+        names = folders.discarded_by_fresh(left, decides, now, settings.fps)
+    return {int(name[:-4]) - 1 for name in names}
+
+
+def _tell_fps(source: Film | Frames, fps: int) -> None:
+    """Say what --fps means where it looks as if the film's rate was meant."""
+    if fps > FPS_USUAL:
+        frames = source.frames if isinstance(source, Film) else source.count
+        log.info(
+            "--fps %d is how many frames make a slide, not the rate of the film: %s make %s.",
+            fps,
+            counted(frames, "frame"),
+            counted(scenes.slide_count(frames, fps), "slide"),
+        )
 
 
 def measure(settings: Settings, progress: Progress) -> Survey:
@@ -335,7 +384,7 @@ def _drawn_with(settings: Settings) -> tuple[Variants, Access]:
 def _what_decides(settings: Settings, variants: Variants, engine: str) -> Decides:
     """What the pictures of a run depend on beside its source, as settings.json keeps it."""
     return {
-        "model": settings.model,
+        "model": variants.original.name,
         "model_sha256": variants.original.sha256,
         "seed": settings.seed,
         "set": list(variants.changes),
@@ -350,16 +399,12 @@ def _what_decides(settings: Settings, variants: Variants, engine: str) -> Decide
     }
 
 
-def _what_is_shown(source: Film | Frames, places: Places) -> Decides:
-    """The source of a run, as settings.json keeps it."""
-    marks = folders.film_marks(source.path, places) if isinstance(source, Film) else {}
-    return {"frame_size": f"{source.width}x{source.height}", **marks}
+def _what_ends(settings: Settings, decided: Decides, film: Decides) -> Decides:
+    """All that the result of a run depends on beside its frames and scenes.
 
-
-def _what_ends(settings: Settings, decided: Decides, places: Places) -> Decides:
-    """All that the result of a run depends on beside its frames and scenes."""
-    marks = folders.film_marks(places.film, places) if places.film else {}
-    marks = {name: value for name, value in marks.items() if name != folders.FILM_TIME}
+    film: its marks; empty where SOURCE is a folder of frames.
+    """
+    marks = {name: value for name, value in film.items() if name != folders.FILM_TIME}
     return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
 
 
@@ -497,14 +542,28 @@ def _deflicker(
 
 
 def _join(
-    source: Film | Frames, places: Places, settings: Settings, slides: int, progress: Progress
+    source: Film | Frames, places: Places, settings: Settings, slides: int, progress: Guarded
 ) -> None:
     """Make the film of the slides, with the source's sound if it has any."""
     assert places.result is not None
     film = source if isinstance(source, Film) else None
     rate = _rate(source, settings) / settings.fps
+
+    def on_whole(made: Path) -> None:
+        progress.check()
+        folders.claim_result(places, made)
+
     with task(progress, "Joining", slides, "slide"):
-        video.join(places.shown, slides, rate, places.result, film, progress.advance)
+        video.join(
+            places.shown,
+            slides,
+            rate,
+            places.result,
+            film,
+            progress.advance,
+            on_whole,
+            folders.maker(places),
+        )
 
 
 def _rate(source: Film | Frames, settings: Settings) -> Fraction:
@@ -521,6 +580,8 @@ def _reported(
     heard.tell(notes.warn)
     try:
         yield notes
+    except FolderLost:
+        raise  # what is there now is another run's to report on
     except BaseException as error:
         outcome = str(error) if isinstance(error, RestyleError) else "it was interrupted"
         _end(notes, outcome, settings, places, progress, make=isinstance(error, SlidesMissing))
@@ -542,6 +603,8 @@ def _end(
         notes.end(outcome)
         if places.scenes_file.exists() and places.frames.exists():
             _report(settings, places, progress, make=make)
+    except FolderLost:
+        raise
     except (RestyleError, OSError) as error:
         log.warning("There is no report of this run: %s", error)
 

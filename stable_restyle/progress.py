@@ -34,6 +34,7 @@ def task(progress: Progress, name: str, total: int, unit: str, *, done: int = 0)
     progress.begin(name, total, done, unit)
     try:
         yield
+        progress.advance(0)  # what is made of the task's results may only follow if all is well
     finally:
         progress.end()
 
@@ -46,6 +47,7 @@ class Guarded:
     check: Check
 
     def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        self.check()
         self.progress.begin(task, total, done, unit)
 
     def advance(self, count: int) -> None:

@@ -58,6 +58,30 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
     return sorted(wanted)
 
 
+def check_begun(places: Places, listed: str) -> None:
+    """Raises WrongUsage where no slide was ever drawn that could be drawn again."""
+    if listed and not (images.numbered(places.slides) or read(places).slides):
+        raise WrongUsage(
+            f"--redo {listed}: there are no slides in {places.slides} to draw again.\n"
+            "Leave --redo out to draw them first; or name the SOURCE, the TARGET and the --work "
+            "folder of their run."
+        )
+
+
+def check_drawn(places: Places, listed: str, wanted: Sequence[int], count: int) -> None:
+    """Raises WrongUsage where slides to draw again were not drawn yet, and others neither.
+
+    A slide that is all that is missing may be one that its user has removed.
+    """
+    there = {int(name[:-4]) - 1 for name in images.numbered(places.slides)}
+    missing = set(range(count)).difference(there, read(places).slides)
+    if (absent := missing.intersection(wanted)) and not absent >= missing:
+        raise WrongUsage(
+            f"--redo {listed}: slide {min(absent) + 1} is not drawn yet, and others are missing "
+            "too.\nLeave --redo out to draw them first."
+        )
+
+
 def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
     """Note a redo and move the earlier slides to interp/redone; or go on with one that was stopped.
 

@@ -78,6 +78,7 @@ UNSHOWN = (
     "target",
     "set_in_scenes",
     "made_by",
+    "film_sizes",
 )
 
 

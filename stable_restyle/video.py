@@ -732,19 +732,23 @@ def join(
     target: Path,
     film: Film | None,
     on_frame: Callable[[int], None],
+    on_whole: Callable[[Path], None] = lambda _: None,
+    writer: str = "",
 ) -> None:
     """Make a film of slides, with the sound, subtitles, chapters and titles of the film they show.
 
     slides: a folder of 000001.png and on, of one size, which need not be the film's. rate: slides
     a second. target: its suffix is one of CONTAINERS; it appears when it is whole. on_frame: told
-    how many more are done, twice a second.
+    how many more are done, twice a second. on_whole: called with the whole film before it takes the
+    place of `target`, which stays as it is if this raises. writer: who writes, where others may
+    make the same film at the same time.
     """
     container = CONTAINERS.get(target.suffix.lower())
     if container is None:
         raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
     task = f"Joining {target.name}"
     program = find_ffmpeg(*container.needs, task=task)
-    with _written_whole(target) as unfinished:
+    with _written_whole(target, on_whole, writer) as unfinished:
         names = {_TARGET: _url(unfinished)} | ({_FILM: _url(film.path)} if film else {})
         joined = _joined(slides, count, rate, container, film, _late_opus(program, container))
         command = _command(joined, program, names)
@@ -763,15 +767,16 @@ def join(
 
 
 @contextlib.contextmanager
-def _written_whole(target: Path) -> Iterator[Path]:
+def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) -> Iterator[Path]:
     """A name to write a file under: it becomes `target` if all goes well, else it is removed."""
-    unfinished = target.with_name(target.name + ".part")
+    unfinished = target.with_name(f"{target.name}{writer and '.'}{writer}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
         files.remove(unfinished)
         yield unfinished
         images.sync(unfinished)
+        on_whole(unfinished)
         files.replace(unfinished, target)
         images.sync(target.parent)
     except OSError as error:

@@ -40,7 +40,7 @@ _IMAGE_INPUTS = ("images", "image")  # what the nodes that save or show pictures
 class Workflow:
     """A workflow that has been checked: its links lead to its own nodes and never in a circle."""
 
-    name: str  # as the user gave it
+    name: str  # as the user gave it; of one that is shipped, with its ending
     nodes: Mapping[str, Node]  # by ID
     input: str  # ID of the node that loads the guide
     mask: str  # ID of the node that loads the mask
@@ -84,7 +84,8 @@ def load(name: str) -> Workflow:
     Raises UnusableInput naming the file and the place in it.
     """
     try:
-        return _workflow(name, _parse(_content(name)))
+        content = _parse(_content(name))
+        return _workflow(name if os.path.isfile(name) else _source(name).name, content)
     except _Fault as fault:
         raise UnusableInput(f"The workflow {name} cannot be used: {fault}") from fault
 

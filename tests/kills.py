@@ -78,7 +78,7 @@ class Stage:
         assert not differing, f"{self.story}: {differing} are not as in a calm run"
         if self.story.film:
             assert (folder / "clay.mp4").read_bytes() == self.film
-            assert not (folder / "clay.mp4.part").exists()
+            assert not list(folder.glob("clay.mp4*.part"))
 
 
 @contextmanager

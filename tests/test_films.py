@@ -56,8 +56,13 @@ def test_a_film_becomes_a_film_with_its_sound(asked: Settings) -> None:
     work = asked.target.with_name("clay.restyle")
     assert sorted(path.name for path in work.iterdir()) == ["in", "interp", "out"]
     assert json.loads((work / "interp" / "scenes.json").read_text()) == [0, 14, 25]
-    assert [task for task, _, _ in progress.tasks] == ["Splitting", "Drawing", "Joining"]
-    assert progress.counted == [25, 13, 13]
+    assert [task for task, _, _ in progress.tasks] == [
+        "Reading film",
+        "Splitting",
+        "Drawing",
+        "Joining",
+    ]
+    assert progress.counted == [1, 25, 13, 13]
 
 
 def test_sound_that_goes_on_after_the_picture_is_kept(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files as files_of_package
 from pathlib import Path, PureWindowsPath
 
 import clips
 import numpy as np
 import pytest
-from runs import files, run
+from runs import Silent, files, run
 
-from stable_restyle import images, scenes
+from stable_restyle import images, pipeline, scenes
 from stable_restyle.errors import UnusableInput, WrongUsage
 from stable_restyle.folders import check_name_on_windows, find_places, identity
 from stable_restyle.model import Settings
@@ -300,3 +301,111 @@ def test_two_names_of_one_place_are_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert identity(film) != identity(capitals)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert identity(film) == identity(capitals)
+
+
+def test_fresh_removes_what_save_interp_left_and_nothing_of_the_users(asked: Settings) -> None:
+    run(replace(asked, save_interp=True, fresh=True))
+    work = find_places(asked).interp
+    between = {path.name for path in work.glob("*.png")}
+    assert between >= {"000001-b.png", "000001-m.png", "000001.png", "000004-f.png"}
+    mine = ("000001-x.png", "1-b.png", "x000001.png", "000001-b.png.txt", "notes.png")
+    for name in mine:
+        (work / name).write_bytes(b"the user's own")
+    run(replace(asked, fresh=True))
+    assert sorted(path.name for path in work.glob("*.png*")) == sorted(mine)
+
+
+def test_scenes_that_are_renumbered_take_their_changes_with_their_numbers(
+    asked: Settings, tmp_path: Path
+) -> None:
+    """--set for scene 2 follows the number: what was scene 2 is scene 3 after a cut before it."""
+    changed = replace(asked, changes=("2:5.text_g=fox",), fresh=True)
+    run(changed)
+    age(asked.target)
+    whole = files(asked.target)
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 4, 8, 16, 24]")
+    changed = replace(changed, fresh=False)
+    with pytest.raises(UnusableInput, match="8 of the 12 slides"):
+        run(changed)
+    moved = replace(changed, changes=("3:5.text_g=fox",))
+    with pytest.raises(UnusableInput, match="4 of the 12 slides") as refusal:
+        run(moved)
+    assert "--set in scene 2: 5.text_g=fox then, none now\n" in str(refusal.value)
+    assert run(replace(moved, fresh=True)).drawn == 4
+    assert drawn_anew(whole, asked.target) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"changes": ("5.text_g=fox", "5.text_l=red")},
+            "set: none then, 5.text_g=fox, 5.text_l=red now",
+        ),
+        ({"keys": 3, "fill_only": True}, "fill only: no then, yes now"),
+        ({"seed": 8}, "seed: none then, 8 now"),
+    ],
+)
+def test_settings_are_told_in_plain_words(
+    asked: Settings, change: dict[str, object], line: str
+) -> None:
+    with pytest.raises(UnusableInput) as refusal:
+        run(replace(asked, **change))  # type: ignore[arg-type]
+    assert f"  {line}\n" in str(refusal.value)
+
+
+def test_a_number_of_one_is_told_as_one(asked: Settings) -> None:
+    for slide in range(1, 12):
+        (asked.target / images.name(slide)).unlink()
+    with pytest.raises(UnusableInput, match=r"^1 slide in .*out was made with other") as refusal:
+        run(replace(asked, seed=8))
+    assert str(refusal.value).endswith("it discards 1 slide.")
+
+
+@pytest.mark.parametrize("noted", ["claymation", "claymation.json"])
+@pytest.mark.parametrize("typed", ["claymation", "claymation.json"])
+def test_a_workflow_is_the_same_by_either_name(asked: Settings, noted: str, typed: str) -> None:
+    path = find_places(asked).settings_file
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model": noted}))
+    assert run(replace(asked, model=typed)).drawn == 0
+    assert json.loads(path.read_text())["model"] == "claymation.json"
+
+
+def test_a_workflow_that_was_renamed_is_the_same(asked: Settings, tmp_path: Path) -> None:
+    workflow = Path(str(files_of_package("stable_restyle.workflows"))) / "claymation.json"
+    shutil.copy(workflow, tmp_path / "mine.json")
+    assert run(replace(asked, model=str(tmp_path / "mine.json"))).drawn == 0
+    text = workflow.read_text("utf-8")
+    (tmp_path / "mine.json").write_text(text.replace('"steps": ', '"steps": 1'), "utf-8")
+    with pytest.raises(UnusableInput, match=r"model: .*mine\.json has other contents now") as told:
+        run(replace(asked, model=str(tmp_path / "mine.json")))
+    assert "sha256" not in str(told.value)
+
+
+def test_a_dry_run_counts_what_fresh_would_keep(asked: Settings, tmp_path: Path) -> None:
+    def finished(settings: Settings) -> int:
+        return pipeline.plan(settings, None, Silent()).finished
+
+    fresh = replace(asked, fresh=True)
+    assert (finished(asked), finished(fresh)) == (12, 0)
+    assert finished(replace(fresh, seed=8)) == 0
+    spoil(asked.source / "000005.png")
+    assert finished(fresh) == 8
+    assert finished(replace(fresh, seed=8)) == 0
+    whole = files(asked.target)
+    assert run(fresh).drawn == 4 and files(asked.target).keys() == whole.keys()
+
+
+def test_many_frames_a_slide_are_asked_about(
+    asked: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = (
+        "--fps 24 is how many frames make a slide, not the rate of the film: "
+        "24 frames make 1 slide."
+    )
+    with caplog.at_level("INFO"):
+        pipeline.plan(replace(asked, fps=24), None, Silent())
+        run(replace(asked, fps=24, fresh=True))
+        run(replace(asked, fps=8, fresh=True))
+    assert [record.getMessage() for record in caplog.records].count(said) == 2
+    assert "--fps 8" not in caplog.text

@@ -27,7 +27,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from stable_restyle import lock
-lock.BEAT_S = 0.02
+lock.BEAT_S = float(sys.argv[3])
 lock.platform.node = lambda: sys.argv[2]
 with lock.hold(Path(sys.argv[1])):
     print("held", flush=True)
@@ -36,9 +36,13 @@ with lock.hold(Path(sys.argv[1])):
 
 
 @contextmanager
-def holder(folder: Path, host: str) -> Iterator[Program]:
-    """Another process, on a machine of this name, that has the folder until its input ends."""
-    command = [sys.executable, "-c", HOLDER, str(folder), host]
+def holder(folder: Path, host: str, beat_s: float = 0.02) -> Iterator[Program]:
+    """Another process, on a machine of this name, that has the folder until its input ends.
+
+    beat_s: between renewals of its note; long for one that is killed, which must not happen while
+    it writes.
+    """
+    command = [sys.executable, "-c", HOLDER, str(folder), host, str(beat_s)]
     with Program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -77,7 +81,7 @@ def test_a_run_that_ends_leaves_no_note(tmp_path: Path) -> None:
 def test_the_lock_of_a_dead_run_is_taken_over_at_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with holder(tmp_path, platform.node()) as other:
+    with holder(tmp_path, platform.node(), beat_s=60) as other:
         other.kill()
         other.wait()
     monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("there is nothing to wait for"))
@@ -108,7 +112,7 @@ def test_a_run_on_another_machine_keeps_us_out_without_any_lock(
 def test_a_dead_run_on_another_machine_is_taken_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with holder(tmp_path, "gpu7") as other:
+    with holder(tmp_path, "gpu7", beat_s=60) as other:
         without_its_lock(tmp_path)
         other.kill()
         other.wait()
@@ -219,3 +223,94 @@ def test_a_full_disk_does_not_lose_the_folder(
         monkeypatch.setattr(Path, "write_text", full)
         until(lambda: len(beats) >= 3)
         check()
+
+
+def test_a_run_whose_note_another_run_has_overwritten_stops(tmp_path: Path) -> None:
+    with lock.hold(tmp_path) as check:
+        check()
+        theirs = json.dumps({"host": "gpu7", "pid": 1, "run": "another"})
+        (tmp_path / lock.NOTE).write_text(theirs, "utf-8")
+        until_refused(check)
+        assert (tmp_path / lock.NOTE).read_text("utf-8") == theirs
+    assert (tmp_path / lock.NOTE).read_text("utf-8") == theirs
+
+
+def test_a_first_note_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "write_text", full)
+        with lock.hold(tmp_path):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK]
+    with lock.hold(tmp_path):
+        assert note(tmp_path)["pid"] == os.getpid()
+
+
+def test_the_loser_of_a_race_is_told_who_was_quicker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    winner = {"host": "gpu7", "pid": 4711, "since": "2026-01-02 03:04:05+00:00", "run": "theirs"}
+    claim = lock._Note.claim
+
+    def overtaken(self: lock._Note, dead: bytes | None) -> None:
+        self.path.write_text(json.dumps(winner), "utf-8")
+        claim(self, dead)
+
+    monkeypatch.setattr(lock._Note, "claim", overtaken)
+    with (
+        pytest.raises(UnusableInput, match="process 4711 on gpu7, since 2026"),
+        lock.hold(tmp_path),
+    ):
+        pass
+    assert note(tmp_path) == winner
+
+
+def test_times_are_those_of_this_machine_s_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows takes its time zone from elsewhere")
+    monkeypatch.setenv("TZ", "UTC-5:30")
+    time.tzset()
+    try:
+        told = lock._who(b'{"host": "gpu7", "pid": 1, "since": "2026-01-02 20:04:05+00:00"}')
+        odd = lock._who(b'{"host": "gpu7", "pid": 1, "since": "of old"}')
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told == "process 1 on gpu7, since 2026-01-03 01:34:05"
+    assert odd == "process 1 on gpu7, since of old"
+
+
+def test_of_two_folders_both_are_held_or_none(tmp_path: Path) -> None:
+    work, target = tmp_path / "work", tmp_path / "out" / lock.HIDDEN
+    for folder in (work, target):
+        folder.mkdir(parents=True)
+    refusal = f"at work in {target.parent}: "
+    with lock.hold(target), pytest.raises(UnusableInput, match=refusal), lock.hold(work, target):
+        pass
+    with lock.hold(work, target) as check:
+        (target / lock.NOTE).unlink()
+        until_refused(check)
+        assert note(work)["pid"] == os.getpid()
+    assert not (work / lock.NOTE).exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows removes no file that is open")
+def test_dead_runs_in_two_folders_are_watched_at_the_same_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("work", "out"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / lock.NOTE).write_text(json.dumps({"host": "gpu7", "pid": 1}), "utf-8")
+    slept: list[float] = []
+    clock = time.monotonic
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + sum(slept))
+    with caplog.at_level(logging.INFO), lock.hold(tmp_path / "work", tmp_path / "out"):
+        assert sum(slept) < 2 * lock.WATCH_S
+    assert caplog.text.count("Taking over from a run that did not end well") == 1

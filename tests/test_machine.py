@@ -93,7 +93,7 @@ def on_a_small_disk(words: Sequence[str], disk: Path, kilobytes: int, then: str 
 
 
 @pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
-@pytest.mark.parametrize("kilobytes", [4, 12, 32, 80])
+@pytest.mark.parametrize("kilobytes", [8, 12, 32, 80])
 def test_a_disk_that_fills_up_while_slides_are_drawn(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, kilobytes: int
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_disk_that_is_read_only(frames: Path, tmp_path: Path) -> None:
     words = on_a_small_disk(command(frames, "out"), tmp_path / "disk", 64, read_only)
     done = finish(words, tmp_path)
     assert done.returncode == 3
-    assert "interp/lock cannot be written: Read-only file system.\nMake it writable" in done.stderr
+    assert "out/.restyle cannot be written: Read-only file system.\nMake it writable" in done.stderr
 
 
 @POSIX

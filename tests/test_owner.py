@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import clips
 import numpy as np
 import pytest
 from runs import Silent, files, interp, run
@@ -240,3 +241,79 @@ def test_deflickered_slides_of_other_settings_are_refused_without_those_that_wer
     shutil.rmtree(find_places(asked).drawn)
     with pytest.raises(UnusableInput, match=r"7 slides in .*out were made with other settings"):
         run(replace(steady, fps=1))
+
+
+@pytest.fixture
+def film(asked: Settings) -> Settings:
+    return replace(asked, target=asked.target.with_name("clay.mp4"))
+
+
+def test_a_film_that_another_working_folder_made_is_not_overwritten(
+    film: Settings, other: Settings
+) -> None:
+    run(film)
+    made = film.target.read_bytes()
+    beside = replace(other, target=film.target.with_name("anime.mp4"))
+    run(beside)
+    with pytest.raises(UnusableInput, match=r"clay\.mp4 is there already, and this run did not"):
+        run(replace(beside, target=film.target))
+    assert film.target.read_bytes() == made
+    run(replace(beside, target=film.target, fresh=True))
+    assert film.target.read_bytes() != made
+
+
+def test_a_film_is_made_again_where_this_working_folder_made_it(film: Settings) -> None:
+    run(film)
+    for target in (film.target.with_suffix(".mkv"), film.target):
+        run(replace(film, target=target, deflicker=1))
+    os.utime(film.target, ns=(5, 5))  # as in a copy
+    assert run(film).drawn == 0
+
+
+def test_a_film_of_an_earlier_version_is_made_again(film: Settings) -> None:
+    run(film)
+    of_an_earlier_version(film)
+    path = find_places(film).settings_file
+    noted = json.loads(path.read_text("utf-8"))
+    del noted["film_sizes"]
+    path.write_text(json.dumps(noted), "utf-8")
+    assert run(replace(film, deflicker=1)).drawn == 0
+
+
+def test_a_film_that_appears_meanwhile_is_not_overwritten(film: Settings, other: Settings) -> None:
+    class Racing(Silent):
+        def begin(self, task: str, total: int, done: int, unit: str) -> None:
+            super().begin(task, total, done, unit)
+            if task == "Joining":
+                run(replace(other, target=film.target))
+
+    with pytest.raises(UnusableInput, match=r"clay\.mp4 is there already, and this run did not"):
+        pipeline.run(film, Racing())
+    made = film.target.read_bytes()
+    with pytest.raises(UnusableInput, match=r"clay\.mp4 is there already, and this run did not"):
+        run(film)
+    assert film.target.read_bytes() == made
+    assert list(film.target.parent.glob("*.part")) == []
+    assert (
+        run(
+            replace(
+                film,
+                target=film.target.with_name("second.mp4"),
+                work=interp(film).parent / "clay.restyle",
+            )
+        ).drawn
+        == 0
+    )
+
+
+def test_a_film_that_was_renamed_or_touched_is_the_same(tmp_path: Path) -> None:
+    source = clips.make(tmp_path / "film.mp4", clips.scenes(6))
+    settings = Settings(source, tmp_path / "clay.mp4", backends=("preview:clay",))
+    run(settings)
+    again = replace(settings, source=source.rename(tmp_path / "the film.mp4"))
+    progress = Silent()
+    assert pipeline.run(again, progress).drawn == 0
+    assert ("Reading film", 1, 0) in progress.tasks
+    progress = Silent()
+    assert pipeline.run(again, progress).drawn == 0
+    assert "Reading film" not in [task for task, _, _ in progress.tasks]

@@ -7,14 +7,17 @@ import logging
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import clips
 import conftest
 import numpy as np
 import pytest
 from runs import Silent, assert_goes_on, files, run
+from test_cli import video_restyle
 
 from stable_restyle import images, lock, pipeline
 from stable_restyle.errors import UnusableInput, WrongUsage
@@ -299,3 +302,126 @@ def test_places_that_would_overwrite_each_other(asked: Settings, tmp_path: Path)
 def test_a_source_that_is_not_there(asked: Settings, tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match=r"There is no .*missing"):
         run(replace(asked, source=tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("target", ["out", "clay.mp4"])
+def test_a_finished_run_is_told_so_without_any_work(asked: Settings, target: str) -> None:
+    folder = asked.source.parent
+    words = ["in", target, "--backend", "preview:clay"]
+    assert video_restyle(*words, folder=folder).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    done = video_restyle(*words, folder=folder)
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"{target} is finished, and nothing has changed since.\n",
+    )
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    for more in (["--redo", "3"], ["--deflicker", "1"], ["--deflicker", "1", "--fresh"]):
+        done = video_restyle(*words, *more, folder=folder)
+        assert done.returncode == 0 and "Done: 7 slides" in done.stderr
+
+
+def test_a_film_that_was_changed_in_place_is_not_finished(tmp_path: Path) -> None:
+    """Its name and its size are the same, and all but one of its bytes."""
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(6))
+    settings = Settings(film, tmp_path / "clay.mp4", backends=("preview:clay",))
+    run(settings)
+    assert pipeline.is_finished(settings)
+    data = bytearray(film.read_bytes())
+    data[data.rindex(b"mdat") + 40] ^= 1
+    film.write_bytes(data)
+    assert not pipeline.is_finished(settings)
+
+
+def test_a_film_that_changes_during_the_run_is_not_finished(tmp_path: Path) -> None:
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(6))
+    settings = Settings(film, tmp_path / "clay.mkv", backends=("preview:clay",))
+
+    class Changing(Silent):
+        def begin(self, task: str, total: int, done: int, unit: str) -> None:
+            super().begin(task, total, done, unit)
+            if task == "Drawing":
+                clips.make(film, clips.scenes(9))
+
+    pipeline.run(settings, Changing())
+    assert not pipeline.is_finished(settings)
+    with pytest.raises(UnusableInput, match=r"film: film\.mp4, .* bytes then, .* bytes now"):
+        run(settings)
+
+
+class Robbed(Silent):
+    """Another run takes the working folder over as a task begins; then it is as that leaves it."""
+
+    def __init__(self, interp: Path, task: str) -> None:
+        super().__init__()
+        self._interp, self._task = interp, task
+        self.left: dict[Path, bytes] = {}
+
+    def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        super().begin(task, total, done, unit)
+        if task == self._task:
+            part = self._interp.parent / "in.part-theirs"
+            part.mkdir()
+            (part / "000001.png").write_bytes(b"theirs")
+            (beating,) = (each for each in threading.enumerate() if each.name == "renew the notes")
+            while beating.is_alive():  # it may just be writing
+                (self._interp / lock.NOTE).write_text('{"run": "theirs"}', "utf-8")
+                beating.join(0.1)
+            self.left = everything(self._interp.parent)
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != lock.HIDDEN
+    }
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Reading film",
+        "Splitting",
+        "Finding scenes",
+        "Choosing keys",
+        "Drawing",
+        "Deflickering",
+        "Joining",
+        "Small pictures",
+        "Comparing slides",
+    ],
+)
+def test_a_run_that_has_lost_its_folder_touches_nothing_more(
+    tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BEAT_S", 0.01)
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6))
+    target, work = tmp_path / "clay.mp4", tmp_path / "clay.restyle"
+    asked = Settings(film, target, fps=1, keys=3, deflicker=1, backends=("preview:clay",))
+    run(asked)
+    made = target.read_bytes()
+    report = work / "interp" / "report"
+    lost = {
+        "Reading film": [work / "in"],
+        "Splitting": [work / "in"],
+        "Finding scenes": [work / "interp" / "scenes.json"],
+        "Choosing keys": [work / "interp" / "keys.json"],
+        "Drawing": [work / "interp" / "drawn" / "000008.png"],
+        "Deflickering": [work / "out" / "000008.png"],
+        "Joining": [],
+        "Small pictures": [report],
+        "Comparing slides": [report / "steadiness.jsonl"],
+    }[task]
+    for path in lost:
+        images.remove_folder(path) if path.is_dir() else path.unlink()
+    os.utime(film, ns=(5, 5))
+    progress = Robbed(work / "interp", task)
+    with pytest.raises(lock.FolderLost, match="no longer this run's"):
+        pipeline.run(asked, progress)
+    assert target.read_bytes() == made
+    now = everything(work)
+    drawn = {path for path in now if path not in progress.left}
+    assert all(path.parent.name in ("drawn", "out", "slides", "frames", "report") for path in drawn)
+    changed = {path.name for path, data in progress.left.items() if now.get(path) != data}
+    assert changed <= ({"journal.jsonl", "000008.jpg"} if task == "Drawing" else set())

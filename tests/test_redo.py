@@ -223,3 +223,110 @@ def test_a_redone_slide_that_is_put_back_stays(asked: Settings) -> None:
     picture = images.read(asked.target / "000004.png")
     small = interp(asked) / "report" / "slides" / "000004.jpg"
     assert np.abs(images.decode(small.read_bytes(), ("JPEG",)) - picture.astype(int)).mean() < 6
+
+
+def test_a_plain_run_keeps_no_folder_for_earlier_slides(asked: Settings) -> None:
+    run(asked)
+    run(asked)
+    assert not (interp(asked) / "redone").exists()
+    assert not (interp(asked) / "redo.json").exists()
+
+
+def test_a_redo_where_nothing_was_drawn_is_refused_before_anything_is_made(
+    asked: Settings,
+) -> None:
+    with pytest.raises(WrongUsage, match=r"no slides in .*out to draw again.\nLeave --redo out"):
+        run(replace(asked, redo="3"))
+    assert not asked.target.exists() and not interp(asked).exists()
+
+
+def test_a_redo_of_a_slide_that_was_not_drawn_yet_is_refused(asked: Settings) -> None:
+    run(asked)
+    for name in ("000001.png", "000002.png", "000007.png"):
+        (asked.target / name).unlink()
+    before = files(asked.target)
+    with pytest.raises(WrongUsage, match=r"slide 2 is not drawn yet, and others are missing too"):
+        run(replace(asked, redo="2,3"))
+    assert files(asked.target) == before
+    assert not (interp(asked) / "redo.json").exists()
+
+
+def test_slides_that_are_all_that_is_missing_are_drawn_again(asked: Settings) -> None:
+    run(asked)
+    before = files(asked.target)
+    for name in ("000003.png", "000005.png"):
+        (asked.target / name).unlink()
+    assert run(replace(asked, redo="3,4,5")).drawn == 3
+    assert changed(before, files(asked.target)) == [3, 4, 5]
+
+
+def test_a_redo_that_was_stopped_before_others_were_drawn_can_be_asked_for_again(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(asked)
+    (asked.target / "000007.png").unlink()
+    stop_drawing(replace(asked, redo="3"), monkeypatch)
+    assert run(replace(asked, redo="3")).drawn == 2
+
+
+def stop_drawing(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def draw(self: Preview, job: Job) -> Slide:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Preview, "draw", draw)
+        run(asked)
+
+
+def stop_moving(asked: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def move(path: Path, to: Path) -> None:
+        if path.name == name:
+            raise KeyboardInterrupt
+        moving(path, to)
+
+    moving = stable_restyle.files.move
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stable_restyle.files, "move", move)
+        run(asked)
+
+
+def test_another_redo_after_one_that_was_stopped_while_it_moved_draws_both(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(asked)
+    before = files(asked.target)
+    stop_moving(replace(asked, redo="3,5"), "000005.png", monkeypatch)
+    assert run(replace(asked, redo="7")).drawn == 3
+    assert changed(before, files(asked.target)) == [3, 5, 7]
+    assert sorted(files(interp(asked) / "redone")) == ["000003.png", "000005.png", "000007.png"]
+
+
+def test_another_redo_after_one_that_was_stopped_while_it_drew_moves_only_its_own(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(asked)
+    stop_drawing(replace(asked, redo="3"), monkeypatch)
+    assert run(replace(asked, redo="7")).drawn == 2
+    assert sorted(files(interp(asked) / "redone")) == ["000003.png", "000007.png"]
+
+
+def test_slides_that_cannot_be_moved(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(asked)
+    before = files(asked.target)
+
+    def move(path: Path, to: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stable_restyle.files, "move", move)
+        with pytest.raises(UnusableInput, match="Permission denied") as refusal:
+            run(replace(asked, redo="3"))
+    assert f"{asked.target / '000003.png'} cannot be moved to {interp(asked) / 'redone'}" in str(
+        refusal.value
+    )
+    assert files(asked.target) == before
+    assert run(asked).drawn == 1  # it goes on from there
+    assert changed(before, files(asked.target)) == [3]

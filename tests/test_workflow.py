@@ -98,7 +98,7 @@ def links(prompt: Tree) -> list[tuple[str, str, str, int]]:
 def test_a_shipped_workflow_is_found_by_its_name(name: str, ending: str) -> None:
     loaded = workflow.load(name + ending)
     titles = {each["_meta"]["title"]: node_id for node_id, each in loaded.nodes.items()}
-    assert loaded.name == name + ending
+    assert loaded.name == f"{name}.json"
     assert loaded.seed == 1431655765
     assert (titles["input"], titles["mask"], titles["output"]) == (
         loaded.input,
