@@ -10,6 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from motion_transfer import cli
+from programs import LONGEST_S
+
+from stable_restyle import files
 
 STEPS = ("replace", "rename", "unlink", "rmdir")
 
@@ -22,8 +26,19 @@ class Scanner:
         self.only = ""  # how the names of those that it has open begin
         self.winerror: int | None = 32  # None: refused as POSIX does
         self.refused: Counter[tuple[str, str]] = Counter()  # by step and name
+        self._patch = monkeypatch
+        self._is_waited_for(LONGEST_S)
         for step in STEPS:
             monkeypatch.setattr(os, step, partial(self._step, step, getattr(os, step)))
+
+    def keep_open(self, name: str) -> None:
+        """Refuse files whose names begin so until `times` is 0; they are not waited for long."""
+        self.only, self.times = name, 10**9
+        self._is_waited_for(0.1)
+
+    def _is_waited_for(self, patience_s: float) -> None:
+        for each in (files, cli):
+            self._patch.setattr(each, "PATIENCE_S", patience_s)
 
     def _step(
         self, step: str, act: Callable[..., None], path: str | Path, *to: Path, **how: int

@@ -38,11 +38,6 @@ def calm(asked: Settings, tmp_path: Path) -> Settings:
     return replace(asked, target=tmp_path / "calm" / "out")
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(its_files, "PATIENCE_S", 0.1)
-
-
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_files_that_an_editor_of_windows_has_saved_are_read(encoding: str, asked: Settings) -> None:
     """Notepad begins a file with a byte-order mark; PowerShell writes UTF-16 too."""
@@ -190,7 +185,6 @@ def test_a_file_that_is_really_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # For ever
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("changes", "opened", "failure"),
     [
@@ -214,12 +208,12 @@ def test_a_file_that_stays_open_ends_the_run_which_goes_on_when_it_is_closed(
     if changes:
         run(asked)
         run(replace(calm, **changes))
-    scanner.only, scanner.times = opened, 10**9
+    scanner.keep_open(opened)
     with pytest.raises(UnusableInput, match=failure) as error:
         run(replace(asked, **changes))
     assert "another program has it open" in str(error.value)
     assert "epeat the command" in str(error.value)
-    assert scanner.refused.total() > 1
+    assert scanner.refused
     kept = set(images.numbered(asked.target))
     scanner.times = 0
     run(replace(asked, **changes))
@@ -228,14 +222,13 @@ def test_a_file_that_stays_open_ends_the_run_which_goes_on_when_it_is_closed(
     assert not [path for path in asked.target.parent.rglob("*.part*")]
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_film_that_stays_open_leaves_the_old_one(scanner: Scanner, tmp_path: Path) -> None:
     frames = clips.write_folder(tmp_path / "in", clips.scenes(4, 3))
     target = tmp_path / "clay.mp4"
     settings = Settings(frames, target, fps=1, backends=("preview:clay",))
     run(settings)
     old = target.read_bytes()
-    scanner.only, scanner.times = "clay.mp4.part", 10**9
+    scanner.keep_open("clay.mp4.part")
     with pytest.raises(UnusableInput, match=r"clay\.mp4 cannot be written: another program"):
         run(replace(settings, rate=Fraction(10)))
     assert target.read_bytes() == old
@@ -244,17 +237,16 @@ def test_a_film_that_stays_open_leaves_the_old_one(scanner: Scanner, tmp_path: P
     assert target.read_bytes() != old
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("opened", ["running.json", "report.html"])
 def test_what_can_wait_until_the_next_run_ends_none(
     opened: str, asked: Settings, scanner: Scanner
 ) -> None:
-    assert run(asked).drawn == 13
     scanner.times = 0
+    assert run(asked).drawn == 13
     (asked.target / "000004.png").unlink()
-    scanner.only, scanner.times = opened, 10**9
+    scanner.keep_open(opened)
     assert run(asked).drawn == 1
-    assert scanner.refused.total() > 1
+    assert scanner.refused
     scanner.times = 0
     assert run(asked).drawn == 0
     assert not (interp(asked) / "running.json").exists()

@@ -176,14 +176,13 @@ def test_a_result_that_cannot_be_written_leaves_the_old_one(
 
 
 def test_a_result_that_another_program_has_open_is_waited_for(
-    pictures: Path, command: Command, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+    pictures: Path, command: Command, scanner: Scanner
 ) -> None:
     before = Path("4.png").read_bytes()
     command("-m", "1.png", "-i", "2.png", "-o", "4.png")
     after = Path("4.png").read_bytes()
     assert after != before
-    scanner.times = 10**9
-    monkeypatch.setattr(cli, "PATIENCE_S", 0.1)
+    scanner.keep_open("")
     with pytest.raises(SystemExit, match=r"4\.png cannot be written: another program has it open"):
         command("-m", "1.png", "-i", "3.png", "-o", "4.png")
     assert Path("4.png").read_bytes() == after
