@@ -226,6 +226,7 @@ def test_quiet_says_nothing(make_frames: MakeFrames, tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [None, UnusableInput("in is empty.")])
 def test_quiet_says_what_another_thread_warned_of_last(
     make_frames: MakeFrames,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     error: Exception | None,
@@ -240,6 +241,7 @@ def test_quiet_says_what_another_thread_warned_of_last(
         return pipeline.Outcome(1, 1, Path("out"))
 
     make_frames(2)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pipeline, "run", warn_late)
     monkeypatch.setattr(sys, "argv", ["video-restyle", "-q"])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
