@@ -384,5 +384,5 @@ def test_without_dask_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "stable_restyle.cluster")
     monkeypatch.delattr("stable_restyle.cluster")
-    with pytest.raises(WrongUsage, match=r"pip install 'stable-restyle\[dask\]'"):
+    with pytest.raises(WrongUsage, match=r"pip install '\.\[dask\]'"):
         run(replace(asked, dask="local"))
