@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,6 +30,15 @@ settings.load_profile("slow")
 def signals() -> Iterator[None]:
     with default_signals():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """The command line takes the log over; later tests of the same process look for it too."""
+    log = logging.getLogger("stable_restyle")
+    was = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.level, log.propagate = was
 
 
 def frame(index: int, colour: tuple[int, int, int]) -> Pixels:
