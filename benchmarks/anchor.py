@@ -20,8 +20,9 @@ import numpy as np
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from benchmarks.stability import DENOISE, METHODS, SEED, Method, drawn, read
-from stable_restyle import flow, masks, preview, stability
-from stable_restyle.model import Pixels
+from stable_restyle.backends import preview
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import masks, metrics, optical_flow
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 WIDTH, HEIGHT, MARGIN = 320, 180, 16
@@ -41,9 +42,9 @@ def measure(out: Path, small: bool) -> Report:
             for share in shares:
                 last = _last(frames, replace(METHODS[name], anchor=share))
                 which = f"{scene}, {name}, --anchor {share:g}"
-                lighter = stability.lightness(last) - stability.lightness(truth)
+                lighter = metrics.lightness(last) - metrics.lightness(truth)
                 figures += [
-                    Figure(f"palette, {which}", stability.style_distance(last, truth), "levels"),
+                    Figure(f"palette, {which}", metrics.style_distance(last, truth), "levels"),
                     Figure(f"lighter, {which}", lighter, "L*"),
                 ]
     return Report("anchor", f"The last of {slides} slides of a chain, from the truth", figures)
@@ -73,7 +74,7 @@ def _free(frame: Pixels) -> Pixels:
 def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
     """The last slide of a chain that walks forward."""
     slide = _free(frames[0])
-    colours = flow.tones(slide), flow.tones(frames[0])
+    colours = optical_flow.tones(slide), optical_flow.tones(frames[0])
     for before, frame in pairwise(frames):
         how = method.measure(before, frame)
         slide = drawn(how, how.carry([slide]), frame, colours, method, LOOK)

@@ -20,10 +20,12 @@ from PIL import Image
 
 from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
-from stable_restyle import images, pipeline, scenes
-from stable_restyle.crew import Work, carry_out
-from stable_restyle.model import Outlook, Settings
-from stable_restyle.schedule import Schedule
+from stable_restyle.core.records import Outlook, Settings
+from stable_restyle.drawing.executor import Work, carry_out
+from stable_restyle.media import images
+from stable_restyle.plan import scenes
+from stable_restyle.plan.schedule import Schedule
+from stable_restyle.run import pipeline
 
 SCENE = 50  # frames, and slides
 LEFT = 8  # slides still to draw

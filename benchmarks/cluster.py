@@ -38,8 +38,10 @@ from benchmarks import farm, footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
-from stable_restyle import cluster, images, pipeline, video
-from stable_restyle.model import BACKENDS_VARIABLE, Settings, Step
+from stable_restyle.cluster import client as clusters
+from stable_restyle.core.records import BACKENDS_VARIABLE, Settings, Step
+from stable_restyle.media import images, video
+from stable_restyle.run import pipeline
 
 BUSY_PERCENT = 95
 DRAW_S = 2.0
@@ -143,7 +145,7 @@ def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) ->
 
 
 def _divided(steps: Sequence[Step], prepare_s: float) -> farm.Film:
-    return farm.Film(cluster.divide(steps, (), FARM), len(steps), prepare_s * len(steps))
+    return farm.Film(clusters.divide(steps, (), FARM), len(steps), prepare_s * len(steps))
 
 
 def _split_s(out: Path, small: bool) -> float:
@@ -165,7 +167,7 @@ def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:
         _cluster(Path(folder), ["", ""]) as running,
         Client(running.address, set_as_default=False) as client,
     ):
-        share = cluster.divide(random_film(random.Random(1)), (), FARM)[0]
+        share = clusters.divide(random_film(random.Random(1)), (), FARM)[0]
         begun = running.cpu_s("scheduler")
         given = [
             client.submit(_nothing, share, key=f"scene-{number}", priority=number)
@@ -188,7 +190,7 @@ def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:
     return (between - begun) / tasks, (ended - between) / messages
 
 
-def _nothing(share: cluster.Share) -> None:
+def _nothing(share: clusters.Share) -> None:
     pass
 
 

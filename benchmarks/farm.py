@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from benchmarks.clock import Clock
-from stable_restyle.cluster import AHEAD, AT_ONCE, Share
+from stable_restyle.cluster.client import AHEAD, AT_ONCE, Share
 
 PREPARED = -1  # in place of a worker: a film is
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stable_restyle import images, scenes, video
-from stable_restyle.model import Pixels
-from stable_restyle.video import Film
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import images, video
+from stable_restyle.media.video import Film
+from stable_restyle.plan import scenes
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
 WIDTH, HEIGHT = 1280, 720

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import footage, process, servers
 from benchmarks.report import Figure, Report, command
-from stable_restyle import pipeline
-from stable_restyle.model import Settings
+from stable_restyle.core.records import Settings
+from stable_restyle.run import pipeline
 
 SERVERS = 2
 MOTIONS = ("codec", "flow")

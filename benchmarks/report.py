@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from stable_restyle.parallel import cores
+from stable_restyle.core.parallel import cores
 
 OUT = Path("bench")
 

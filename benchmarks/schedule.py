@@ -29,10 +29,10 @@ from statistics import mean
 
 from benchmarks.clock import Clock
 from benchmarks.report import Figure, Report, command
-from stable_restyle import scenes
-from stable_restyle.model import Outlook, Step
-from stable_restyle.parallel import TICK_S
-from stable_restyle.schedule import Schedule, estimate
+from stable_restyle.core.parallel import TICK_S
+from stable_restyle.core.records import Outlook, Step
+from stable_restyle.plan import scenes
+from stable_restyle.plan.schedule import Schedule, estimate
 
 OVER_BOUND = 1.02
 FILMS = 1000

@@ -20,7 +20,7 @@ import numpy as np
 from comfy_server import ComfyServer, Run
 from PIL import Image
 
-from stable_restyle.model import Pixels
+from stable_restyle.core.records import Pixels
 
 BLANK = np.zeros((8, 8, 3), np.uint8)
 

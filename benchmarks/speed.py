@@ -28,8 +28,9 @@ from benchmarks import footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.servers import Worked
 from benchmarks.watch import COUNTED, STEPS, Watch
-from stable_restyle import pipeline, scenes
-from stable_restyle.model import Settings, Step
+from stable_restyle.core.records import Settings, Step
+from stable_restyle.plan import scenes
+from stable_restyle.run import pipeline
 
 FPS = 2
 CPU_S = 0.17  # a slide

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from stable_restyle import images, video
-from stable_restyle.model import Settings
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images, video
 
 PAIRS = 5
 

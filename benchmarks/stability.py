@@ -68,9 +68,8 @@ import numpy as np
 
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from stable_restyle import flow, keys, masks, preview, scenes, stability
-from stable_restyle.draw import ways_between
-from stable_restyle.model import (
+from stable_restyle.backends import preview
+from stable_restyle.core.records import (
     ANCHOR,
     FLOW_ANCHOR,
     FLOW_MASK_SIZE,
@@ -80,8 +79,11 @@ from stable_restyle.model import (
     Pixels,
     Step,
 )
-from stable_restyle.motion import Codec, Flow, Measured, Motion
-from stable_restyle.stability import Stability
+from stable_restyle.drawing.slide import ways_between
+from stable_restyle.imaging import masks, metrics, optical_flow
+from stable_restyle.imaging.metrics import Stability
+from stable_restyle.motion.base import Codec, Flow, Measured, Motion
+from stable_restyle.plan import keyframes, scenes
 
 SEED, DENOISE = 1, 0.6
 CHAIN = 8  # slides
@@ -89,7 +91,7 @@ STEP = 2  # frames a slide
 CPU_PAIRS = 7
 
 # Of the middle's slide and of its frame.
-Colours: TypeAlias = tuple[flow.Tones, flow.Tones]
+Colours: TypeAlias = tuple[optical_flow.Tones, optical_flow.Tones]
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,12 @@ class Method:
             return self.motion.measure(frame, [before])
         return self.motion.measure([before, frame])
 
-    def way(self, first: Pixels, second: Pixels) -> flow.Way:
+    def way(self, first: Pixels, second: Pixels) -> optical_flow.Way:
         """How the film moves from a frame to the next slide's, for `measure_between`."""
-        return flow.way(first, second, fast=self.motion == Flow(fast=True))
+        return optical_flow.way(first, second, fast=self.motion == Flow(fast=True))
 
     def measure_between(
-        self, sources: Sequence[Pixels], frame: Pixels, ways: Sequence[Sequence[flow.Way]]
+        self, sources: Sequence[Pixels], frame: Pixels, ways: Sequence[Sequence[optical_flow.Way]]
     ) -> Measured:
         """The same for a slide between keys. ways: to each of these, from slide to slide."""
         assert isinstance(self.motion, Flow)
@@ -124,8 +126,8 @@ class Method:
         (scene,) = scenes.find_scenes([0, len(frames)], 1)
         if self.keys == 1:
             return scenes.steps(scene)
-        kind = keys.Kind(self.keys, fill_only=False)
-        chosen = keys.choose(frames.__getitem__, [scene], 1, kind, lambda count: None)
+        kind = keyframes.Kind(self.keys, fill_only=False)
+        chosen = keyframes.choose(frames.__getitem__, [scene], 1, kind, lambda count: None)
         return scenes.steps(scene, chosen)
 
 
@@ -267,7 +269,7 @@ def _costs(cpu: Mapping[str, float]) -> list[Figure]:
 
 def _measured(frames: Sequence[Pixels], method: Method, look: str) -> Stability:
     slides = restyled(frames, method, look)
-    return stability.measure_scene(list(zip(frames, slides, strict=True)), len(frames) // 2)
+    return metrics.measure_scene(list(zip(frames, slides, strict=True)), len(frames) // 2)
 
 
 def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels]:
@@ -275,7 +277,7 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
     middle = len(frames) // 2
     free = masks.free_all(frames[middle])
     slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
-    colours = flow.tones(slides[middle]), flow.tones(frames[middle])
+    colours = optical_flow.tones(slides[middle]), optical_flow.tones(frames[middle])
     onward = lru_cache(lambda slide: method.way(frames[slide], frames[slide + 1]))
     for step in method.steps(frames)[1:]:
         its_frames, its_slides = (
@@ -300,7 +302,7 @@ def drawn(
 ) -> Pixels:
     """The slide of a frame, drawn from the carried picture."""
     if method.anchor:
-        carried = flow.pull(carried, frame, *colours, method.anchor)
+        carried = optical_flow.pull(carried, frame, *colours, method.anchor)
     mask = how.mask(method.mask_strength, method.mask_size)
     guide = masks.blend(carried, frame, mask)
     answer = preview.restyle(guide, mask, look=look, seed=SEED, denoise=DENOISE)
@@ -341,14 +343,14 @@ def _cpu(method: Method, small: bool) -> float:
         np.asarray(cv2.resize(frame, size), np.uint8)
         for frame in read(EXAMPLE, 90, CPU_PAIRS + 1, STEP)
     ]
-    colours = flow.tones(frames[0]), flow.tones(frames[0])
+    colours = optical_flow.tones(frames[0]), optical_flow.tones(frames[0])
     spent = []
     for before, frame in pairwise(frames):
         began = time.process_time()
         how = method.measure(before, frame)
         carried = how.carry([before])
         if method.anchor:
-            carried = flow.pull(carried, frame, *colours, method.anchor)
+            carried = optical_flow.pull(carried, frame, *colours, method.anchor)
         mask = how.mask(method.mask_strength, method.mask_size)
         method.motion.finish(masks.blend(carried, frame, mask), carried, mask)
         spent.append(time.process_time() - began)

@@ -17,23 +17,28 @@ from typing import Any, TypeAlias
 
 import motion_transfer
 
-from stable_restyle import backends, comfyui, images, masks, motion, schedule, wire
+from stable_restyle.backends import pool
+from stable_restyle.backends.comfyui import client, http
+from stable_restyle.imaging import masks
+from stable_restyle.media import images
+from stable_restyle.motion import base
+from stable_restyle.plan import schedule
 
 Function: TypeAlias = Callable[..., Any]
 
 # Step, and the function that does it: where it is found, and its name there.
 SEAMS: Sequence[tuple[str, Any, str]] = (
     ("read", images, "read"),
-    ("motion", motion.Codec, "measure"),
+    ("motion", base.Codec, "measure"),
     ("carry", motion_transfer, "apply"),
     ("mask", masks, "change"),
     ("mask", masks, "mask"),
     ("mask", masks, "free_all"),
     ("blend", masks, "blend"),
     ("encode", images, "encode"),
-    ("network", wire.HttpClient, "ask"),
-    ("network", wire.EventListener, "_run"),
-    ("decode", comfyui, "_slide"),
+    ("network", http.HttpClient, "ask"),
+    ("network", http.EventListener, "_run"),
+    ("decode", client, "_slide"),
     ("write", images, "write_whole"),
 )
 STEPS = tuple(dict.fromkeys(step for step, _, _ in SEAMS))
@@ -56,8 +61,8 @@ class Watch:
     def __enter__(self) -> Watch:
         for step, place, name in SEAMS:
             self._wrap(place, name, partial(self._timed, step))
-        self._wrap(backends.Pool, "draw", self._placed)
-        self._wrap(wire.HttpClient, "ask", self._overheard)
+        self._wrap(pool.Pool, "draw", self._placed)
+        self._wrap(http.HttpClient, "ask", self._overheard)
         self._wrap(schedule.Schedule, "finish", self._noted)
         return self
 

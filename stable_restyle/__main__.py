@@ -1,5 +1,5 @@
 """`python -m stable_restyle`."""
 
-from stable_restyle.cli import main
+from stable_restyle.cli.main import main
 
 main()

@@ -12,8 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
-from stable_restyle import images, video
-from stable_restyle.model import Pixels
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import images, video
 
 WIDTH, HEIGHT = 64, 48
 _BITS = 8

@@ -39,8 +39,8 @@ from aiohttp import WSMsgType, web
 from PIL import Image
 from programs import LONGEST_S
 
-from stable_restyle import images
-from stable_restyle.model import Pixels
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import images
 
 RECORDINGS = Path(__file__).parent / "comfyui"
 CERTIFICATE = RECORDINGS / "localhost.pem"

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from programs import default_signals
 from scanner import Scanner
 
-from stable_restyle import images, video
-from stable_restyle.model import Pixels
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import images, video
 
 WIDTH, HEIGHT = 66, 50  # no multiples of 4 or 8
 SCENES = [(40, 90, 200), (220, 180, 60), (60, 160, 80)]  # a colour each

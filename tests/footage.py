@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stable_restyle.model import Pixels
+    from stable_restyle.core.records import Pixels
 
     Floats: TypeAlias = NDArray[np.float32]
 

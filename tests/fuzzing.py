@@ -28,13 +28,16 @@ from comfy_server import RECORDINGS, recorded
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from stable_restyle import fitting, folders, images, keys, scenes, verdict, workflow
-from stable_restyle.comfyui import ComfyUI, _Prompt
-from stable_restyle.errors import ServerFault, UnusableInput, WorkflowFault
-from stable_restyle.folders import Input, Places
-from stable_restyle.model import Keys
-from stable_restyle.verdict import Submission
-from stable_restyle.wire import Address, HttpClient, _Socket, parse
+from stable_restyle.backends.comfyui import responses, validate, workflow
+from stable_restyle.backends.comfyui.client import ComfyUI, _Prompt
+from stable_restyle.backends.comfyui.http import Address, HttpClient, _Socket, parse
+from stable_restyle.backends.comfyui.responses import Submission
+from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
+from stable_restyle.core.records import Keys
+from stable_restyle.media import images
+from stable_restyle.plan import keyframes, scenes
+from stable_restyle.workdir import layout
+from stable_restyle.workdir.layout import Input, Places
 
 Attempt = Callable[[Random], None]  # raises what no user should ever see
 ROUND = 2000  # cases in a row: hypothesis remembers each seed of a row
@@ -247,16 +250,16 @@ def _scenes(folder: Path) -> Iterator[Attempt]:
 @contextmanager
 def _keys(folder: Path) -> Iterator[Attempt]:
     path = folder / "keys.json"
-    kind = keys.Kind(6, fill_only=False)
+    kind = keyframes.Kind(6, fill_only=False)
 
     def attempt(chance: Random) -> None:
         frames = chance.randint(1, 60)
         chosen = Keys(
             *(frozenset(chance.sample(range(frames), chance.randint(0, frames))) for _ in range(2))
         )
-        path.write_bytes(mangled_json({**asdict(kind), **keys.noted(chosen)}, chance))
+        path.write_bytes(mangled_json({**asdict(kind), **keyframes.noted(chosen)}, chance))
         try:
-            read = keys.from_file(path, frames, kind)
+            read = keyframes.from_file(path, frames, kind)
         except UnusableInput as error:
             assert str(path) in str(error)
         else:
@@ -279,9 +282,9 @@ DECIDES: dict[str, object] = {
 }
 NOTED = {
     **DECIDES,
-    folders.FILM_TIME: 17,
-    folders.SCENES: {"1": ["6.text=fox"], "2": []},
-    folders.TARGET: "out",
+    layout.FILM_TIME: 17,
+    layout.SCENES: {"1": ["6.text=fox"], "2": []},
+    layout.TARGET: "out",
 }
 INPUT = {"frames": ["a1", "b2", "c3", "d4", "e5", "f6"], "scenes": [0, 2, 6]}
 
@@ -303,8 +306,8 @@ def _settings(folder: Path) -> Iterator[Attempt]:
         places.settings_file.write_bytes(mangled_json(NOTED, chance))
         places.input_file.write_bytes(mangled_json(INPUT, chance))
         try:
-            folders.claim(places, DECIDES, fresh=False)
-            folders.claim_input(places, DECIDES, now, 2, fresh=False)
+            layout.claim(places, DECIDES, fresh=False)
+            layout.claim_input(places, DECIDES, now, 2, fresh=False)
         except UnusableInput as error:
             assert "\n" in str(error)  # what is wrong, and what to do
             str(error).encode("utf-8", "backslashreplace")
@@ -348,8 +351,8 @@ def _answers(folder: Path) -> Iterator[Attempt]:
 def _history(chance: Random) -> None:
     entry = spoiled(chance.choice(ENTRIES), chance)
     try:
-        picture = SUBMISSION.picture(verdict.mapping(entry))
-    except (ServerFault, WorkflowFault, verdict.Lost):
+        picture = SUBMISSION.picture(responses.mapping(entry))
+    except (ServerFault, WorkflowFault, responses.Lost):
         return
     assert all(isinstance(value, str) for value in picture.values())
 
@@ -363,19 +366,19 @@ def _refusal(chance: Random) -> None:
 
 def _queue(chance: Random) -> None:
     try:
-        found = verdict.place(spoiled(QUEUE, chance), PROMPT)
+        found = responses.place(spoiled(QUEUE, chance), PROMPT)
     except ServerFault:
         return
     assert found in ("queue_running", None)
 
 
 def _classes(chance: Random) -> None:
-    needed: Any = {name: {"input": {"required": {}}} for name in fitting.classes_of(CLAY)}
+    needed: Any = {name: {"input": {"required": {}}} for name in validate.classes_of(CLAY)}
     classes = spoiled({**needed, **CLASS_INFO}, chance)
     if not isinstance(classes, dict):
         return
     sound = {name: info if isinstance(info, dict) else None for name, info in classes.items()}
-    fitting.misfits(fitting.complete(CLAY, sound)[0], sound)
+    validate.misfits(validate.complete(CLAY, sound)[0], sound)
 
 
 STORIES = [
@@ -458,7 +461,7 @@ def _http(folder: Path) -> Iterator[Attempt]:
             try:
                 status, body = http.ask("GET", "/queue", tries=1, limit=10**6)
                 assert isinstance(status, int) and len(body) <= 10**6
-                verdict.place(parse(address.sound(status, body)), PROMPT)
+                responses.place(parse(address.sound(status, body)), PROMPT)
             except ServerFault as fault:
                 assert str(fault).isprintable()
 

@@ -21,8 +21,8 @@ from comfy_server import ComfyServer
 from programs import COMMAND, LONGEST_S, Program
 from runs import files
 
-from stable_restyle import images
-from stable_restyle.model import BACKENDS_VARIABLE
+from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.media import images
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from runs import Silent, files
 
-from stable_restyle import images, pipeline, scenes
-from stable_restyle.model import Pixels, Settings
+from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.media import images
+from stable_restyle.plan import scenes
+from stable_restyle.run import pipeline
 
 WIDTH, HEIGHT = 32, 24
 PICTURES = 4  # that differ; they come again and again

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stable_restyle import images, pipeline
-from stable_restyle.model import Settings
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 
 class Silent:

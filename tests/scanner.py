@@ -13,7 +13,7 @@ import pytest
 from motion_transfer import cli
 from programs import LONGEST_S
 
-from stable_restyle import files
+from stable_restyle.core import files
 
 STEPS = ("replace", "rename", "unlink", "rmdir")
 

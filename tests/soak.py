@@ -36,8 +36,8 @@ import yards
 from comfy_server import ComfyServer
 from runs import Silent, files
 
-from stable_restyle import pipeline
-from stable_restyle.model import Settings
+from stable_restyle.core.records import Settings
+from stable_restyle.run import pipeline
 
 HOUR_MIN = 60.0
 GROWTH_MB = 30.0  # of a process that has worked for an hour

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from programs import LONGEST_S
 
-from stable_restyle import backends
-from stable_restyle.backends import Pool
-from stable_restyle.errors import NoBackendLeft, OutOfMemory, ServerFault, WorkflowFault
-from stable_restyle.model import Job, Slide
+from stable_restyle.backends import pool as pools
+from stable_restyle.backends.pool import Pool
+from stable_restyle.core.errors import NoBackendLeft, OutOfMemory, ServerFault, WorkflowFault
+from stable_restyle.core.records import Job, Slide
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
 
@@ -76,7 +76,7 @@ def pool_of(*painters: Painter, patience_s: float = 60.0) -> Iterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(pools, "FIRST_PAUSE_S", 0.01)
 
 
 def test_slides_are_shared_and_no_backend_gets_more_than_its_slots() -> None:
@@ -121,7 +121,7 @@ def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = 100.0
-    monkeypatch.setattr(backends, "time", SimpleNamespace(perf_counter=lambda: clock))
+    monkeypatch.setattr(pools, "time", SimpleNamespace(perf_counter=lambda: clock))
 
     def take(seconds: float) -> Callable[[Job], None]:
         def work(job: Job) -> None:
@@ -131,7 +131,7 @@ def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
         return work
 
     with pool_of(Painter("slow", take(8.0)), Painter("fast", take(2.0))) as pool:
-        assert {outlook.slide_s for outlook in pool.outlooks()} == {backends.SLIDE_S}
+        assert {outlook.slide_s for outlook in pool.outlooks()} == {pools.SLIDE_S}
         pool.draw(job(0), 0)  # it loads its models
         for slide in (1, 2):
             pool.draw(job(slide), 0)
@@ -146,7 +146,7 @@ class Studio:
 
     def __init__(self, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = 100.0
-        monkeypatch.setattr(backends, "time", SimpleNamespace(perf_counter=lambda: self.clock))
+        monkeypatch.setattr(pools, "time", SimpleNamespace(perf_counter=lambda: self.clock))
         self._sent = [threading.Event() for _ in range(6)]
         self._done = [threading.Event() for _ in range(6)]
         self.pool = Pool([Painter("one", self._work, slots=2, at_once=at_once)], 60.0)

@@ -19,10 +19,13 @@ from programs import COMMAND, LONGEST_S, Program, until
 from runs import Silent, files
 from test_cli import video_restyle
 
-from stable_restyle import batch, cli, images, pipeline, shell
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.model import Settings
-from stable_restyle.pipeline import Outcome
+from stable_restyle.cli import main
+from stable_restyle.core import shell
+from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import batch, pipeline
+from stable_restyle.run.pipeline import Outcome
 
 MakeFrames = Callable[..., Path]
 
@@ -180,7 +183,7 @@ def test_a_bad_line_is_refused_before_any_work(
     monkeypatch.chdir(shelf.parent)
     shelf.write_text(f"{shelf.read_text()}{line}\nnone at all\n")
     before = sorted(shelf.parent.rglob("*"))
-    ended = CliRunner().invoke(cli.command, ["--batch", "films.txt", "--backend", "preview"])
+    ended = CliRunner().invoke(main.command, ["--batch", "films.txt", "--backend", "preview"])
     assert isinstance(ended.exception, WrongUsage)
     told = str(ended.exception)
     assert "films.txt, line 5: " in told and reason in told.replace("\n    ", "\n")
@@ -199,7 +202,7 @@ def test_a_list_without_films_is_refused(tmp_path: Path, text: bytes | None) -> 
 
 @pytest.mark.parametrize("more", [("in",), ("--check",), ("--redo", "3"), ("--dry-run",)])
 def test_a_list_goes_with_runs_alone(more: tuple[str, ...]) -> None:
-    ended = CliRunner().invoke(cli.command, ["--batch", "films.txt", *more])
+    ended = CliRunner().invoke(main.command, ["--batch", "films.txt", *more])
     assert ended.exit_code == 2 and "--batch" in ended.output
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from runs import Silent
 
-from stable_restyle.board import Board, Stopped
-from stable_restyle.progress import DRAWING
+from stable_restyle.core.progress import DRAWING
+from stable_restyle.run.batch_progress import Board, Stopped
 
 
 def test_films_that_are_drawn_are_shown_as_one_task() -> None:

@@ -19,9 +19,11 @@ import pytest
 from click.testing import CliRunner
 from programs import COMMAND, LONGEST_S, Program, until
 
-from stable_restyle import cli, images, pipeline
-from stable_restyle.errors import UnusableInput
-from stable_restyle.model import BACKENDS_VARIABLE
+from stable_restyle.cli import main
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 MakeFrames = Callable[..., Path]
 
@@ -112,7 +114,7 @@ def test_backends_from_the_environment(make_frames: MakeFrames, tmp_path: Path) 
     ],
 )
 def test_wrong_usage(arguments: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(cli.command, arguments)
+    result = CliRunner().invoke(main.command, arguments)
     assert result.exit_code == 2
     assert "Error: " in result.output
 
@@ -246,7 +248,7 @@ def test_quiet_says_what_another_thread_warned_of_last(
     monkeypatch.setattr(sys, "argv", ["video-restyle", "-q"])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with suppress(SystemExit):
-        cli.main()
+        main.main()
     said = capsys.readouterr().err.splitlines()
     assert said == ["Warning: it is late", *([f"Error: {error}"] if error else [])]
 
@@ -316,7 +318,7 @@ def test_arguments_are_taken_as_they_are_typed(tmp_path: Path) -> None:
     on_windows = (
         "import os, types, click.core; "
         "click.core.os = types.SimpleNamespace(**{**vars(os), 'name': 'nt'}); "
-        "from stable_restyle.cli import main; main()"
+        "from stable_restyle.cli.main import main; main()"
     )
     for typed in ("$PATH.txt", "~/a.txt", "%PATH%.txt", "?.txt"):
         done = subprocess.run(
@@ -346,8 +348,8 @@ def test_a_run_that_was_started_to_ignore_signals_does(
 
 
 def test_help_shows_each_range_once() -> None:
-    text = " ".join(CliRunner().invoke(cli.command, ["--help"]).output.split())
-    for option in cli.command.params:
+    text = " ".join(CliRunner().invoke(main.command, ["--help"]).output.split())
+    for option in main.command.params:
         if isinstance(option.type, click.FloatRange | click.IntRange):
             said = text.partition(f"{option.opts[0]} ")[2].partition(" --")[0]
             assert len(re.findall(r"<=?x|x>=?", said)) <= 1, option.opts
@@ -364,8 +366,8 @@ def test_counts_of_one_are_singular(make_frames: MakeFrames, tmp_path: Path) -> 
 
 
 def test_help_names_every_option_and_exit_code() -> None:
-    text = CliRunner().invoke(cli.command, ["--help"]).output
-    for parameter in cli.command.params:
+    text = CliRunner().invoke(main.command, ["--help"]).output
+    for parameter in main.command.params:
         for name in parameter.opts:
             assert name.upper() in text or name in text
     for code in ("0 all", "1 some", "2 wrong", "3 unusable", "4 no backend", "130 interrupted"):
@@ -387,7 +389,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     began = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: began)
-    lines = cli.Lines("Drawing", total=100, done=10, unit="slide")
+    lines = main.Lines("Drawing", total=100, done=10, unit="slide")
     assert lines.advance(5, began + 10) is None
     line = lines.advance(15, began + 40)
     assert line is not None and line.startswith("Drawing: 30 of 100 slides, 0.5")
@@ -399,13 +401,13 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_takes_long_as_a_rule_goes_on() -> None:
-    flow = cli.Flow(0)
+    flow = main.Flow(0)
     assert flow.advance(1, 100) and flow.advance(0, 390) and not flow.advance(0, 410)
     assert flow.advance(1, 420)
 
 
 def test_a_time_is_told_as_a_clock_shows_it() -> None:
-    assert [cli.clock(seconds) for seconds in (0, 59.6, 3600, 86399)] == [
+    assert [main.clock(seconds) for seconds in (0, 59.6, 3600, 86399)] == [
         "0:00:00",
         "0:01:00",
         "1:00:00",

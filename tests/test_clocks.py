@@ -10,8 +10,9 @@ import pytest
 from comfy_server import ComfyServer
 from runs import Silent, files, interp, run
 
-from stable_restyle import batch, journal, pipeline
-from stable_restyle.model import Settings
+from stable_restyle.core.records import Settings
+from stable_restyle.run import batch, pipeline
+from stable_restyle.workdir import journal
 
 pytestmark = pytest.mark.usefixtures("coarse_clock")
 

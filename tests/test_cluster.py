@@ -19,9 +19,12 @@ from programs import LONGEST_S
 from runs import Silent, files, run
 from yards import Run, Yard, draw_among_deaths, ended, start, yard
 
-from stable_restyle import cluster, journal, pipeline, scenes
-from stable_restyle.errors import NoBackendLeft, UnusableInput, WrongUsage
-from stable_restyle.model import Settings
+from stable_restyle.cluster import client
+from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
+from stable_restyle.core.records import Settings
+from stable_restyle.plan import scenes
+from stable_restyle.run import pipeline
+from stable_restyle.workdir import journal
 
 LENGTHS = (18, 8, 6, 8, 4)  # frames of the film's scenes, two a slide
 
@@ -69,7 +72,7 @@ def shares(lengths: Sequence[int], kept: Sequence[int], workers: int) -> list[li
     """The slides of each share, those that wait for it behind it."""
     bounds = [sum(lengths[:count]) for count in range(len(lengths) + 1)]
     steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
-    found = cluster.divide(steps, kept, workers)
+    found = client.divide(steps, kept, workers)
     every = [each for share in found for each in (share, *share.then)]
     return [sorted(step.slide for step in share.steps) for share in every]
 
@@ -98,7 +101,7 @@ def test_a_scene_that_others_would_wait_for_is_divided_at_its_middle() -> None:
     ],
 )
 def test_who_draws_what_was_handed_back(load: dict[str, float], out: str, chosen: str) -> None:
-    assert cluster.choose(load, out) == [*chosen]
+    assert client.choose(load, out) == [*chosen]
 
 
 def test_three_workers_draw_the_same_slides(
@@ -298,7 +301,7 @@ def test_a_scheduler_that_dies_ends_the_run_and_the_next_one_goes_on(
     with ComfyServer() as server:
         assert 0 < run(replace(asked, backends=(server.url,))).drawn < 22
     assert files(asked.target) == files(calm / "out")
-    monkeypatch.setattr(cluster, "ANSWER_S", 0.5)
+    monkeypatch.setattr(client, "ANSWER_S", 0.5)
     with pytest.raises(NoBackendLeft, match="No Dask scheduler answers at tcp://127"):
         run(replace(asked, dask="tcp://127.0.0.1:9"))
 
@@ -382,7 +385,7 @@ def test_without_dask_it_says_what_to_install(
     asked: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "stable_restyle.cluster")
-    monkeypatch.delattr("stable_restyle.cluster")
+    monkeypatch.delitem(sys.modules, "stable_restyle.cluster.client")
+    monkeypatch.delattr("stable_restyle.cluster.client")
     with pytest.raises(WrongUsage, match=r"pip install '\.\[dask\]'"):
         run(replace(asked, dask="local"))

@@ -58,12 +58,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from programs import LONGEST_S, until
 
-from stable_restyle import comfyui, images, verdict, wire
-from stable_restyle.comfyui import GRID, ComfyUI
-from stable_restyle.errors import OutOfMemory, RestyleError, ServerFault, WorkflowFault, WrongUsage
-from stable_restyle.model import Job, Pixels, Slide
-from stable_restyle.verdict import Submission
-from stable_restyle.wire import Timeouts
+from stable_restyle.backends.comfyui import client as clients
+from stable_restyle.backends.comfyui import http, responses
+from stable_restyle.backends.comfyui.client import GRID, ComfyUI
+from stable_restyle.backends.comfyui.http import Timeouts
+from stable_restyle.backends.comfyui.responses import Submission
+from stable_restyle.core.errors import (
+    OutOfMemory,
+    RestyleError,
+    ServerFault,
+    WorkflowFault,
+    WrongUsage,
+)
+from stable_restyle.core.records import Job, Pixels, Slide
+from stable_restyle.media import images
 
 # Short pauses between attempts, and limits that only a server that hangs can reach.
 QUICK = Timeouts(
@@ -449,7 +457,7 @@ def test_answers_take_no_more_time_than_they_may(
         client.inspect()
     with client_of(server, timeout_s=60) as client, monkeypatch.context() as patch:
         minutes = SimpleNamespace(monotonic=count(step=61).__next__)
-        patch.setattr("stable_restyle.wire.time", minutes)
+        patch.setattr("stable_restyle.backends.comfyui.http.time", minutes)
         with pytest.raises(ServerFault, match="not over after 60 s"):
             client.inspect()
 
@@ -598,7 +606,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("stable_restyle.comfyui.time", made)
+    monkeypatch.setattr("stable_restyle.backends.comfyui.client.time", made)
     return made
 
 
@@ -763,7 +771,7 @@ def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
     server: ComfyServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows, where a thread that waits for a message goes on waiting."""
-    monkeypatch.setattr(wire, "_shut", lambda sock: None)
+    monkeypatch.setattr(http, "_shut", lambda sock: None)
     server.on("GET /ws", silent)
     with client_of(server, replace(WARY, ping_s=LONGEST_S)) as client:
         assert_draws(client)
@@ -775,7 +783,7 @@ def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
 def test_a_message_without_end_is_cut_off(
     server: ComfyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "JSON_MAX", 2**20)
+    monkeypatch.setattr(http, "JSON_MAX", 2**20)
     server.runs.append(Run(told=lambda messages: [bytes(2**21), *messages]))
     with client_of(server) as client:
         assert_draws(client)
@@ -1057,10 +1065,10 @@ def test_a_slide_that_is_accepted_is_a_scale_of_its_frame(
     padded = -(-height // GRID) * GRID, -(-width // GRID) * GRID
     answered = max(round(padded[0] * scale) + higher, 1), max(round(padded[1] * scale) + wider, 1)
     with suppress(ServerFault):
-        slide = comfyui._cropped(np.zeros((*answered, 3), np.uint8), padded, (height, width))
+        slide = clients._cropped(np.zeros((*answered, 3), np.uint8), padded, (height, width))
         assert images.is_scale(slide.shape[:2], (height, width))
     twice = np.zeros((2 * padded[0], 2 * padded[1], 3), np.uint8)
-    assert comfyui._cropped(twice, padded, (height, width)).shape == (2 * height, 2 * width, 3)
+    assert clients._cropped(twice, padded, (height, width)).shape == (2 * height, 2 * width, 3)
 
 
 @pytest.mark.parametrize("size", [(66, 50), (72, 48), (74, 56), (56, 72), (64, 64), (144, 56)])
@@ -1144,9 +1152,9 @@ def test_a_server_that_says_little_about_itself(server: ComfyServer, body: str) 
 
 def test_the_nearest_names_come_first() -> None:
     offered = ["v1-5.safetensors", "SDXL\\SD_XL_BASE_1.0.safetensors", "sd_xl_base_0.9.safetensors"]
-    found = verdict.nearest("OfficialStableDiffusion/sd_xl_base_1.0.safetensors", offered)
+    found = responses.nearest("OfficialStableDiffusion/sd_xl_base_1.0.safetensors", offered)
     assert found == [offered[1], offered[2], offered[0]]
-    assert verdict.nearest("sd_xl_base_1.0.safetensors", ["README", "x"]) == []
+    assert responses.nearest("sd_xl_base_1.0.safetensors", ["README", "x"]) == []
 
 
 @pytest.mark.parametrize(
@@ -1160,7 +1168,7 @@ def test_the_nearest_names_come_first() -> None:
     ],
 )
 def test_the_choices_of_an_input(config: object, expected: list[str]) -> None:
-    assert verdict.choices(config) == expected
+    assert responses.choices(config) == expected
 
 
 SEEDS = st.integers(0, 2**32).map(random.Random)
@@ -1189,7 +1197,7 @@ def bad_body(chance: random.Random) -> Callable[[bytes], bytes]:
     """Bytes changed, cut off or put in, or another value somewhere in the JSON."""
 
     def change(body: bytes) -> bytes:
-        if chance.random() < 0.5 and (value := wire.parse(body)) is not None:
+        if chance.random() < 0.5 and (value := http.parse(body)) is not None:
             return json.dumps(spoiled(value, chance)).encode()
         place = chance.randrange(len(body) + 1)
         junk = chance.choice([b"", b"null", b"[]", b"{}", b'"', b"1e999", chance.randbytes(9)])

@@ -9,12 +9,12 @@ from functools import partial
 import pytest
 
 from benchmarks.schedule import steps_of
-from stable_restyle.crew import Failure, Work, carry_out
-from stable_restyle.errors import NoBackendLeft, RestyleError, UnusableInput
-from stable_restyle.keys import at_least
-from stable_restyle.model import Keys, Outlook, Step
-from stable_restyle.scenes import find_scenes, steps
-from stable_restyle.schedule import Schedule
+from stable_restyle.core.errors import NoBackendLeft, RestyleError, UnusableInput
+from stable_restyle.core.records import Keys, Outlook, Step
+from stable_restyle.drawing.executor import Failure, Work, carry_out
+from stable_restyle.plan.keyframes import at_least
+from stable_restyle.plan.scenes import find_scenes, steps
+from stable_restyle.plan.schedule import Schedule
 
 
 class Pictures:

@@ -12,9 +12,10 @@ import pytest
 from conftest import SCENES, frame
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline
-from stable_restyle.errors import RestyleError
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import RestyleError
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline
-from stable_restyle.errors import UnusableInput
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 MakeFrames = Callable[..., Path]
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from programs import LONGEST_S
 
-from stable_restyle.draw import Artist, Gallery, Prepared, Shelf
-from stable_restyle.images import Frames
-from stable_restyle.model import Job, Pixels, Slide, Step
-from stable_restyle.motion import Codec
+from stable_restyle.core.records import Job, Pixels, Slide, Step
+from stable_restyle.drawing.slide import Artist, Gallery, Prepared, Shelf
+from stable_restyle.media.images import Frames
+from stable_restyle.motion.base import Codec
 
 
 def test_what_two_want_at_once_is_made_once() -> None:

@@ -19,10 +19,15 @@ from click.testing import CliRunner
 from runs import Silent, files, interp, run
 from scanner import Scanner
 
-from stable_restyle import cli, images, journal, motion, pipeline, workflow
-from stable_restyle import files as its_files
-from stable_restyle.errors import UnusableInput, cannot_write, is_in_use
-from stable_restyle.model import Settings
+from stable_restyle.backends.comfyui import workflow
+from stable_restyle.cli import main
+from stable_restyle.core import files as its_files
+from stable_restyle.core.errors import UnusableInput, cannot_write, is_in_use
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.motion import base
+from stable_restyle.run import pipeline
+from stable_restyle.workdir import journal
 
 MakeFrames = Callable[..., Path]
 
@@ -67,7 +72,7 @@ def test_lists_workflows_and_journals_may_begin_with_a_byte_order_mark(
     line = f"{tmp_path / 'in'} {tmp_path / 'out'} -- --model {tmp_path / 'own.json'}"
     (tmp_path / "films.txt").write_bytes(mark + line.encode())
     words = ["--batch", str(tmp_path / "films.txt"), "--backend", "preview", "--fps", "1"]
-    assert CliRunner().invoke(cli.command, words).exit_code == 0
+    assert CliRunner().invoke(main.command, words).exit_code == 0
     path = tmp_path / "interp" / "journal.jsonl"
     path.write_bytes(mark + path.read_bytes())
     (noted,) = journal.read(path)
@@ -161,8 +166,8 @@ def test_a_motion_program_leaves_nothing_behind(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     frames = list(clips.numbered(2))
-    program = motion.choose(f'"{sys.executable}" -m motion_transfer')
-    assert isinstance(program, motion.Program)
+    program = base.choose(f'"{sys.executable}" -m motion_transfer')
+    assert isinstance(program, base.Program)
     assert program.measure(frames).carry(frames[:1]).shape == frames[0].shape
     assert scanner.refused["unlink", "carried.png"] == 2
     assert list(tmp_path.iterdir()) == []

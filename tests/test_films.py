@@ -14,9 +14,10 @@ import clips
 import pytest
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
 CUTS_S = [0.75, 2, 3.67, 5.33, 7, 8.67, 9.5]
@@ -176,7 +177,7 @@ def test_a_plan_of_a_film_writes_nothing(asked: Settings, film: Path) -> None:
 def test_too_little_disk_is_told_before_splitting(
     asked: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stable_restyle.video._BYTES_PER_PIXEL", 1e12)
+    monkeypatch.setattr("stable_restyle.media.video._BYTES_PER_PIXEL", 1e12)
     with pytest.raises(UnusableInput, match="GB are free"):
         run(asked)
     assert not (asked.target.with_name("clay.restyle") / "in").exists()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stable_restyle import workflow
-from stable_restyle.errors import WrongUsage
-from stable_restyle.fitting import classes_of, complete, misfits
-from stable_restyle.variants import vary
-from stable_restyle.workflow import Workflow
+from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui.overrides import vary
+from stable_restyle.backends.comfyui.validate import classes_of, complete, misfits
+from stable_restyle.backends.comfyui.workflow import Workflow
+from stable_restyle.core.errors import WrongUsage
 
 CLAY = workflow.load("claymation.json")
 SAMPLER = "10"

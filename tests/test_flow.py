@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from footage import HEIGHT, WIDTH, Camera
 
-from stable_restyle import flow, masks, stability
-from stable_restyle.flow import Moved
-from stable_restyle.model import Pixels
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import masks, metrics, optical_flow
+from stable_restyle.imaging.optical_flow import Moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stable_restyle.flow import Floats
+    from stable_restyle.imaging.optical_flow import Floats
 
 STILL = Camera()
 PAN = Camera(x=5.3, y=-2.6)
@@ -63,7 +63,7 @@ def block(value: float = 1) -> Floats:
 @pytest.mark.parametrize("camera", footage.MOVES.values(), ids=footage.MOVES)
 @pytest.mark.parametrize(("fast", "px"), [(False, 0.15), (True, 0.3)])
 def test_motion_is_found(camera: Camera, fast: bool, px: float) -> None:
-    found = flow.measure(footage.film(STILL), footage.film(camera), fast=fast)
+    found = optical_flow.measure(footage.film(STILL), footage.film(camera), fast=fast)
     scale = 2 if fast else 1
     truth = footage.true_flow(camera, STILL)[::scale, ::scale]
     away = np.abs(found.flow * scale - truth).max(axis=2)
@@ -77,10 +77,10 @@ def test_short_ways_lead_as_far_as_a_long_one(fast: bool, px: float) -> None:
         Camera(x=4.3 * index, turn=0.01 * index, zoom=1 - 0.01 * index) for index in range(6)
     ]
     frames = [*map(footage.film, cameras)]
-    ways = [flow.way(first, second, fast=fast) for first, second in pairwise(frames)]
+    ways = [optical_flow.way(first, second, fast=fast) for first, second in pairwise(frames)]
     back = [way.reversed for way in reversed(ways)]
     for first, last, its_ways in ((0, 5, ways), (5, 0, back)):
-        found = flow.measure_along(frames[last], frames[first], its_ways, fast=fast)
+        found = optical_flow.measure_along(frames[last], frames[first], its_ways, fast=fast)
         scale = 2 if fast else 1
         truth = footage.true_flow(cameras[first], cameras[last])[::scale, ::scale]
         margin = 30 // scale  # past it, what is seen leaves the picture
@@ -89,7 +89,7 @@ def test_short_ways_lead_as_far_as_a_long_one(fast: bool, px: float) -> None:
 
 
 def test_both_ways_lead_there_and_back() -> None:
-    there, back = flow.both_ways(footage.film(STILL), footage.film(PAN))
+    there, back = optical_flow.both_ways(footage.film(STILL), footage.film(PAN))
     assert np.median(np.abs(there - footage.true_flow(STILL, PAN))) < 0.1
     assert np.median(np.abs(back - footage.true_flow(PAN, STILL))) < 0.1
 
@@ -100,18 +100,18 @@ def test_flat_and_tiny_frames_can_be_carried(width: int, height: int, fast: bool
     """OpenCV's DIS ends the whole process on some of these sizes."""
     rng = np.random.default_rng(1)
     before = rng.integers(0, 256, (height, width, 3), np.uint8)
-    found = flow.measure(before, np.roll(before, 2, 1), fast=fast)
-    assert flow.carry(before, found).shape == before.shape
+    found = optical_flow.measure(before, np.roll(before, 2, 1), fast=fast)
+    assert optical_flow.carry(before, found).shape == before.shape
 
 
 def test_what_was_outside_is_doubtful() -> None:
-    found = flow.measure(footage.film(STILL), footage.film(Camera(x=9)))
+    found = optical_flow.measure(footage.film(STILL), footage.film(Camera(x=9)))
     assert found.doubt[20:-20, :8].min() == 1
     assert found.doubt[20:-20, 16:-16].max() < 0.1
 
 
 def test_what_was_uncovered_is_doubtful() -> None:
-    found = flow.measure(footage.moving_square(40), footage.moving_square(46))
+    found = optical_flow.measure(footage.moving_square(40), footage.moving_square(46))
     uncovered = footage.square_at(40) & ~footage.square_at(46)
     assert found.doubt[uncovered].mean() > 0.7
     around = cv2.dilate((footage.square_at(40) | footage.square_at(46)).astype(np.uint8), ball(8))
@@ -125,18 +125,18 @@ def ball(px: int) -> Pixels:
 
 
 def test_nothing_to_do_with_each_other_is_doubtful() -> None:
-    found = flow.measure(footage.film(STILL), footage.film(Camera(x=900)))
+    found = optical_flow.measure(footage.film(STILL), footage.film(Camera(x=900)))
     assert found.doubt.mean() > 0.6
 
 
 def test_large_frames_are_measured_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MEASURED_MOST_PX", WIDTH * HEIGHT // 4)
+    monkeypatch.setattr(optical_flow, "MEASURED_MOST_PX", WIDTH * HEIGHT // 4)
     before, frame = footage.film(STILL), footage.film(PAN)
-    found = flow.measure(before, frame)
+    found = optical_flow.measure(before, frame)
     assert found.flow.shape == (HEIGHT // 2, WIDTH // 2, 2)
-    assert psnr(inside(flow.carry(before, found)), inside(frame)) > 32
-    assert flow.mask([found], 8, 4).shape == (HEIGHT, WIDTH)
-    there, _ = flow.both_ways(before, frame)
+    assert psnr(inside(optical_flow.carry(before, found)), inside(frame)) > 32
+    assert optical_flow.mask([found], 8, 4).shape == (HEIGHT, WIDTH)
+    there, _ = optical_flow.both_ways(before, frame)
     assert np.median(np.abs(there - footage.true_flow(STILL, PAN))) < 0.3
 
 
@@ -144,16 +144,16 @@ def test_large_frames_are_measured_small(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("fast", [False, True])
 def test_small_frames_can_be_carried(size: tuple[int, int], fast: bool) -> None:
     frame = footage.film(STILL)[: size[0], : size[1]].copy()
-    found = flow.measure(frame, frame, fast=fast)
-    assert np.abs(flow.carry(frame, found).astype(int) - frame).max() <= 1
-    assert np.all(flow.mask([found], 8, 16) == 0)
+    found = optical_flow.measure(frame, frame, fast=fast)
+    assert np.abs(optical_flow.carry(frame, found).astype(int) - frame).max() <= 1
+    assert np.all(optical_flow.mask([found], 8, 16) == 0)
 
 
 def test_threads_do_not_disturb_each_other() -> None:
     pairs = [(footage.film(STILL), footage.film(camera)) for camera in footage.MOVES.values()] * 3
 
     def carried(pair: tuple[Pixels, Pixels]) -> bytes:
-        return flow.carry(pair[0], flow.measure(*pair)).tobytes()
+        return optical_flow.carry(pair[0], optical_flow.measure(*pair)).tobytes()
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(carried, pairs)) == [carried(pair) for pair in pairs]
@@ -165,14 +165,14 @@ def test_threads_do_not_disturb_each_other() -> None:
 @pytest.mark.parametrize("camera", footage.MOVES.values(), ids=footage.MOVES)
 def test_a_slide_moves_with_the_frames(camera: Camera) -> None:
     before, frame = footage.film(STILL), footage.film(camera)
-    carried = flow.carry(restyled(before), flow.measure(before, frame))
+    carried = optical_flow.carry(restyled(before), optical_flow.measure(before, frame))
     assert psnr(inside(carried), inside(restyled(frame))) > 38
     assert psnr(carried, restyled(frame)) > 30
 
 
 def test_whole_pixels_are_moved_as_they_are() -> None:
     slide = footage.film(STILL)
-    carried = flow.carry(slide, moved(slide, by=shift(3, -2)))
+    carried = optical_flow.carry(slide, moved(slide, by=shift(3, -2)))
     assert np.array_equal(carried[2:, :-3], slide[:-2, 3:])
 
 
@@ -180,10 +180,10 @@ def test_a_long_chain_stays_sharp() -> None:
     slide = softened = footage.film(STILL)
     for step in range(10):
         there = shift(0.5 - (step % 2), 0.4 - 0.8 * (step % 2))
-        slide = flow.carry(slide, moved(slide, by=there))
-        softened = flow.warp(softened, there)
-    kept = stability.sharpness(inside(slide)) / stability.sharpness(inside(footage.film(STILL)))
-    lost = stability.sharpness(inside(softened)) / stability.sharpness(inside(footage.film(STILL)))
+        slide = optical_flow.carry(slide, moved(slide, by=there))
+        softened = optical_flow.warp(softened, there)
+    kept = metrics.sharpness(inside(slide)) / metrics.sharpness(inside(footage.film(STILL)))
+    lost = metrics.sharpness(inside(softened)) / metrics.sharpness(inside(footage.film(STILL)))
     assert 0.85 < kept < 1.15 and lost < 0.6
     assert psnr(inside(slide), inside(footage.film(STILL))) > 38
 
@@ -192,7 +192,7 @@ def test_what_the_slide_cannot_show_comes_from_the_frame_in_its_colours() -> Non
     frame = footage.film(STILL)
     slide = restyled(frame)
     slide[40:80, 60:100] = 0
-    carried = flow.carry(slide, moved(frame, doubt=block()))
+    carried = optical_flow.carry(slide, moved(frame, doubt=block()))
     assert psnr(carried[44:76, 64:96], restyled(frame)[44:76, 64:96]) > 28
     assert psnr(carried[44:76, 64:96], restyled(frame)[44:76, 64:96]) > 6 + psnr(
         frame[44:76, 64:96], restyled(frame)[44:76, 64:96]
@@ -203,7 +203,7 @@ def test_what_the_slide_cannot_show_comes_from_the_frame_in_its_colours() -> Non
 def test_nothing_to_learn_colours_from_leaves_the_frame() -> None:
     frame = footage.film(STILL)
     nothing_known = np.ones((HEIGHT, WIDTH), np.float32)
-    assert np.array_equal(flow.carry(frame // 3, moved(frame, doubt=nothing_known)), frame)
+    assert np.array_equal(optical_flow.carry(frame // 3, moved(frame, doubt=nothing_known)), frame)
 
 
 # The mask, and the slide made of the model's answer.
@@ -212,23 +212,23 @@ def test_nothing_to_learn_colours_from_leaves_the_frame() -> None:
 @pytest.mark.parametrize("strength", [0, 1, 2, 4, 7.5, 8])
 def test_strength_has_the_scale_of_the_other_masks(strength: float) -> None:
     frame = footage.film(STILL)
-    grey = flow.mask([moved(frame, doubt=block())], strength, 4)
+    grey = optical_flow.mask([moved(frame, doubt=block())], strength, 4)
     assert np.all(grey[:30] == masks.mask(masks.change([frame, frame]), strength, 4)[:30])
     assert np.all(grey[40:80, 60:100] == 255)
 
 
 def test_size_is_how_far_the_mask_reaches_with_a_soft_edge() -> None:
     frame = footage.film(STILL)
-    row = flow.mask([moved(frame, doubt=block())], 8, 6)[60].astype(int)
+    row = optical_flow.mask([moved(frame, doubt=block())], 8, 6)[60].astype(int)
     assert np.flatnonzero(row)[[0, -1]].tolist() == [60 - 12, 99 + 12]
     assert np.abs(np.diff(row)).max() < 60
-    assert np.array_equal(flow.mask([moved(frame, doubt=block())], 8, 0), 255 * block())
+    assert np.array_equal(optical_flow.mask([moved(frame, doubt=block())], 8, 0), 255 * block())
 
 
 def test_kept_pixels_do_not_pass_the_model() -> None:
     carried, answer = footage.film(STILL), footage.film(PAN)
-    grey = flow.mask([moved(carried, doubt=block())], 8, 6)
-    slide = flow.compose(answer, carried, grey)
+    grey = optical_flow.mask([moved(carried, doubt=block())], 8, 6)
+    slide = optical_flow.compose(answer, carried, grey)
     assert np.array_equal(slide[grey == 0], carried[grey == 0])
     assert np.array_equal(slide[grey == 255], answer[grey == 255])
 
@@ -237,17 +237,19 @@ def test_a_cast_of_the_model_is_taken_out_of_its_answer() -> None:
     carried = restyled(footage.film(STILL))
     grey = np.rint(255 * block()).astype(np.uint8)
     cast = np.asarray((carried * 0.95 + [12, 4, -2]).clip(0, 255), np.uint8)
-    corrected = flow.anchor(cast, carried, grey)
+    corrected = optical_flow.anchor(cast, carried, grey)
     assert psnr(corrected, carried) > 36 > 3 + psnr(cast, carried)
 
 
 def test_with_nothing_kept_the_answer_stands() -> None:
     answer = footage.film(PAN)
-    assert flow.anchor(answer, footage.film(STILL), masks.free_all(answer)) is answer
+    assert optical_flow.anchor(answer, footage.film(STILL), masks.free_all(answer)) is answer
 
 
 def pulled(slide: Pixels, frame: Pixels, middle: Pixels, its_frame: Pixels, share: float) -> Pixels:
-    return flow.pull(slide, frame, flow.tones(middle), flow.tones(its_frame), share)
+    return optical_flow.pull(
+        slide, frame, optical_flow.tones(middle), optical_flow.tones(its_frame), share
+    )
 
 
 def test_colours_that_drift_are_drawn_back() -> None:
@@ -255,7 +257,7 @@ def test_colours_that_drift_are_drawn_back() -> None:
     middle = restyled(frame)
     slide = np.asarray((middle.astype(int) + 16).clip(0, 255), np.uint8)
     drifts = [
-        stability.lightness(each) - stability.lightness(middle)
+        metrics.lightness(each) - metrics.lightness(middle)
         for each in (slide, pulled(slide, frame, middle, frame, 0.25))
     ]
     assert drifts[1] == pytest.approx(0.75 * drifts[0], rel=0.1)
@@ -264,8 +266,8 @@ def test_colours_that_drift_are_drawn_back() -> None:
 def test_contrast_that_drifts_is_drawn_back() -> None:
     frame = footage.film(STILL)
     flat = np.asarray(frame * 0.9 + 12.8, np.uint8)
-    contrasts = [float(flow.tones(each).deviation[0]) for each in (frame, flat)]
-    back = float(flow.tones(pulled(flat, frame, frame, frame, 0.5)).deviation[0])
+    contrasts = [float(optical_flow.tones(each).deviation[0]) for each in (frame, flat)]
+    back = float(optical_flow.tones(pulled(flat, frame, frame, frame, 0.5)).deviation[0])
     assert back == pytest.approx(math.sqrt(contrasts[0] * contrasts[1]), rel=0.01)
 
 
@@ -299,9 +301,9 @@ def test_a_slide_between_keys_takes_each_pixel_from_the_better_one() -> None:
     wrong[40:80, 60:100] = 0
     good, bad = moved(footage.film(STILL)), moved(footage.film(STILL), doubt=block())
     for keys, found in (((wrong, truth), (bad, good)), ((truth, wrong), (good, bad))):
-        assert psnr(flow.fill(keys, found), truth) > 40
-        assert not flow.mask(found, 8, 4).any()
-    assert np.array_equal(flow.mask([bad, bad], 8, 0), 255 * block())
+        assert psnr(optical_flow.fill(keys, found), truth) > 40
+        assert not optical_flow.mask(found, 8, 4).any()
+    assert np.array_equal(optical_flow.mask([bad, bad], 8, 0), 255 * block())
 
 
 def test_keys_are_weighted_by_their_error() -> None:
@@ -309,7 +311,7 @@ def test_keys_are_weighted_by_their_error() -> None:
     black, white = np.zeros_like(frame), np.full_like(frame, 255)
     error = np.full((HEIGHT, WIDTH), 3, np.float32)  # and 3 more: twice that of no error
     worse = Moved(frame, shift(0), np.zeros_like(error), error)
-    between = flow.fill([black, white], [worse, moved(frame)])
+    between = optical_flow.fill([black, white], [worse, moved(frame)])
     assert np.all(between == round(255 * 6**8 / (6**8 + 3**8)))
 
 
@@ -321,12 +323,12 @@ def test_neighbours_calm_the_boil() -> None:
     around = [
         (slide, moved(frame), away) for slide, away in zip(slides[1:], [1, 1, 2, 2], strict=True)
     ]
-    calm = flow.deflicker(slides[0], around, 2)
+    calm = optical_flow.deflicker(slides[0], around, 2)
     assert psnr(calm, frame) > psnr(slides[0], frame) + 5
-    assert np.array_equal(flow.deflicker(slides[0], [], 2), slides[0])
+    assert np.array_equal(optical_flow.deflicker(slides[0], [], 2), slides[0])
 
 
 def test_a_neighbour_has_no_say_where_it_is_doubtful() -> None:
     frame = footage.film(STILL)
     nowhere = moved(frame, doubt=np.ones((HEIGHT, WIDTH), np.float32))
-    assert np.array_equal(flow.deflicker(frame, [(frame // 3, nowhere, 1)], 2), frame)
+    assert np.array_equal(optical_flow.deflicker(frame, [(frame // 3, nowhere, 1)], 2), frame)

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline, scenes
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.folders import check_name_on_windows, find_places, identity
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.plan import scenes
+from stable_restyle.run import pipeline
+from stable_restyle.workdir.layout import check_name_on_windows, find_places, identity
 
 MakeFrames = Callable[..., Path]
 HUGE = '{"frames": ["a1"], "scenes": [0, 99999999999999999]}'  # more slides than memory

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from runs import files
 
-from stable_restyle import images
-from stable_restyle.errors import UnusableInput
-from stable_restyle.model import Pixels
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import images
 
 
 def picture(height: int = 12, width: int = 16, seed: int = 0) -> Pixels:

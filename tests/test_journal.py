@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stable_restyle import journal
-from stable_restyle.errors import UnusableInput
-from stable_restyle.journal import About, Journal, Lines, Run, SlideDrawn
-from stable_restyle.model import FILM_THREAD, Drawn
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import FILM_THREAD, Drawn
+from stable_restyle.workdir import journal
+from stable_restyle.workdir.journal import About, Journal, Lines, Run, SlideDrawn
 
 ABOUT = About(
     command=["video-restyle", "in", "out"],

@@ -14,10 +14,13 @@ import pytest
 from footage import Camera
 from runs import Silent, assert_goes_on, files, run
 
-from stable_restyle import images, journal, keys, pipeline, scenes
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.keys import Kind
-from stable_restyle.model import Keys, Pixels, Settings
+from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.records import Keys, Pixels, Settings
+from stable_restyle.media import images
+from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan.keyframes import Kind
+from stable_restyle.run import pipeline
+from stable_restyle.workdir import journal
 
 EVERY_6 = Kind(6, fill_only=False)
 
@@ -25,7 +28,7 @@ EVERY_6 = Kind(6, fill_only=False)
 def chosen(film: Sequence[Pixels], kind: Kind = EVERY_6) -> Keys:
     looked_at: list[int] = []
     found = scenes.find_scenes([0, len(film)], 1)
-    keys_found = keys.choose(film.__getitem__, found, 1, kind, looked_at.append)
+    keys_found = keyframes.choose(film.__getitem__, found, 1, kind, looked_at.append)
     assert sum(looked_at) == len(film)
     return keys_found
 
@@ -85,7 +88,7 @@ def test_what_one_of_two_keys_shows_is_filled() -> None:
 
 def test_the_fewest_keys_that_scenes_can_have() -> None:
     found = scenes.find_scenes([0, 13, 14, 20], 1)  # the middles are 6, 13 and 17
-    assert keys.at_least(found, 3) == Keys(frozenset({3, 0, 9, 12, 14}), frozenset())
+    assert keyframes.at_least(found, 3) == Keys(frozenset({3, 0, 9, 12, 14}), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -103,15 +106,15 @@ def test_frames_are_compared_at_a_small_size(
 ) -> None:
     rows, columns = np.indices(shape)
     chequers = np.stack([(rows + columns) % 2 * 255] * 3, axis=2).astype(np.uint8)
-    small = keys._small(chequers)
+    small = keyframes._small(chequers)
     assert small.shape == (*looked_at, 3)
     if looked_at != shape:  # every pixel of the frame counts
         assert np.abs(small - 127.5).max() < 30
 
 
 def test_the_longest_frame_keeps_a_row() -> None:
-    assert keys._small(np.zeros((1, 400_000, 3), np.uint8)).shape[0] == 1
-    assert keys._small(np.zeros((400_000, 1, 3), np.uint8)).shape[1] == 1
+    assert keyframes._small(np.zeros((1, 400_000, 3), np.uint8)).shape[0] == 1
+    assert keyframes._small(np.zeros((400_000, 1, 3), np.uint8)).shape[1] == 1
 
 
 @pytest.fixture
@@ -193,10 +196,10 @@ def test_keys_need_flow(asked: Settings) -> None:
 def test_keys_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     found = Keys(frozenset({0, 6, 12}), frozenset({0, 9}))
-    keys.write(path, found, EVERY_6)
-    assert keys.from_file(path, 13, EVERY_6) == found
-    assert keys.from_file(path, 13, Kind(4, fill_only=False)) is None
-    assert keys.from_file(path, 13, Kind(6, fill_only=True)) is None
+    keyframes.write(path, found, EVERY_6)
+    assert keyframes.from_file(path, 13, EVERY_6) == found
+    assert keyframes.from_file(path, 13, Kind(4, fill_only=False)) is None
+    assert keyframes.from_file(path, 13, Kind(6, fill_only=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_a_file_of_keys_that_is_none_is_refused(tmp_path: Path, text: str) -> No
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(UnusableInput, match=r"keys\.json .*\nCorrect the file, or remove it"):
-        keys.from_file(path, 13, EVERY_6)
+        keyframes.from_file(path, 13, EVERY_6)
 
 
 def test_slides_of_a_workflow_that_enlarges_have_one_size(asked: Settings) -> None:

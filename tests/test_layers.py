@@ -1,123 +1,135 @@
-"""The modules import only from those below them, in the order that they are listed here."""
+"""Packages import only from those below them, and never another package's private module."""
 
 from __future__ import annotations
 
 import ast
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "stable_restyle"
-FROM_THE_TOP = [
-    "cli",
-    "batch",
-    "board",
-    "pipeline",
-    "intake",
-    "report",
-    "redo",
-    "cluster",
-    "worker",
-    "studio",
-    "thumbnails",
-    "journal",
-    "survey",
-    "deflicker",
-    "draw",
-    "crew",
-    "schedule",
-    "backends",
-    "servers",
-    "comfyui",
-    "wire",
-    "preview",
-    "fitting",
-    "verdict",
-    "variants",
-    "workflow",
-    "stability",
-    "motion",
-    "finished",
-    "folders",
-    "keys",
-    "parallel",
-    "flow",
-    "progress",
-    "lock",
-    "scenes",
-    "masks",
-    "video",
-    "fields",
-    "primaries",
-    "images",
-    "model",
-    "memory",
-    "files",
-    "errors",
-    "shell",
+# Packages of one layer do not import each other.
+LAYERS = [
+    {"cli"},
+    {"run"},
+    {"cluster"},
+    {"drawing"},
+    {"report"},
+    {"workdir"},
+    {"motion", "plan", "backends"},
+    {"imaging", "media"},
+    {"core"},
 ]
+PACKAGES = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+BELOW_CLI = [path for path in MODULES if len(path.parts) > 1 and path.parts[0] != "cli"]
 
 
-def imports(path: Path) -> set[str]:
-    """The modules of the package that a file imports, wherever in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "stable_restyle":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            found.add("a relative import")
-        elif isinstance(node, ast.ImportFrom):
-            found |= _module(node.module or "")
-        elif isinstance(node, ast.Import):
+def tree(path: Path) -> ast.Module:
+    return ast.parse((PACKAGE / path).read_text("utf-8"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a module imports, wherever in it: "media.images.read"."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
             for alias in node.names:
-                found |= _module(alias.name)
-    return found
+                yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
-def _module(name: str) -> set[str]:
-    package, _, module = name.partition(".")
-    return {module.partition(".")[0]} if package == "stable_restyle" else set()
+def own_imports(path: Path) -> Iterator[list[str]]:
+    """Yield what a module imports of this project, in parts: ["media", "images", "read"]."""
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        if package == "stable_restyle":
+            yield rest.split(".")
 
 
-def test_every_module_has_its_layer() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} == {*FROM_THE_TOP, "__init__", "__main__"}
+def test_every_package_has_its_layer() -> None:
+    assert {path.parts[0] for path in MODULES if len(path.parts) > 1} == set(PACKAGES)
 
 
-@pytest.mark.parametrize("module", FROM_THE_TOP)
-def test_a_module_imports_only_from_below(module: str) -> None:
-    below = FROM_THE_TOP[FROM_THE_TOP.index(module) + 1 :]
-    assert imports(PACKAGE / f"{module}.py") <= set(below)
-
-
-@pytest.mark.parametrize("module", FROM_THE_TOP[1:])
-def test_only_the_command_line_talks_to_the_user(module: str) -> None:
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imported = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
+def test_hardly_anything_lies_outside_the_packages() -> None:
+    assert {str(path) for path in MODULES if len(path.parts) == 1} <= {
+        "__init__.py",
+        "__main__.py",
     }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_imports_only_from_below(path: Path) -> None:
+    here = path.parts[0]
+    for parts in own_imports(path):
+        if here in PACKAGES and parts[0] != here:
+            assert PACKAGES[parts[0]] > PACKAGES[here], f"{path} imports {'.'.join(parts)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_private_modules_stay_in_their_package(path: Path) -> None:
+    for parts in own_imports(path):
+        if parts[0] != path.parts[0]:
+            assert not any(part.startswith("_") for part in parts), f"{path}: {'.'.join(parts)}"
+
+
+def test_there_are_no_import_cycles() -> None:
+    modules = {path.with_suffix("").as_posix().replace("/", "."): path for path in MODULES}
+    edges = {
+        name: {
+            target
+            for parts in own_imports(path)
+            for target in itertools.accumulate(parts, "{}.{}".format)
+            if target in modules and target != name
+        }
+        for name, path in modules.items()
+    }
+    while leaves := {name for name, targets in edges.items() if not targets & edges.keys()}:
+        edges = {name: targets for name, targets in edges.items() if name not in leaves}
+    assert not edges, f"these import each other: {', '.join(sorted(edges))}"
+
+
+@pytest.mark.parametrize("path", BELOW_CLI, ids=str)
+def test_only_the_command_line_talks_to_the_user(path: Path) -> None:
+    names = {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
     assert not {"print", "exit"} & names
-    assert not {"click", "tqdm"} & imported
+    assert not {"click", "tqdm"} & {name.partition(".")[0] for name in imports(path)}
     assert {
         node.attr
-        for node in ast.walk(tree)
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sys"
     } <= {"platform", "version_info"}
 
 
-@pytest.mark.parametrize("module", [each for each in FROM_THE_TOP if each != "files"])
-def test_only_one_module_replaces_moves_and_removes_files(module: str) -> None:
+@pytest.mark.parametrize("path", [each for each in MODULES if each.name != "files.py"], ids=str)
+def test_only_one_module_replaces_moves_and_removes_files(path: Path) -> None:
     """That one waits where another program has them open."""
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert not called.endswith((".unlink", ".rmdir", ".rename"))
             assert called not in ("os.replace", "os.remove", "shutil.rmtree", "shutil.move")
             if called.endswith(".replace") and called != "files.replace":
                 assert len(node.args) != 1 or node.keywords, called  # a path's, not a string's
+
+
+@pytest.mark.parametrize(
+    ("package", "inside"),
+    [
+        ("requests", "backends/comfyui"),
+        ("websocket", "backends/comfyui"),
+        ("ffmpeg", "media"),
+        ("av", "media"),
+        ("isal", "media"),
+        ("distributed", "cluster"),
+    ],
+)
+def test_a_package_of_others_is_used_in_one_place(package: str, inside: str) -> None:
+    users = {path for path in MODULES if package in {n.partition(".")[0] for n in imports(path)}}
+    assert users and all(path.is_relative_to(inside) for path in users)
 
 
 def test_motion_transfer_stands_alone() -> None:

@@ -20,8 +20,8 @@ import pytest
 from filelock import FileLock
 from programs import LONGEST_S, Program, until
 
-from stable_restyle import lock
-from stable_restyle.errors import UnusableInput
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.workdir import lock
 
 HOLDER = """
 import sys

@@ -25,15 +25,16 @@ from comfy_server import ComfyServer
 from programs import LONGEST_S, Program, until
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline
-from stable_restyle.errors import RestyleError, UnusableInput
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import RestyleError, UnusableInput
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such limits elsewhere")
 # The check before splitting would refuse: here the disk fills up while FFmpeg writes.
 COMMAND = """
 import stable_restyle.pipeline, stable_restyle.video, sys, tqdm
-stable_restyle.video._BYTES_PER_PIXEL = 0
+stable_restyle.media.video._BYTES_PER_PIXEL = 0
 from stable_restyle.cli import main
 {before}
 main()

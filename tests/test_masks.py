@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stable_restyle import images, masks
-from stable_restyle.model import Pixels
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import masks
+from stable_restyle.media import images
 
 GOLDEN = sorted((Path(__file__).parent / "golden").iterdir())
 

@@ -15,8 +15,9 @@ import conftest
 import pytest
 from click.testing import CliRunner
 
-from stable_restyle import cli, images
-from stable_restyle.errors import from_system
+from stable_restyle.cli import main
+from stable_restyle.core.errors import from_system
+from stable_restyle.media import images
 
 LONG = "x" * 5000
 LOOP = "loop/film.mp4"
@@ -27,9 +28,9 @@ POSIX = os.name == "posix"
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """The command sets what ends it; the tests go on with what was set before."""
-    before = [signal.getsignal(number) for number in cli._ENDINGS]
+    before = [signal.getsignal(number) for number in main._ENDINGS]
     yield
-    for number, handler in zip(cli._ENDINGS, before, strict=True):
+    for number, handler in zip(main._ENDINGS, before, strict=True):
         signal.signal(number, handler)
 
 
@@ -56,7 +57,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command in this process; returns its exit code."""
     monkeypatch.setattr(sys, "argv", ["video-restyle", *arguments])
     try:
-        cli.main()
+        main.main()
     except SystemExit as end:
         assert isinstance(end.code, int)
         return end.code
@@ -200,7 +201,7 @@ def test_one_bad_line_of_a_list_hides_no_other(closed: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "films.txt")
         listed.write_text(lines)
-        done = CliRunner().invoke(cli.command, ["--batch", str(listed), *PREVIEW])
+        done = CliRunner().invoke(main.command, ["--batch", str(listed), *PREVIEW])
     for number, said in ((1, "Permission denied"), (2, "nowhere.mp4"), (3, "no counterpart")):
         assert f"line {number}: " in str(done.exception) and said in str(done.exception)
 
@@ -236,24 +237,24 @@ def test_two_films_as_source_and_target(
     ],
 )
 def test_a_message_names_what_was_meant(here: Path, words: tuple[str, ...], said: str) -> None:
-    done = CliRunner().invoke(cli.command, words)
+    done = CliRunner().invoke(main.command, words)
     assert said in done.output + str(done.exception)
 
 
 def test_a_reader_that_is_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `video-restyle --help | more` that is left early; Windows calls the pipe invalid."""
-    assert cli._is_closed_pipe(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert main._is_closed_pipe(BrokenPipeError(errno.EPIPE, "Broken pipe"))
     invalid = OSError(errno.EINVAL, "Invalid argument")
     monkeypatch.setattr(os, "name", "posix")
-    assert not cli._is_closed_pipe(invalid)
+    assert not main._is_closed_pipe(invalid)
     monkeypatch.setattr(os, "name", "nt")
-    assert cli._is_closed_pipe(invalid)
-    assert not cli._is_closed_pipe(OSError(errno.EINVAL, "Invalid argument", "a:b"))
+    assert main._is_closed_pipe(invalid)
+    assert not main._is_closed_pipe(OSError(errno.EINVAL, "Invalid argument", "a:b"))
 
 
 def test_backends_are_listed_with_commas() -> None:
     listed = "http://a:8188, https://u:p,w@b/x,preview,c:8188"
-    assert cli._listed(listed) == ["http://a:8188", "https://u:p,w@b/x", "preview", "c:8188"]
+    assert main._listed(listed) == ["http://a:8188", "https://u:p,w@b/x", "preview", "c:8188"]
 
 
 @pytest.mark.parametrize(

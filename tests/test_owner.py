@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from runs import Silent, files, interp, run
 
-from stable_restyle import images, lock, pipeline
-from stable_restyle.errors import UnusableInput
-from stable_restyle.folders import find_places
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
+from stable_restyle.workdir import lock
+from stable_restyle.workdir.layout import find_places
 
 MakeFrames = Callable[..., Path]
 
@@ -87,7 +89,7 @@ def test_stopped_while_it_takes_them_it_still_vouches_for_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("stable_restyle.folders.images.remove", stop)
+        patch.setattr("stable_restyle.workdir.layout.images.remove", stop)
         run(replace(other, fresh=True))
     with pytest.raises(UnusableInput, match="another working folder"):
         run(other)

@@ -21,13 +21,16 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from programs import LONGEST_S, until
 from runs import Silent, run
 
-from stable_restyle import folders, images, pipeline, report
-from stable_restyle.errors import RestyleError
-from stable_restyle.journal import About, Journal, Lines
-from stable_restyle.journal import read as read_journal
-from stable_restyle.model import Job, Scene, Settings, Slide
-from stable_restyle.preview import Preview
-from stable_restyle.thumbnails import Thumbnails
+from stable_restyle.backends.preview import Preview
+from stable_restyle.core.errors import RestyleError
+from stable_restyle.core.records import Job, Scene, Settings, Slide
+from stable_restyle.media import images
+from stable_restyle.report import page as report_page
+from stable_restyle.report.thumbnails import Thumbnails
+from stable_restyle.run import pipeline
+from stable_restyle.workdir import layout
+from stable_restyle.workdir.journal import About, Journal, Lines
+from stable_restyle.workdir.journal import read as read_journal
 
 MakeFrames = Callable[..., Path]
 PAGE_MOST = 2_000_000  # bytes
@@ -325,7 +328,7 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
     """The page of a film of many slides, without their pictures."""
     interp = tmp_path / "interp"
     target = tmp_path / "out"
-    places = folders.Places(None, tmp_path / "in", interp, target, target, None)
+    places = layout.Places(None, tmp_path / "in", interp, target, target, None)
     for folder in (places.frames, places.slides, places.report_folder):
         folder.mkdir(parents=True)
     scenes: list[Scene] = []
@@ -343,7 +346,7 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
     Lines(places.journal_file).add(
         *({"drawn": [slide + 1, slide % 50, slide / 10, 4.5]} for slide in range(start))
     )
-    subject = report.Subject(
+    subject = report_page.Subject(
         places,
         *(
             places.slides,
@@ -360,7 +363,7 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
         ),
     )
     its = Thumbnails(places.report_folder, places.frames, places.slides, 2, scenes)
-    report.write(subject, its, read_journal(places.journal_file))
+    report_page.write(subject, its, read_journal(places.journal_file))
     return places.report_file
 
 

@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 from programs import LONGEST_S
 
-from stable_restyle import parallel
+from stable_restyle.core import parallel
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

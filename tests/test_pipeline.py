@@ -19,9 +19,11 @@ import pytest
 from runs import Silent, assert_goes_on, files, run
 from test_cli import video_restyle
 
-from stable_restyle import images, lock, pipeline
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.model import Settings
+from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.records import Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
+from stable_restyle.workdir import lock
 
 MakeFrames = Callable[..., Path]
 

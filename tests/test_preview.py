@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stable_restyle import preview
-from stable_restyle.errors import WrongUsage
-from stable_restyle.model import Job
-from stable_restyle.parallel import cores
-from stable_restyle.preview import LOOKS, Preview, restyle
+from stable_restyle.backends import preview
+from stable_restyle.backends.preview import LOOKS, Preview, restyle
+from stable_restyle.core.errors import WrongUsage
+from stable_restyle.core.parallel import cores
+from stable_restyle.core.records import Job
 
 if TYPE_CHECKING:
-    from stable_restyle.model import Pixels
+    from stable_restyle.core.records import Pixels
 
 SEED = 7
 WIDTH, HEIGHT = 320, 180

@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 SOURCE = re.sub(
     r'"\s*\n?\s*f?r?"',
     "",
-    "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "stable_restyle").glob("*.py"))),
+    "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "stable_restyle").rglob("*.py"))),
 )
 FROM_THE_SYSTEM = (
     "Too many open files",

@@ -28,10 +28,13 @@ import requests
 from programs import COMMAND, LONGEST_S, Program, until
 from runs import run
 
-from stable_restyle import cli, images, pipeline, workflow
-from stable_restyle.errors import WorkflowFault
-from stable_restyle.model import Job, Pixels, Settings, Slide
-from stable_restyle.servers import KEPT, ServedWorkflow
+from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui.served import KEPT, ServedWorkflow
+from stable_restyle.cli import main
+from stable_restyle.core.errors import WorkflowFault
+from stable_restyle.core.records import Job, Pixels, Settings, Slide
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 URLS = [url.strip().rstrip("/") for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
 CHECKPOINT = os.environ.get("COMFYUI_CHECKPOINT", "")
@@ -324,7 +327,7 @@ def test_check(frames: Path) -> None:
     assert report.server and report.server.version and report.server.device
     assert report.websocket
     assert report.trial_s is not None
-    assert "can draw this run  yes" in cli.describe_backend(report)
+    assert "can draw this run  yes" in main.describe_backend(report)
 
 
 def test_what_a_server_lacks_is_told(frames: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 from comfy_server import ComfyServer
 from runs import files, interp, run
 
-import stable_restyle.files
-from stable_restyle import images
-from stable_restyle.errors import UnusableInput, WrongUsage
-from stable_restyle.model import Job, Settings, Slide
-from stable_restyle.preview import Preview
+import stable_restyle.core.files
+from stable_restyle.backends.preview import Preview
+from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.records import Job, Settings, Slide
+from stable_restyle.media import images
 
 MakeFrames = Callable[..., Path]
 
@@ -148,9 +148,9 @@ def test_a_redo_that_was_killed_while_it_moved_goes_on(
             raise KeyboardInterrupt
         moving(path, to)
 
-    moving = stable_restyle.files.move
+    moving = stable_restyle.core.files.move
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stable_restyle.files, "move", move)
+        patch.setattr(stable_restyle.core.files, "move", move)
         run(replace(asked, redo="3,5"))
     assert (asked.target / "000005.png").exists()
     assert run(asked).drawn == 2
@@ -287,9 +287,9 @@ def stop_moving(asked: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
         moving(path, to)
 
-    moving = stable_restyle.files.move
+    moving = stable_restyle.core.files.move
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stable_restyle.files, "move", move)
+        patch.setattr(stable_restyle.core.files, "move", move)
         run(asked)
 
 
@@ -321,7 +321,7 @@ def test_slides_that_cannot_be_moved(asked: Settings, monkeypatch: pytest.Monkey
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(stable_restyle.files, "move", move)
+        patch.setattr(stable_restyle.core.files, "move", move)
         with pytest.raises(UnusableInput, match="Permission denied") as refusal:
             run(replace(asked, redo="3"))
     assert f"{asked.target / '000003.png'} cannot be moved to {interp(asked) / 'redone'}" in str(

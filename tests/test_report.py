@@ -17,11 +17,13 @@ import pytest
 from comfy_server import ComfyServer
 from runs import Silent, interp, run
 
-from stable_restyle import images, pipeline, report
-from stable_restyle.errors import UnusableInput, bytes_in_words
-from stable_restyle.journal import About, Journal, Lines
-from stable_restyle.lock import hold
-from stable_restyle.model import Drawn, Settings
+from stable_restyle.core.errors import UnusableInput, bytes_in_words
+from stable_restyle.core.records import Drawn, Settings
+from stable_restyle.media import images
+from stable_restyle.report import page
+from stable_restyle.run import pipeline
+from stable_restyle.workdir.journal import About, Journal, Lines
+from stable_restyle.workdir.lock import hold
 
 MakeFrames = Callable[..., Path]
 
@@ -216,7 +218,7 @@ def test_the_command_goes_on_with_the_run() -> None:
         headers=("X: y",),
         redo="3",
     )
-    assert report.command(settings, ["http://a:8188", "http://b:8188"]) == [
+    assert page.command(settings, ["http://a:8188", "http://b:8188"]) == [
         *("video-restyle", "my film.mp4", "clay.mp4"),
         *("--mask-strength", "2.5", "--rate", "30000/1001"),
         *("--backend", "http://a:8188", "--backend", "http://b:8188"),
@@ -235,9 +237,9 @@ def test_how_busy_backends_were(asked: Settings) -> None:
     pipeline.write_report(asked, Silent())
     first, second = film_of(asked)["backends"]
     assert (first["busy"], first["seconds"], first["slides"]) == (50, 3.5, 2)
-    half = report.BINS // 2
+    half = page.BINS // 2
     assert first["timeline"] == [100] * half + [0] * half
-    assert second["timeline"] == [100] * report.BINS
+    assert second["timeline"] == [100] * page.BINS
     assert film_of(asked)["runs"][0]["drawing"] == 10
 
 
@@ -249,7 +251,7 @@ def test_warnings_come_once_with_their_number(
     notes = Journal(interp(asked) / "journal.jsonl", about)
     for text in ("one", "two", "one"):
         notes.warn(text)
-    for number in range(report.WARNINGS_SHOWN):
+    for number in range(page.WARNINGS_SHOWN):
         notes.warn(f"number {number}")
     notes.drawn(0, Drawn("", 0, 1))
     pipeline.write_report(asked, Silent())
@@ -299,9 +301,9 @@ def test_settings_are_told_in_words() -> None:
         "set": [],
         "anchor": 0.0,
     }
-    rows = dict(report._settings(settings))
+    rows = dict(page._settings(settings))
     assert rows == {"Film": "film.mp4, 736 kB", "Anchor": "0"}
-    assert dict(report._settings({"fill_only": True})) == {"Fill only": "yes"}
+    assert dict(page._settings({"fill_only": True})) == {"Fill only": "yes"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stable_restyle import scenes
-from stable_restyle.errors import UnusableInput
-from stable_restyle.model import Keys, Step
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Keys, Step
+from stable_restyle.plan import scenes
 
 
 @st.composite

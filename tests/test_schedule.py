@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
-from stable_restyle import keys, scenes
-from stable_restyle.model import Keys, Outlook, Step
-from stable_restyle.schedule import Schedule, estimate
+from stable_restyle.core.records import Keys, Outlook, Step
+from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan.schedule import Schedule, estimate
 
 
 def idle(backends: int = 1, slide_s: float = 10.0) -> list[Outlook]:
@@ -215,7 +215,7 @@ def test_nobody_waits_for_a_backend_that_is_long_overdue() -> None:
 def with_keys(every: int, slides: int, mended: set[int] | None = None) -> list[Step]:
     """The steps of one scene, with a key every so many slides."""
     (scene,) = scenes.find_scenes([0, slides], 1)
-    regular = keys.at_least([scene], every).keys
+    regular = keyframes.at_least([scene], every).keys
     return scenes.steps(scene, Keys(regular, frozenset(mended or ())))
 
 
@@ -267,7 +267,7 @@ def test_after_a_failure_the_rest_is_planned_as_a_film_of_its_own(
     lengths: list[int], mended: set[int], slide_s: list[float]
 ) -> None:
     first, *rest = scenes.find_scenes([*accumulate([0, 200, *lengths])], 1)
-    keyed = scenes.steps(first, Keys(keys.at_least([first], 4).keys, frozenset(mended)))
+    keyed = scenes.steps(first, Keys(keyframes.at_least([first], 4).keys, frozenset(mended)))
     schedule = Schedule([*keyed, *scenes.all_steps(rest)])
     ((middle, _),) = taken(schedule, idle())
     assert schedule.fail(middle) == [*range(200)]  # the longest chain went first
@@ -279,7 +279,7 @@ def test_with_keys_every_slide_is_made_once_after_its_keys(
     lengths: list[int], every: int, mended: set[int], finished: set[int]
 ) -> None:
     found = scenes.find_scenes([0, *accumulate(lengths)], 1)
-    chosen = Keys(keys.at_least(found, every).keys, frozenset(mended))
+    chosen = Keys(keyframes.at_least(found, every).keys, frozenset(mended))
     steps = scenes.all_steps(found, chosen)
     schedule = Schedule(steps, finished)
     there = {step.slide for step in steps} & finished

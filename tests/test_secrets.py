@@ -14,8 +14,8 @@ import pytest
 from comfy_server import ComfyServer, answer, dropped, redirected
 from programs import COMMAND, LONGEST_S
 
-from stable_restyle import cli
-from stable_restyle.model import BACKENDS_VARIABLE
+from stable_restyle.cli import main
+from stable_restyle.core.records import BACKENDS_VARIABLE
 
 PASSWORD, TOKEN, QUERY = "hush-hush", "s3cret-token", "qu3ry-key"
 SPY = """
@@ -78,7 +78,7 @@ def test_a_run_shows_none_of_them(server: ComfyServer, tmp_path: Path, day: obje
         server.always("POST /prompt", day)  # type: ignore[arg-type]
     environment = {
         BACKENDS_VARIABLE: url_of(server),
-        cli.HEADERS_VARIABLE: f"X-Key: {TOKEN}",
+        main.HEADERS_VARIABLE: f"X-Key: {TOKEN}",
         "SEEN": str(tmp_path / "seen.txt"),
     }
     motion = ("--motion", f'"{sys.executable}" "{spy}"', "--patience", "0.005", "--fps", "1")

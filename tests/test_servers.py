@@ -24,9 +24,13 @@ from comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved, slow
 from programs import COMMAND, LONGEST_S, Program, until
 from runs import files, run
 
-from stable_restyle import backends, cli, comfyui, images, pipeline, wire, workflow
-from stable_restyle.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
-from stable_restyle.model import Pixels, Settings
+from stable_restyle.backends import pool
+from stable_restyle.backends.comfyui import client, http, workflow
+from stable_restyle.cli import main
+from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
+from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
 
 Servers = Callable[[int], list[ComfyServer]]
 
@@ -40,8 +44,8 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.05)
-    monkeypatch.setattr(backends, "LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(pool, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pool, "LONGEST_PAUSE_S", 0.2)
 
 
 @pytest.fixture
@@ -120,7 +124,7 @@ def test_ctrl_c_waits_for_no_answer(
     ask: Callable[[Settings], object],
 ) -> None:
     """A server that says nothing for an hour."""
-    monkeypatch.setattr(comfyui, "Timeouts", partial(wire.Timeouts, answer_s=3600))
+    monkeypatch.setattr(client, "Timeouts", partial(http.Timeouts, answer_s=3600))
     (server,) = servers(1)
     server.always("GET /system_stats", slow(3600))
 
@@ -439,7 +443,7 @@ def test_servers_of_this_machine_are_found(
 ) -> None:
     gone, there = servers(2)
     gone.stop()
-    monkeypatch.setattr(backends, "USUAL_SERVERS", (gone.url, there.url))
+    monkeypatch.setattr(pool, "USUAL_SERVERS", (gone.url, there.url))
     with caplog.at_level(logging.INFO):
         run(asked)
     assert there.prompts_run == 11
@@ -455,7 +459,7 @@ def test_without_a_backend_the_error_says_what_to_do(
 ) -> None:
     gone = servers(1)
     gone[0].stop()
-    monkeypatch.setattr(backends, "USUAL_SERVERS", (gone[0].url,))
+    monkeypatch.setattr(pool, "USUAL_SERVERS", (gone[0].url,))
     with pytest.raises(NoBackendLeft) as error:
         run(asked)
     for remedy in ("start ComfyUI", "--backend http://HOST:8188", "--backend preview"):
@@ -467,7 +471,7 @@ def test_check_tells_all_about_each_server(asked: Settings, servers: Servers) ->
     lacking.classes["LoraLoader"]["input"]["required"]["lora_name"] = [["CLAYMATE_V1.safetensors"]]
     gone.stop()
     reports = pipeline.check(on(asked, [good, lacking, gone]))
-    told = [cli.describe_backend(report) for report in reports]
+    told = [main.describe_backend(report) for report in reports]
     assert [bool(report.fault) for report in reports] == [False, True, True]
     assert "can draw this run  yes" in told[0]
     assert "websocket          works" in told[0] and "slide of 64x64" in told[0]

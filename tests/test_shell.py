@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stable_restyle import shell, video
-from stable_restyle.errors import ProgramFailed, RestyleError
+from stable_restyle.core import shell
+from stable_restyle.core.errors import ProgramFailed, RestyleError
+from stable_restyle.media import video
 
 MakePrograms = Callable[..., None]
 

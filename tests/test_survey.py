@@ -14,10 +14,12 @@ import clips
 import pytest
 from runs import Silent, files, run
 
-from stable_restyle import images, pipeline, stability
-from stable_restyle.errors import UnusableInput
-from stable_restyle.model import Settings
-from stable_restyle.survey import Survey
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Settings
+from stable_restyle.imaging import metrics
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
+from stable_restyle.run.measurement import Survey
 
 MakeFrames = Callable[..., Path]
 
@@ -40,7 +42,7 @@ def kept(asked: Settings) -> dict[str, Any]:
     return tree
 
 
-def shown(asked: Settings, slide: int) -> stability.Shown:
+def shown(asked: Settings, slide: int) -> metrics.Shown:
     name = images.name(slide)
     return images.read(asked.source / name), images.read(asked.target / name)
 
@@ -55,8 +57,8 @@ def test_a_run_is_measured_with_its_own_settings(asked: Settings) -> None:
     ]
     for scene, its in survey.scenes:
         pictures = [shown(asked, slide) for slide in scene.slides]
-        assert its == stability.measure_scene(pictures, scene.middle - scene.slides.start)
-    assert survey.whole == stability.together([its for _, its in survey.scenes])
+        assert its == metrics.measure_scene(pictures, scene.middle - scene.slides.start)
+    assert survey.whole == metrics.together([its for _, its in survey.scenes])
     assert not survey.missing and files(asked.target) == before
 
 

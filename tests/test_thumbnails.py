@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from runs import Silent, run
 
-from stable_restyle import images, pipeline, scenes, stability
-from stable_restyle.model import Pixels, Settings
-from stable_restyle.thumbnails import WIDTH_PX, Thumbnails
+from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.imaging import metrics
+from stable_restyle.media import images
+from stable_restyle.plan import scenes
+from stable_restyle.report.thumbnails import WIDTH_PX, Thumbnails
+from stable_restyle.run import pipeline
 
 MakeFrames = Callable[..., Path]
 
@@ -80,7 +83,7 @@ def test_what_is_measured_is_what_stability_measures(asked: Settings) -> None:
             )
             for each in (slide - 1, slide)
         )
-        full = stability.measure_slide(shown, before, None)
+        full = metrics.measure_slide(shown, before, None)
         assert measured[slide].flicker == pytest.approx(full.flicker, abs=0.5)
         assert math.isfinite(measured[slide].e_warp) and measured[slide].e_warp >= 0
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stable_restyle.errors import OutOfMemory, ServerFault, WorkflowFault
-from stable_restyle.verdict import Lost, Submission, choices, nearest, place
+from stable_restyle.backends.comfyui.responses import Lost, Submission, choices, nearest, place
+from stable_restyle.core.errors import OutOfMemory, ServerFault, WorkflowFault
 
 NODES: dict[str, Any] = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "guide.png"}},

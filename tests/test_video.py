@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stable_restyle import images, video
-from stable_restyle.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
-from stable_restyle.model import Pixels
-from stable_restyle.video import Film
+from stable_restyle.core.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import images, video
+from stable_restyle.media.video import Film
 
 BUNNY = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
 BUNNY_CUTS = [18, 48, 88, 128, 168, 208, 228]  # 0.75, 2, 3.67, 5.33, 7, 8.67, 9.5 s

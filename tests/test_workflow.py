@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from stable_restyle import workflow
-from stable_restyle.errors import UnusableInput, WrongUsage
+from stable_restyle.backends.comfyui import workflow
+from stable_restyle.core.errors import UnusableInput, WrongUsage
 
 SHIPPED = ["anime", "anime-differential", "claymation", "claymation-differential"]
 WORKFLOWS = Path(__file__).parents[1] / "workflows"

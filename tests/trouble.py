@@ -40,9 +40,11 @@ from comfy_server import (
 from programs import LONGEST_S
 from runs import Silent, files
 
-from stable_restyle import backends, comfyui, pipeline
-from stable_restyle.model import Settings
-from stable_restyle.wire import Timeouts
+from stable_restyle.backends import pool
+from stable_restyle.backends.comfyui import client
+from stable_restyle.backends.comfyui.http import Timeouts
+from stable_restyle.core.records import Settings
+from stable_restyle.run import pipeline
 
 SERVERS = 5
 TIMEOUTS = Timeouts(
@@ -134,9 +136,9 @@ class Trouble:
 def hurried() -> Iterator[None]:
     """Waits of our own are short: there is nothing to wait for in a simulated server."""
     with (
-        patch.object(backends, "FIRST_PAUSE_S", 0.02),
-        patch.object(backends, "LONGEST_PAUSE_S", 0.2),
-        patch.object(comfyui, "Timeouts", lambda: TIMEOUTS),
+        patch.object(pool, "FIRST_PAUSE_S", 0.02),
+        patch.object(pool, "LONGEST_PAUSE_S", 0.2),
+        patch.object(client, "Timeouts", lambda: TIMEOUTS),
     ):
         yield
 

@@ -23,7 +23,7 @@ from distributed import Client
 from programs import COMMAND, LONGEST_S, Program, until
 from runs import files
 
-from stable_restyle.model import BACKENDS_VARIABLE, Settings
+from stable_restyle.core.records import BACKENDS_VARIABLE, Settings
 
 DRAW_S = 0.05  # a slide, in trouble
 SERVER_ROUTES = ("GET /system_stats", "POST /upload/image", "POST /prompt", "GET /view")

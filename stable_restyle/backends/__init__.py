@@ -1,0 +1,1 @@
+"""What draws slides: ComfyUI servers and the embedded preview engine."""

@@ -1,0 +1,1 @@
+"""ComfyUI servers: their protocol, and workflows for them."""

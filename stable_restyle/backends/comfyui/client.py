@@ -1,0 +1,487 @@
+"""One ComfyUI server: upload, submit, listen, fetch.
+
+Whatever a server does, `ComfyUI.draw` ends in a slide, in a ServerFault (this server failed) or in
+a WorkflowFault (the workflow did). Which other server draws the slide then is left to `backends`,
+and what stands in the workflow to the function that makes the prompt.
+
+The websocket only says when to look: what became of a prompt is read from the server's history, so
+that a message lost, late, doubled or made up costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from threading import Condition
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import numpy as np
+
+from stable_restyle.backends.comfyui import responses
+from stable_restyle.backends.comfyui.http import (
+    Address,
+    BrokenOff,
+    EventListener,
+    HttpClient,
+    Timeouts,
+    parse,
+)
+from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
+from stable_restyle.core.errors import ServerFault
+from stable_restyle.core.records import Job, Pixels, Slide
+from stable_restyle.media import images
+
+# Fills the workflow in for a job: node IDs -> nodes, ready to post. It is given the names under
+# which the server's LoadImage nodes find the guide and the mask.
+MakePrompt = Callable[[Job, str, str], dict[str, Any]]
+
+GRID = 8  # pixels: models crop what is no multiple of it
+PICTURE_MAX = 64  # bytes for each pixel of the guide, and a MiB: room for an upscaler's raw pixels
+FORMATS = ("PNG", "JPEG", "WEBP")  # of the slide
+SUBFOLDER = "stable-restyle"  # of the server's temp folder
+SUBMISSIONS = 3  # of one slide, where the server forgets it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server says about itself; None where it does not say."""
+
+    version: str | None
+    device: str | None
+    memory_free: int | None  # bytes
+    memory_total: int | None  # bytes
+
+
+class ComfyUI:
+    """A backend: one server. Thread-safe."""
+
+    engine = "ComfyUI"
+    at_once = 1
+    slots = 2  # one is drawn while the other's pictures travel
+
+    def __init__(
+        self,
+        url: str,
+        make_prompt: MakePrompt,
+        output: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 300.0,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Nothing is asked of the server yet. Raises WrongUsage for a URL or header that is none.
+
+        url: http or https; may carry a user and a password, a path and a query. output: the ID of
+        the node whose picture is the slide. headers: sent with every request. timeout_s: how long
+        the server may take for a slide, from when it starts on it.
+        """
+        self._address = Address.of(url, headers or {})
+        self._make_prompt = make_prompt
+        self._output = output
+        self._timeout_s = timeout_s
+        self._timeouts = timeouts = timeouts or Timeouts()
+        answer_s = min(timeouts.answer_s, timeout_s)
+        self._http = HttpClient(self._address, timeouts.connect_s, answer_s, timeout_s)
+        self._farewell = HttpClient(
+            self._address, timeouts.farewell_s, timeouts.farewell_s, timeouts.farewell_s
+        )
+        self._listener = EventListener(
+            self._address, self._http.trusted, timeouts, self._hear, self._wake
+        )
+        self._news = Condition()  # guards what follows
+        self._prompts: dict[str, _Prompt] = {}  # those that may be in the server's queue
+        self._done: list[str] = []  # those that may be in its history
+        self._drawing = 0
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The URL without user, password and query."""
+        return self._address.base
+
+    def draw(self, job: Job) -> Slide:
+        """The slide; blocks.
+
+        Of the guide's size, or of a scale of it where the workflow ends in a picture that is larger
+        or smaller than the guide: then the slide keeps that size.
+
+        Raises ServerFault, OutOfMemory among them, or WorkflowFault.
+        """
+        with self._at_work():
+            guide, mask = _padded(job.guide), _padded(job.mask)
+            for _ in range(SUBMISSIONS):
+                try:
+                    answer = self._attempt(job, guide, mask, PICTURE_MAX * mask.size + 2**20)
+                except Lost as loss:
+                    log.info("%s: %s; submitting the slide again.", self.name, loss)
+                    reason = str(loss)
+                else:
+                    return _slide(answer, mask.shape, job.mask.shape)
+            raise ServerFault(f"it lost the slide {SUBMISSIONS} times: {reason}")
+
+    def inspect(self) -> Server:
+        """Ask the server what it is. Raises ServerFault where no ComfyUI answers."""
+        stats = self._ask("GET", "/system_stats")
+        system, devices = responses.get(stats, "system"), responses.get(stats, "devices")
+        if not isinstance(system, dict):
+            raise ServerFault("something answers there, but it is no ComfyUI")
+        device = (responses.sequence(devices) or [None])[0]
+        return Server(
+            self._text(responses.get(system, "comfyui_version")),
+            self._text(responses.get(device, "name")),
+            _whole_number(responses.get(device, "vram_free")),
+            _whole_number(responses.get(device, "vram_total")),
+        )
+
+    def answers(self) -> bool:
+        """Whether a ComfyUI answers there."""
+        try:
+            self.inspect()
+        except ServerFault:
+            return False
+        return True
+
+    def node_classes(self) -> dict[str, Any]:
+        """Every node class that the server has, as in its /object_info. Raises ServerFault."""
+        return responses.mapping(self._ask("GET", "/object_info"))
+
+    def node_class(self, name: str) -> dict[str, Any] | None:
+        """One node class as in /object_info; None if the server lacks it. Raises ServerFault."""
+        found = responses.mapping(self._ask("GET", f"/object_info/{quote(name, safe='')}"))
+        return responses.mapping(found[name]) if name in found else None
+
+    def hears(self) -> bool:
+        """Whether its websocket works; without it, slides are waited for by asking."""
+        return self._listener.try_out()
+
+    def free_memory(self) -> None:
+        """Have the server unload its models. Raises ServerFault."""
+        self._http.post("/free", {"unload_models": True, "free_memory": True})
+
+    def close(self) -> None:
+        """Give up what is in flight: draws raise ServerFault, and the server is told to stop."""
+        with self._news:
+            if self._closed:
+                return
+            self._closed = True
+            self._news.notify_all()
+        self._http.shut()
+        self._listener.close()
+        leave_by = time.monotonic() + self._timeouts.connect_s
+        with self._news:
+            while self._drawing and time.monotonic() < leave_by:
+                self._news.wait(0.05)
+                self._http.shut()  # one that was just connecting has a socket only now
+            unfinished = list(self._prompts)
+        with suppress(ServerFault):
+            self._withdraw(unfinished)
+            self._forget_done()
+        self._http.close()
+        self._farewell.close()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._news:
+            if self._closed:
+                raise ServerFault("the run has ended")
+            self._drawing += 1
+        try:
+            yield
+        finally:
+            with self._news:
+                self._drawing -= 1
+                self._news.notify_all()
+
+    def _attempt(self, job: Job, guide: Pixels, mask: Pixels, limit: int) -> bytes:
+        """Submit a slide once; returns its file as the server sends it, `limit` bytes at most.
+
+        Raises Lost where another attempt may do.
+        """
+        self._listener.wait()  # messages are not repeated: be there before the first
+        with ThreadPoolExecutor(1, "upload") as beside:
+            mask_stored = beside.submit(self._upload, "mask", mask)
+            uploads = self._upload("guide", guide), mask_stored.result()
+        nodes = self._make_prompt(job, *uploads)
+        submission = Submission(self.name, nodes, self._output, uploads, self._address.clean)
+        with self._followed() as prompt:
+            self._submit(prompt, submission)
+            with suppress(ServerFault):
+                self._forget_done()  # now that nothing waits for us
+            entry = self._outcome(prompt)
+            try:
+                return self._view(submission.picture(entry), limit)
+            finally:
+                prompt.on_server = False
+                with self._news:
+                    self._done.append(prompt.id)
+
+    def _upload(self, kind: str, picture: Pixels) -> str:
+        """Give the server a picture; returns the name by which its nodes load it.
+
+        The name is new each time: a prompt with the names of an earlier one would not be run again,
+        and overwriting a file changes the prompts that wait for it.
+        """
+        png = images.encode(picture)
+        stored = self._ask(
+            "POST",
+            "/upload/image",
+            files={"image": (f"{uuid4().hex}-{kind}.png", png, "image/png")},
+            data={"subfolder": SUBFOLDER, "type": "temp"},
+        )
+        keys = ("subfolder", "name", "type")
+        folder, name, place = (responses.name(responses.get(stored, key)) for key in keys)
+        return f"{folder}/{name} [{place}]" if folder else f"{name} [{place}]"
+
+    @contextmanager
+    def _followed(self) -> Iterator[_Prompt]:
+        """A prompt to which messages find their way; withdrawn if it is left unfinished."""
+        prompt = _Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
+        with self._news:
+            self._prompts[prompt.id] = prompt
+        try:
+            yield prompt
+        finally:
+            with self._news:
+                left_to_close = self._closed and prompt.on_server
+                if not left_to_close:
+                    self._prompts.pop(prompt.id, None)
+            if prompt.on_server and not left_to_close:
+                with suppress(ServerFault):
+                    self._withdraw([prompt.id])
+
+    def _submit(self, prompt: _Prompt, submission: Submission) -> None:
+        """Put a prompt into the server's queue."""
+        request = {
+            "prompt": submission.nodes,
+            "prompt_id": prompt.id,
+            "client_id": prompt.client_id,
+        }
+        prompt.on_server = True
+        try:
+            status, body = self._http.ask("POST", "/prompt", tries=1, json=request)
+        except BrokenOff as fault:
+            if self._place(prompt) is None and self._entry(prompt) is None:
+                raise Lost(str(fault)) from None
+            return  # only the answer was lost
+        if status == 400 and isinstance(refusal := parse(body), dict):
+            prompt.on_server = False
+            raise submission.refused(refusal, self.node_classes)
+        answer = responses.mapping(self._json(status, body))
+        self._rename(prompt, answer.get("prompt_id"))
+        submission.check_accepted(answer)
+
+    def _rename(self, prompt: _Prompt, answered: object) -> None:
+        """Old servers give every prompt an ID of their own choice."""
+        prompt_id = responses.name(answered)
+        if prompt_id != prompt.id:
+            with self._news:
+                self._prompts.pop(prompt.id, None)
+                prompt.id = prompt_id
+                prompt.news = True  # what was said of the new ID so far went unheard: look
+                self._prompts[prompt.id] = prompt
+
+    def _outcome(self, prompt: _Prompt) -> dict[str, Any]:
+        """Wait until a prompt is over; returns its entry in the history.
+
+        Raises ServerFault when it takes too long, Lost when the server does not know it any more.
+        """
+        while True:
+            self._await_news(prompt)
+            entry = self._entry(prompt)
+            if entry is None:
+                place = self._place(prompt)
+                # It may have gone from the queue into the history between the two questions.
+                entry = self._entry(prompt) if place is None else None
+                if place is None and entry is None:
+                    prompt.on_server = False
+                    raise Lost("it does not know the slide's prompt any more")
+                if place == "queue_running":
+                    self._start(prompt)
+            if entry is not None:
+                if not prompt.over:
+                    self._listener.reconnect(prompt.client_id)
+                return entry
+            self._check_patience(prompt)
+
+    def _await_news(self, prompt: _Prompt) -> None:
+        """Return when a prompt is said to be over, or else when it is time to look at it."""
+        with self._news:
+            while not self._closed and not prompt.news:
+                pause_s = self._next_look(prompt) - time.monotonic()
+                if pause_s <= 0:
+                    break
+                self._news.wait(pause_s)
+            if self._closed:
+                raise ServerFault("the run has ended")
+            prompt.news = False
+            prompt.looked = time.monotonic()
+            prompt.looks += 1
+
+    def _next_look(self, prompt: _Prompt) -> float:
+        """When to look at a prompt unless there is news of it, in time.monotonic()."""
+        if prompt.client_id == self._listener.client_id and not prompt.over:
+            look = max(prompt.heard, prompt.looked) + self._timeouts.quiet_s
+        else:
+            shortest, longest = self._timeouts.look_s
+            look = prompt.looked + min(shortest * 1.5**prompt.looks, longest)
+        return min(look, prompt.started + self._timeout_s) if prompt.started else look
+
+    def _check_patience(self, prompt: _Prompt) -> None:
+        now = time.monotonic()
+        if prompt.started and now > prompt.started + self._timeout_s:
+            raise ServerFault(
+                f"it took longer than {self._timeout_s:g} s for a slide (--timeout sets the limit)"
+            )
+        if not prompt.started and now > prompt.submitted + self._timeouts.queue_s:
+            raise ServerFault(
+                f"it has not started on the slide in {self._timeouts.queue_s / 60:g} min"
+            )
+
+    def _entry(self, prompt: _Prompt) -> dict[str, Any] | None:
+        """A prompt's entry in the history, None if there is none (yet)."""
+        history = responses.mapping(self._ask("GET", f"/history/{quote(prompt.id, safe='')}"))
+        return responses.mapping(history[prompt.id]) if prompt.id in history else None
+
+    def _place(self, prompt: _Prompt) -> Place | None:
+        return responses.place(self._ask("GET", "/queue"), prompt.id)
+
+    def _view(self, picture: Mapping[str, str], limit: int) -> bytes:
+        """Fetch a file that the server made, by filename, subfolder and type."""
+        status, body = self._http.ask("GET", "/view", query=picture, limit=limit)
+        if status == 404:
+            raise Lost("the picture that it made is gone")
+        return self._address.sound(status, body)
+
+    def _forget_done(self) -> None:
+        """Free the entries of finished prompts in the history. Raises ServerFault."""
+        with self._news:
+            done, self._done = self._done, []
+        if done:
+            self._farewell.post("/history", {"delete": done})
+
+    def _withdraw(self, ids: Sequence[str]) -> None:
+        """Take prompts of ours out of the queue, the running one too. Raises ServerFault."""
+        if not ids:
+            return
+        self._farewell.post("/queue", {"delete": list(ids)})
+        running = self._running(ids)  # old servers would interrupt whatever is
+        for each in running:
+            self._farewell.post("/interrupt", {"prompt_id": each})
+        leave_by = time.monotonic() + self._timeouts.stop_s
+        while running and time.monotonic() < leave_by:
+            time.sleep(0.02)
+            running = self._running(ids)
+        self._farewell.post("/history", {"delete": list(ids)})
+
+    def _running(self, ids: Sequence[str]) -> list[str]:
+        queue = self._json(*self._farewell.ask("GET", "/queue"))
+        return [each for each in ids if responses.place(queue, each) == "queue_running"]
+
+    def _hear(self, message: object) -> None:
+        """Take note of a message of the websocket; called in the listening thread."""
+        kind, data = responses.get(message, "type"), responses.get(message, "data")
+        with self._news:
+            prompt = self._prompts.get(str(responses.get(data, "prompt_id")))
+            if prompt is None:
+                return
+            prompt.heard = time.monotonic()
+            if kind in ("execution_start", "executing"):
+                prompt.started = prompt.started or prompt.heard
+            if kind == "executing" and responses.get(data, "node") is None and not prompt.over:
+                prompt.over = prompt.news = True
+                self._news.notify_all()
+
+    def _start(self, prompt: _Prompt) -> None:
+        with self._news:
+            prompt.started = prompt.started or time.monotonic()
+
+    def _wake(self) -> None:
+        """Have waiting draws think again: the websocket has come or gone."""
+        with self._news:
+            self._news.notify_all()
+
+    def _ask(self, method: str, path: str, **body: Any) -> Any:
+        """The JSON of an answer. Raises ServerFault."""
+        return self._json(*self._http.ask(method, path, **body))
+
+    def _json(self, status: int, body: bytes) -> Any:
+        answer = parse(self._address.sound(status, body))
+        if answer is None:
+            raise ServerFault("something answers there, but not in JSON as ComfyUI does")
+        return answer
+
+    def _text(self, value: object) -> str | None:
+        return self._address.clean(value) if isinstance(value, str) else None
+
+
+@dataclass(eq=False)
+class _Prompt:
+    """A prompt on its way; times in time.monotonic(). Changed under the client's lock."""
+
+    id: str
+    client_id: str  # of the websocket that hears of it
+    submitted: float = field(default_factory=time.monotonic)
+    started: float = 0.0  # 0: not yet
+    heard: float = field(default_factory=time.monotonic)  # its last message
+    looked: float = field(default_factory=time.monotonic)
+    looks: int = 0
+    over: bool = False  # says the websocket
+    news: bool = False  # and nobody has looked since
+    on_server: bool = False  # as far as we know
+
+
+def _padded(picture: Pixels) -> Pixels:
+    """(H, W) or (H, W, 3) with its last row and column repeated up to multiples of GRID."""
+    height, width = picture.shape[:2]
+    margins = [(0, -height % GRID), (0, -width % GRID), (0, 0)]
+    if not any(map(any, margins)):
+        return picture
+    return np.pad(picture, margins[: picture.ndim], "edge")
+
+
+def _slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> Slide:
+    """The slide in a file that the server made; as a PNG too, if it came as one and is whole.
+
+    padded, frame: height and width of the guide as it was sent, and of the frame in it. Raises
+    ServerFault for anything but a whole picture of a scale of `padded`.
+    """
+    try:
+        picture = images.decode(data, FORMATS)
+    except ValueError as error:
+        raise ServerFault(
+            f"what it made is no whole picture (PNG, JPEG or WebP): {error}"
+        ) from None
+    slide = _cropped(picture, padded, frame)
+    return Slide(slide, images.only_pixels(data) if slide is picture else None)
+
+
+def _cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -> Pixels:
+    """The part of an answer that shows the frame.
+
+    padded, frame: height and width. An answer may be the padded picture at any scale; what is
+    returned has the frame's size at that scale. Raises ServerFault if its shape is another.
+    """
+    height, width = picture.shape[:2]
+    if not images.is_scale((height, width), padded):
+        raise ServerFault(
+            f"it made a picture of {width}x{height}, which is no scale of {padded[1]}x{padded[0]}"
+        )
+    # Of one scale for both sides, so that the slide is a scale of the frame when it is found again.
+    side, padded_side = min(zip((height, width), padded, strict=True), key=lambda s: s[0] / s[1])
+    rows, columns = (-(-each * side // padded_side) for each in frame)  # rounded up: 1 at least
+    if (rows, columns) == (height, width):
+        return picture
+    return np.ascontiguousarray(picture[:rows, :columns])
+
+
+def _whole_number(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None

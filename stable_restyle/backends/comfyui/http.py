@@ -1,0 +1,498 @@
+"""Requests and a websocket to one server, bounded in time and size.
+
+Here is decided how long to wait, how much to read and what to send along; what is asked, and what
+an answer means, is left to `comfyui`. Users, passwords and headers go to the server alone: no
+message, log or repr made here holds them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event, Lock, Thread
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit
+from uuid import uuid4
+from weakref import WeakSet
+
+import requests
+import urllib3
+import websocket
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from stable_restyle.core.errors import ServerFault, WrongUsage
+from stable_restyle.core.parallel import TICK_S
+
+JSON_MAX = 2**26  # bytes of an answer or a message
+TRIES = 3  # to connect
+
+_CHUNK = 2**18  # bytes
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+log = logging.getLogger(__name__)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG it shows whole URLs
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a server, and how often to ask it."""
+
+    connect_s: float = 1.5  # each of TRIES
+    answer_s: float = (
+        60.0  # silence in an answer: a server that loads a model may be deaf that long
+    )
+    socket_s: float = 5.0  # silence while the websocket is opened
+    ping_s: float = 10.0  # silence on it before it is pinged, and again before it is given up
+    retry_s: tuple[float, float] = (0.25, 5.0)  # between attempts to open it: first, longest
+    look_s: tuple[float, float] = (0.25, 2.0)  # between looks while it is in doubt: first, longest
+    quiet_s: float = 5.0  # between looks at a prompt that it says nothing about
+    queue_s: float = 3600.0  # the longest wait in the server's queue
+    farewell_s: float = 1.0  # for an answer to what is tidied up
+    stop_s: float = 0.5  # for a prompt that was interrupted to go into the history
+
+
+class BrokenOff(ServerFault):
+    """A connection failed: the server may have heard the request, or not."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is and what opens its door. Only `base` may be shown."""
+
+    base: str  # without user, password and query; no slash at the end
+    query: tuple[tuple[str, str], ...] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    secrets: Sequence[str] = field(repr=False)  # the longest first
+
+    @classmethod
+    def of(cls, url: str, headers: Mapping[str, str]) -> Address:
+        """Take a URL apart. Raises WrongUsage, without showing it."""
+        try:
+            parts = urlsplit(url)
+            host = parts.netloc.rpartition("@")[2]
+            plain = requests.Request("GET", f"{parts.scheme}://{host}{parts.path}").prepare().url
+        except (ValueError, requests.RequestException):
+            raise _no_url() from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or plain is None:
+            raise _no_url()
+        sent = {name.strip(): value.strip() for name, value in headers.items()}
+        _check_headers(sent)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if user or password:
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+            sent = {"Authorization": f"Basic {token}", **sent}
+        query = tuple(parse_qsl(parts.query, keep_blank_values=True))
+        values = [user, password, parts.password or "", *sent.values(), *dict(query).values()]
+        last_words = [word for value in values for word in value.split()[-1:]]  # of "Bearer ..."
+        secrets = {each for each in (*values, *last_words) if len(each) > 2}
+        return cls(plain.rstrip("/"), query, sent, sorted(secrets, key=len, reverse=True))
+
+    def socket_url(self, client_id: str) -> str:
+        """Where its websocket is."""
+        query = urlencode([*self.query, ("clientId", client_id)])
+        return f"ws{self.base.removeprefix('http')}/ws?{query}"
+
+    def clean(self, text: object, longest: int = 300) -> str:
+        """What a server says, fit to be shown: one line, printable, without our secrets."""
+        line = str(text)
+        for secret in self.secrets:
+            line = line.replace(secret, "***")
+        line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
+        return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+    def sound(self, status: int, body: bytes) -> bytes:
+        """The body of an answer of status 200. Raises ServerFault for any other."""
+        if status == 200:
+            return body
+        if status in (401, 403):
+            raise ServerFault(
+                f"it does not let us in (HTTP {status}): write user and password into its URL, "
+                "http://USER:PASSWORD@HOST:8188, or add what it asks for with --header"
+            )
+        if status == 404:
+            raise ServerFault("something answers there, but it is no ComfyUI (HTTP 404)")
+        text = body[:2000].decode("utf-8", "replace").strip()
+        said = "" if text.startswith("<") else self.clean(text, 200)
+        raise ServerFault(f"it answered HTTP {status}{f': {said}' if said else ''}")
+
+
+def _no_url() -> WrongUsage:
+    return WrongUsage("A --backend is no address of a server: write http://HOST:8188.")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise WrongUsage("A --header has no proper name: write 'Name: value'.")
+        if not value.isprintable() or not value.isascii():
+            raise WrongUsage(f"The --header {name} has a value that cannot be sent.")
+
+
+class HttpClient:
+    """Send requests to one server. Thread-safe.
+
+    Only the adapter of `requests` is used. Its Session would follow redirects, would read the body
+    of one however large, and would send the password of ~/.netrc in place of the user's header.
+    """
+
+    def __init__(self, address: Address, connect_s: float, answer_s: float, whole_s: float) -> None:
+        """answer_s: the longest silence in an answer. whole_s: the longest time a body takes.
+
+        `trusted` is the file or folder of the certificates that are trusted.
+        """
+        self._address = address
+        self._connect_s, self._answer_s, self._whole_s = connect_s, answer_s, whole_s
+        self._adapter = _Adapter()
+        self._shut = False
+        with requests.Session() as session:  # proxies and certificates, as the environment has them
+            chosen = session.merge_environment_settings(address.base, {}, True, None, None)
+        self._proxies = chosen["proxies"]
+        verify = chosen["verify"]
+        self.trusted = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        limit: int = JSON_MAX,
+        tries: int = TRIES,
+        **body: Any,
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer to a request. Raises ServerFault where there is none.
+
+        limit: bytes of the answer. tries: more than one only for what may be asked twice. body:
+        `json`, or `files` and `data`, as requests has them.
+        """
+        request = requests.Request(
+            method,
+            self._address.base + path,
+            headers=dict(self._address.headers),
+            params=[*self._address.query, *(query or {}).items()],
+            **body,
+        ).prepare()
+        while True:
+            if self._shut:
+                raise ServerFault("the run has ended")
+            tries -= 1
+            try:
+                return self._exchange(request, limit)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                # Their texts hold the URL, and with it the secrets of its query.
+                waited = isinstance(error, requests.ReadTimeout | urllib3.exceptions.TimeoutError)
+                if waited or tries == 0:
+                    raise BrokenOff(self._reason(error)) from None
+
+    def post(self, path: str, value: object) -> None:
+        """Post JSON and ignore the body of the answer. Raises ServerFault unless it is a 200."""
+        self._address.sound(*self.ask("POST", path, json=value))
+
+    def shut(self) -> None:
+        """End what is under way, in whatever thread, and refuse all that follows."""
+        self._shut = True
+        self._adapter.shut()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._adapter.close()
+
+    def _exchange(self, request: requests.PreparedRequest, limit: int) -> tuple[int, bytes]:
+        answer = self._adapter.send(
+            request,
+            stream=True,
+            timeout=(self._connect_s, self._answer_s),
+            verify=self.trusted,
+            proxies=self._proxies,
+        )
+        with closing(answer):
+            if 300 <= answer.status_code < 400:
+                raise ServerFault(self._sent_on(answer.headers.get("Location", "")))
+            return answer.status_code, self._read(answer.raw, limit)
+
+    def _read(self, raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
+        over_by = time.monotonic() + self._whole_s
+        body = bytearray()
+        while chunk := raw.read1(_CHUNK, decode_content=True):
+            body += chunk
+            if len(body) > limit:
+                raise ServerFault(f"its answer is larger than {limit / 1e6:.1f} MB")
+            if time.monotonic() > over_by:
+                raise ServerFault(f"its answer was not over after {self._whole_s:g} s")
+        return bytes(body)
+
+    def _sent_on(self, location: str) -> str:
+        try:
+            parts = urlsplit(urljoin(self._address.base + "/", location))
+            there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        except ValueError:
+            there = "nowhere"
+        return (
+            f"it sends us on to {self._address.clean(there)}: "
+            "give the address where ComfyUI itself answers"
+        )
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, requests.ConnectTimeout):
+            return "no connection: nothing answers at that address"
+        if isinstance(error, requests.ReadTimeout | urllib3.exceptions.TimeoutError):
+            return f"no answer within {self._answer_s:g} s"
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return f"its certificate cannot be trusted: {cause.verify_message}"
+            if isinstance(cause, ssl.SSLError):
+                return "it does not answer over https: write http:// if it is a plain server"
+            if isinstance(cause, OSError) and cause.strerror:
+                return f"no connection: {cause.strerror}"
+            cause = cause.__cause__ or cause.__context__
+        return "the connection broke off"
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of `requests`, whose sockets can be shut while threads wait on them."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._connections: WeakSet[Any] = WeakSet()
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        return self._watch(super().proxy_manager_for(*args, **options))
+
+    def shut(self) -> None:
+        """Have every thread that waits for an answer find the connection closed."""
+        for each in self._all():
+            _shut(each.sock)
+
+    def close(self) -> None:
+        super().close()
+        for each in self._all():  # urllib3 leaves those to the garbage collector
+            each.close()
+
+    def _all(self) -> list[Any]:
+        with self._lock:
+            return list(self._connections)
+
+    def _watch(self, manager: Any) -> Any:
+        manager.pool_classes_by_scheme = {
+            "http": partial(self._pool, urllib3.HTTPConnectionPool),
+            "https": partial(self._pool, urllib3.HTTPSConnectionPool),
+        }
+        return manager
+
+    def _pool(self, make: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        pool = make(*args, **options)
+        pool.ConnectionCls = partial(self._connection, pool.ConnectionCls)
+        return pool
+
+    def _connection(self, make: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        connection = make(*args, **options)
+        with self._lock:
+            self._connections.add(connection)
+        return connection
+
+
+def _shut(sock: socket.socket | None) -> None:
+    """Wake whoever waits on a socket; it stays theirs to close."""
+    if sock is not None:
+        with suppress(OSError):
+            # That of ssl.SSLSocket would take the encryption away under the reader.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class EventListener:
+    """Listen on the server's websocket in one thread, and reconnect when the connection is lost.
+
+    Each connection has a client ID of its own. Under the old one the server might go on sending to
+    the socket that was lost; prompts that were submitted under it are asked after instead.
+
+    WebSocketApp of websocket-client is not used: it follows redirects and sends our headers along,
+    reads a message however large, and waits three seconds for an answer when it closes.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        trusted: str,
+        timeouts: Timeouts,
+        on_message: Callable[[object], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Nothing is opened yet.
+
+        on_message: called with every message, as JSON. on_change: called when `client_id` has
+        changed. Both are called in the listening thread.
+        """
+        self.client_id: str | None = None  # None: nobody listens
+        self._address = address
+        self._trusted = trusted
+        self._timeouts = timeouts
+        self._on_message = on_message
+        self._on_change = on_change
+        self._lock = Lock()
+        self._socket: _Socket | None = None
+        self._tried = Event()
+        self._closed = Event()
+        self._thread: Thread | None = None
+
+    def wait(self) -> None:
+        """Start listening. Returns when the first attempt to connect has succeeded or failed."""
+        with self._lock:
+            if self._thread is None and not self._closed.is_set():
+                name = f"listen to {self._address.base}"
+                self._thread = Thread(target=self._run, name=name, daemon=True)
+                self._thread.start()
+        self._tried.wait(2 * self._timeouts.socket_s)
+
+    def reconnect(self, client_id: str) -> None:
+        """Replace the connection of that client ID: a message was missed on it."""
+        with self._lock:
+            if self.client_id == client_id and self._socket is not None:
+                log.info("%s: its websocket has fallen silent; reconnecting.", self._address.base)
+                self._socket.shut()
+
+    def try_out(self) -> bool:
+        """Return whether a message comes over a new connection; blocks."""
+        connection = _Socket(self._trusted)
+        try:
+            connection.open(self._address, uuid4().hex, self._timeouts.socket_s)
+            return connection.next_text() is not None
+        except Exception:  # websocket-client raises nearly anything on mangled bytes
+            return False
+        finally:
+            connection.leave()
+
+    def close(self) -> None:
+        """Stop listening. Returns within `connect_s`."""
+        self._closed.set()
+        self._tried.set()
+        over_by = time.monotonic() + self._timeouts.connect_s
+        while self._thread and self._thread.is_alive() and time.monotonic() < over_by:
+            with self._lock:
+                if self._socket is not None:
+                    self._socket.shut()
+            self._thread.join(0.05)
+
+    def _run(self) -> None:
+        shortest, longest = self._timeouts.retry_s
+        pause_s = shortest
+        while not self._closed.is_set():
+            with closing(self._listen()) as messages:
+                for message in messages:
+                    pause_s = shortest
+                    self._on_message(message)
+            self._closed.wait(pause_s)
+            pause_s = min(2 * pause_s, longest)
+
+    def _listen(self) -> Generator[object, None, None]:
+        """Yield the messages of one connection, as JSON, until it is lost or replaced."""
+        connection, client_id = _Socket(self._trusted), uuid4().hex
+        with self._lock:
+            self._socket = connection
+        try:
+            connection.open(self._address, client_id, self._timeouts.socket_s)
+            self._set(client_id)
+            for text in connection.texts(self._timeouts.ping_s):
+                yield parse(text)
+        except Exception as error:  # websocket-client raises nearly anything on mangled bytes
+            if not self._closed.is_set():
+                log.debug("%s: websocket: %s", self._address.base, self._address.clean(error))
+        finally:
+            self._set(None)
+            connection.leave()
+
+    def _set(self, client_id: str | None) -> None:
+        self.client_id = client_id
+        self._tried.set()
+        self._on_change()
+
+
+class _Socket(websocket.WebSocket):
+    """A websocket with a bound on its messages. On mangled bytes it raises nearly anything."""
+
+    def __init__(self, trusted: str) -> None:
+        kind = "ca_cert_path" if os.path.isdir(trusted) else "ca_certs"
+        # Its check of UTF-8 is in Python, and would take longer than all else about a message.
+        super().__init__(sslopt={kind: trusted}, skip_utf8_validation=True)
+        self._unread = 0  # bytes of the message that is coming in
+        self._is_shut = False
+
+    def open(self, address: Address, client_id: str, timeout_s: float) -> None:
+        """Connect; from then on the server sends here what concerns this client ID."""
+        self.settimeout(timeout_s)
+        self.connect(  # type: ignore[no-untyped-call]
+            address.socket_url(client_id),
+            header=[f"{name}: {value}" for name, value in address.headers.items()],
+            suppress_origin=True,  # ComfyUI refuses any that is not exactly its Host
+            redirect_limit=0,
+        )
+
+    def texts(self, ping_s: float) -> Iterator[str]:
+        """Yield text messages until `shut`, or nothing comes for ping_s, nor so after a ping."""
+        look_s = min(ping_s, TICK_S)  # on Windows, `shut` wakes no reader
+        self.settimeout(look_s)
+        quiet_s, pinged = 0.0, False
+        while not self._is_shut:
+            try:
+                text = self.next_text()
+            except websocket.WebSocketTimeoutException:
+                quiet_s += look_s
+                if quiet_s < ping_s:
+                    continue
+                if pinged:
+                    return
+                self.ping()
+                quiet_s, pinged = 0.0, True
+            else:
+                quiet_s, pinged = 0.0, False
+                if text is not None:
+                    yield text
+
+    def next_text(self) -> str | None:
+        """Return the next message; None if it is a binary preview, a ping or a pong."""
+        opcode, frame = self.recv_data_frame(control_frame=True)
+        self._unread = 0
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise websocket.WebSocketConnectionClosedException("closed by the server")
+        return str(frame.data, "utf-8") if opcode == websocket.ABNF.OPCODE_TEXT else None
+
+    def shut(self) -> None:
+        """Wake the thread that waits for a message, from another one."""
+        self._is_shut = True
+        _shut(self.sock)
+
+    def leave(self) -> None:
+        """Close without waiting for an answer."""
+        self.close(timeout=0)
+        self.shutdown()  # type: ignore[no-untyped-call]  # close() does nothing before the handshake
+
+    def _recv(self, bufsize: int) -> bytes:
+        data: bytes = super()._recv(bufsize)  # type: ignore[no-untyped-call]
+        self._unread += len(data)
+        if self._unread > JSON_MAX:
+            raise websocket.WebSocketPayloadException("too large a message")
+        return data
+
+
+def parse(text: str | bytes) -> Any:
+    """JSON, or None for what is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

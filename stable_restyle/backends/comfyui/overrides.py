@@ -1,0 +1,94 @@
+"""The workflow as it is drawn with: changed by --seed and --set, for the run or for some scenes.
+
+Whether a server takes the new values is for `fitting` to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from stable_restyle.backends.comfyui.workflow import Workflow, with_seed, with_value
+from stable_restyle.core.errors import WrongUsage
+
+_SCENES = re.compile(r"(?P<scenes>[\d\s,-]+):(?P<node>.+)")
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_NUMBER_MAX = 1_000_000  # a film of 999,999 frames has no more scenes or slides
+
+
+@dataclass(frozen=True)
+class Variants:
+    """One workflow for the run, and others for the scenes that have changes of their own."""
+
+    original: Workflow
+    base: Workflow  # with the changes for the whole run
+    scenes: Mapping[int, Workflow]  # with those for a scene as well
+    changes: Sequence[str]  # for the whole run, as typed
+    scene_changes: Mapping[int, Sequence[str]]
+
+    def of(self, scene: int) -> Workflow:
+        """The workflow that draws a scene."""
+        return self.scenes.get(scene, self.base)
+
+    def __iter__(self) -> Iterator[Workflow]:
+        yield self.base
+        yield from self.scenes.values()
+
+
+def vary(workflow: Workflow, seed: int | None, changes: Sequence[str]) -> Variants:
+    """The workflow with --seed and every --set, `[SCENES:]ID.INPUT=VALUE`.
+
+    Changes are made in their order, those for the whole run first. Raises WrongUsage.
+    """
+    base = workflow if seed is None else with_seed(workflow, seed)
+    for_run: list[str] = []
+    for_scene: dict[int, list[str]] = defaultdict(list)
+    for change in changes:
+        scenes, assignment = _split(change, workflow)
+        if not scenes:
+            for_run.append(assignment)
+        for scene in scenes:
+            for_scene[scene].append(assignment)
+    base = _changed(base, for_run)
+    varied = {scene: _changed(base, its) for scene, its in sorted(for_scene.items())}
+    return Variants(workflow, base, varied, for_run, dict(for_scene))
+
+
+def _changed(workflow: Workflow, assignments: Sequence[str]) -> Workflow:
+    for assignment in assignments:
+        target, _, value = assignment.partition("=")
+        node, _, name = target.partition(".")
+        workflow = with_value(workflow, node, name, value)
+    return workflow
+
+
+def _split(change: str, workflow: Workflow) -> tuple[Sequence[int], str]:
+    """The scenes of a change, none for the whole run, and the rest of it."""
+    target, equals, value = change.partition("=")
+    place, dot, name = target.partition(".")
+    if not (equals and dot and place and name):
+        raise WrongUsage(
+            f"--set {change}: write [SCENES:]ID.INPUT=VALUE, "
+            "such as 6.text=clay or 3,5-7:6.text=fox."
+        )
+    found = _SCENES.fullmatch(place)
+    if place in workflow.nodes or found is None:  # a node of a group has a colon in its ID
+        return (), change
+    return numbers(found["scenes"], f"--set {change}", "scene"), f"{found['node']}.{name}={value}"
+
+
+def numbers(listed: str, option: str, what: str) -> Sequence[int]:
+    """The numbers in "3,5-7", counted from 1. Raises WrongUsage; `what` is what they number."""
+    found: set[int] = set()
+    for part in listed.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        first = int(match[1]) if match else 0
+        last = int(match[2] or first) if match else 0
+        if not 0 < first <= last <= _NUMBER_MAX:
+            raise WrongUsage(
+                f"{option}: {part.strip()!r} is no {what}; write them as 3,5-7, counted from 1."
+            )
+        found.update(range(first, last + 1))
+    return sorted(found)

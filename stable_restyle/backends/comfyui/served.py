@@ -1,0 +1,174 @@
+"""A ComfyUI server as a backend: the workflow fitted to its nodes, and what it lacks for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stable_restyle.backends.comfyui import validate
+from stable_restyle.backends.comfyui.client import ComfyUI, Server
+from stable_restyle.backends.comfyui.overrides import Variants
+from stable_restyle.backends.comfyui.validate import Misfit
+from stable_restyle.backends.comfyui.workflow import fill, with_seed
+from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
+from stable_restyle.core.records import Job, Slide
+from stable_restyle.imaging import masks
+from stable_restyle.media import images
+
+KEPT = "stable-restyle-out"  # folder of the server's own for slides that it keeps
+TRIAL_PX = 64
+ASKED_AT_ONCE = 4  # node classes
+
+
+@dataclass(frozen=True)
+class Access:
+    """How servers are reached and used; the same for all of them."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_s: float = 300.0
+    keep_on_server: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a backend is, and whether it can draw."""
+
+    name: str
+    fault: str | None = None  # None: it can
+    server: Server | None = None
+    websocket: bool | None = None
+    misfits: Sequence[Misfit] = ()
+    trial_s: float | None = None  # time of a small slide
+
+
+class ServedWorkflow:
+    """One server that draws one workflow, or the variant of it that is its scene's."""
+
+    engine = "ComfyUI"
+    at_once, slots = ComfyUI.at_once, ComfyUI.slots
+
+    def __init__(self, url: str, variants: Variants, access: Access) -> None:
+        """Nothing is asked of the server yet. Raises WrongUsage for what is no URL or header."""
+        self._keep = access.keep_on_server
+        self._fitted = variants
+        self._variants = variants
+        self._server: Server | None = None
+        self._client = ComfyUI(
+            url,
+            self._prompt,
+            variants.base.output,
+            headers=access.headers,
+            timeout_s=access.timeout_s,
+        )
+
+    @property
+    def name(self) -> str:
+        """The URL without user and password."""
+        return self._client.name
+
+    @property
+    def about(self) -> str:
+        """What the server said of itself when it was last looked at."""
+        if self._server is None:
+            return "ComfyUI; it has not answered"
+        version, device = self._server.version, self._server.device
+        return f"ComfyUI {version or 'of an unknown version'}{f', {device}' if device else ''}"
+
+    def fit(self) -> list[str]:
+        """Fit the workflow to the server's nodes; returns a line about each input added to it.
+
+        Raises ServerFault if no ComfyUI answers, WorkflowFault if it cannot draw with the workflow.
+        """
+        self._server = self._client.inspect()
+        added, found = self._fit()
+        if found:
+            raise WorkflowFault(_refusal(self.name, self._variants.base.name, found))
+        return added
+
+    def draw(self, job: Job) -> Slide:
+        """The slide, of the guide's size, or a scale of it where the workflow scales."""
+        return self._client.draw(job)
+
+    def free_memory(self) -> None:
+        """Have the server unload its models."""
+        self._client.free_memory()
+
+    def answers(self) -> bool:
+        """Whether it could draw now."""
+        try:
+            self.fit()
+        except RestyleError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Take our prompts out of the server's queue and close every connection."""
+        self._client.close()
+
+    def report(self) -> Report:
+        """All about the server, after drawing a small slide there if it can."""
+        report = Report(self.name)
+        try:
+            report = replace(report, server=self._client.inspect())
+            report = replace(report, websocket=self._client.hears(), misfits=self._fit()[1])
+            if report.misfits:
+                return replace(report, fault="it cannot draw with this workflow")
+            return replace(report, trial_s=time_trial(self.draw))
+        except (ServerFault, WorkflowFault) as fault:
+            return replace(report, fault=str(fault))
+
+    def _fit(self) -> tuple[list[str], list[Misfit]]:
+        wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
+        base, added = validate.complete(self._variants.base, classes)
+        scenes = {
+            scene: validate.complete(one, classes)[0]
+            for scene, one in self._variants.scenes.items()
+        }
+        self._fitted = replace(self._variants, base=base, scenes=scenes)
+        found = [misfit for one in self._fitted for misfit in validate.misfits(one, classes)]
+        return added, list(dict.fromkeys(found))
+
+    def _prompt(self, job: Job, guide: str, mask: str) -> dict[str, Any]:
+        stem = Path(images.name(job.slide)).stem
+        keep = f"{KEPT}/{stem}" if self._keep else None
+        workflow = self._fitted.of(job.scene)
+        if job.seed is not None:
+            workflow = with_seed(workflow, job.seed)
+        return fill(workflow, guide, mask, keep=keep)
+
+
+def time_trial(draw: Callable[[Job], Slide]) -> float:
+    """Have a slide of 64x64 drawn; returns the seconds that it took."""
+    ramp = np.linspace(0, 255, TRIAL_PX).astype(np.uint8)
+    guide = np.stack(np.broadcast_arrays(ramp, ramp[:, np.newaxis], ramp[::-1]), axis=2)
+    began = time.perf_counter()
+    draw(Job(0, 0, np.ascontiguousarray(guide), masks.free_all(guide)))
+    return time.perf_counter() - began
+
+
+def parse_headers(lines: Sequence[str]) -> dict[str, str]:
+    """Headers as typed, "Name: value". Raises WrongUsage, without showing what may be a secret."""
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise WrongUsage('--header: write "Name: value".')
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _refusal(server: str, workflow: str, found: Sequence[Misfit]) -> str:
+    lines = "".join(f"\n  {misfit}" for misfit in found)
+    return (
+        f"{server} cannot draw with {workflow}:{lines}\n"
+        "Install there what is missing, or name in the workflow what the server has "
+        "(--set ID.INPUT=VALUE changes it for a run)."
+    )

@@ -1,0 +1,141 @@
+"""Fit a workflow to a server: what its version of each node asks for, and what it cannot do.
+
+Pure functions of a workflow and of what the server's /object_info says about the node classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from stable_restyle.backends.comfyui.responses import choices, get, items, nearest, sequence
+from stable_restyle.backends.comfyui.workflow import Workflow, fill
+
+# Node classes as /object_info describes them; None for one that the server lacks. Nothing in them
+# can be relied on: node packs write them.
+Classes: TypeAlias = Mapping[str, Mapping[str, Any] | None]
+
+_SHOWN = 3  # names to offer where none is like the one that is not there
+_NUMBERS = ("INT", "FLOAT")
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a server cannot draw with a workflow."""
+
+    node: str  # ID and class
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.reason}"
+
+
+def classes_of(workflow: Workflow) -> set[str]:
+    """The node classes that a server must have, those that the client puts in among them."""
+    prompt = fill(workflow, "guide.png", "mask.png")
+    return {node["class_type"] for node in prompt.values()}
+
+
+def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]:
+    """Give nodes the defaults of what this server's version requires and the file lacks.
+
+    Returns the workflow, and a line about each input that was added.
+    """
+    nodes = deepcopy(dict(workflow.nodes))
+    added = []
+    for node_id in _others(workflow):
+        node = nodes[node_id]
+        for name, config in _inputs(classes.get(node["class_type"]), "required"):
+            default = _option(config, "default")
+            if name not in node["inputs"] and default is not None:
+                node["inputs"][name] = default
+                added.append(
+                    f"Node {node_id} ({node['class_type']}) also asks for {name}, which "
+                    f"{workflow.name} does not have: {default!r}, its default, is used."
+                )
+    return replace(workflow, nodes=nodes), added
+
+
+def misfits(workflow: Workflow, classes: Classes) -> list[Misfit]:
+    """What keeps a server with these node classes from drawing with a workflow."""
+    found = [
+        Misfit(class_type, "the server has no such node class")
+        for class_type in sorted(classes_of(workflow))
+        if classes.get(class_type) is None
+    ]
+    for node_id in _others(workflow):
+        node = workflow.nodes[node_id]
+        place = f"node {node_id} ({node['class_type']})"
+        info = classes.get(node["class_type"])
+        for kind in ("required", "optional"):
+            for name, config in _inputs(info, kind):
+                if name not in node["inputs"]:
+                    reason = "is required, and the file lacks it" if kind == "required" else None
+                else:
+                    reason = _objection(node["inputs"][name], config)
+                if reason:
+                    found.append(Misfit(place, f"{name} {reason}"))
+        if reason := _idle(node["inputs"]):
+            found.append(Misfit(place, reason))
+    return found
+
+
+def _others(workflow: Workflow) -> Iterator[str]:
+    """The nodes that the client does not fill in itself."""
+    owned = (workflow.input, workflow.mask, workflow.output)
+    return (node_id for node_id in workflow.nodes if node_id not in owned)
+
+
+def _idle(inputs: Mapping[str, Any]) -> str | None:
+    """A sampler whose every step is skipped gives its input back, and the server is content."""
+    start, steps = inputs.get("start_at_step"), inputs.get("steps")
+    if type(start) is int and type(steps) is int and start >= steps:
+        return f"start_at_step {start} leaves none of {steps} steps: nothing would be drawn"
+    return None
+
+
+def _inputs(info: Mapping[str, Any] | None, kind: str) -> Iterator[tuple[str, list[Any]]]:
+    """The inputs of a node class and how each is configured: [type or choices, options]."""
+    for name, config in items(get(get(info, "input"), kind)):
+        if sequence(config):
+            yield name, config
+
+
+def _option(config: list[Any], name: str) -> Any:
+    return get(config[1], name) if len(config) > 1 else None
+
+
+def _objection(value: object, config: list[Any]) -> str | None:
+    """Why a server would refuse a value; None if it would not."""
+    if isinstance(value, list):  # a link
+        return None
+    if isinstance(config[0], list) or config[0] == "COMBO":
+        offered = choices(config)
+        return None if str(value) in offered else _not_there(value, offered)
+    return _out_of_range(value, config) if config[0] in _NUMBERS else None
+
+
+def _not_there(value: object, offered: Sequence[str]) -> str:
+    if not offered:
+        return f"is {value!r}, but the server has none at all"
+    near = nearest(str(value), offered)
+    what = "the nearest it has: " + ", ".join(near) if near else f"it has {_listed(offered)}"
+    return f"is {value!r}, which the server does not have; {what}"
+
+
+def _listed(offered: Sequence[str]) -> str:
+    more = len(offered) - _SHOWN
+    return ", ".join(offered[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _out_of_range(value: object, config: list[Any]) -> str | None:
+    least, most = _option(config, "min"), _option(config, "max")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+        low = number if least is None else float(least)
+        high = number if most is None else float(most)
+    except (TypeError, ValueError, OverflowError):
+        return f"is {value!r}, which is no number"
+    return None if low <= number <= high else f"is {value!r}, but must be {least} to {most}"

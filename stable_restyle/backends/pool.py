@@ -1,0 +1,492 @@
+"""What turns guide and mask into a slide, and how several of them share the work.
+
+The pool says what can be expected of each backend, so that `schedule` can choose one for a slide.
+It leaves out backends that fail, gives their slides to others, and looks for them again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from statistics import mean, median
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Protocol, TypeAlias, TypeVar
+
+from stable_restyle.backends.comfyui.overrides import Variants
+from stable_restyle.backends.comfyui.served import Access, Report, ServedWorkflow, time_trial
+from stable_restyle.backends.preview import LOOKS, Preview
+from stable_restyle.core.errors import (
+    NoBackendLeft,
+    OutOfMemory,
+    PoolClosed,
+    RestyleError,
+    ServerFault,
+    WorkflowFault,
+    WrongUsage,
+    counted,
+)
+from stable_restyle.core.parallel import TICK_S
+from stable_restyle.core.records import Drawn, Job, Outlook, Slide
+from stable_restyle.media import images
+
+FIRST_PAUSE_S = 2.0  # before a backend that failed is looked for again; doubled each time
+LONGEST_PAUSE_S = 60.0
+SLIDE_S = 1.0  # what a slide is expected to take as long as no backend has drawn any
+LATEST = 5  # slides by which a backend's speed is judged
+USUAL_SERVERS = ("http://127.0.0.1:8188", "http://127.0.0.1:7821")  # ComfyUI's; SwarmUI's first
+DEFAULT_LOOK = "clay"
+DEFAULT_SEED = 0
+
+log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """One thing that draws slides: a server, or the preview engine."""
+
+    @property
+    def name(self) -> str:
+        """As the user may read it."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """What makes its pictures: "ComfyUI", or the preview engine's look."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """Slides that it draws side by side."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Slides that it takes; those above `at_once` wait there for their turn."""
+        ...
+
+    def draw(self, job: Job) -> Slide:
+        """The slide, of the guide's size or a scale of it. Blocks; called from several threads.
+
+        Raises ServerFault where another backend may do better, WorkflowFault where none will.
+        """
+        ...
+
+    def free_memory(self) -> None:
+        """Make room after OutOfMemory."""
+        ...
+
+    def answers(self) -> bool:
+        """Whether it could draw now; asked of one that failed."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is in flight, soon, and let go of everything."""
+        ...
+
+
+Answer = TypeVar("Answer")
+
+Turn: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
+
+
+@dataclass(eq=False)
+class _Sent:
+    """A slide that a backend has; changed under the pool's lock only."""
+
+    began: float | None = None  # time.perf_counter(); None: it waits there for those before it
+    warm: bool = False  # whether the backend had drawn one by then
+
+
+@dataclass(eq=False)
+class _Member:
+    """A backend of the pool and how it fares; changed under the pool's lock only."""
+
+    backend: Backend
+    pause_s: float  # before it is looked for after its next fault
+    in_flight: int = 0
+    sent: list[_Sent] = field(default_factory=list)  # of those in flight, in their order
+    warm: bool = False  # whether it has drawn one: the first takes longer, since models are loaded
+    took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
+    fault: str | None = None  # why it is retired; None: it works
+    look_again: float = 0.0  # time.monotonic()
+
+    def begin(self) -> None:
+        """Note that the first of what was sent are drawn now, as many as are drawn side by side."""
+        for each in self.sent[: self.backend.at_once]:
+            if each.began is None:
+                each.began, each.warm = time.perf_counter(), self.warm
+
+    def busy_s(self) -> float:
+        """Return for how long it has been drawing the first of what was sent, in seconds."""
+        began = self.sent[0].began if self.sent else None
+        return 0.0 if began is None else time.perf_counter() - began
+
+
+class Pool(AbstractContextManager["Pool"]):
+    """Backends that share the slides of a run. Thread-safe."""
+
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        patience_s: float,
+        faults: Mapping[str, RestyleError | None] | None = None,
+        turn: Turn = lambda _: nullcontext(),
+    ) -> None:
+        """patience_s: how long draws wait for a backend to come back once all have failed.
+
+        faults: what is wrong, by name, with backends that are left out from the beginning.
+        turn: what a draw on a backend holds meanwhile.
+        """
+        self._members = [_Member(backend, FIRST_PAUSE_S) for backend in backends]
+        self._patience_s = patience_s
+        self._turn = turn
+        self._all_gone_since = 0.0  # time.monotonic()
+        self._changed = Condition()
+        self._closed = False
+        for member in self._members:
+            if fault := (faults or {}).get(member.backend.name):
+                self._retire(member, fault)
+        self._searcher = Thread(target=self._search, name="look for backends", daemon=True)
+        self._searcher.start()
+
+    @property
+    def engine(self) -> str:
+        """What draws the slides; backends of different engines do not mix."""
+        return self._members[0].backend.engine
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether draws are given up."""
+        return self._closed
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What each backend is, by its name, as far as it has been told."""
+        return {m.backend.name: _about(m.backend) for m in self._members}
+
+    @property
+    def slots(self) -> int:
+        """Slides that all of them take."""
+        return sum(member.backend.slots for member in self._members)
+
+    def outlooks(self) -> list[Outlook]:
+        """What can be expected of each backend that works; of all while none does."""
+        with self._changed:
+            working = any(member.fault is None for member in self._members)
+            known = [median(member.took_s) for member in self._members if member.took_s]
+            usual_s = mean(known) if known else SLIDE_S
+            return [
+                Outlook(
+                    number,
+                    member.backend.at_once,
+                    member.backend.slots,
+                    median(member.took_s) if member.took_s else usual_s,
+                    member.busy_s(),
+                )
+                for number, member in enumerate(self._members)
+                if member.fault is None or not working
+            ]
+
+    def draw(self, job: Job, number: int) -> Slide:
+        """Have a slide drawn by the backend of that number, by others if it has no room or fails.
+
+        Raises WorkflowFault if a second backend, or the only one that works, refuses the workflow;
+        NoBackendLeft if all have failed and none came back in time.
+        """
+        refused_by: _Member | None = None
+        refusal: WorkflowFault | None = None
+        while True:
+            member = self._take(job, number, avoid=refused_by)
+            if member is None:
+                assert refusal is not None
+                raise refusal
+            try:
+                with self._turn(member.backend), self._at(member) as sent:
+                    slide = _draw(member.backend, job)
+                    drawn = self._praise(member, sent)
+            except WorkflowFault as fault:
+                if refusal is not None:
+                    raise
+                refused_by, refusal = member, fault
+            except ServerFault as fault:
+                self._retire(member, fault)
+            else:
+                if refused_by is not None and refusal is not None:  # it was that one's fault
+                    self._retire(refused_by, refusal)
+                return replace(slide, drawn=drawn)
+            finally:
+                self._give_back(member)
+
+    def close(self) -> None:
+        """Close every backend; slides in flight are given up."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        _close([member.backend for member in self._members])
+        self._searcher.join()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take(self, job: Job, number: int, avoid: _Member | None) -> _Member | None:
+        """A member with room, waited for, the one of that number if it is among them.
+
+        None if nothing works but the one to avoid.
+        """
+        wanted = self._members[number]
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise PoolClosed("The run has ended.")
+                working = [m for m in self._members if m.fault is None]
+                if working == [avoid]:
+                    return None
+                free = [m for m in working if m is not avoid and m.in_flight < m.backend.slots]
+                if free:
+                    chosen = wanted if wanted in free else min(free, key=lambda m: m.in_flight)
+                    chosen.in_flight += 1
+                    return chosen
+                self._changed.wait(None if working else self._patience_left(job))
+
+    def _patience_left(self, job: Job) -> float:
+        """Seconds for which a backend may still come back. Raises NoBackendLeft at their end."""
+        left = self._all_gone_since + self._patience_s - time.monotonic()
+        if left > 0:
+            return left
+        tried = "\n".join(f"  {m.backend.name}: {m.fault}" for m in self._members)
+        raise NoBackendLeft(
+            f"No backend could draw {images.name(job.slide)}:\n{tried}\n"
+            "Start one again and repeat the command; finished slides are kept."
+        )
+
+    def _give_back(self, member: _Member) -> None:
+        with self._changed:
+            member.in_flight -= 1
+            self._changed.notify_all()
+
+    @contextmanager
+    def _at(self, member: _Member) -> Iterator[_Sent]:
+        """Note that a slide is at a member meanwhile."""
+        sent = _Sent()
+        with self._changed:
+            member.sent.append(sent)
+            member.begin()
+        try:
+            yield sent
+        finally:
+            with self._changed:
+                member.sent.remove(sent)
+                member.begin()
+
+    def _praise(self, member: _Member, sent: _Sent) -> Drawn:
+        """Note that a member has drawn a slide; returns when, without the time that it waited."""
+        now = time.perf_counter()
+        with self._changed:
+            began = now if sent.began is None else sent.began
+            member.pause_s = FIRST_PAUSE_S
+            if sent.warm:
+                member.took_s.append(now - began)
+            member.warm = True
+            return Drawn(member.backend.name, began, now - began)
+
+    def _retire(self, member: _Member, fault: Exception) -> None:
+        """Give it no more slides until it is found again."""
+        with self._changed:
+            if member.fault is not None or self._closed:
+                return
+            member.fault = str(fault)
+            member.look_again = time.monotonic() + member.pause_s
+            member.pause_s = min(2 * member.pause_s, LONGEST_PAUSE_S)
+            log.warning("%s is left out for now: %s", member.backend.name, fault)
+            if all(m.fault is not None for m in self._members):
+                self._all_gone_since = time.monotonic()
+                log.warning(
+                    "No backend is left; waiting %s for one to come back.",
+                    _duration(self._patience_s),
+                )
+            self._changed.notify_all()
+
+    def _search(self) -> None:
+        """Look for retired members again, each after its pause, until the pool is closed."""
+        while member := self._next_to_look_for():
+            found = member.backend.answers()
+            with self._changed:
+                if found:
+                    member.fault = None
+                    log.info("%s answers again.", member.backend.name)
+                    self._changed.notify_all()
+                else:
+                    member.look_again = time.monotonic() + member.pause_s
+                    member.pause_s = min(2 * member.pause_s, LONGEST_PAUSE_S)
+
+    def _next_to_look_for(self) -> _Member | None:
+        """The next retired member whose pause is over, waited for; None when the pool closes."""
+        with self._changed:
+            while not self._closed:
+                retired = [m for m in self._members if m.fault is not None]
+                member = min(retired, key=lambda m: m.look_again, default=None)
+                pause_s = member.look_again - time.monotonic() if member else None
+                if pause_s is not None and pause_s <= 0:
+                    return member
+                self._changed.wait(pause_s)
+        return None
+
+
+def _draw(backend: Backend, job: Job) -> Slide:
+    """One more try, with the memory freed, where it ran out."""
+    try:
+        return backend.draw(job)
+    except OutOfMemory:
+        backend.free_memory()
+        return backend.draw(job)
+
+
+def connect(
+    names: Sequence[str],
+    variants: Variants,
+    access: Access,
+    patience_s: float,
+    turn: Turn = lambda _: nullcontext(),
+) -> Pool:
+    """The backends that --backend names, else the servers that are found on this machine.
+
+    Every server is asked whether it can draw; those that cannot are left out for now, and said so.
+    Raises WrongUsage for a name that is none, WorkflowFault or NoBackendLeft if none can draw.
+    """
+    members = _named(names, variants, access)
+    faults = _fit(members)
+    if not names:
+        members = [member for member in members if not isinstance(faults[member.name], ServerFault)]
+    if all(faults[member.name] for member in members):
+        _close(members)
+        raise _none_can_draw(faults) if names or members else _nothing_found()
+    return Pool(members, patience_s, faults, turn)
+
+
+def engine(names: Sequence[str], variants: Variants, access: Access) -> str:
+    """What would draw the slides; nothing is asked of servers. Raises WrongUsage."""
+    members = _named(names, variants, access)
+    _close(members)
+    return members[0].engine
+
+
+def check(names: Sequence[str], variants: Variants, access: Access) -> list[Report]:
+    """All about the backends that --backend names, else about the usual places of servers."""
+    members = _all_named(names, variants, access)
+    reports = _asked(members, _report)
+    _close(members)
+    return reports
+
+
+def _asked(members: Sequence[Backend], ask: Callable[[Backend], Answer]) -> list[Answer]:
+    """Ask all backends side by side. If this is interrupted, it closes them, and so ends soon."""
+    with ThreadPoolExecutor(len(members)) as threads:
+        under_way = [threads.submit(ask, member) for member in members]
+        try:
+            while wait(under_way, TICK_S).not_done:
+                pass
+        except BaseException:
+            _close(members)
+            raise
+    return [each.result() for each in under_way]
+
+
+def _close(members: Sequence[Backend]) -> None:
+    """Close all of these side by side: each may take its seconds."""
+    with ThreadPoolExecutor(max(len(members), 1)) as threads:
+        list(threads.map(lambda member: member.close(), members))
+
+
+def _named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
+    """The backends of a run. Raises WrongUsage."""
+    members = _all_named(names, variants, access)
+    if len(engines := {member.engine for member in members}) > 1:
+        raise WrongUsage(
+            f"--backend: {' and '.join(sorted(engines))} draw differently; one run cannot mix them."
+        )
+    return members
+
+
+def _all_named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
+    return [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
+
+
+def _report(member: Backend) -> Report:
+    if isinstance(member, ServedWorkflow):
+        return member.report()
+    return Report(member.name, trial_s=time_trial(member.draw))
+
+
+def _about(member: Backend) -> str:
+    return member.about if isinstance(member, ServedWorkflow) else "the embedded preview engine"
+
+
+def _fit(members: Sequence[Backend]) -> dict[str, RestyleError | None]:
+    """Have each server say whether it can draw; what is wrong with it, by its name."""
+    answers = _asked(members, _fit_one)
+    for line in dict.fromkeys(line for added, _ in answers for line in added):
+        log.warning(line)
+    return {member.name: fault for member, (_, fault) in zip(members, answers, strict=True)}
+
+
+def _fit_one(member: Backend) -> tuple[list[str], RestyleError | None]:
+    try:
+        return (member.fit() if isinstance(member, ServedWorkflow) else []), None
+    except (ServerFault, WorkflowFault) as fault:
+        return [], fault
+
+
+def _none_can_draw(faults: Mapping[str, RestyleError | None]) -> RestyleError:
+    refusals = [fault for fault in faults.values() if isinstance(fault, WorkflowFault)]
+    if refusals:
+        return refusals[0]
+    tried = "\n".join(f"  {name}: {fault}" for name, fault in faults.items())
+    return NoBackendLeft(
+        f"No backend can draw:\n{tried}\nStart one, or correct --backend; "
+        "`video-restyle --check` tells more. Finished slides are kept."
+    )
+
+
+def _nothing_found() -> RestyleError:
+    return NoBackendLeft(
+        f"No ComfyUI server answers at {' or '.join(USUAL_SERVERS)}, and no backend was named.\n"
+        "Do one of these:\n"
+        "  start ComfyUI on this machine, and repeat the command;\n"
+        "  add --backend http://HOST:8188 for a server elsewhere (or set VIDEO_RESTYLE_BACKENDS);\n"
+        "  add --backend preview to try the film on the embedded preview engine."
+    )
+
+
+def _backend(name: str, variants: Variants, access: Access) -> Backend:
+    kind, _, look = name.partition(":")
+    if kind == "preview":
+        workflow = variants.base
+        seed = DEFAULT_SEED if workflow.seed is None else workflow.seed
+        return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
+    if kind.lower() in ("http", "https"):
+        return ServedWorkflow(name, variants, access)
+    meant = f" Did you mean http://{_without_user(name)}?" if ":" in name else ""
+    raise WrongUsage(
+        f"--backend {_without_user(name)}: this is no backend.{meant}\n"
+        f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
+    )
+
+
+def _duration(seconds: float) -> str:
+    return counted(round(seconds), "second") if seconds < 120 else f"{seconds / 60:.3g} minutes"
+
+
+def _without_user(name: str) -> str:
+    """A name that may be a mistyped URL, without its user and password."""
+    return re.sub(r"[^/]*@", "", name)

@@ -1,0 +1,1 @@
+"""Records, errors and helpers that every other package uses."""

@@ -1,0 +1,1 @@
+"""Draw the slides of a run on threads of this machine."""

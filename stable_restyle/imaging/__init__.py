@@ -1,0 +1,1 @@
+"""Functions of arrays: optical flow, masks, metrics."""

@@ -1,0 +1,319 @@
+"""Measure how steady a restyled film is, and what that cost: blur, a frozen or a faded picture.
+
+Motion is always that of the input frames, applied to the slides: what a model makes up does not
+move, so its own motion would hide the boil that is looked for. No pair of pictures spans a cut.
+Pictures are (H, W, 3) RGB uint8; flow is (H, W, 2) float32: for each pixel, how far to the right
+and downwards it is found in the other picture, in pixels. Choosing what to do about a figure, and
+showing it, is left to others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import cv2
+import numpy as np
+
+from stable_restyle.imaging import optical_flow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stable_restyle.core.records import Pixels
+
+    Floats: TypeAlias = NDArray[np.float32]
+    Flags: TypeAlias = NDArray[np.bool_]
+
+# A frame and the slide that shows it.
+Shown: TypeAlias = "tuple[Pixels, Pixels]"
+
+# Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos", as used by Lai et al. 2018.
+INCONSISTENT_SHARE, INCONSISTENT_PX2 = 0.01, 0.5
+MOTION_EDGE_SHARE, MOTION_EDGE_PX2 = 0.01, 0.002
+
+# IEC 61966-2-1 (sRGB): the light of each 8-bit level; what red, green and blue add to luminance.
+_LEVELS = np.arange(256) / 255
+_BENT = ((_LEVELS + 0.055) / 1.055) ** 2.4
+LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, _BENT).astype(np.float32)
+LUMINANCE = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+
+# Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels
+SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of one slide; nan where there is nothing to compare it with."""
+
+    e_warp: float  # to the slide before it; RGB 0..1, squared
+    e_warp_input: float  # the same of their frames
+    e_warp_long: float  # to the middle
+    e_warp_long_input: float
+    flicker: float  # to the slide before it; L*, 0..100
+    sharpness: float  # 1 is the middle's
+    style: float  # distance to the middle, 8-bit Lab levels
+    structure: float  # 1 where the slide has the edges of its frame
+
+
+@dataclass(frozen=True)
+class Stability:
+    """The means over a scene, or over scenes put together; nan where nothing could be compared."""
+
+    slides: int
+    pairs: int  # of neighbouring slides
+    scenes: int
+    e_warp: float
+    e_warp_input: float
+    e_warp_long: float
+    e_warp_long_input: float
+    flicker: float
+    sharpness: float
+    style: float
+    style_ends: float  # style of the last slides of the chains alone
+    structure: float
+
+    @property
+    def e_warp_ratio(self) -> float:
+        """E_warp relative to the input's own; nan if the input has none."""
+        return self.e_warp / self.e_warp_input if self.e_warp_input else math.nan
+
+    @property
+    def e_warp_long_ratio(self) -> float:
+        return self.e_warp_long / self.e_warp_long_input if self.e_warp_long_input else math.nan
+
+
+def occlusion(forward: Floats, backward: Floats) -> Flags:
+    """Which pixels of the first picture do not count, (H, W): they have no sure match in the other.
+
+    forward: from the first picture to the second, backward: the way back. A pixel does not count if
+    `|F + B~|^2 > 0.01 (|F|^2 + |B~|^2) + 0.5`, B~ being the way back from where F leads; on an edge
+    of the motion, `|grad u|^2 + |grad v|^2 > 0.01 |F|^2 + 0.002`; or if it leaves the picture.
+    (Lai et al. 2018, "Learning Blind Video Temporal Consistency", after Ruder et al. 2016.)
+    """
+    back = optical_flow.warp(backward, forward)
+    lengths = _squared(forward) + _squared(back)
+    lost = _squared(forward + back) > INCONSISTENT_SHARE * lengths + INCONSISTENT_PX2
+    edge = _slope(forward) > MOTION_EDGE_SHARE * _squared(forward) + MOTION_EDGE_PX2
+    hidden: Flags = lost | edge | optical_flow.leaves(forward)
+    return hidden
+
+
+def warping_error(first: Pixels, second: Pixels, forward: Floats, occluded: Flags) -> float:
+    """How much two pictures differ once motion is taken out: the mean square, RGB in 0..1.
+
+    `sum(M (V^ - V)^2) / sum(M)`, V^ the second picture warped onto the first, bilinear, M = not
+    occluded. forward: from first to second. nan if no pixel counts.
+    """
+    counted = ~occluded
+    if not counted.any():
+        return math.nan
+    warped = optical_flow.warp(second.astype(np.float32), forward)
+    difference = (warped - first)[counted] / np.float32(255)
+    return float(np.mean(difference * difference, dtype=np.float64))
+
+
+def lightness(picture: Pixels) -> float:
+    """The mean L* of a picture, 0..100 (CIE 1976).
+
+    Not by OpenCV's Lab: making its tables costs 0.1 s, which no other part of a usual run needs.
+    """
+    linear = np.asarray(cv2.LUT(picture, LINEAR), np.float32)
+    luminance = np.asarray(cv2.transform(linear, LUMINANCE), np.float32)
+    root, line = np.cbrt(luminance), luminance * (841 / 108) + 4 / 29
+    light = np.where(luminance > (6 / 29) ** 3, root, line)
+    return 116 * float(light.mean(dtype=np.float64)) - 16
+
+
+def sharpness(picture: Pixels) -> float:
+    """The variance of the Laplacian of L, 8-bit levels squared: falls when a picture is blurred."""
+    light = _lab(picture)[..., 0].astype(np.float32)
+    return float(np.var(cv2.Laplacian(light, cv2.CV_32F), dtype=np.float64))
+
+
+def style_distance(picture: Pixels, other: Pixels) -> float:
+    """How far apart two palettes are: 8-bit Lab levels, the mean over L, a and b.
+
+    The earth mover's distance of each channel's histograms: how far, on average, a pixel's value
+    has to be moved to turn one histogram into the other. It is the area between their cumulated
+    forms, and the pictures may differ in size.
+    """
+    gap = np.abs(_cumulated(_lab(picture)) - _cumulated(_lab(other)))
+    return float(gap.sum(axis=1).mean())
+
+
+def structure(slide: Pixels, frame: Pixels) -> float:
+    """The SSIM of the edge maps of a slide and of its frame (Wang et al. 2004): 1 for equal ones.
+
+    An edge map is the length of the luma's gradient, in 8-bit levels a pixel.
+    """
+    x, y = _edges(slide), _edges(frame)
+    mean_x, mean_y = _window(x), _window(y)
+    var_x = _window(x * x) - mean_x * mean_x
+    var_y = _window(y * y) - mean_y * mean_y
+    both = _window(x * y) - mean_x * mean_y
+    likeness = (2 * mean_x * mean_y + SSIM_C1) * (2 * both + SSIM_C2)
+    likeness /= (mean_x * mean_x + mean_y * mean_y + SSIM_C1) * (var_x + var_y + SSIM_C2)
+    return float(likeness.mean(dtype=np.float64))
+
+
+def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> Figures:
+    """The figures of one slide.
+
+    Each is a frame and its slide, of one size. before: the slide before it in its scene, if it is
+    there. middle: the scene's middle, if it is there and is another one.
+    """
+    near = _errors(before, shown)
+    far = near if middle is before else _errors(middle, shown)
+    return Figures(
+        *near,
+        *far,
+        flicker=math.nan if before is None else _flicker(before, shown),
+        sharpness=math.nan if middle is None else _relative_sharpness(shown[1], middle[1]),
+        style=math.nan if middle is None else style_distance(shown[1], middle[1]),
+        structure=structure(shown[1], shown[0]),
+    )
+
+
+def of_scene(slides: Sequence[Figures | None], middle: int) -> Stability:
+    """The figures of a scene from those of its slides in the film's order; None: not there.
+
+    middle: which of them, from 0, is the middle.
+    """
+    there = [slide for slide in slides if slide is not None]
+    ends = [slides[index] for index in {0, len(slides) - 1} - {middle}]
+
+    def mean(figure: str) -> float:
+        return _mean([getattr(slide, figure) for slide in there])
+
+    return Stability(
+        slides=len(there),
+        pairs=sum(not math.isnan(slide.flicker) for slide in there),
+        scenes=1,
+        e_warp=mean("e_warp"),
+        e_warp_input=mean("e_warp_input"),
+        e_warp_long=mean("e_warp_long"),
+        e_warp_long_input=mean("e_warp_long_input"),
+        flicker=mean("flicker"),
+        sharpness=mean("sharpness"),
+        style=mean("style"),
+        style_ends=_mean([slide.style for slide in ends if slide is not None]),
+        structure=mean("structure"),
+    )
+
+
+def measure_scene(pictures: Sequence[Shown], middle: int) -> Stability:
+    """Measure a scene that is in memory: the frame and the slide of each of its slides."""
+    slides = [
+        measure_slide(
+            shown,
+            pictures[index - 1] if index else None,
+            None if index == middle else pictures[middle],
+        )
+        for index, shown in enumerate(pictures)
+    ]
+    return of_scene(slides, middle)
+
+
+def together(scenes: Sequence[Stability]) -> Stability:
+    """Several scenes as one: each figure weighted by how many comparisons it is the mean of."""
+    pairs = [scene.pairs for scene in scenes]
+    slides = [scene.slides for scene in scenes]
+    others = [scene.slides - scene.scenes for scene in scenes]  # than the middles
+    counts = [scene.scenes for scene in scenes]
+
+    def mean(figure: str, weights: Sequence[int]) -> float:
+        values = [getattr(scene, figure) for scene in scenes]
+        return _mean(values, weights)
+
+    return Stability(
+        slides=sum(slides),
+        pairs=sum(pairs),
+        scenes=sum(counts),
+        e_warp=mean("e_warp", pairs),
+        e_warp_input=mean("e_warp_input", pairs),
+        e_warp_long=mean("e_warp_long", others),
+        e_warp_long_input=mean("e_warp_long_input", others),
+        flicker=mean("flicker", pairs),
+        sharpness=mean("sharpness", others),
+        style=mean("style", others),
+        style_ends=mean("style_ends", counts),
+        structure=mean("structure", slides),
+    )
+
+
+def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
+    """E_warp of two slides and of their frames."""
+    if first is None:
+        return math.nan, math.nan
+    forward, backward = optical_flow.both_ways(first[0], second[0])
+    occluded = occlusion(forward, backward)
+    frames, slides = (
+        warping_error(before, after, forward, occluded)
+        for before, after in zip(first, second, strict=True)
+    )
+    return slides, frames
+
+
+def _relative_sharpness(slide: Pixels, middle: Pixels) -> float:
+    """1 is the middle's; nan if there is nothing in that one that could be sharp."""
+    full = sharpness(middle)
+    return sharpness(slide) / full if full else math.nan
+
+
+def _flicker(first: Shown, second: Shown) -> float:
+    """How much the lightness of two slides changes that of their frames does not: L*, 0..100."""
+    frames, slides = (
+        lightness(after) - lightness(before) for before, after in zip(first, second, strict=True)
+    )
+    return abs(slides - frames)
+
+
+def _mean(values: Sequence[float], weights: Sequence[int] | None = None) -> float:
+    """The weighted mean of the values that are numbers; nan if there are none."""
+    weighted = [
+        (value, weight)
+        for value, weight in zip(values, weights or [1] * len(values), strict=True)
+        if weight and not math.isnan(value)
+    ]
+    total = sum(weight for _, weight in weighted)
+    return sum(value * weight for value, weight in weighted) / total if total else math.nan
+
+
+def _lab(picture: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB), np.uint8)
+
+
+def _cumulated(lab: Pixels) -> NDArray[np.float64]:
+    """For each channel, the share of the pixels at or below each of 256 levels: (3, 256)."""
+    counts = [np.bincount(lab[..., channel].ravel(), minlength=256) for channel in range(3)]
+    shares: NDArray[np.float64] = np.cumsum(counts, axis=1) / lab[..., 0].size
+    return shares
+
+
+def _edges(picture: Pixels) -> Floats:
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    x, y = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, scale=1 / 4) for dx in (1, 0))
+    # cv2.magnitude rounds differently with where in memory its arrays begin.
+    return np.asarray(np.sqrt(x * x + y * y), np.float32)
+
+
+def _window(plane: Floats) -> Floats:
+    blurred = cv2.GaussianBlur(plane, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)
+    return np.asarray(blurred, np.float32)
+
+
+def _squared(vectors: Floats) -> Floats:
+    length: Floats = vectors[..., 0] * vectors[..., 0] + vectors[..., 1] * vectors[..., 1]
+    return length
+
+
+def _slope(vectors: Floats) -> Floats:
+    """|grad u|^2 + |grad v|^2 by one-sided differences, 0 past the last row and column."""
+    total = np.zeros(vectors.shape[:2], np.float32)
+    total[:, :-1] += _squared(np.diff(vectors, axis=1))
+    total[:-1] += _squared(np.diff(vectors, axis=0))
+    return total

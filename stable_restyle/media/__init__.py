@@ -1,0 +1,1 @@
+"""Pictures and films as files: PNG, folders of frames, FFmpeg."""

@@ -1,0 +1,101 @@
+"""Decide whether a film is interlaced: whether its frames are woven of two moments each.
+
+The flags of frames are not enough: discs and broadcasts flag progressive frames as interlaced, and
+films that were converted without care are combed without a flag. So the pictures decide where they
+are clear, and otherwise the flags.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import av
+import numpy as np
+
+from stable_restyle.core.records import Pixels
+
+_PLACES = 5  # all over the film, where successive frames are looked at
+_FRAMES = 6  # at each place
+_TALLEST = 1088  # lines: what has more is never interlaced
+_UNEQUAL = 1.04  # FFmpeg's idet has the same threshold, and the next
+_EQUAL = 1.5
+_CLEAR = 0.75  # of what was looked at: it is interlaced, whatever its flags say
+
+
+class Fields:
+    """What some frames of a film show of its fields, found while its packets are read."""
+
+    def __init__(self, stream: av.VideoStream, size: int) -> None:
+        """Look at frames from all over a file of `size` bytes."""
+        self.first: av.VideoFrame | None = None  # of the film, that can be decoded
+        self._decoder = stream.codec_context
+        self._every = max(size // _PLACES, 1)
+        self._next: float = self._every
+        self._begin: int | None = None
+        self._left = _FRAMES
+        self._run: list[Pixels] = []
+        self._flagged = False
+        self._votes = Counter[str]()
+
+    def look(self, packet: av.Packet[av.VideoStream]) -> None:
+        """Take the next packet of the film. Few are decoded."""
+        if not self._left and packet.is_keyframe and (packet.pos or 0) >= self._next:
+            self._decoder.flush_buffers()
+            self._next += self._every
+            self._begin, self._left, self._run = packet.pts, _FRAMES, []
+        for frame in _decoded(packet) if self._left else ():
+            self._take(frame)
+
+    def deinterlacing(self) -> Mapping[str, str] | None:
+        """Return the options with which bwdif deinterlaces the film; None: it is progressive."""
+        lead = self._votes["tff"] - self._votes["bff"]
+        if abs(lead) > _CLEAR * self._votes.total():
+            return {"parity": "tff" if lead > 0 else "bff", "deint": "all"}
+        if self._flagged and self._votes["progressive"] <= 2 * abs(lead):
+            return {"parity": "auto", "deint": "interlaced"}
+        return None
+
+    def _take(self, frame: av.VideoFrame) -> None:
+        self.first = self.first or frame
+        if frame.format.is_rgb or frame.height > _TALLEST:
+            self._left, self._next = 0, math.inf
+            return
+        if self._begin is not None and frame.pts is not None and frame.pts < self._begin:
+            return  # it may lack frames that it was made from
+        self._left = max(self._left - 1, 0)
+        self._flagged |= frame.interlaced_frame
+        self._run.append(np.asarray(frame.to_ndarray(format="gray")[:, ::4], np.uint8))
+        three = self._run[-3:]
+        if len(three) == 3 and len({picture.shape for picture in three}) == 1:
+            self._votes[field_order(*three)] += 1
+
+
+def _decoded(packet: av.Packet[av.VideoStream]) -> Sequence[av.VideoFrame]:
+    try:
+        return packet.decode()
+    except av.FFmpegError:  # a film cut out of another can begin with frames that lack their start
+        return ()
+
+
+def field_order(before: Pixels, frame: Pixels, after: Pixels) -> str:
+    """Return what a frame shows: "tff" or "bff" (top or bottom field first), "progressive", or "".
+
+    All are luma, (H, W) uint8. As in FFmpeg's idet, the lines of the frame are compared with the
+    lines between them: those of the frame itself, and those of its neighbours which would be next
+    in time if the top field came first, and if the bottom field did. "" if nothing moves.
+    """
+    around = frame[:-2].astype(np.int16) + frame[2:]
+
+    def unlike(picture: Pixels) -> tuple[int, int]:
+        lines = np.abs(around - 2 * picture[1:-1].astype(np.int16)).sum(axis=1, dtype=np.int64)
+        return int(lines[1::2].sum()), int(lines[::2].sum())  # even lines, odd lines
+
+    (even_before, odd_before), (even_after, odd_after) = unlike(before), unlike(after)
+    if_top, if_bottom = odd_before + even_after, even_before + odd_after
+    if if_bottom > _UNEQUAL * if_top:
+        return "tff"
+    if if_top > _UNEQUAL * if_bottom:
+        return "bff"
+    return "progressive" if _EQUAL * sum(unlike(frame)) < min(if_top, if_bottom) else ""

@@ -1,0 +1,1 @@
+"""Move a slide the way the input frames move."""

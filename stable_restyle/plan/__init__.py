@@ -1,0 +1,1 @@
+"""Decide which slides there are, which are keyframes, and which is drawn next."""

@@ -1,0 +1,448 @@
+"""What the runs of a working folder did and made, as one page to look at: interp/report.html.
+
+It opens from disk, without a server and without the network. The page itself holds what is seen
+first; what is told of single slides lies in small files beside it, some hundred slides each, which
+it loads as they are looked at. Small pictures are left to `thumbnails`, what happened to `journal`;
+how it all looks is decided in assets/: report.html, report.css, report.js.
+
+Nothing is trusted: names, messages and settings go into the page as data, which its script shows as
+text, and its policy (CSP) lets it load nothing but files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from hashlib import sha256
+from html import escape
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from string import Template
+from threading import get_ident
+from typing import Any
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+from stable_restyle.core import files, shell
+from stable_restyle.core.errors import bytes_in_words, cannot_write
+from stable_restyle.core.records import Scene, Settings
+from stable_restyle.media import images
+from stable_restyle.report.thumbnails import Thumbnails
+from stable_restyle.run import redo
+from stable_restyle.workdir.journal import About, Run, SlideDrawn
+from stable_restyle.workdir.layout import Places
+
+BLOCK = 500  # slides told of in one file
+BINS = 160  # the timeline's steps
+WARNINGS_SHOWN = 200
+RUNS_SHOWN = 50
+
+NEW, KEPT, MISSING = "n", "k", "m"  # a slide's state, as the page's script knows it
+
+LABELS = {  # of settings.json: name, and unit
+    "model": ("Workflow", ""),
+    "seed": ("Seed", ""),
+    "set": ("Changes (--set)", ""),
+    "drawn_by": ("Drawn by", ""),
+    "mask_strength": ("Mask strength", "of 8"),
+    "mask_size": ("Mask size", "pixels"),
+    "fps": ("Frames per slide", ""),
+    "motion": ("Motion", ""),
+    "frame_size": ("Frame size", "pixels"),
+    "film": ("Film", ""),
+}
+# The options of Settings' fields, where they are not called like them; and the fields that are not
+# repeated where a run goes on.
+OPTIONS = {
+    "changes": "set",
+    "backends": "backend",
+    "timeout_s": "timeout",
+    "patience_min": "patience",
+}
+UNREPEATED = ("source", "target", "seed", "headers", "fresh", "redo", "redo_chain")
+UNSHOWN = (
+    "model_sha256",
+    "film_sha256",
+    "film_mtime_ns",
+    "target",
+    "set_in_scenes",
+    "made_by",
+    "film_sizes",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is reported on."""
+
+    places: Places
+    slides: Path  # the folder of those that are shown
+    source: Path
+    target: Path
+    width: int
+    height: int
+    fps: int  # frames per slide
+    rate: Fraction  # frames a second
+    scenes: Sequence[Scene]
+    frames: int
+    settings: Mapping[str, object]  # as in settings.json
+    command: Sequence[str]  # that draws it, unless the journal knows better
+
+
+@dataclass(frozen=True)
+class _Slides:
+    """What is known of every slide, by its index."""
+
+    states: Sequence[str]
+    small: set[int]
+    drawn: Mapping[int, SlideDrawn]
+    reasons: Mapping[int, int]  # why it is missing: a place among the page's reasons
+
+
+def about(settings: Settings, backends: Mapping[str, str], rate: Fraction) -> About:
+    """What the journal is to know of a run that begins. backends: name -> what it is."""
+    bare = not any("@" in each or "?" in each for each in settings.backends)
+    return About(
+        command=command(settings, list(backends)),
+        folder=os.getcwd(),
+        secrets=bool(settings.headers) or not bare,
+        rate=str(rate),
+        versions=_versions(),
+        backends=backends,
+    )
+
+
+def command(settings: Settings, backends: Sequence[str]) -> list[str]:
+    """The command line that goes on with a run, with no secrets in it. backends: their names."""
+    words = ["video-restyle", str(settings.source), str(settings.target)]
+    default = Settings()
+    for each in fields(Settings):
+        value = list(backends) if each.name == "backends" else getattr(settings, each.name)
+        if each.name in UNREPEATED or value == getattr(default, each.name) or value is False:
+            continue
+        option = f"--{OPTIONS.get(each.name, each.name.replace('_', '-'))}"
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [option] if one is True else [option, _word(one)]
+    return words
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "video-restyle": version("stable-restyle"),
+        "Python": platform.python_version(),
+        "OpenCV": cv2.__version__,
+        "NumPy": np.__version__,
+        "System": platform.platform(terse=True),
+    }
+
+
+def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None:
+    """Write the page and the files beside it, as things are now. Raises UnusableInput."""
+    shown = _shown(runs)
+    reasons: list[str] = []
+    slides = _look(subject, thumbnails, runs, shown, reasons)
+    backends = sorted({each.backend for each in slides.drawn.values()})
+    _write_blocks(subject, thumbnails, slides, backends)
+    film = _film(subject, slides, runs, shown)
+    _put(subject.places.report_file, _page({**film, "names": backends, "reasons": reasons}))
+
+
+def _shown(runs: Sequence[Run]) -> Run | None:
+    """The run whose course is shown: the last one that drew anything, else the last."""
+    drew = [run for run in runs if run.slides or run is runs[-1]]
+    return next((run for run in reversed(drew) if run.slides), drew[-1] if drew else None)
+
+
+def _look(
+    subject: Subject,
+    thumbnails: Thumbnails,
+    runs: Sequence[Run],
+    shown: Run | None,
+    reasons: list[str],
+) -> _Slides:
+    count = subject.scenes[-1].slides.stop
+    there = {int(name[:-4]) - 1 for name in images.numbered(subject.slides)}
+    new = {each.slide for each in shown.slides} if shown else set()
+    states = [
+        MISSING if slide not in there else NEW if slide in new else KEPT for slide in range(count)
+    ]
+    drawn = {each.slide: each for run in runs for each in run.slides if each.slide in there}
+    failed: dict[int, int] = {}
+    for lost, why in runs[-1].failed if runs else ():
+        reasons.append(why)
+        failed.update(dict.fromkeys(lost, len(reasons) - 1))
+    reasons.append(_why_not_drawn(runs))
+    missing = {s: failed.get(s, len(reasons) - 1) for s in range(count) if states[s] == MISSING}
+    return _Slides(states, thumbnails.at_hand() & there, drawn, missing)
+
+
+def _why_not_drawn(runs: Sequence[Run]) -> str:
+    """Why a slide is missing that did not fail."""
+    if not runs or runs[-1].ended_s is None:
+        return "It is not drawn yet."
+    if runs[-1].outcome:
+        return f"The run ended before it was drawn: {runs[-1].outcome}"
+    return "It was removed after the run, or cannot be read."
+
+
+def _write_blocks(
+    subject: Subject, thumbnails: Thumbnails, slides: _Slides, backends: Sequence[str]
+) -> None:
+    """Tell of every slide, in files that the page loads as they are looked at."""
+    steadiness = thumbnails.steadiness()
+    seeds = redo.read(subject.places).seeds
+    between = _between(subject.places.interp)
+    place = {name: index for index, name in enumerate(backends)}
+    for start in range(0, len(slides.states), BLOCK):
+        inside = range(start, min(start + BLOCK, len(slides.states)))
+        measured = [steadiness.get(slide) for slide in inside]
+        drawn = [slides.drawn.get(slide) for slide in inside]
+        block = {
+            "state": "".join(slides.states[start : inside.stop]),
+            "small": "".join("1" if slide in slides.small else "0" for slide in inside),
+            "between": "".join(between.get(slide, "-") for slide in inside),
+            "seconds": [each and each.seconds for each in drawn],
+            "by": [each and place[each.backend] for each in drawn],
+            "flicker": [each and each.flicker for each in measured],
+            "e_warp": [each and _number(each.e_warp) for each in measured],
+            "seed": {slide: seeds[slide] for slide in inside if slide in seeds},
+            "reason": {s: slides.reasons[s] for s in inside if s in slides.reasons},
+        }
+        index = start // BLOCK
+        path = subject.places.report_folder / f"slides-{index}.js"
+        _put(path, f"take({index},{_json(block)})".encode())
+
+
+def _between(interp: Path) -> dict[int, str]:
+    """For which slides --save-interp left pictures, and which way they were walked: "b" or "f"."""
+    names = set(os.listdir(interp))
+    return {
+        int(stem[:-2]) - 1: stem[-1]
+        for stem, dot, ending in (name.rpartition(".") for name in names)
+        if stem[-2:] in ("-b", "-f") and stem[:-2].isdecimal() and dot + ending == ".png"
+    }
+
+
+def _film(
+    subject: Subject, slides: _Slides, runs: Sequence[Run], shown: Run | None
+) -> dict[str, Any]:
+    """What the page itself holds."""
+    places = subject.places
+    about = shown.about if shown else None
+    command = list(about.command) if about else list(subject.command)
+    return {
+        "title": subject.target.name or str(subject.target),
+        "source": str(subject.source),
+        "target": str(subject.target),
+        "made": round(time.time()),
+        "width": subject.width,
+        "height": subject.height,
+        "frames": subject.frames,
+        "fps": subject.fps,
+        "rate": float(subject.rate),
+        "block": BLOCK,
+        "paths": {
+            "frames": _url(places.frames, places.interp),
+            "slides": _url(subject.slides, places.interp),
+            "between": "",
+            "report": f"{places.report_folder.name}/",
+        },
+        "scenes": [_scene(scene, slides) for scene in subject.scenes],
+        "command": _typed(command),
+        "folder": about.folder if about else "",
+        "secrets": bool(about and about.secrets),
+        "settings": _settings(subject.settings),
+        "versions": list((about.versions if about else {}).items()),
+        "backends": _backends(shown) if shown else [],
+        "runs": [_run(run) for run in runs[-RUNS_SHOWN:]],
+        "shown": runs.index(shown) - max(0, len(runs) - RUNS_SHOWN) if shown else -1,
+        "warnings": _warnings(shown) if shown else [],
+    }
+
+
+def _scene(scene: Scene, slides: _Slides) -> list[int]:
+    """Frames, slides, the middle; how many are new, and missing; the slide to show, or -1; and why
+    slides are missing, if some are. Slides are counted from the scene's first.
+    """
+    first = scene.slides.start
+    counts = Counter(slides.states[first : scene.slides.stop])
+    by_likeness = sorted(scene.slides, key=lambda slide: abs(slide - scene.middle))
+    picture = next((slide - first for slide in by_likeness if slide in slides.small), -1)
+    row = [scene.stop - scene.start, len(scene.slides), scene.middle - first]
+    row += [counts[NEW], counts[MISSING], picture]
+    return row + [slides.reasons[s] for s in scene.slides if s in slides.reasons][:1]
+
+
+def _settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
+    rows = []
+    for name, value in settings.items():
+        if name in UNSHOWN or value is None or value is False or value == []:
+            continue
+        label, unit = LABELS.get(name, (name.replace("_", " ").capitalize(), ""))
+        text = "; ".join(map(str, value)) if isinstance(value, list) else _shown_value(value)
+        rows.append((label, f"{text} {unit}".strip()))
+    return rows
+
+
+def _shown_value(value: object) -> str:
+    """A setting in words; the size of a film in a unit that people read."""
+    if value is True:
+        return "yes"
+    return re.sub(r"\d+ bytes$", lambda size: bytes_in_words(int(size[0][:-6])), _word(value))
+
+
+def _backends(run: Run) -> list[dict[str, Any]]:
+    """Each backend of a run: what it is, what it drew, and how busy it was while slides were drawn.
+
+    A backend that holds two slides at once is busy as long as it has one of them.
+    """
+    start, stop = _drawing(run)
+    whole_s = stop - start
+    rows = []
+    for name, what in run.about.backends.items():
+        its = [each for each in run.slides if each.backend == name]
+        spans = _merged((each.began_s - start, each.began_s - start + each.seconds) for each in its)
+        busy_s = sum(stop - start for start, stop in spans)
+        rows.append(
+            {
+                "name": name,
+                "what": what,
+                "slides": len(its),
+                "seconds": round(sum(each.seconds for each in its) / len(its), 2) if its else None,
+                "busy": round(100 * busy_s / whole_s) if whole_s else 0,
+                "timeline": _timeline(spans, whole_s),
+            }
+        )
+    return rows
+
+
+def _drawing(run: Run) -> tuple[float, float]:
+    """When the first slide was begun, and when the last one was done: seconds since it began."""
+    start = min((each.began_s for each in run.slides), default=0.0)
+    return start, max((each.began_s + each.seconds for each in run.slides), default=0.0)
+
+
+def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans of time that overlap, as one."""
+    merged: list[tuple[float, float]] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _timeline(spans: Sequence[tuple[float, float]], whole_s: float) -> list[int]:
+    """The share of each of BINS steps that lies in the spans, in percent."""
+    if not whole_s:
+        return []
+    step = whole_s / BINS
+    shares = [0.0] * BINS
+    for start, stop in spans:
+        for index in range(int(start / step), min(BINS, int(stop / step) + 1)):
+            shares[index] += max(0.0, min(stop, (index + 1) * step) - max(start, index * step))
+    return [min(100, round(100 * share / step)) for share in shares]
+
+
+def _run(run: Run) -> dict[str, Any]:
+    """When a run was, and what came of it."""
+    start, stop = _drawing(run)
+    return {
+        "began": run.began,
+        "seconds": run.last_s,
+        "drawing": round(stop - start, 2),
+        "slides": len(run.slides),
+        "ended": run.ended_s is not None,
+        "outcome": run.outcome,
+    }
+
+
+def _warnings(run: Run) -> list[tuple[float, str, int]]:
+    """Each warning with when it came first, and how often it came."""
+    times = Counter(text for _, text in run.warnings)
+    first = {text: at for at, text in reversed(run.warnings)}
+    told = [(first[text], text, count) for text, count in times.items()]
+    if len(told) <= WARNINGS_SHOWN:
+        return told
+    return [*told[:WARNINGS_SHOWN], (run.last_s, f"and {len(told) - WARNINGS_SHOWN} more", 1)]
+
+
+def _typed(command: Sequence[str]) -> str:
+    """A command as it is typed into this machine's shell."""
+    return shell.join(command)
+
+
+def _url(folder: Path, page_folder: Path) -> str:
+    """A folder as the page names it, with a slash at the end."""
+    here, there = page_folder.resolve(), folder.resolve()
+    try:
+        relative = Path(os.path.relpath(there, here))
+    except ValueError:  # on another drive of Windows
+        return f"{there.as_uri()}/"
+    return "".join(f"{quote(os.fsencode(part))}/" for part in relative.parts)
+
+
+def _page(film: Mapping[str, Any]) -> bytes:
+    """The whole page. What is in it decides which script and style it may run."""
+    folder = resources.files("stable_restyle.report") / "assets"
+    html, style, script = (
+        (folder / f"report.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
+    )
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)} 'self' file:; style-src {_hash(style)}; "
+        "img-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
+    page = Template(html).substitute(
+        policy=policy,
+        title=escape(film["title"]),
+        style=style,
+        film=_json(film),
+        script=script,
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _hash(inline: str) -> str:
+    return f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"
+
+
+def _json(value: object) -> str:
+    """JSON that can stand in HTML and in a script: nothing in it ends either, or a line."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # all of it ASCII
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a report and a run may do so at once."""
+    part = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}.part")
+    try:
+        part.write_bytes(data)
+        files.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            files.remove(part)
+        raise cannot_write(path, error, len(data)) from error

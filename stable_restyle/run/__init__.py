@@ -1,0 +1,1 @@
+"""What one command does: a run, a batch, a redo, a measurement."""

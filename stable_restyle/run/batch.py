@@ -1,0 +1,245 @@
+"""A shelf of films: a run for each line of a list, one by one, or side by side on a cluster.
+
+The list is read and looked over as a whole before any work. A film that fails leaves the others
+alone; one that is finished is passed over. What the options of a line mean is left to `cli`, and a
+film's run to `pipeline`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import current_thread
+from typing import TYPE_CHECKING, TypeAlias
+
+from stable_restyle.core import shell
+from stable_restyle.core.errors import (
+    RestyleError,
+    UnusableInput,
+    WrongUsage,
+    are,
+    counted,
+    from_system,
+    reason,
+)
+from stable_restyle.core.parallel import TICK_S
+from stable_restyle.core.progress import Progress
+from stable_restyle.core.records import FILM_THREAD, Settings
+from stable_restyle.run import pipeline
+from stable_restyle.run.batch_progress import Board, Lane
+from stable_restyle.run.pipeline import Outcome
+from stable_restyle.workdir.layout import identity
+
+if TYPE_CHECKING:
+    from stable_restyle.cluster.client import Farm
+
+LINES_SHOWN = 20  # of those that cannot be used
+
+# The settings of a film: its source, its target and its own options. Raises WrongUsage.
+Settle: TypeAlias = Callable[[str, str, Sequence[str]], Settings]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A film of the list."""
+
+    line: str  # "films.txt, line 3"
+    settings: Settings
+
+
+class FilmsMissing(RestyleError):
+    """The batch ended, but some films are not finished."""
+
+    def __init__(self, failures: Sequence[tuple[Entry, RestyleError]], films: int) -> None:
+        """Has the exit code of its failures if they have one in common, else 1."""
+        codes = {error.exit_code for _, error in failures}
+        self.exit_code = codes.pop() if len(codes) == 1 else RestyleError.exit_code
+        lines = (
+            f"  {entry.line}, {entry.settings.target}: {_indented(error)}\n"
+            for entry, error in failures
+        )
+        super().__init__(
+            f"{len(failures)} of {counted(films, 'film')} {are(len(failures))} not finished:\n"
+            f"{''.join(lines)}Mend that and repeat the command; finished films are passed over."
+        )
+
+
+def read(path: Path, settle: Settle) -> list[Entry]:
+    """The films of a list. Nothing is written, and nothing is asked of servers.
+
+    Raises UnusableInput if it cannot be read, WrongUsage naming every line that cannot be used.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else error
+        raise UnusableInput(
+            f"{path} cannot be read: {why}.\n"
+            "It is a text file in UTF-8 with a line for each film: SOURCE TARGET -- OPTIONS."
+        ) from error
+    entries: list[Entry] = []
+    faults: list[str] = []
+    taken: dict[object, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name = f"{path}, line {number}"
+        try:
+            if found := words(line):
+                settings = _settle(found, settle)
+                _take(_written(settings), name, taken)
+                entries.append(Entry(name, settings))
+        except (RestyleError, OSError) as error:
+            faults.append(f"{name}: {_indented(_told(error))}")
+    if faults:
+        more = len(faults) - LINES_SHOWN
+        rest = f"\nand {counted(more, 'more line')}" if more > 0 else ""
+        shown = "\n".join(faults[:LINES_SHOWN]) + rest
+        raise WrongUsage(f"{shown}\nNothing was done. Correct the list, and repeat the command.")
+    if not entries:
+        raise WrongUsage(f"{path} names no film.\nWrite a line for each: SOURCE TARGET -- OPTIONS.")
+    return entries
+
+
+def run(entries: Sequence[Entry], progress: Progress, done: Callable[[Outcome], None]) -> None:
+    """Restyle every film that is not finished yet. done: told of each one, in this thread.
+
+    All of them draw on the same cluster, or none does. Raises FilmsMissing at the end if some could
+    not be finished.
+    """
+    shelf = _Shelf(entries, done)
+    if any(entry.settings.dask for entry in entries):
+        _side_by_side(shelf, progress)
+    else:
+        _one_by_one(shelf, progress)
+    if shelf.failures:
+        raise FilmsMissing(shelf.failures, len(entries))
+
+
+class _Shelf:
+    """The films of a list, and what becomes of them."""
+
+    def __init__(self, entries: Sequence[Entry], done: Callable[[Outcome], None]) -> None:
+        self.films = len(entries)
+        self.failures: list[tuple[Entry, RestyleError]] = []
+        self._done = done
+        self._left = iter(enumerate(entries, 1))
+
+    def take(self) -> Entry | None:
+        """The next film that is not finished; None once there is none."""
+        for number, entry in self._left:
+            with self._ending(entry):
+                source, target = entry.settings.source, entry.settings.target
+                if not pipeline.is_finished(entry.settings):
+                    log.info("Film %d of %d: %s -> %s", number, self.films, source, target)
+                    return entry
+                log.info("Film %d of %d: %s is finished.", number, self.films, target)
+        return None
+
+    def end(self, entry: Entry, run: Callable[[], Outcome]) -> None:
+        """Take in how a run ends. Raises what no user can mend."""
+        with self._ending(entry):
+            self._done(run())
+
+    @contextmanager
+    def _ending(self, entry: Entry) -> Iterator[None]:
+        try:
+            yield
+        except (RestyleError, OSError) as error:
+            told = _told(error)
+            self.failures.append((entry, told))
+            first = str(told).partition("\n")[0]
+            log.warning("%s is not finished: %s", entry.settings.target, first)
+
+
+def _one_by_one(shelf: _Shelf, progress: Progress) -> None:
+    while entry := shelf.take():
+        shelf.end(entry, partial(pipeline.run, entry.settings, progress))
+
+
+def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
+    """On a cluster, a film begins when those before it no longer have work for all workers."""
+    entry = shelf.take()
+    if entry is None:
+        return
+    board = Board(progress)
+    under_way: dict[Future[Outcome], tuple[Entry, Lane]] = {}
+    with (
+        pipeline.reach(entry.settings) as farm,
+        ThreadPoolExecutor(shelf.films) as threads,
+    ):
+        try:
+            while entry or under_way:
+                if entry:
+                    lane = board.add()
+                    under_way[threads.submit(_restyle, entry, lane, farm)] = entry, lane
+                wait(under_way, TICK_S, FIRST_COMPLETED)
+                board.show()
+                for task in [task for task in under_way if task.done()]:
+                    ended, lane = under_way.pop(task)
+                    board.remove(lane)
+                    shelf.end(ended, task.result)
+                wants_more = board.are_all_drawn() and farm.wants_more()
+                entry = shelf.take() if wants_more or not under_way else None
+        finally:
+            board.stop()
+
+
+def _told(error: RestyleError | OSError) -> RestyleError:
+    """Return what a film failed of. Raises an error again that no user can do anything about."""
+    told = error if isinstance(error, RestyleError) else from_system(error)
+    if told is None:
+        raise error
+    return told
+
+
+def _restyle(entry: Entry, lane: Lane, farm: Farm) -> Outcome:
+    current_thread().name = f"{FILM_THREAD}{entry.settings.target}"
+    return pipeline.run(entry.settings, lane, farm)
+
+
+def words(line: str) -> list[str]:
+    """The words of a line, quoted as this platform's shell has it, up to a comment.
+
+    Raises WrongUsage for a quotation that does not end.
+    """
+    try:
+        return shell.split(line, comment="#")
+    except ValueError as error:
+        raise WrongUsage("a quotation mark has no counterpart.") from error
+
+
+def _settle(found: Sequence[str], settle: Settle) -> Settings:
+    named, own = list(found), list[str]()
+    if "--" in found:
+        named, own = named[: named.index("--")], named[named.index("--") + 1 :]
+    if len(named) != 2:
+        raise WrongUsage(
+            f"expected a source and a target, found {counted(len(named), 'name')}.\n"
+            "Write SOURCE TARGET -- OPTIONS, and names with blanks in quotation marks."
+        )
+    return settle(named[0], named[1], own)
+
+
+def _written(settings: Settings) -> list[Path]:
+    """The folders and the film that a run would write, after a look whether it could begin."""
+    places = pipeline.look_over(settings)
+    return [path for path in (places.interp, places.shown, places.result) if path is not None]
+
+
+def _take(paths: Iterable[Path], line: str, taken: dict[object, str]) -> None:
+    """Raises WrongUsage where another line has one of these."""
+    for path in paths:
+        if (other := taken.setdefault(identity(path), line)) != line:
+            raise WrongUsage(
+                f"{path} is written by {other} too.\nName another TARGET, or another --work folder."
+            )
+
+
+def _indented(error: RestyleError) -> str:
+    return str(error).replace("\n", "\n    ")

@@ -1,0 +1,105 @@
+"""The progress of several films as that of one task.
+
+Each film tells its own from a thread of its own. The main thread looks a few times a second, and
+shows them as a `Progress` that knows of one task at a time: drawing if a film is drawn, with all
+others that are; else what the first of them does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from threading import Event
+
+from stable_restyle.core.progress import DRAWING, Progress
+
+
+class Stopped(BaseException):
+    """A film must end now, since all of them do."""
+
+
+@dataclass(frozen=True)
+class _At:
+    """How far a task of a film is."""
+
+    task: str
+    total: int
+    done: int
+    unit: str
+
+
+class Lane:
+    """The Progress of one film, called in its thread. Raises Stopped once all are to end."""
+
+    def __init__(self, over: Event) -> None:
+        self.at: _At | None = None  # none between two tasks; replaced whole
+        self.is_drawn = False  # it is being drawn, or was
+        self._over = over
+
+    def begin(self, task: str, total: int, done: int, unit: str) -> None:
+        self._check()
+        self.at = _At(task, total, done, unit)
+        self.is_drawn |= task == DRAWING
+
+    def advance(self, count: int) -> None:
+        self._check()
+        assert self.at is not None
+        self.at = replace(self.at, done=self.at.done + count)
+
+    def end(self) -> None:
+        self.at = None
+
+    def _check(self) -> None:
+        if self._over.is_set():
+            raise Stopped
+
+
+class Board:
+    """The progress of all films that are under way. Called in the main thread only."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lanes: list[Lane] = []
+        self._over = Event()
+        self._shown: tuple[str, list[tuple[Lane, int]]] | None = None  # task; films and totals
+        self._done = 0  # as shown
+
+    def add(self) -> Lane:
+        """A film begins."""
+        self._lanes.append(Lane(self._over))
+        return self._lanes[-1]
+
+    def remove(self, lane: Lane) -> None:
+        """A film has ended."""
+        self._lanes.remove(lane)
+
+    def are_all_drawn(self) -> bool:
+        """Whether every film has come so far that slides of it are drawn, or further."""
+        return all(lane.is_drawn for lane in self._lanes)
+
+    def show(self) -> None:
+        """Show how far the films are."""
+        every = [(lane, at) for lane in self._lanes if (at := lane.at)]
+        if not every:
+            self._clear()
+            return
+        first = min((at for _, at in every), key=lambda at: at.task != DRAWING)
+        same = [(lane, at) for lane, at in every if at.task == first.task]
+        shown = first.task, [(lane, at.total) for lane, at in same]
+        done = sum(at.done for _, at in same)
+        if shown == self._shown:
+            self._progress.advance(done - self._done)
+        else:
+            self._clear()
+            task = f"{first.task} {len(same)} films" if len(same) > 1 else first.task
+            self._progress.begin(task, sum(at.total for _, at in same), done, first.unit)
+        self._shown, self._done = shown, done
+
+    def stop(self) -> None:
+        """Have every film end at its next tick."""
+        self._over.set()
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._shown:
+            self._progress.end()
+        self._shown = None

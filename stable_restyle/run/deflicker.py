@@ -1,0 +1,148 @@
+"""Deflicker the slides of a run: where both kinds of slides lie, and which are to be made.
+
+Chains go on from slides as they were drawn. So with `--deflicker` the drawn slides lie in the
+working folder and TARGET has the deflickered ones, without it TARGET has the drawn ones. Which of
+the two it has, says `deflicker.json`: while that file is there, TARGET's are deflickered. Every
+step can be stopped at any moment and done again. How slides are averaged is left to `flow`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stable_restyle.core import files
+from stable_restyle.core.parallel import cores, in_order
+from stable_restyle.core.records import Pixels, Scene
+from stable_restyle.drawing.slide import Shelf, ways_between
+from stable_restyle.imaging import optical_flow
+from stable_restyle.media import images
+from stable_restyle.media.images import Frames
+from stable_restyle.workdir.layout import Places
+
+WIDTH = 2 / 3  # of the reach: sigma of the weights
+
+
+def as_left(places: Places) -> Places:
+    """The places with `slides` where the run that worked here left those that it drew."""
+    return replace(places, slides=places.drawn if places.deflicker_file.exists() else places.shown)
+
+
+def mend(places: Places) -> None:
+    """End a move of drawn slides that was stopped, by putting all of them into TARGET."""
+    if not places.deflicker_file.exists():
+        images.move(places.drawn, places.shown)
+
+
+def settle(places: Places, reach: int, bounds: Sequence[int]) -> None:
+    """Bring the drawn slides to where this run has them; discard what is deflickered otherwise.
+
+    reach: --deflicker. bounds: of the scenes.
+    """
+    path = places.deflicker_file
+    wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
+    if path.exists() and (not reach or _read(path) != wanted):
+        images.remove(places.shown, images.numbered(places.shown))
+    if reach and not path.exists():
+        images.move(places.shown, places.drawn)
+    if reach:
+        images.write_whole(path, wanted)
+    else:
+        images.remove(places.interp, [path.name])
+        images.move(places.drawn, places.shown)
+        with suppress(OSError):  # not there, or someone else's files are in it
+            files.remove_empty(places.drawn)
+
+
+def _read(path: Path) -> bytes:
+    """What is in a file; nothing if it cannot be read, as it may be written anew."""
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def discard(places: Places, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:
+    """Remove the deflickered slides that hang on slides which are about to be drawn.
+
+    missing: the slides that are not drawn.
+    """
+    outdated = [
+        images.name(slide)
+        for scene in found
+        for slide in scene.slides
+        if any(near in missing for near in _window(scene, slide, reach))
+    ]
+    images.remove(places.shown, outdated)
+
+
+def smooth(
+    places: Places,
+    found: Sequence[Scene],
+    finished: Collection[int],
+    frames: Frames,
+    fps: int,
+    reach: int,
+    tick: Callable[[int], None],
+) -> None:
+    """Make the deflickered slides that are not there, on all cores; all are drawn.
+
+    finished: those that are there. tick: called in this thread with the number of slides just
+    made, twice a second at least.
+    """
+    at_hand = 2 * reach + cores()
+    frame_of = Shelf(lambda slide: frames.read(slide * fps), at_hand)
+    album = _Album(
+        frame_of,
+        Shelf(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
+        Shelf(
+            lambda slide: optical_flow.way(frame_of.get(slide), frame_of.get(slide + 1), fast=True),
+            at_hand,
+        ),
+        reach,
+    )
+
+    def make(place: tuple[Scene, int]) -> None:
+        _, slide = place
+        images.write(places.shown / images.name(slide), album.deflickered(*place))
+
+    todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
+    for _ in in_order(make, todo, tick):
+        pass
+
+
+@dataclass(frozen=True)
+class _Album:
+    """The drawn slides and their frames, read when they are needed. Thread-safe."""
+
+    frames: Shelf[Pixels]  # by the number of the slide
+    slides: Shelf[Pixels]
+    ways: Shelf[optical_flow.Way]  # to the next slide
+    reach: int
+
+    def deflickered(self, scene: Scene, slide: int) -> Pixels:
+        drawn = self.slides.get(slide)
+        height, width = drawn.shape[:2]
+        neighbours = [
+            (
+                images.fit(self.slides.get(near), width, height),
+                self._moved(slide, near),
+                abs(near - slide),
+            )
+            for near in _window(scene, slide, self.reach)
+            if near != slide
+        ]
+        return optical_flow.deflicker(drawn, neighbours, WIDTH * self.reach)
+
+    def _moved(self, slide: int, near: int) -> optical_flow.Moved:
+        """What leads from a slide's frame to a neighbour's, by the slides between."""
+        ways = ways_between(self.ways.get, slide, near)
+        return optical_flow.measure_along(
+            self.frames.get(near), self.frames.get(slide), ways, fast=True
+        )
+
+
+def _window(scene: Scene, slide: int, reach: int) -> range:
+    return range(max(slide - reach, scene.slides.start), min(slide + reach + 1, scene.slides.stop))

@@ -1,0 +1,179 @@
+"""From SOURCE to frames, scenes and keys: found once, and kept in the working folder.
+
+Whether slides of an earlier run are made of the same is left to `folders`.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from uuid import uuid4
+
+from stable_restyle.core import files
+from stable_restyle.core.errors import WrongUsage, counted
+from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.records import Keys, Scene
+from stable_restyle.media import images, video
+from stable_restyle.media.images import Frames
+from stable_restyle.media.video import Film
+from stable_restyle.plan import keyframes, scenes
+from stable_restyle.workdir.layout import Places
+
+log = logging.getLogger(__name__)
+
+
+def look(places: Places, rate: Fraction | None) -> Film | Frames:
+    """The film, or the frames where there is no film."""
+    if places.film is None:
+        if rate is not None and places.result is None:
+            raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
+        return images.find_frames(places.frames)
+    if rate is not None:
+        raise WrongUsage(f"--rate is for a folder of frames; {places.film} has a rate of its own.")
+    return video.probe(places.film)
+
+
+def frames_of(
+    source: Film | Frames, places: Places, threshold: float, fps: int, progress: Progress
+) -> Frames:
+    """The frames that a run draws from; a film is split, once.
+
+    threshold: of scene detection, 0..100. fps: frames per slide.
+    """
+    return _split(source, places, threshold, fps, progress) if isinstance(source, Film) else source
+
+
+def _split(film: Film, places: Places, threshold: float, fps: int, progress: Progress) -> Frames:
+    """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
+    _tidy(places)
+    if not places.frames.exists():
+        video.check_disk(film, places.frames, fps)
+        part = places.frames.with_name(f"{places.frames.name}.part-{uuid4().hex}")
+        try:
+            _split_whole(film, part, places, threshold, progress)
+        finally:  # this one alone: the folder may be another run's by now
+            with suppress(OSError):
+                files.remove_tree(part)
+    return images.find_frames(places.frames)
+
+
+def _split_whole(
+    film: Film, part: Path, places: Places, threshold: float, progress: Progress
+) -> None:
+    """Split a film in a folder that gets its own name, and scenes.json, when all is there."""
+    part.mkdir(parents=True)
+    with task(progress, "Splitting", film.frames, "frame"):
+        cuts = video.split(film, part, threshold, progress.advance)
+        frames = images.find_frames(part)
+    if not places.scenes_file.exists():
+        scenes.write_boundaries(places.scenes_file, scenes.boundaries(cuts, frames.count))
+    images.move_whole(part, places.frames)
+
+
+def _tidy(places: Places) -> None:
+    """Remove what is left of a split that was killed.
+
+    Its FFmpeg may still be at work there, and put new files beside those that are removed: then the
+    next run tidies up, and this one splits into a folder of another name.
+    """
+    for part in places.frames.parent.glob(f"{glob.escape(places.frames.name)}.part*"):
+        with suppress(OSError):
+            files.remove_tree(part)
+
+
+def boundaries(
+    frames: Frames, places: Places, threshold: float, progress: Progress
+) -> Sequence[int]:
+    """The scenes' boundaries: from scenes.json if it is there, else found and kept there."""
+    if places.scenes_file.exists():
+        log.debug("The scenes are those of %s.", places.scenes_file)
+        return scenes.read_boundaries(places.scenes_file, frames.count)
+    bounds = _find_boundaries(frames, threshold, progress)
+    scenes.write_boundaries(places.scenes_file, bounds)
+    return bounds
+
+
+def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Sequence[int]:
+    with task(progress, "Finding scenes", frames.count, "frame"):
+        pictures = (frames.read(index) for index in range(frames.count))
+        cuts = video.detect_cuts(pictures, threshold, progress.advance)
+    return scenes.boundaries(cuts, frames.count)
+
+
+def foresee(
+    source: Film | Frames, places: Places, threshold: float, progress: Progress
+) -> tuple[int, Sequence[int]]:
+    """Number of frames and boundaries of the scenes, nothing written."""
+    if isinstance(source, Film) and places.frames.exists():
+        source = images.find_frames(places.frames)
+    if isinstance(source, Film):
+        with task(progress, "Finding scenes", source.frames, "frame"):
+            count, cuts = video.detect_film_cuts(source, threshold, progress.advance)
+        return count, scenes.boundaries(cuts, count)
+    if places.scenes_file.exists():
+        return source.count, scenes.read_boundaries(places.scenes_file, source.count)
+    return source.count, _find_boundaries(source, threshold, progress)
+
+
+def choose_keys(
+    frames: Frames,
+    found: Sequence[Scene],
+    places: Places,
+    fps: int,
+    kind: keyframes.Kind | None,
+    progress: Progress,
+) -> Keys | None:
+    """The slides that go to the model: from keys.json if it is there, else chosen and kept there.
+
+    fps: frames per slide. kind: None if all slides go to the model; so is what is returned.
+    """
+    if kind is None:
+        return None
+    slides = sum(len(scene.slides) for scene in found)
+    chosen = _noted_keys(slides, places, kind)
+    if chosen is None:
+        with task(progress, "Choosing keys", slides, "slide"):
+            chosen = keyframes.choose(frames.read, found, fps, kind, progress.advance)
+        keyframes.write(places.keys_file, chosen, kind)
+        _tell_keys(found, chosen, kind.every)
+    return chosen
+
+
+def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
+    """Say how many slides go to the model, and why."""
+    asked, fewest = (
+        sum(step.asks for step in scenes.all_steps(found, each))
+        for each in (chosen, keyframes.at_least(found, every))
+    )
+    mended = len(chosen.mended)
+    log.info(
+        "%d of %s go to the model: %s at most %s apart, %d more where the film changes faster, %d "
+        "because their keys show too little of them.",
+        asked,
+        counted(sum(len(scene.slides) for scene in found), "slide"),
+        counted(fewest, "key"),
+        counted(every, "slide"),
+        asked - fewest - mended,
+        mended,
+    )
+
+
+def foresee_keys(
+    found: Sequence[Scene], places: Places, kind: keyframes.Kind | None
+) -> Keys | None:
+    """The keys if they have been chosen, else as few as there can be; None if all slides are."""
+    if kind is None:
+        return None
+    slides = sum(len(scene.slides) for scene in found)
+    return _noted_keys(slides, places, kind) or keyframes.at_least(found, kind.every)
+
+
+def _noted_keys(slides: int, places: Places, kind: keyframes.Kind) -> Keys | None:
+    """The keys of keys.json; None if there is none, or it is of another kind."""
+    return (
+        keyframes.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
+    )

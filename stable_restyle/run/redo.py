@@ -1,0 +1,180 @@
+"""Slides that are drawn again: which, with which seed, and where the earlier ones are kept.
+
+`interp/redo.json` notes a redo before anything is touched, so that one that was stopped goes on
+when the command is repeated, and a slide that was drawn again has its own seed from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from stable_restyle.backends.comfyui.overrides import numbers
+from stable_restyle.core import files
+from stable_restyle.core.errors import UnusableInput, WrongUsage, counted, reason
+from stable_restyle.core.records import Step
+from stable_restyle.media import images
+from stable_restyle.workdir.layout import Places
+
+REDONE = "redone"  # in interp: the slides as they were before
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What redo.json holds. Slides are numbered there as their files are."""
+
+    seeds: Mapping[int, int] = field(default_factory=dict)  # of every slide ever drawn again
+    slides: Collection[int] = ()  # those of the redo that has not come to its end
+    moved: bool = True  # whether the earlier ones of these are out of the way
+
+
+def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
+    """The slides that "12,40-46" names; with `chain` also what hangs on them. Raises WrongUsage."""
+    if not listed:
+        return []
+    wanted = {number - 1 for number in numbers(listed, f"--redo {listed}", "slide")}
+    if beyond := [slide for slide in wanted if slide >= len(steps)]:
+        raise WrongUsage(
+            f"--redo {listed}: there is no slide {min(beyond) + 1}; the film has {len(steps)}."
+        )
+    filled = next((step for step in steps if step.slide in wanted and not step.asks), None)
+    if filled is not None:
+        a, b = sorted(source + 1 for source in filled.sources)
+        raise WrongUsage(
+            f"--redo {listed}: slide {filled.slide + 1} is filled from its keys, {a} and {b}.\n"
+            f'Redo these with --redo-chain; or add {filled.slide} to "keys" in keys.json, where '
+            "slides count from 0, and repeat the run with --fresh: then the model draws it."
+        )
+    if chain:
+        for step in steps:  # each after those that it is made from
+            if not wanted.isdisjoint(step.sources):
+                wanted.add(step.slide)
+    return sorted(wanted)
+
+
+def check_begun(places: Places, listed: str) -> None:
+    """Raises WrongUsage where no slide was ever drawn that could be drawn again."""
+    if listed and not (images.numbered(places.slides) or read(places).slides):
+        raise WrongUsage(
+            f"--redo {listed}: there are no slides in {places.slides} to draw again.\n"
+            "Leave --redo out to draw them first; or name the SOURCE, the TARGET and the --work "
+            "folder of their run."
+        )
+
+
+def check_drawn(places: Places, listed: str, wanted: Sequence[int], count: int) -> None:
+    """Raises WrongUsage where slides to draw again were not drawn yet, and others neither.
+
+    A slide that is all that is missing may be one that its user has removed.
+    """
+    there = {int(name[:-4]) - 1 for name in images.numbered(places.slides)}
+    missing = set(range(count)).difference(there, read(places).slides)
+    if (absent := missing.intersection(wanted)) and not absent >= missing:
+        raise WrongUsage(
+            f"--redo {listed}: slide {min(absent) + 1} is not drawn yet, and others are missing "
+            "too.\nLeave --redo out to draw them first."
+        )
+
+
+def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
+    """Note a redo and move the earlier slides to interp/redone; or go on with one that was stopped.
+
+    wanted: the slides to draw again; none to go on only. seed: None for another one than each had;
+    base: what a slide has that was never drawn again. Returns the seed of every slide that has its
+    own. Raises UnusableInput.
+    """
+    notes = read(places)
+    if wanted and not _is_same(notes, wanted, seed):
+        seeds = {
+            slide: _next_seed(notes, slide, base) if seed is None else seed for slide in wanted
+        }
+        left = notes.slides if not notes.moved else ()
+        slides = sorted({*wanted, *left})
+        notes = Notes({**notes.seeds, **seeds}, slides, moved=False)
+        _write(places, notes)
+    if not notes.moved:
+        try:
+            _move(places, notes.slides)
+        except OSError as error:
+            raise UnusableInput(
+                f"{error.filename or places.slides} cannot be moved to {places.interp / REDONE}: "
+                f"{reason(error)}.\nMend that and repeat the command; it goes on from there."
+            ) from error
+        notes = replace(notes, moved=True)
+        _write(places, notes)
+    return dict(notes.seeds)
+
+
+def finish(places: Places) -> None:
+    """Every slide is drawn: the same --redo now means to draw them once more."""
+    notes = read(places)
+    if notes.slides:
+        _write(places, replace(notes, slides=()))
+
+
+def read(places: Places) -> Notes:
+    """What redo.json holds; nothing if it is not there. Raises UnusableInput."""
+    path = places.redo_file
+    if not path.exists():
+        return Notes()
+    try:
+        return _parse(files.read_json(path))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnusableInput(
+            f"{path} cannot be read: {error}.\n"
+            "It says with which seeds slides were drawn again. Remove it if they need not be known."
+        ) from error
+
+
+def _is_same(notes: Notes, wanted: Sequence[int], seed: int | None) -> bool:
+    """Whether this is the redo that was stopped, asked for again."""
+    seeds = {notes.seeds.get(slide) for slide in wanted}
+    return sorted(notes.slides) == list(wanted) and (seed is None or seeds == {seed})
+
+
+def _next_seed(notes: Notes, slide: int, base: int) -> int:
+    """Another seed than the slide had, and always the same one: 32 bits, which all nodes take."""
+    before = notes.seeds.get(slide, base)
+    return int.from_bytes(sha256(f"{before} {slide + 1}".encode()).digest()[:4], "big")
+
+
+def _move(places: Places, slides: Iterable[int]) -> None:
+    """Keep what is there of these slides under names that are free."""
+    folder = places.interp / REDONE
+    folder.mkdir(exist_ok=True)
+    moved = 0
+    for slide in slides:
+        path = places.slides / images.name(slide)
+        if path.exists():
+            files.move(path, _free(folder, path.stem))  # TARGET may be on another drive
+            moved += 1
+    log.info("Kept in %s: %s as drawn earlier.", folder, counted(moved, "slide"))
+
+
+def _free(folder: Path, stem: str) -> Path:
+    path, number = folder / f"{stem}.png", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.png"
+    return path
+
+
+def _parse(tree: Any) -> Notes:
+    seeds = {int(slide) - 1: int(seed) for slide, seed in tree["seeds"].items()}
+    return Notes(seeds, [int(slide) - 1 for slide in tree["unfinished"]], bool(tree["moved"]))
+
+
+def _write(places: Places, notes: Notes) -> None:
+    tree = {
+        "seeds": {str(slide + 1): seed for slide, seed in sorted(notes.seeds.items())},
+        "unfinished": [slide + 1 for slide in notes.slides],
+        "moved": notes.moved,
+    }
+    images.write_whole(places.redo_file, json.dumps(tree, indent=1).encode())
