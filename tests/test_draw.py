@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from programs import LONGEST_S
 
+from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
-from stable_restyle.drawing.slide import Artist, Gallery, Prepared, Shelf
+from stable_restyle.drawing.slide import Artist, Gallery, Prepared
 from stable_restyle.media.images import Frames
 from stable_restyle.motion.base import Codec
 
@@ -28,7 +29,7 @@ def test_what_two_want_at_once_is_made_once() -> None:
         assert go_on.wait(LONGEST_S)
         return str(index)
 
-    shelf = Shelf(make, at_hand=1)
+    shelf = LRUCache(make, size=1)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(shelf.get, 7)
         assert begun.wait(LONGEST_S)
@@ -48,7 +49,7 @@ def test_what_could_not_be_made_is_tried_again() -> None:
             raise error
         return index
 
-    shelf = Shelf(make, at_hand=2)
+    shelf = LRUCache(make, size=2)
     with pytest.raises(OSError, match="no such frame"):
         shelf.get(3)
     assert shelf.get(3) == 3
@@ -91,8 +92,8 @@ def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) ->
         anchor=None,
         ask=ask,
         gallery=gallery,
-        seams=Shelf(lambda _: picture, at_hand=1),
-        ways=Shelf(lambda _: pytest.fail("flow was not asked for"), at_hand=1),
+        seams=LRUCache(lambda _: picture, size=1),
+        ways=LRUCache(lambda _: pytest.fail("flow was not asked for"), size=1),
         hands=Semaphore(1),
         in_between=None,
     )

@@ -21,6 +21,7 @@ from filelock import FileLock
 from programs import LONGEST_S, Program, until
 
 from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.progress import Check
 from stable_restyle.workdir import lock
 
 HOLDER = """
@@ -178,7 +179,7 @@ def test_a_run_whose_folder_is_removed_stops(tmp_path: Path) -> None:
         until_refused(check)
 
 
-def until_refused(check: lock.Check) -> None:
+def until_refused(check: Check) -> None:
     """Call it until it raises."""
 
     def is_refused() -> bool:

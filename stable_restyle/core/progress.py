@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from stable_restyle.workdir.lock import Check
+Check: TypeAlias = Callable[[], None]  # raises FolderLost once a folder is no longer this run's
 
 DRAWING = "Drawing"  # the task that backends have a part in
 

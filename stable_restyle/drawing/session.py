@@ -15,10 +15,11 @@ from threading import Semaphore
 from typing import TypeAlias
 
 from stable_restyle.backends.pool import Pool
+from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores
 from stable_restyle.core.records import FAST_FLOW, Drawn, Job, Pixels, Scene, Slide, Step
 from stable_restyle.drawing.executor import Failure, Keep, Work, carry_out
-from stable_restyle.drawing.slide import Anchor, Artist, Gallery, Prepared, Shelf
+from stable_restyle.drawing.slide import Anchor, Artist, Gallery, Prepared
 from stable_restyle.imaging import optical_flow
 from stable_restyle.media.images import Frames
 from stable_restyle.motion import base
@@ -55,7 +56,7 @@ class Studio:
     def __init__(self, brief: Brief, pool: Pool, note: Note, *, writer: str = "") -> None:
         """note: called from several threads. writer: names this process where others draw too."""
         frames = brief.frames
-        seams = Shelf(frames.read, at_hand=3 * pool.slots)
+        seams = LRUCache(frames.read, size=3 * pool.slots)
         self._brief, self._pool, self._note = brief, pool, note
         self._drawn: dict[int, Drawn] = {}  # those that are not kept yet
         self._thumbnails = Thumbnails(
@@ -74,7 +75,7 @@ class Studio:
             ask=self._ask,
             gallery=gallery,
             seams=seams,
-            ways=Shelf(partial(_way, brief, seams), at_hand=brief.keys + HELPERS),
+            ways=LRUCache(partial(_way, brief, seams), size=brief.keys + HELPERS),
             hands=Semaphore(HELPERS),
             in_between=brief.in_between,
         )
@@ -130,7 +131,7 @@ class Studio:
         self._thumbnails.add(slide, frame, picture)
 
 
-def _way(brief: Brief, seams: Shelf[Pixels], slide: int) -> optical_flow.Way:
+def _way(brief: Brief, seams: LRUCache[Pixels], slide: int) -> optical_flow.Way:
     """How the film moves from a slide to the next one."""
     first, second = (seams.get(each * brief.fps) for each in (slide, slide + 1))
     return optical_flow.way(first, second, fast=brief.motion == FAST_FLOW)

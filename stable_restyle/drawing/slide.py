@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Lock, Semaphore
-from typing import Generic, TypeVar
+from threading import Semaphore
+from typing import TypeVar
 
+from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.executor import Keep
 from stable_restyle.imaging import masks, optical_flow
@@ -37,47 +36,6 @@ class Prepared:
     measured: Measured | None
 
 
-class Shelf(Generic[Kind]):
-    """The few things used last, of those that can be had again at any time. Thread-safe."""
-
-    def __init__(self, make: Callable[[int], Kind], at_hand: int) -> None:
-        """make: reads or makes the thing of a number. at_hand: how many stay in memory."""
-        self._make = make
-        self._at_hand = at_hand
-        self._things: OrderedDict[int, Future[Kind]] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, index: int) -> Kind:
-        """What was put there, or is made now; who wants it meanwhile waits for that."""
-        with self._lock:
-            thing = self._things.get(index)
-            if thing is not None:
-                self._things.move_to_end(index)
-            else:
-                mine = self._add(index)
-        if thing is not None:
-            return thing.result()
-        try:
-            mine.set_result(self._make(index))
-        except BaseException as error:
-            with self._lock:
-                if self._things.get(index) is mine:
-                    del self._things[index]
-            mine.set_exception(error)
-        return mine.result()
-
-    def put(self, index: int, thing: Kind) -> None:
-        with self._lock:
-            self._add(index).set_result(thing)
-
-    def _add(self, index: int) -> Future[Kind]:
-        added = self._things[index] = Future[Kind]()
-        self._things.move_to_end(index)
-        if len(self._things) > self._at_hand:
-            self._things.popitem(last=False)
-        return added
-
-
 class Gallery:
     """The slides: on disk all of them, in memory the few that were drawn last. Thread-safe."""
 
@@ -90,7 +48,7 @@ class Gallery:
         self._folder = folder
         self._writer = writer
         self._width, self._height = width, height
-        self._written = Shelf(self._read, at_hand)
+        self._written = LRUCache(self._read, at_hand)
         self._unwritten: dict[int, Pixels] = {}
         self._slide_size = width, height  # others where the workflow scales
 
@@ -167,8 +125,8 @@ class Artist:
     anchor: Anchor | None
     ask: Callable[[Job, int], Slide]  # the backend of a number for a slide
     gallery: Gallery
-    seams: Shelf[Pixels]  # frames at which one step ends and the next begins
-    ways: Shelf[optical_flow.Way]  # from each slide's frame to that of the next one in the film
+    seams: LRUCache[Pixels]  # frames at which one step ends and the next begins
+    ways: LRUCache[optical_flow.Way]  # from each slide's frame to that of the next one in the film
     # Held while a guide is made. Where more are made at once than there are cores, each is late;
     # one after the other, the first reaches its backend while the next is made.
     hands: Semaphore

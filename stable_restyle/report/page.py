@@ -41,7 +41,7 @@ from stable_restyle.core.errors import bytes_in_words, cannot_write
 from stable_restyle.core.records import Scene, Settings
 from stable_restyle.media import images
 from stable_restyle.report.thumbnails import Thumbnails
-from stable_restyle.run import redo
+from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.journal import About, Run, SlideDrawn
 from stable_restyle.workdir.layout import Places
 
@@ -207,7 +207,7 @@ def _write_blocks(
 ) -> None:
     """Tell of every slide, in files that the page loads as they are looked at."""
     steadiness = thumbnails.steadiness()
-    seeds = redo.read(subject.places).seeds
+    seeds = redo_notes.read(subject.places.redo_file).seeds
     between = _between(subject.places.interp)
     place = {name: index for index, name in enumerate(backends)}
     for start in range(0, len(slides.states), BLOCK):

@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 
 from stable_restyle.core import files
+from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import in_order
 from stable_restyle.core.records import Pixels, Scene
-from stable_restyle.drawing.slide import Shelf
 from stable_restyle.imaging import metrics, optical_flow
 from stable_restyle.media import images
 from stable_restyle.workdir.journal import Lines, finite
@@ -62,7 +62,7 @@ class Thumbnails:
         self._scenes = [scene.slides for scene in scenes]
         self._starts = {slides.start for slides in self._scenes}
         self._lines = Lines(folder / "steadiness.jsonl")
-        self._compared = Shelf(self._read_compared, AT_HAND)
+        self._compared = LRUCache(self._read_compared, AT_HAND)
         self._gave_up = False
         for each in (self._small_frames, self._small_slides):
             with suppress(OSError):  # `add` says what is in the way

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stable_restyle.core import files
+from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores, in_order
 from stable_restyle.core.records import Pixels, Scene
-from stable_restyle.drawing.slide import Shelf, ways_between
+from stable_restyle.drawing.slide import ways_between
 from stable_restyle.imaging import optical_flow
 from stable_restyle.media import images
 from stable_restyle.media.images import Frames
@@ -93,11 +94,11 @@ def smooth(
     made, twice a second at least.
     """
     at_hand = 2 * reach + cores()
-    frame_of = Shelf(lambda slide: frames.read(slide * fps), at_hand)
+    frame_of = LRUCache(lambda slide: frames.read(slide * fps), at_hand)
     album = _Album(
         frame_of,
-        Shelf(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
-        Shelf(
+        LRUCache(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
+        LRUCache(
             lambda slide: optical_flow.way(frame_of.get(slide), frame_of.get(slide + 1), fast=True),
             at_hand,
         ),
@@ -117,9 +118,9 @@ def smooth(
 class _Album:
     """The drawn slides and their frames, read when they are needed. Thread-safe."""
 
-    frames: Shelf[Pixels]  # by the number of the slide
-    slides: Shelf[Pixels]
-    ways: Shelf[optical_flow.Way]  # to the next slide
+    frames: LRUCache[Pixels]  # by the number of the slide
+    slides: LRUCache[Pixels]
+    ways: LRUCache[optical_flow.Way]  # to the next slide
     reach: int
 
     def deflickered(self, scene: Scene, slide: int) -> Pixels:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores, in_order
 from stable_restyle.core.records import Pixels, Scene
-from stable_restyle.drawing.slide import Gallery, Shelf
+from stable_restyle.drawing.slide import Gallery
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging.metrics import Figures, Shown, Stability
 from stable_restyle.media import images
@@ -46,7 +47,7 @@ def measure(
     """
     at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
     album = _Album(
-        Shelf(lambda slide: frames.read(slide * fps), at_hand),
+        LRUCache(lambda slide: frames.read(slide * fps), at_hand),
         Gallery(folder, frames.width, frames.height, at_hand),
         finished,
     )
@@ -83,7 +84,7 @@ def write(survey: Survey, path: Path) -> None:
 class _Album:
     """The frames and the slides that show them, read when they are needed. Thread-safe."""
 
-    frames: Shelf[Pixels]  # by the number of the slide
+    frames: LRUCache[Pixels]  # by the number of the slide
     gallery: Gallery
     finished: Collection[int]
 

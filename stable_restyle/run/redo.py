@@ -6,33 +6,24 @@ when the command is repeated, and a slide that was drawn again has its own seed 
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from stable_restyle.backends.comfyui.overrides import numbers
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted, reason
 from stable_restyle.core.records import Step
 from stable_restyle.media import images
+from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.layout import Places
+from stable_restyle.workdir.redo_notes import RedoNotes
 
 REDONE = "redone"  # in interp: the slides as they were before
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Notes:
-    """What redo.json holds. Slides are numbered there as their files are."""
-
-    seeds: Mapping[int, int] = field(default_factory=dict)  # of every slide ever drawn again
-    slides: Collection[int] = ()  # those of the redo that has not come to its end
-    moved: bool = True  # whether the earlier ones of these are out of the way
 
 
 def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
@@ -61,7 +52,7 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
 
 def check_begun(places: Places, listed: str) -> None:
     """Raises WrongUsage where no slide was ever drawn that could be drawn again."""
-    if listed and not (images.numbered(places.slides) or read(places).slides):
+    if listed and not (images.numbered(places.slides) or redo_notes.read(places.redo_file).slides):
         raise WrongUsage(
             f"--redo {listed}: there are no slides in {places.slides} to draw again.\n"
             "Leave --redo out to draw them first; or name the SOURCE, the TARGET and the --work "
@@ -75,7 +66,7 @@ def check_drawn(places: Places, listed: str, wanted: Sequence[int], count: int) 
     A slide that is all that is missing may be one that its user has removed.
     """
     there = {int(name[:-4]) - 1 for name in images.numbered(places.slides)}
-    missing = set(range(count)).difference(there, read(places).slides)
+    missing = set(range(count)).difference(there, redo_notes.read(places.redo_file).slides)
     if (absent := missing.intersection(wanted)) and not absent >= missing:
         raise WrongUsage(
             f"--redo {listed}: slide {min(absent) + 1} is not drawn yet, and others are missing "
@@ -90,15 +81,15 @@ def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) 
     base: what a slide has that was never drawn again. Returns the seed of every slide that has its
     own. Raises UnusableInput.
     """
-    notes = read(places)
+    notes = redo_notes.read(places.redo_file)
     if wanted and not _is_same(notes, wanted, seed):
         seeds = {
             slide: _next_seed(notes, slide, base) if seed is None else seed for slide in wanted
         }
         left = notes.slides if not notes.moved else ()
         slides = sorted({*wanted, *left})
-        notes = Notes({**notes.seeds, **seeds}, slides, moved=False)
-        _write(places, notes)
+        notes = RedoNotes({**notes.seeds, **seeds}, slides, moved=False)
+        redo_notes.write(places.redo_file, notes)
     if not notes.moved:
         try:
             _move(places, notes.slides)
@@ -108,38 +99,24 @@ def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) 
                 f"{reason(error)}.\nMend that and repeat the command; it goes on from there."
             ) from error
         notes = replace(notes, moved=True)
-        _write(places, notes)
+        redo_notes.write(places.redo_file, notes)
     return dict(notes.seeds)
 
 
 def finish(places: Places) -> None:
     """Every slide is drawn: the same --redo now means to draw them once more."""
-    notes = read(places)
+    notes = redo_notes.read(places.redo_file)
     if notes.slides:
-        _write(places, replace(notes, slides=()))
+        redo_notes.write(places.redo_file, replace(notes, slides=()))
 
 
-def read(places: Places) -> Notes:
-    """What redo.json holds; nothing if it is not there. Raises UnusableInput."""
-    path = places.redo_file
-    if not path.exists():
-        return Notes()
-    try:
-        return _parse(files.read_json(path))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UnusableInput(
-            f"{path} cannot be read: {error}.\n"
-            "It says with which seeds slides were drawn again. Remove it if they need not be known."
-        ) from error
-
-
-def _is_same(notes: Notes, wanted: Sequence[int], seed: int | None) -> bool:
+def _is_same(notes: RedoNotes, wanted: Sequence[int], seed: int | None) -> bool:
     """Whether this is the redo that was stopped, asked for again."""
     seeds = {notes.seeds.get(slide) for slide in wanted}
     return sorted(notes.slides) == list(wanted) and (seed is None or seeds == {seed})
 
 
-def _next_seed(notes: Notes, slide: int, base: int) -> int:
+def _next_seed(notes: RedoNotes, slide: int, base: int) -> int:
     """Another seed than the slide had, and always the same one: 32 bits, which all nodes take."""
     before = notes.seeds.get(slide, base)
     return int.from_bytes(sha256(f"{before} {slide + 1}".encode()).digest()[:4], "big")
@@ -164,17 +141,3 @@ def _free(folder: Path, stem: str) -> Path:
         number += 1
         path = folder / f"{stem}-{number}.png"
     return path
-
-
-def _parse(tree: Any) -> Notes:
-    seeds = {int(slide) - 1: int(seed) for slide, seed in tree["seeds"].items()}
-    return Notes(seeds, [int(slide) - 1 for slide in tree["unfinished"]], bool(tree["moved"]))
-
-
-def _write(places: Places, notes: Notes) -> None:
-    tree = {
-        "seeds": {str(slide + 1): seed for slide, seed in sorted(notes.seeds.items())},
-        "unfinished": [slide + 1 for slide in notes.slides],
-        "moved": notes.moved,
-    }
-    images.write_whole(places.redo_file, json.dumps(tree, indent=1).encode())

@@ -30,7 +30,7 @@ from stable_restyle.core.errors import (
     cannot_write,
     counted,
 )
-from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.progress import Check, Progress, task
 from stable_restyle.core.records import Keys, Settings, Step
 from stable_restyle.media import images
 from stable_restyle.media.video import CONTAINERS
@@ -219,7 +219,7 @@ def _mode(path: Path) -> int | None:
 
 
 @contextmanager
-def locked(places: Places) -> Iterator[lock.Check]:
+def locked(places: Places) -> Iterator[Check]:
     """Make the folders of a run and keep every other run out of them meanwhile."""
     with ExitStack() as holding:
         try:

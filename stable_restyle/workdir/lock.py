@@ -16,21 +16,19 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from os import getpid
 from pathlib import Path
 from threading import Event, Thread
-from typing import TypeAlias
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput
-
-Check: TypeAlias = Callable[[], None]  # raises FolderLost once a folder is no longer ours
+from stable_restyle.core.progress import Check
 
 LOCK, NOTE = "lock", "running.json"
 HIDDEN = ".restyle"  # in a folder of slides: where the files of its lock are out of the way
