@@ -22,7 +22,7 @@ from benchmarks.report import Figure, Report, command
 from benchmarks.stability import DENOISE, METHODS, SEED, Method, drawn, read
 from stable_restyle.backends import preview
 from stable_restyle.core.records import Pixels
-from stable_restyle.imaging import masks, metrics, optical_flow
+from stable_restyle.imaging import colour, masks, metrics
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 WIDTH, HEIGHT, MARGIN = 320, 180, 16
@@ -74,7 +74,7 @@ def _free(frame: Pixels) -> Pixels:
 def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
     """The last slide of a chain that walks forward."""
     slide = _free(frames[0])
-    colours = optical_flow.tones(slide), optical_flow.tones(frames[0])
+    colours = colour.colour_stats(slide), colour.colour_stats(frames[0])
     for before, frame in pairwise(frames):
         how = method.measure(before, frame)
         slide = drawn(how, how.carry([slide]), frame, colours, method, LOOK)

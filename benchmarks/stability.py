@@ -80,7 +80,7 @@ from stable_restyle.core.records import (
     Step,
 )
 from stable_restyle.drawing.slide import ways_between
-from stable_restyle.imaging import masks, metrics, optical_flow
+from stable_restyle.imaging import colour, masks, metrics, optical_flow
 from stable_restyle.imaging.metrics import Stability
 from stable_restyle.motion.base import Codec, Flow, Measured, Motion
 from stable_restyle.plan import keyframes, scenes
@@ -91,7 +91,7 @@ STEP = 2  # frames a slide
 CPU_PAIRS = 7
 
 # Of the middle's slide and of its frame.
-Colours: TypeAlias = tuple[optical_flow.Tones, optical_flow.Tones]
+Colours: TypeAlias = tuple[colour.ColourStats, colour.ColourStats]
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,15 @@ class Method:
             return self.motion.measure(frame, [before])
         return self.motion.measure([before, frame])
 
-    def way(self, first: Pixels, second: Pixels) -> optical_flow.Way:
+    def way(self, first: Pixels, second: Pixels) -> optical_flow.FlowPair:
         """How the film moves from a frame to the next slide's, for `measure_between`."""
-        return optical_flow.way(first, second, fast=self.motion == Flow(fast=True))
+        return optical_flow.estimate_pair(first, second, fast=self.motion == Flow(fast=True))
 
     def measure_between(
-        self, sources: Sequence[Pixels], frame: Pixels, ways: Sequence[Sequence[optical_flow.Way]]
+        self,
+        sources: Sequence[Pixels],
+        frame: Pixels,
+        ways: Sequence[Sequence[optical_flow.FlowPair]],
     ) -> Measured:
         """The same for a slide between keys. ways: to each of these, from slide to slide."""
         assert isinstance(self.motion, Flow)
@@ -277,7 +280,7 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
     middle = len(frames) // 2
     free = masks.free_all(frames[middle])
     slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
-    colours = optical_flow.tones(slides[middle]), optical_flow.tones(frames[middle])
+    colours = colour.colour_stats(slides[middle]), colour.colour_stats(frames[middle])
     onward = lru_cache(lambda slide: method.way(frames[slide], frames[slide + 1]))
     for step in method.steps(frames)[1:]:
         its_frames, its_slides = (
@@ -302,7 +305,7 @@ def drawn(
 ) -> Pixels:
     """The slide of a frame, drawn from the carried picture."""
     if method.anchor:
-        carried = optical_flow.pull(carried, frame, *colours, method.anchor)
+        carried = colour.correct_drift(carried, frame, *colours, method.anchor)
     mask = how.mask(method.mask_strength, method.mask_size)
     guide = masks.blend(carried, frame, mask)
     answer = preview.restyle(guide, mask, look=look, seed=SEED, denoise=DENOISE)
@@ -343,14 +346,14 @@ def _cpu(method: Method, small: bool) -> float:
         np.asarray(cv2.resize(frame, size), np.uint8)
         for frame in read(EXAMPLE, 90, CPU_PAIRS + 1, STEP)
     ]
-    colours = optical_flow.tones(frames[0]), optical_flow.tones(frames[0])
+    colours = colour.colour_stats(frames[0]), colour.colour_stats(frames[0])
     spent = []
     for before, frame in pairwise(frames):
         began = time.process_time()
         how = method.measure(before, frame)
         carried = how.carry([before])
         if method.anchor:
-            carried = optical_flow.pull(carried, frame, *colours, method.anchor)
+            carried = colour.correct_drift(carried, frame, *colours, method.anchor)
         mask = how.mask(method.mask_strength, method.mask_size)
         method.motion.finish(masks.blend(carried, frame, mask), carried, mask)
         spent.append(time.process_time() - began)

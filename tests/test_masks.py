@@ -33,7 +33,9 @@ def still(height: int = 40, width: int = 60) -> Pixels:
 def test_mask_is_the_original_programs(folder: Path) -> None:
     crossed = [images.read(folder / "in" / images.name(index)) for index in (2, 1, 0)]
     theirs = images.read(folder / "interp" / "000001-m.png")[:, :, 0]
-    assert share_within(masks.mask(masks.change(crossed), *settings(folder)), theirs, 2) >= 0.98
+    assert (
+        share_within(masks.from_change(masks.change(crossed), *settings(folder)), theirs, 2) >= 0.98
+    )
 
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
@@ -49,7 +51,7 @@ def test_guide_is_the_original_programs(folder: Path) -> None:
 
 @pytest.mark.parametrize(("strength", "level"), [(0, 255), (2, 192), (4, 128), (7.5, 16), (8, 0)])
 def test_strength_decides_what_a_still_pixel_is_given(strength: float, level: int) -> None:
-    assert np.all(masks.mask(masks.change([still(), still()]), strength, 16) == level)
+    assert np.all(masks.from_change(masks.change([still(), still()]), strength, 16) == level)
 
 
 def test_every_pair_of_frames_counts() -> None:

@@ -13,6 +13,7 @@ from footage import Camera
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import metrics
+from stable_restyle.imaging.arrays import Flags
 
 STILL = Camera()
 
@@ -26,7 +27,7 @@ def blurred(picture: Pixels) -> Pixels:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.5), np.uint8)
 
 
-def interior(flags: metrics.Flags, margin: int = 12) -> metrics.Flags:
+def interior(flags: Flags, margin: int = 12) -> Flags:
     return flags[margin:-margin, margin:-margin]
 
 

@@ -131,10 +131,10 @@ class Studio:
         self._thumbnails.add(slide, frame, picture)
 
 
-def _way(brief: Brief, seams: LRUCache[Pixels], slide: int) -> optical_flow.Way:
+def _way(brief: Brief, seams: LRUCache[Pixels], slide: int) -> optical_flow.FlowPair:
     """How the film moves from a slide to the next one."""
     first, second = (seams.get(each * brief.fps) for each in (slide, slide + 1))
-    return optical_flow.way(first, second, fast=brief.motion == FAST_FLOW)
+    return optical_flow.estimate_pair(first, second, fast=brief.motion == FAST_FLOW)
 
 
 def _anchor(brief: Brief, gallery: Gallery) -> Anchor | None:

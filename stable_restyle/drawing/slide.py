@@ -14,7 +14,7 @@ from typing import TypeVar
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.executor import Keep
-from stable_restyle.imaging import masks, optical_flow
+from stable_restyle.imaging import colour, masks, optical_flow
 from stable_restyle.media import images
 from stable_restyle.media.images import Frames
 from stable_restyle.motion.base import Flow, Measured, Motion
@@ -91,19 +91,19 @@ class Anchor:
         """share: 0..1. middle: the frame and the slide of the middle of a scene, by its number."""
         self._share = share
         self._middle = middle
-        self._tones: dict[int, list[optical_flow.Tones]] = {}
+        self._tones: dict[int, list[colour.ColourStats]] = {}
 
     def hold(self, carried: Pixels, frame: Pixels, scene: int) -> Pixels:
         """The carried picture with its colours nearer to those of the scene's middle."""
         if scene not in self._tones:
-            self._tones[scene] = [optical_flow.tones(picture) for picture in self._middle(scene)]
+            self._tones[scene] = [colour.colour_stats(picture) for picture in self._middle(scene)]
         middle_frame, middle_slide = self._tones[scene]
-        return optical_flow.pull(carried, frame, middle_slide, middle_frame, self._share)
+        return colour.correct_drift(carried, frame, middle_slide, middle_frame, self._share)
 
 
 def ways_between(
-    onward: Callable[[int], optical_flow.Way], slide: int, source: int
-) -> Sequence[optical_flow.Way]:
+    onward: Callable[[int], optical_flow.FlowPair], slide: int, source: int
+) -> Sequence[optical_flow.FlowPair]:
     """From each slide to the next, on the way from one slide to another.
 
     onward: leads from a slide of the film to the one after it.
@@ -126,7 +126,9 @@ class Artist:
     ask: Callable[[Job, int], Slide]  # the backend of a number for a slide
     gallery: Gallery
     seams: LRUCache[Pixels]  # frames at which one step ends and the next begins
-    ways: LRUCache[optical_flow.Way]  # from each slide's frame to that of the next one in the film
+    ways: LRUCache[
+        optical_flow.FlowPair
+    ]  # from each slide's frame to that of the next one in the film
     # Held while a guide is made. Where more are made at once than there are cores, each is late;
     # one after the other, the first reaches its backend while the next is made.
     hands: Semaphore

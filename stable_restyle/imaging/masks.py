@@ -7,31 +7,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from stable_restyle.core.records import Pixels
+from stable_restyle.imaging.arrays import enlarge, grey
+
+if TYPE_CHECKING:
+    from stable_restyle.core.records import Pixels
+    from stable_restyle.imaging.arrays import Floats
+    from stable_restyle.imaging.optical_flow import FlowEstimate
+
+MASK_GAIN = 3.0  # a wide soft edge is a mean of two pictures that differ, and looks blurred
 
 _BINOMIAL_9 = np.array([1, 8, 28, 56, 70, 56, 28, 8, 1], np.float32) / 256
 
 
-def mask(change: Pixels, strength: float, grow_px: int) -> Pixels:
-    """What the model may change between two slides. change: (H, W), as `change` makes it."""
+def from_change(change: Pixels, strength: float, grow_px: int) -> Pixels:
+    """Return what the model may change between two slides. change: (H, W), as `change` makes it."""
     return soften(grow(freedom(change, strength), grow_px))
 
 
+def from_flow(estimates: Sequence[FlowEstimate], strength: float, grow_px: int) -> Pixels:
+    """Return what the model may change of a slide that is warped by optical flow.
+
+    estimates: from each slide that this one is made from; what one of them shows is kept. strength:
+    0 frees every pixel, 8 frees only what moved in a way that warping cannot follow, or was
+    uncovered. grow_px: how far around such pixels the mask reaches, in pixels of the frame.
+    """
+    lost = estimates[0].unreliability
+    for each in estimates[1:]:
+        lost = np.minimum(lost, each.unreliability)
+    wide = spread(enlarge(lost, estimates[0].frame.shape), grow_px)
+    free = np.minimum(wide * np.float32(MASK_GAIN), 1)
+    still = min(256 - 32 * strength, 255)  # as `freedom` gives a pixel that did not change
+    return np.asarray(np.rint(still + (255 - still) * free), np.uint8)
+
+
 def free_all(frame: Pixels) -> Pixels:
-    """The mask of a middle slide: everything may change. frame: (H, W, 3)."""
+    """Return the mask of a middle slide: everything may change. frame: (H, W, 3)."""
     return np.full(frame.shape[:2], 255, np.uint8)
 
 
 def change(frames: Sequence[Pixels]) -> Pixels:
-    """How much each pixel's luma (BT.601, full range) changed on the way, summed over every step.
+    """Sum up how much each pixel's luma (BT.601, full range) changed over every step.
 
     frames: (H, W, 3) RGB, one or more. Returns (H, W) uint8, saturated at 255.
     """
-    lumas = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    lumas = [*map(grey, frames)]
     total = np.zeros(lumas[0].shape, np.uint8)
     for before, after in pairwise(lumas):
         cv2.add(total, cv2.absdiff(before, after), dst=total)
@@ -49,7 +73,7 @@ def freedom(change: Pixels, strength: float) -> Pixels:
 
 
 def grow(mask: Pixels, px: int) -> Pixels:
-    """The maximum over a square that reaches `px` pixels to each side."""
+    """Return the maximum over a square that reaches `px` pixels to each side."""
     if px == 0:
         return mask
     px = min(px, max(mask.shape))  # more reaches no further, and would not fit into memory
@@ -58,7 +82,7 @@ def grow(mask: Pixels, px: int) -> Pixels:
 
 
 def soften(mask: Pixels) -> Pixels:
-    """Past the 9x9 binomial blur by half again: `m - 1.5 * (m - blur(m))`, borders replicated.
+    """Go past the 9x9 binomial blur by half again: `m - 1.5 * (m - blur(m))`, borders replicated.
 
     This is FFmpeg's `unsharp` filter with a 9x9 matrix and the amount -1.5.
     """
@@ -69,10 +93,17 @@ def soften(mask: Pixels) -> Pixels:
     return np.asarray(soft, np.uint8)
 
 
-def blend(carried: Pixels, frame: Pixels, mask: Pixels) -> Pixels:
-    """The guide: half the frame where the mask frees a pixel fully, none of it where it keeps one.
+def blend(warped: Pixels, frame: Pixels, mask: Pixels) -> Pixels:
+    """Return the guide: half the frame where the mask frees a pixel, none where it keeps one.
 
-    carried, frame: (H, W, 3) RGB. mask: (H, W). `carried * (1-a) + frame * a`, a = mask / 510.
+    warped, frame: (H, W, 3) RGB. mask: (H, W). `warped * (1-a) + frame * a`, a = mask / 510.
     """
     share = mask.astype(np.float32) / 510
-    return np.asarray(cv2.blendLinear(frame, carried, share, 1 - share), np.uint8)
+    return np.asarray(cv2.blendLinear(frame, warped, share, 1 - share), np.uint8)
+
+
+def spread(share: Floats, reach_px: int) -> Floats:
+    """Return a share that reaches further, with a soft edge as wide as that: (H, W), 0..1."""
+    side = 2 * min(reach_px, max(share.shape)) + 1
+    grown = cv2.dilate(share, np.ones((side, side), np.uint8))
+    return np.asarray(cv2.blur(grown, (side, side)), np.float32)

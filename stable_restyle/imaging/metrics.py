@@ -18,20 +18,18 @@ import cv2
 import numpy as np
 
 from stable_restyle.imaging import optical_flow
+from stable_restyle.imaging.arrays import grey, lab, squared_length, warp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stable_restyle.core.records import Pixels
-
-    Floats: TypeAlias = NDArray[np.float32]
-    Flags: TypeAlias = NDArray[np.bool_]
+    from stable_restyle.imaging.arrays import Flags, Floats
 
 # A frame and the slide that shows it.
 Shown: TypeAlias = "tuple[Pixels, Pixels]"
 
 # Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos", as used by Lai et al. 2018.
-INCONSISTENT_SHARE, INCONSISTENT_PX2 = 0.01, 0.5
 MOTION_EDGE_SHARE, MOTION_EDGE_PX2 = 0.01, 0.002
 
 # IEC 61966-2-1 (sRGB): the light of each 8-bit level; what red, green and blue add to luminance.
@@ -94,11 +92,9 @@ def occlusion(forward: Floats, backward: Floats) -> Flags:
     of the motion, `|grad u|^2 + |grad v|^2 > 0.01 |F|^2 + 0.002`; or if it leaves the picture.
     (Lai et al. 2018, "Learning Blind Video Temporal Consistency", after Ruder et al. 2016.)
     """
-    back = optical_flow.warp(backward, forward)
-    lengths = _squared(forward) + _squared(back)
-    lost = _squared(forward + back) > INCONSISTENT_SHARE * lengths + INCONSISTENT_PX2
-    edge = _slope(forward) > MOTION_EDGE_SHARE * _squared(forward) + MOTION_EDGE_PX2
-    hidden: Flags = lost | edge | optical_flow.leaves(forward)
+    lost = optical_flow.inconsistent(forward, backward)
+    edge = _slope(forward) > MOTION_EDGE_SHARE * squared_length(forward) + MOTION_EDGE_PX2
+    hidden: Flags = lost | edge | optical_flow.leads_outside(forward)
     return hidden
 
 
@@ -111,7 +107,7 @@ def warping_error(first: Pixels, second: Pixels, forward: Floats, occluded: Flag
     counted = ~occluded
     if not counted.any():
         return math.nan
-    warped = optical_flow.warp(second.astype(np.float32), forward)
+    warped = warp(second.astype(np.float32), forward)
     difference = (warped - first)[counted] / np.float32(255)
     return float(np.mean(difference * difference, dtype=np.float64))
 
@@ -130,7 +126,7 @@ def lightness(picture: Pixels) -> float:
 
 def sharpness(picture: Pixels) -> float:
     """The variance of the Laplacian of L, 8-bit levels squared: falls when a picture is blurred."""
-    light = _lab(picture)[..., 0].astype(np.float32)
+    light = lab(picture)[..., 0].astype(np.float32)
     return float(np.var(cv2.Laplacian(light, cv2.CV_32F), dtype=np.float64))
 
 
@@ -141,7 +137,7 @@ def style_distance(picture: Pixels, other: Pixels) -> float:
     has to be moved to turn one histogram into the other. It is the area between their cumulated
     forms, and the pictures may differ in size.
     """
-    gap = np.abs(_cumulated(_lab(picture)) - _cumulated(_lab(other)))
+    gap = np.abs(_cumulated(lab(picture)) - _cumulated(lab(other)))
     return float(gap.sum(axis=1).mean())
 
 
@@ -249,7 +245,7 @@ def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
     """E_warp of two slides and of their frames."""
     if first is None:
         return math.nan, math.nan
-    forward, backward = optical_flow.both_ways(first[0], second[0])
+    forward, backward = optical_flow.fine_flows(first[0], second[0])
     occluded = occlusion(forward, backward)
     frames, slides = (
         warping_error(before, after, forward, occluded)
@@ -283,19 +279,15 @@ def _mean(values: Sequence[float], weights: Sequence[int] | None = None) -> floa
     return sum(value * weight for value, weight in weighted) / total if total else math.nan
 
 
-def _lab(picture: Pixels) -> Pixels:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB), np.uint8)
-
-
-def _cumulated(lab: Pixels) -> NDArray[np.float64]:
+def _cumulated(picture: Pixels) -> NDArray[np.float64]:
     """For each channel, the share of the pixels at or below each of 256 levels: (3, 256)."""
-    counts = [np.bincount(lab[..., channel].ravel(), minlength=256) for channel in range(3)]
-    shares: NDArray[np.float64] = np.cumsum(counts, axis=1) / lab[..., 0].size
+    counts = [np.bincount(picture[..., channel].ravel(), minlength=256) for channel in range(3)]
+    shares: NDArray[np.float64] = np.cumsum(counts, axis=1) / picture[..., 0].size
     return shares
 
 
 def _edges(picture: Pixels) -> Floats:
-    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    luma = grey(picture)
     x, y = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, scale=1 / 4) for dx in (1, 0))
     # cv2.magnitude rounds differently with where in memory its arrays begin.
     return np.asarray(np.sqrt(x * x + y * y), np.float32)
@@ -306,14 +298,9 @@ def _window(plane: Floats) -> Floats:
     return np.asarray(blurred, np.float32)
 
 
-def _squared(vectors: Floats) -> Floats:
-    length: Floats = vectors[..., 0] * vectors[..., 0] + vectors[..., 1] * vectors[..., 1]
-    return length
-
-
 def _slope(vectors: Floats) -> Floats:
     """|grad u|^2 + |grad v|^2 by one-sided differences, 0 past the last row and column."""
     total = np.zeros(vectors.shape[:2], np.float32)
-    total[:, :-1] += _squared(np.diff(vectors, axis=1))
-    total[:-1] += _squared(np.diff(vectors, axis=0))
+    total[:, :-1] += squared_length(np.diff(vectors, axis=1))
+    total[:-1] += squared_length(np.diff(vectors, axis=0))
     return total

@@ -20,7 +20,7 @@ import motion_transfer
 from stable_restyle.core import files, shell
 from stable_restyle.core.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.core.records import FAST_FLOW, FLOWS, Pixels
-from stable_restyle.imaging import masks, optical_flow
+from stable_restyle.imaging import colour, compose, masks, optical_flow
 from stable_restyle.media import images
 
 
@@ -63,7 +63,7 @@ class Blocks:
         return self.move(previous)
 
     def mask(self, strength: float, grow_px: int) -> Pixels:
-        return masks.mask(self.change, strength, grow_px)
+        return masks.from_change(self.change, strength, grow_px)
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,16 @@ class Flowing:
     """By optical flow: what can be carried stays as it is, and only the rest is redrawn."""
 
     moved: Sequence[
-        optical_flow.Moved
+        optical_flow.FlowEstimate
     ]  # from the previous slide, or from the keys before and after
 
     def mask(self, strength: float, grow_px: int) -> Pixels:
-        return optical_flow.mask(self.moved, strength, grow_px)
+        return masks.from_flow(self.moved, strength, grow_px)
 
     def carry(self, sources: Sequence[Pixels]) -> Pixels:
         if len(self.moved) == 1:
-            return optical_flow.carry(sources[0], self.moved[0])
-        return optical_flow.fill(sources, self.moved)
+            return compose.warp_slide(sources[0], self.moved[0])
+        return compose.fill(sources, self.moved)
 
 
 class Codec(Motion):
@@ -104,15 +104,18 @@ class Flow:
 
     def measure(self, frame: Pixels, sources: Sequence[Pixels]) -> Measured:
         """Straight there. frame, sources: the frames that the slides show, (H, W, 3) RGB."""
-        return Flowing([optical_flow.measure(source, frame, fast=self.fast) for source in sources])
+        return Flowing([optical_flow.estimate(source, frame, fast=self.fast) for source in sources])
 
     def measure_along(
-        self, frame: Pixels, sources: Sequence[Pixels], ways: Sequence[Sequence[optical_flow.Way]]
+        self,
+        frame: Pixels,
+        sources: Sequence[Pixels],
+        ways: Sequence[Sequence[optical_flow.FlowPair]],
     ) -> Measured:
         """By the slides between. ways: for each source, from slide to slide towards it."""
         return Flowing(
             [
-                optical_flow.measure_along(source, frame, its_ways, fast=self.fast)
+                optical_flow.estimate_along(source, frame, its_ways, fast=self.fast)
                 for source, its_ways in zip(sources, ways, strict=True)
             ]
         )
@@ -121,7 +124,7 @@ class Flow:
         """As `Motion.finish`: what was carried stays, to the pixel, where the mask is 0."""
         if answer.shape != carried.shape:  # enlarged by the workflow: there is nothing as sharp
             return answer
-        return optical_flow.compose(optical_flow.anchor(answer, carried, mask), carried, mask)
+        return compose.compose(colour.match_kept_colours(answer, carried, mask), carried, mask)
 
 
 class Program(Motion):

@@ -123,11 +123,11 @@ def _choose(
     between: list[_Between] = []
     for slide in chain:
         frame = look(slide)
-        between.append(_Between(slide, frame, optical_flow.way(frame, last)))
+        between.append(_Between(slide, frame, optical_flow.estimate_pair(frame, last)))
         if (
             len(between) == every
             or slide == chain[-1]
-            or _lost(optical_flow.measure(key, frame)) > PILED_UP
+            or _lost(optical_flow.estimate(key, frame)) > PILED_UP
         ):
             keys.append(slide)
             mended += _short_of(key, between)
@@ -142,7 +142,7 @@ class _Between:
 
     slide: int
     frame: Pixels  # small
-    way: optical_flow.Way  # to the slide before it in the chain
+    way: optical_flow.FlowPair  # to the slide before it in the chain
 
 
 def _short_of(key: Pixels, after: Sequence[_Between]) -> list[int]:
@@ -152,7 +152,7 @@ def _short_of(key: Pixels, after: Sequence[_Between]) -> list[int]:
         back = [passed.way for passed in after[index::-1]]
         onward = [coming.way.reversed for coming in after[index + 1 :]]
         moved = [
-            optical_flow.measure_along(source, each.frame, ways, fast=False)
+            optical_flow.estimate_along(source, each.frame, ways, fast=False)
             for source, ways in ((key, back), (after[-1].frame, onward))
         ]
         if _lost(*moved) > MISSING:
@@ -160,9 +160,9 @@ def _short_of(key: Pixels, after: Sequence[_Between]) -> list[int]:
     return found
 
 
-def _lost(*moved: optical_flow.Moved) -> float:
+def _lost(*moved: optical_flow.FlowEstimate) -> float:
     """The share of a frame that none of its keys shows."""
-    return float(np.mean(np.min([each.doubt for each in moved], axis=0) >= LOST_FROM))
+    return float(np.mean(np.min([each.unreliability for each in moved], axis=0) >= LOST_FROM))
 
 
 def _small(frame: Pixels) -> Pixels:

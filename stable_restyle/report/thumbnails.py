@@ -167,7 +167,7 @@ class Thumbnails:
     def _measure(self, slide: int) -> None:
         """Compare a slide with the one before it."""
         (frame_before, before), (frame, after) = map(self._halves, (slide - 1, slide))
-        forward, backward = optical_flow.rough_both_ways(frame_before, frame)
+        forward, backward = optical_flow.rough_flows(frame_before, frame)
         occluded = metrics.occlusion(forward, backward)
         e_warp = metrics.warping_error(before, after, forward, occluded)
         moved, changed = (

@@ -19,7 +19,7 @@ from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores, in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.slide import ways_between
-from stable_restyle.imaging import optical_flow
+from stable_restyle.imaging import compose, optical_flow
 from stable_restyle.media import images
 from stable_restyle.media.images import Frames
 from stable_restyle.workdir.layout import Places
@@ -99,7 +99,9 @@ def smooth(
         frame_of,
         LRUCache(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
         LRUCache(
-            lambda slide: optical_flow.way(frame_of.get(slide), frame_of.get(slide + 1), fast=True),
+            lambda slide: optical_flow.estimate_pair(
+                frame_of.get(slide), frame_of.get(slide + 1), fast=True
+            ),
             at_hand,
         ),
         reach,
@@ -120,7 +122,7 @@ class _Album:
 
     frames: LRUCache[Pixels]  # by the number of the slide
     slides: LRUCache[Pixels]
-    ways: LRUCache[optical_flow.Way]  # to the next slide
+    ways: LRUCache[optical_flow.FlowPair]  # to the next slide
     reach: int
 
     def deflickered(self, scene: Scene, slide: int) -> Pixels:
@@ -135,12 +137,12 @@ class _Album:
             for near in _window(scene, slide, self.reach)
             if near != slide
         ]
-        return optical_flow.deflicker(drawn, neighbours, WIDTH * self.reach)
+        return compose.deflicker(drawn, neighbours, WIDTH * self.reach)
 
-    def _moved(self, slide: int, near: int) -> optical_flow.Moved:
+    def _moved(self, slide: int, near: int) -> optical_flow.FlowEstimate:
         """What leads from a slide's frame to a neighbour's, by the slides between."""
         ways = ways_between(self.ways.get, slide, near)
-        return optical_flow.measure_along(
+        return optical_flow.estimate_along(
             self.frames.get(near), self.frames.get(slide), ways, fast=True
         )
 
