@@ -76,8 +76,8 @@ def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
     slide = _free(frames[0])
     colours = colour.colour_stats(slide), colour.colour_stats(frames[0])
     for before, frame in pairwise(frames):
-        how = method.measure(before, frame)
-        slide = drawn(how, how.carry([slide]), frame, colours, method, LOOK)
+        how = method.estimate([before], frame)
+        slide = drawn(how, how.warp([slide]), frame, colours, method, LOOK)
     return slide
 
 

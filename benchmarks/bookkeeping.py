@@ -21,7 +21,7 @@ from PIL import Image
 from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.records import Outlook, Settings
-from stable_restyle.drawing.executor import Work, carry_out
+from stable_restyle.drawing.executor import Work, execute
 from stable_restyle.media import images
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule
@@ -76,7 +76,7 @@ def resume(settings: Settings) -> None:
 def schedule(frames: int) -> None:
     """Every slide through the threads, though there is nothing to do for it."""
     found = scenes.find_scenes(_bounds(frames), 1)
-    carry_out(
+    execute(
         Schedule(scenes.all_steps(found)),
         Work(
             lambda step: step.slide, lambda step, prepared, backend: _nothing, lambda step: _nothing

@@ -79,10 +79,12 @@ from stable_restyle.core.records import (
     Pixels,
     Step,
 )
-from stable_restyle.drawing.slide import ways_between
+from stable_restyle.drawing.slide import pairs_between
 from stable_restyle.imaging import colour, masks, metrics, optical_flow
 from stable_restyle.imaging.metrics import Stability
-from stable_restyle.motion.base import Codec, Flow, Measured, Motion
+from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
+from stable_restyle.motion.codec import CodecMotion
+from stable_restyle.motion.flow import FlowMotion
 from stable_restyle.plan import keyframes, scenes
 
 SEED, DENOISE = 1, 0.6
@@ -98,31 +100,29 @@ Colours: TypeAlias = tuple[colour.ColourStats, colour.ColourStats]
 class Method:
     """How slides are carried, with what suits it."""
 
-    motion: Motion | Flow
+    motion: Motion
     mask_strength: float
     mask_size: int  # pixels
     anchor: float
     keys: int = 1
 
-    def measure(self, before: Pixels, frame: Pixels) -> Measured:
-        """How the picture moved. before: the frame of the slide that this one is made from."""
-        if isinstance(self.motion, Flow):
-            return self.motion.measure(frame, [before])
-        return self.motion.measure([before, frame])
-
-    def way(self, first: Pixels, second: Pixels) -> optical_flow.FlowPair:
-        """How the film moves from a frame to the next slide's, for `measure_between`."""
-        return optical_flow.estimate_pair(first, second, fast=self.motion == Flow(fast=True))
-
-    def measure_between(
+    def estimate(
         self,
         sources: Sequence[Pixels],
         frame: Pixels,
-        ways: Sequence[Sequence[optical_flow.FlowPair]],
-    ) -> Measured:
-        """The same for a slide between keys. ways: to each of these, from slide to slide."""
-        assert isinstance(self.motion, Flow)
-        return self.motion.measure_along(frame, sources, ways)
+        pairs: Sequence[Sequence[optical_flow.FlowPair]] = (),
+    ) -> MotionEstimate:
+        """Estimate the motion towards a frame from those of the slides that it is made from.
+
+        pairs: between keyframes, the flow to each of these, from slide to slide.
+        """
+        return self.motion.estimate(
+            FramePath(frame, sources, lambda: [*sources, frame], lambda: pairs)
+        )
+
+    def flow_pair(self, first: Pixels, second: Pixels) -> optical_flow.FlowPair:
+        """Estimate the flow from a frame to the next slide's, for `estimate`."""
+        return optical_flow.estimate_pair(first, second, fast=self.motion == FlowMotion(fast=True))
 
     def steps(self, frames: Sequence[Pixels]) -> list[Step]:
         """Of a scene, a frame a slide."""
@@ -134,12 +134,12 @@ class Method:
         return scenes.steps(scene, chosen)
 
 
-CODEC_METHOD = Method(Codec(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
-FLOW_METHOD = Method(Flow(fast=False), FLOW_MASK_STRENGTH, FLOW_MASK_SIZE, FLOW_ANCHOR)
+CODEC_METHOD = Method(CodecMotion(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
+FLOW_METHOD = Method(FlowMotion(fast=False), FLOW_MASK_STRENGTH, FLOW_MASK_SIZE, FLOW_ANCHOR)
 METHODS: Mapping[str, Method] = {
     "codec": CODEC_METHOD,
     "flow": FLOW_METHOD,
-    "flow:fast": replace(FLOW_METHOD, motion=Flow(fast=True)),
+    "flow:fast": replace(FLOW_METHOD, motion=FlowMotion(fast=True)),
     "flow, keys 6": replace(FLOW_METHOD, keys=6),
 }
 E_WARP_MOST = {"flow, keys 6": 0.35}  # of codec's; of the others, half
@@ -281,19 +281,16 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
     free = masks.free_all(frames[middle])
     slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
     colours = colour.colour_stats(slides[middle]), colour.colour_stats(frames[middle])
-    onward = lru_cache(lambda slide: method.way(frames[slide], frames[slide + 1]))
+    onward = lru_cache(lambda slide: method.flow_pair(frames[slide], frames[slide + 1]))
     for step in method.steps(frames)[1:]:
         its_frames, its_slides = (
             [pictures[source] for source in step.sources] for pictures in (frames, slides)
         )
         frame = frames[step.slide]
-        if step.beyond is None:
-            (its_frame,) = its_frames
-            how = method.measure(its_frame, frame)
-        else:
-            ways = [ways_between(onward, step.slide, source) for source in step.sources]
-            how = method.measure_between(its_frames, frame, ways)
-        carried = how.carry(its_slides)
+        sources = step.sources if step.beyond is not None else ()
+        pairs = [pairs_between(onward, step.slide, source) for source in sources]
+        how = method.estimate(its_frames, frame, pairs)
+        carried = how.warp(its_slides)
         slides[step.slide] = (
             drawn(how, carried, frame, colours, method, look) if step.asks else carried
         )
@@ -301,7 +298,7 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
 
 
 def drawn(
-    how: Measured, carried: Pixels, frame: Pixels, colours: Colours, method: Method, look: str
+    how: MotionEstimate, carried: Pixels, frame: Pixels, colours: Colours, method: Method, look: str
 ) -> Pixels:
     """The slide of a frame, drawn from the carried picture."""
     if method.anchor:
@@ -322,7 +319,7 @@ def _accuracy(
         for start in range(0, len(frames) - length, length // 2):
             carried = truths[start]
             for index in range(start + 1, start + length + 1):
-                carried = method.measure(frames[index - 1], frames[index]).carry([carried])
+                carried = method.estimate([frames[index - 1]], frames[index]).warp([carried])
                 if index == start + 1:
                     near.append(cv2.PSNR(carried, truths[index]))
             far.append(cv2.PSNR(carried, truths[start + length]))
@@ -350,8 +347,8 @@ def _cpu(method: Method, small: bool) -> float:
     spent = []
     for before, frame in pairwise(frames):
         began = time.process_time()
-        how = method.measure(before, frame)
-        carried = how.carry([before])
+        how = method.estimate([before], frame)
+        carried = how.warp([before])
         if method.anchor:
             carried = colour.correct_drift(carried, frame, *colours, method.anchor)
         mask = how.mask(method.mask_strength, method.mask_size)

@@ -21,7 +21,7 @@ from stable_restyle.backends import pool
 from stable_restyle.backends.comfyui import client, http
 from stable_restyle.imaging import masks
 from stable_restyle.media import images
-from stable_restyle.motion import base
+from stable_restyle.motion import codec
 from stable_restyle.plan import schedule
 
 Function: TypeAlias = Callable[..., Any]
@@ -29,10 +29,10 @@ Function: TypeAlias = Callable[..., Any]
 # Step, and the function that does it: where it is found, and its name there.
 SEAMS: Sequence[tuple[str, Any, str]] = (
     ("read", images, "read"),
-    ("motion", base.Codec, "measure"),
+    ("motion", codec.CodecMotion, "estimate"),
     ("carry", motion_transfer, "apply"),
     ("mask", masks, "change"),
-    ("mask", masks, "mask"),
+    ("mask", masks, "from_change"),
     ("mask", masks, "free_all"),
     ("blend", masks, "blend"),
     ("encode", images, "encode"),

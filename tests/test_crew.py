@@ -11,7 +11,7 @@ import pytest
 from benchmarks.schedule import steps_of
 from stable_restyle.core.errors import NoBackendLeft, RestyleError, UnusableInput
 from stable_restyle.core.records import Keys, Outlook, Step
-from stable_restyle.drawing.executor import Failure, Work, carry_out
+from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.plan.keyframes import at_least
 from stable_restyle.plan.scenes import find_scenes, steps
 from stable_restyle.plan.schedule import Schedule
@@ -71,7 +71,7 @@ class Pictures:
             self.kept.append(slide)
 
     def carry_out(self, steps: list[Step], slots: int = 3) -> list[Failure]:
-        return carry_out(
+        return execute(
             Schedule(steps),
             Work(self.prepare, self.draw, self.fill),
             backends=lambda: [Outlook(0, slots, slots, 1.0, 0.0), Outlook(1, 1, 1, 99.0, 0.0)],

@@ -14,9 +14,10 @@ from programs import LONGEST_S
 
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
-from stable_restyle.drawing.slide import Artist, Gallery, Prepared
+from stable_restyle.drawing.slide import Prepared, SlideDrawer
+from stable_restyle.drawing.store import SlideStore
 from stable_restyle.media.images import Frames
-from stable_restyle.motion.base import Codec
+from stable_restyle.motion.codec import CodecMotion
 
 
 def test_what_two_want_at_once_is_made_once() -> None:
@@ -57,7 +58,7 @@ def test_what_could_not_be_made_is_tried_again() -> None:
 
 @dataclass
 class Meeting:
-    """A motion whose first carry begins, and goes on when it is let."""
+    """A motion whose first warp begins, and goes on when it is let."""
 
     begun: list[int] = field(default_factory=list)
     first: Event = field(default_factory=Event)
@@ -66,36 +67,36 @@ class Meeting:
     def mask(self, strength: float, grow_px: int) -> Pixels:
         raise AssertionError("it is prepared already")
 
-    def carry(self, sources: Sequence[Pixels]) -> Pixels:
+    def warp(self, sources: Sequence[Pixels]) -> Pixels:
         self.begun.append(int(sources[0][0, 0, 0]))
         self.first.set()
         assert self.go_on.wait(LONGEST_S)
         return sources[0]
 
 
-def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) -> None:
+def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) -> None:
     picture = np.full((8, 8, 3), 7, np.uint8)
-    gallery = Gallery(tmp_path, 8, 8, at_hand=1)
-    gallery.add(1, Slide(picture))
+    store = SlideStore(tmp_path, 8, 8, in_memory=1)
+    store.add(1, Slide(picture))
     meeting, asked = Meeting(), list[int]()
 
     def ask(job: Job, backend: int) -> Slide:
         asked.append(job.slide)
         return Slide(job.guide)
 
-    artist = Artist(
+    artist = SlideDrawer(
         frames=Frames(tmp_path, 3, 8, 8, marks=()),
         fps=1,
-        motion=Codec(),
+        motion=CodecMotion(),
         mask_strength=2,
         mask_size=1,
-        anchor=None,
+        drift=None,
         ask=ask,
-        gallery=gallery,
-        seams=LRUCache(lambda _: picture, size=1),
-        ways=LRUCache(lambda _: pytest.fail("flow was not asked for"), size=1),
-        hands=Semaphore(1),
-        in_between=None,
+        store=store,
+        slide_frames=LRUCache(lambda _: picture, size=1),
+        flow_pairs=LRUCache(lambda _: pytest.fail("flow was not asked for"), size=1),
+        warp_slots=Semaphore(1),
+        steps_folder=None,
     )
     mask = np.full((8, 8), 255, np.uint8)
     prepared = [Prepared(picture, mask, meeting) for _ in range(2)]
@@ -111,4 +112,4 @@ def test_no_more_guides_are_made_at_once_than_there_are_hands(tmp_path: Path) ->
         for each in draws:
             each.result()
     assert sorted(asked) == [0, 2] and meeting.begun == [7, 7]
-    assert [its.measured for its in prepared] == [None, None]  # of no more use: let go
+    assert [its.estimate for its in prepared] == [None, None]  # of no more use: let go

@@ -25,7 +25,8 @@ from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, cannot_write, is_in_use
 from stable_restyle.core.records import Settings
 from stable_restyle.media import images
-from stable_restyle.motion import base
+from stable_restyle.motion.base import FramePath
+from stable_restyle.motion.choose import choose
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import journal
 
@@ -166,10 +167,10 @@ def test_a_motion_program_leaves_nothing_behind(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     frames = list(clips.numbered(2))
-    program = base.choose(f'"{sys.executable}" -m motion_transfer')
-    assert isinstance(program, base.Program)
-    assert program.measure(frames).carry(frames[:1]).shape == frames[0].shape
-    assert scanner.refused["unlink", "carried.png"] == 2
+    motion = choose(f'"{sys.executable}" -m motion_transfer')
+    path = FramePath(frames[1], frames[:1], lambda: frames, lambda: [])
+    assert motion.estimate(path).warp(frames[:1]).shape == frames[0].shape
+    assert scanner.refused["unlink", "warped.png"] == 2
     assert list(tmp_path.iterdir()) == []
 
 

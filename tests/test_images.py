@@ -26,6 +26,7 @@ from runs import files
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import arrays
 from stable_restyle.media import images
 
 
@@ -346,7 +347,7 @@ def test_another_shape_is_no_scale(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(8, 6), (16, 12), (24, 18), (80, 60)])
 def test_a_slide_of_any_scale_is_finished(tmp_path: Path, size: tuple[int, int]) -> None:
-    folder = folder_of(tmp_path / "out", images.fit(picture(), *size))
+    folder = folder_of(tmp_path / "out", arrays.fit(picture(), *size))
     assert images.find_slides(folder, 1, (16, 12)) == ({0}, [])
 
 

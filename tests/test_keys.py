@@ -16,6 +16,7 @@ from runs import Silent, assert_goes_on, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Keys, Pixels, Settings
+from stable_restyle.imaging import arrays
 from stable_restyle.media import images
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.keyframes import Kind
@@ -228,7 +229,7 @@ def test_slides_of_a_workflow_that_enlarges_have_one_size(asked: Settings) -> No
     run(asked)
     for path in asked.target.glob("*.png"):
         picture = images.read(path)
-        images.write(path, images.fit(picture, 2 * footage.WIDTH, 2 * footage.HEIGHT))
+        images.write(path, arrays.fit(picture, 2 * footage.WIDTH, 2 * footage.HEIGHT))
     (asked.target / images.name(3)).unlink()
     assert run(asked).drawn == 1
     assert images.size(asked.target / images.name(3)) == (2 * footage.WIDTH, 2 * footage.HEIGHT)

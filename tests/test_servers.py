@@ -29,6 +29,7 @@ from stable_restyle.backends.comfyui import client, http, workflow
 from stable_restyle.cli import main
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.imaging import arrays
 from stable_restyle.media import images
 from stable_restyle.run import pipeline
 
@@ -106,7 +107,7 @@ def test_slides_of_a_workflow_that_scales_are_found_again(
     """Frames of 66x50 are sent as 72x56."""
 
     def scaled(picture: Pixels) -> bytes:
-        return images.encode(images.fit(picture, *size))
+        return images.encode(arrays.fit(picture, *size))
 
     (server,) = servers(1)
     server.runs.extend([Run(picture=scaled)] * 11)

@@ -1,7 +1,7 @@
 """A run on a Dask cluster: which slides are a task, who may draw them, and what becomes of workers.
 
 Dask places tasks, moves them from workers that die, and carries what is told. A task is a scene,
-drawn by `studio` just as on this machine; it takes up what another worker has left of it. A worker
+drawn by `session` just as on this machine; it takes up what another worker has left of it. A worker
 that cannot draw hands its task back, for others, and says so when it can again. The client keeps
 journal and folders; workers write slides, and nothing else that is not made again. Which film is
 begun when is left to `batch`.
@@ -58,7 +58,7 @@ from stable_restyle.core.errors import (
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import Drawn, Step
 from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import Brief, Note
+from stable_restyle.drawing.session import DrawingSpec, OnSaved
 from stable_restyle.media import images
 from stable_restyle.workdir.layout import Places
 
@@ -292,15 +292,15 @@ class Cluster:
 
     def draw(
         self,
-        brief: Brief,
+        spec: DrawingSpec,
         steps: Sequence[Step],
         kept: Collection[int],
-        note: Note,
+        on_saved: OnSaved,
         tick: Callable[[int], None],
     ) -> list[Failure]:
-        """As `Studio.draw` does. note: called in this thread."""
-        drawing = _Drawing(brief, set(kept), note)
-        _tidy(brief.slides)
+        """As `DrawingSession.draw` does. on_saved: called in this thread."""
+        drawing = _Drawing(spec, set(kept), on_saved)
+        _tidy(spec.slides)
         waiting = divide(steps, kept, max(1, len(self._farm.workers())))
         pending: dict[Future[Any], Share] = {}
         news: SimpleQueue[Any] = SimpleQueue()
@@ -308,7 +308,7 @@ class Cluster:
         try:
             while waiting or pending:
                 for share in self._placed(waiting):
-                    future = self._submit(brief, share)
+                    future = self._submit(spec, share)
                     pending[future] = share
                     future.add_done_callback(news.put)
                 waiting = []
@@ -344,20 +344,20 @@ class Cluster:
             with suppress(OSError):  # the scheduler is gone: its workers end by themselves
                 self._client.run(worker.leave, self._terms.run, on_error="ignore")
 
-    def _submit(self, brief: Brief, share: Share) -> Future[Any]:
+    def _submit(self, spec: DrawingSpec, share: Share) -> Future[Any]:
         self._tasks += 1
         scene = share.steps[0].scene
         slides = (step.slide for step in share.steps)
-        brief = replace(  # no more than this task needs: there may be thousands
-            brief,
-            frames=replace(brief.frames, marks=()),
-            scenes=brief.scenes[scene - 1 : scene + 1],  # with the next, to see the cut
-            seeds={slide: brief.seeds[slide] for slide in slides if slide in brief.seeds},
+        spec = replace(  # no more than this task needs: there may be thousands
+            spec,
+            frames=replace(spec.frames, marks=()),
+            scenes=spec.scenes[scene - 1 : scene + 1],  # with the next, to see the cut
+            seeds={slide: spec.seeds[slide] for slide in slides if slide in spec.seeds},
         )
         future: Future[Any] = self._client.submit(
             worker.draw,
             self._terms,
-            brief,
+            spec,
             share.steps,
             key=f"scene-{scene}-{self._terms.run}-{self._tasks}",
             priority=share.length,
@@ -456,9 +456,9 @@ class Cluster:
 class _Drawing:
     """What has been drawn and lost so far."""
 
-    def __init__(self, brief: Brief, kept: set[int], note: Note) -> None:
+    def __init__(self, spec: DrawingSpec, kept: set[int], on_saved: OnSaved) -> None:
         self.failures: list[Failure] = []
-        self._brief, self._there, self._note = brief, kept, note
+        self._spec, self._there, self._on_saved = spec, kept, on_saved
         self._count = 0
 
     def hear(self, told: Mapping[str, Any]) -> None:
@@ -468,7 +468,8 @@ class _Drawing:
         if "slide" not in told:
             return
         began = time.perf_counter() - told["s"]
-        self._note(told["slide"], Drawn(told["backend"], began, told["s"]))
+        drawn = Drawn(told["backend"], began, told["s"])
+        self._on_saved(told["slide"], drawn)
         self._add({told["slide"]})
 
     def finish(self, share: Share, done: Done) -> Sequence[Share]:
@@ -485,8 +486,8 @@ class _Drawing:
     def lose(self, share: Share, why: RestyleError) -> None:
         """A share cannot be drawn, nor what waits for it, but for slides that are there."""
         slides = [step.slide for step in share.steps]
-        size = (self._brief.frames.width, self._brief.frames.height)
-        there = images.find_finished(self._brief.slides, slides, size)
+        size = (self._spec.frames.width, self._spec.frames.height)
+        there = images.find_finished(self._spec.slides, slides, size)
         self._add(there)
         if lost := sorted(set(slides) - there):
             self.failures.append(Failure(share.steps[0], lost, why))

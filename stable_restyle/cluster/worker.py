@@ -43,7 +43,7 @@ from stable_restyle.core.errors import (
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import BACKENDS_VARIABLE, Drawn, Step
 from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import Brief, Studio
+from stable_restyle.drawing.session import DrawingSession, DrawingSpec
 from stable_restyle.media import images
 
 SERVERS_S = 5.0  # for one of a worker's servers to come back, before it hands its scene back
@@ -161,16 +161,18 @@ class _Station:
         """What each backend is, by a name that no other worker's has."""
         return {self._label(name): what for name, what in self.pool.about.items()}
 
-    def draw(self, brief: Brief, steps: Sequence[Step], check: Callable[[], None]) -> list[Failure]:
+    def draw(
+        self, spec: DrawingSpec, steps: Sequence[Step], check: Callable[[], None]
+    ) -> list[Failure]:
         """Draw what is not there yet. check: raises when the task is not wanted any more."""
-        size = (brief.frames.width, brief.frames.height)
-        kept = images.find_finished(brief.slides, [step.slide for step in steps], size)
+        size = (spec.frames.width, spec.frames.height)
+        kept = images.find_finished(spec.slides, [step.slide for step in steps], size)
         writer = f"{platform.node()}-{os.getpid()}"
         with self._idle:
             self._at_work += 1
         try:
-            studio = Studio(brief, self.pool, self._note, writer=writer)
-            return studio.draw(steps, kept, lambda _: check())
+            session = DrawingSession(spec, self.pool, self._note, writer=writer)
+            return session.draw(steps, kept, lambda _: check())
         finally:
             with self._idle:
                 self._at_work -= 1
@@ -243,7 +245,7 @@ def _close(run: str) -> None:
         station.close()
 
 
-def draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:
+def draw(terms: Terms, spec: DrawingSpec, steps: Sequence[Step]) -> Done:
     """The task: draw a share on this worker's backends."""
     worker = get_worker()
     done = partial(Done, worker.address, _name(worker))
@@ -254,7 +256,7 @@ def draw(terms: Terms, brief: Brief, steps: Sequence[Step]) -> Done:
         _rest(check)
         return done([], error, has_begun=False)
     try:
-        return done(station.draw(brief, steps, check), None)
+        return done(station.draw(spec, steps, check), None)
     except BaseException as error:  # its pool is closed
         with _door:
             if _stations.get(terms.run) is station:  # else another task has seen to it

@@ -1,11 +1,12 @@
-"""The drawing part of a run: from plain records and a pool of backends to slides in their folder.
+"""Draw the slides of a run: from plain records and a pool of backends to files in their folder.
 
-It is the same on this machine and on a worker of a cluster, so a Brief holds nothing but what can
-be sent there. Which slides, and what becomes of what is told of them, is left to the caller.
+It is the same on this machine and on a worker of a cluster, so a DrawingSpec holds nothing but what
+can be sent there. Which slides to draw, and who hears of them, is left to the caller.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,85 +19,94 @@ from stable_restyle.backends.pool import Pool
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores
 from stable_restyle.core.records import FAST_FLOW, Drawn, Job, Pixels, Scene, Slide, Step
-from stable_restyle.drawing.executor import Failure, Keep, Work, carry_out
-from stable_restyle.drawing.slide import Anchor, Artist, Gallery, Prepared
+from stable_restyle.drawing.executor import Failure, Work, execute
+from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
+from stable_restyle.drawing.store import Save, SlideStore
 from stable_restyle.imaging import optical_flow
+from stable_restyle.imaging.optical_flow import FlowPair
+from stable_restyle.media import images
 from stable_restyle.media.images import Frames
-from stable_restyle.motion import base
+from stable_restyle.motion.choose import choose
 from stable_restyle.plan.schedule import Schedule
 from stable_restyle.report.thumbnails import Thumbnails
 
 # One core is left to what lies between an answer and the next request.
 HELPERS = max(cores() - 1, 1)
 
-Note: TypeAlias = Callable[[int, Drawn], None]  # a slide is kept, and who drew it
+log = logging.getLogger(__name__)
+
+OnSaved: TypeAlias = Callable[[int, Drawn], None]  # called with each slide written, and who drew it
 
 
 @dataclass(frozen=True)
-class Brief:
+class DrawingSpec:
     """What slides of a run are made of, and how."""
 
     frames: Frames
     fps: int  # frames per slide
-    motion: str  # as --motion has it
+    motion: str  # the value of --motion
     mask_strength: float
     mask_size: int  # pixels
     anchor: float  # 0..1
-    keys: int  # as --keys has it
+    keys: int  # the value of --keys
     scenes: Sequence[Scene]
-    seeds: Mapping[int, int]  # of the slides that have one to themselves
+    seeds: Mapping[int, int]  # of the slides that have their own
     slides: Path  # where they go
-    report: Path  # where their small pictures go
-    in_between: Path | None  # where carried, mask and guide go, if they are wanted
+    report: Path  # where their thumbnails go
+    steps_folder: Path | None  # where warped picture, mask and guide go, if they are wanted
 
 
-class Studio:
+class DrawingSession:
     """Draws slides on a pool of backends. Thread-safe."""
 
-    def __init__(self, brief: Brief, pool: Pool, note: Note, *, writer: str = "") -> None:
-        """note: called from several threads. writer: names this process where others draw too."""
-        frames = brief.frames
-        seams = LRUCache(frames.read, size=3 * pool.slots)
-        self._brief, self._pool, self._note = brief, pool, note
-        self._drawn: dict[int, Drawn] = {}  # those that are not kept yet
+    def __init__(
+        self, spec: DrawingSpec, pool: Pool, on_saved: OnSaved, *, writer: str = ""
+    ) -> None:
+        """on_saved: called from several threads. writer: names this process where others draw."""
+        frames = spec.frames
+        slide_frames = LRUCache(lambda slide: frames.read(slide * spec.fps), size=3 * pool.slots)
+        self._spec, self._pool, self._on_saved = spec, pool, on_saved
         self._thumbnails = Thumbnails(
-            brief.report, frames.folder, brief.slides, brief.fps, brief.scenes
+            spec.report, frames.folder, spec.slides, spec.fps, spec.scenes
         )
-        gallery = Gallery(
-            brief.slides, frames.width, frames.height, at_hand=pool.slots, writer=writer
+        self._store = SlideStore(
+            spec.slides, frames.width, frames.height, in_memory=pool.slots, writer=writer
         )
-        self._artist = Artist(
+        self._drawer = SlideDrawer(
             frames=frames,
-            fps=brief.fps,
-            motion=base.choose(brief.motion),
-            mask_strength=brief.mask_strength,
-            mask_size=brief.mask_size,
-            anchor=_anchor(brief, gallery),
+            fps=spec.fps,
+            motion=choose(spec.motion),
+            mask_strength=spec.mask_strength,
+            mask_size=spec.mask_size,
+            drift=_drift_correction(spec, self._store),
             ask=self._ask,
-            gallery=gallery,
-            seams=seams,
-            ways=LRUCache(partial(_way, brief, seams), size=brief.keys + HELPERS),
-            hands=Semaphore(HELPERS),
-            in_between=brief.in_between,
+            store=self._store,
+            slide_frames=slide_frames,
+            flow_pairs=LRUCache(
+                partial(_flow_to_next, slide_frames, spec.motion == FAST_FLOW),
+                size=spec.keys + HELPERS,
+            ),
+            warp_slots=Semaphore(HELPERS),
+            steps_folder=spec.steps_folder,
         )
 
     def draw(
         self, steps: Sequence[Step], kept: Collection[int], tick: Callable[[int], None]
     ) -> list[Failure]:
-        """Draw what is not kept of these slides, each after those that it is made from.
+        """Draw those of these slides that are not kept, each after those that it is made from.
 
-        tick: called in this thread with the number of slides just kept, twice a second at least.
+        tick: called in this thread with the number of slides just written, twice a second at least.
         Returns what failed; raises what ends a run.
         """
-        lone = _lone_middles(steps, kept) if self._brief.anchor else []
-        failed = self._carry_out(Schedule(lone), tick) if lone else []
+        lone = _lone_middles(steps, kept) if self._spec.anchor else []
+        failed = self._execute(Schedule(lone), tick) if lone else []
         there = {*kept, *(step.slide for step in lone)} - {each.step.slide for each in failed}
-        return self._carry_out(Schedule(steps, there), tick)
+        return self._execute(Schedule(steps, there), tick)
 
-    def _carry_out(self, schedule: Schedule, tick: Callable[[int], None]) -> list[Failure]:
-        return carry_out(
+    def _execute(self, schedule: Schedule, tick: Callable[[int], None]) -> list[Failure]:
+        return execute(
             schedule,
-            Work(self._artist.prepare, self._draw, self._fill),
+            Work(self._drawer.prepare, self._draw, self._fill),
             backends=self._pool.outlooks,
             slots=self._pool.slots,
             helpers=HELPERS,
@@ -105,53 +115,52 @@ class Studio:
         )
 
     def _ask(self, job: Job, backend: int) -> Slide:
-        """Have the pool draw a slide."""
-        slide = self._pool.draw(replace(job, seed=self._brief.seeds.get(job.slide)), backend)
-        if slide.drawn is not None:
-            self._drawn[job.slide] = slide.drawn
-        return slide
+        return self._pool.draw(replace(job, seed=self._spec.seeds.get(job.slide)), backend)
 
-    def _draw(self, step: Step, prepared: Prepared, backend: int) -> Keep:
-        """Have the artist draw a slide; what is told of it waits until it is kept."""
-        keep = self._artist.draw(step, prepared, backend)
-        picture = self._artist.gallery.get(step.slide)
-        return partial(self._keep, keep, step.slide, prepared.frame, picture)
-
-    def _fill(self, step: Step) -> Keep:
-        """Have the artist fill a slide from its keys."""
+    def _draw(self, step: Step, prepared: Prepared, backend: int) -> Save:
         began = time.perf_counter()
-        frame, picture = self._artist.fill(step)
-        self._drawn[step.slide] = Drawn("", began, time.perf_counter() - began)
-        keep = self._artist.gallery.put_away(step.slide, picture)
-        return partial(self._keep, keep, step.slide, frame, picture)
+        slide = self._drawer.draw(step, prepared, backend)
+        assert slide.drawn is not None  # noted by the pool
+        took_s, name = time.perf_counter() - began, images.name(step.slide)
+        log.debug("%s: %.2f s on %s", name, took_s, slide.drawn.backend)
+        save = self._store.add(step.slide, slide)
+        picture = self._store.get(step.slide)
+        return partial(self._save, save, step.slide, slide.drawn, prepared.frame, picture)
 
-    def _keep(self, keep: Keep, slide: int, frame: Pixels, picture: Pixels) -> None:
-        keep()
-        self._note(slide, self._drawn.pop(slide))
+    def _fill(self, step: Step) -> Save:
+        began = time.perf_counter()
+        frame, picture = self._drawer.fill(step)
+        drawn = Drawn("", began, time.perf_counter() - began)
+        save = self._store.add_last(step.slide, picture)
+        return partial(self._save, save, step.slide, drawn, frame, picture)
+
+    def _save(self, save: Save, slide: int, drawn: Drawn, frame: Pixels, picture: Pixels) -> None:
+        save()
+        self._on_saved(slide, drawn)
         self._thumbnails.add(slide, frame, picture)
 
 
-def _way(brief: Brief, seams: LRUCache[Pixels], slide: int) -> optical_flow.FlowPair:
-    """How the film moves from a slide to the next one."""
-    first, second = (seams.get(each * brief.fps) for each in (slide, slide + 1))
-    return optical_flow.estimate_pair(first, second, fast=brief.motion == FAST_FLOW)
+def _flow_to_next(slide_frames: LRUCache[Pixels], fast: bool, slide: int) -> FlowPair:
+    """Estimate the flow from a slide's frame to that of the next one in the film."""
+    first, second = map(slide_frames.get, (slide, slide + 1))
+    return optical_flow.estimate_pair(first, second, fast=fast)
 
 
-def _anchor(brief: Brief, gallery: Gallery) -> Anchor | None:
-    middles = {scene.number: scene.middle for scene in brief.scenes}
+def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection | None:
+    middles = {scene.number: scene.middle for scene in spec.scenes}
 
     def open_middle(scene: int) -> tuple[Pixels, Pixels]:
         middle = middles[scene]
-        return brief.frames.read(middle * brief.fps), gallery.get(middle)
+        return spec.frames.read(middle * spec.fps), store.get(middle)
 
-    return Anchor(brief.anchor, open_middle) if brief.anchor else None
+    return DriftCorrection(spec.anchor, open_middle) if spec.anchor else None
 
 
 def _lone_middles(steps: Sequence[Step], kept: Collection[int]) -> list[Step]:
-    """Middles that are missing though slides of their chains are there.
+    """Return the middles that are missing though slides of their chains are there.
 
-    They are drawn before all else where colours are held to them: the schedule would let the rest
-    of such a chain begin without its middle.
+    They are drawn first where colours are held to them: the schedule would let the rest of such a
+    chain begin without its middle.
     """
     begun = {step.scene for step in steps if step.slide in kept}
     return [

@@ -40,6 +40,12 @@ def shrink(picture: NDArray[Kind], width: int, height: int) -> NDArray[Kind]:
     return resize(picture, width, height, cv2.INTER_AREA)
 
 
+def fit(picture: Pixels, width: int, height: int) -> Pixels:
+    """Scale a picture between the size of the frames and that of a workflow that scales."""
+    shrinks = width < picture.shape[1]
+    return resize(picture, width, height, cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
+
+
 def enlarge(picture: NDArray[Kind], shape: tuple[int, ...]) -> NDArray[Kind]:
     """Return a picture or plane at the height and width that `shape` begins with, bilinear."""
     return resize(picture, shape[1], shape[0], cv2.INTER_LINEAR)

@@ -144,14 +144,6 @@ def is_scale(size: Sequence[int], of: Sequence[int]) -> bool:
     return abs(size[0] * of[1] - size[1] * of[0]) < max(of)
 
 
-def fit(image: Pixels, width: int, height: int) -> Pixels:
-    """Scale a picture to a size: between frames and slides of a workflow that scales. (H, W, 3)."""
-    if image.shape[:2] == (height, width):
-        return image
-    how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LANCZOS4
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
-
-
 def numbered(folder: Path) -> list[str]:
     """The names in a folder that are numbers, in their order; none if there is no such folder."""
     if not folder.is_dir():

@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from stable_restyle.core.parallel import in_order
 from stable_restyle.core.records import Keys, Pixels, Scene
-from stable_restyle.imaging import optical_flow
+from stable_restyle.imaging import arrays, optical_flow
 from stable_restyle.media import images
 from stable_restyle.plan import scenes
 
@@ -168,5 +167,4 @@ def _lost(*moved: optical_flow.FlowEstimate) -> float:
 def _small(frame: Pixels) -> Pixels:
     height, width = frame.shape[:2]
     scale = min(1.0, (LOOKED_AT_PX / (width * height)) ** 0.5)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return arrays.shrink(frame, max(1, round(width * scale)), max(1, round(height * scale)))

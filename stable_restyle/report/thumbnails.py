@@ -27,7 +27,7 @@ from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import in_order
 from stable_restyle.core.records import Pixels, Scene
-from stable_restyle.imaging import metrics, optical_flow
+from stable_restyle.imaging import arrays, metrics, optical_flow
 from stable_restyle.media import images
 from stable_restyle.workdir.journal import Lines, finite
 
@@ -155,7 +155,7 @@ class Thumbnails:
         frame = images.read(self._frame_of(slide))
         picture = images.read(self._slide_of(slide))
         height, width = frame.shape[:2]
-        return frame, images.fit(picture, width, height)
+        return frame, arrays.fit(picture, width, height)
 
     def _shrink(self, slide: int, frame: Pixels, picture: Pixels) -> Pixels:
         """Write the small pictures of a slide; returns what `_read_compared` would."""
@@ -291,7 +291,6 @@ def _to_compare(picture: Pixels) -> Pixels:
 
 
 def _resized(picture: Pixels, width: int, least: int) -> Pixels:
-    """A picture at this width, and in proportion, but at least so high."""
-    height = max(least, round(picture.shape[0] * width / picture.shape[1]))
-    size = (width, height)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    """Return a picture at this width, and in proportion, but at least so high."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return arrays.shrink(picture, width, max(least, height))

@@ -18,8 +18,8 @@ from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores, in_order
 from stable_restyle.core.records import Pixels, Scene
-from stable_restyle.drawing.slide import ways_between
-from stable_restyle.imaging import compose, optical_flow
+from stable_restyle.drawing.slide import pairs_between
+from stable_restyle.imaging import arrays, compose, optical_flow
 from stable_restyle.media import images
 from stable_restyle.media.images import Frames
 from stable_restyle.workdir.layout import Places
@@ -130,7 +130,7 @@ class _Album:
         height, width = drawn.shape[:2]
         neighbours = [
             (
-                images.fit(self.slides.get(near), width, height),
+                arrays.fit(self.slides.get(near), width, height),
                 self._moved(slide, near),
                 abs(near - slide),
             )
@@ -141,7 +141,7 @@ class _Album:
 
     def _moved(self, slide: int, near: int) -> optical_flow.FlowEstimate:
         """What leads from a slide's frame to a neighbour's, by the slides between."""
-        ways = ways_between(self.ways.get, slide, near)
+        ways = pairs_between(self.ways.get, slide, near)
         return optical_flow.estimate_along(
             self.frames.get(near), self.frames.get(slide), ways, fast=True
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores, in_order
 from stable_restyle.core.records import Pixels, Scene
-from stable_restyle.drawing.slide import Gallery
+from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging.metrics import Figures, Shown, Stability
 from stable_restyle.media import images
@@ -48,7 +48,7 @@ def measure(
     at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
     album = _Album(
         LRUCache(lambda slide: frames.read(slide * fps), at_hand),
-        Gallery(folder, frames.width, frames.height, at_hand),
+        SlideStore(folder, frames.width, frames.height, at_hand),
         finished,
     )
     places = [(scene, slide) for scene in found for slide in scene.slides]
@@ -85,7 +85,7 @@ class _Album:
     """The frames and the slides that show them, read when they are needed. Thread-safe."""
 
     frames: LRUCache[Pixels]  # by the number of the slide
-    gallery: Gallery
+    store: SlideStore
     finished: Collection[int]
 
     def measure(self, place: tuple[Scene, int]) -> Figures:
@@ -97,13 +97,13 @@ class _Album:
             shown_middle = None
         else:
             shown_middle = shown_before if middle == before else self._open(middle)
-        shown = self.frames.get(slide), self.gallery.get(slide)
+        shown = self.frames.get(slide), self.store.get(slide)
         return metrics.measure_slide(shown, shown_before, shown_middle)
 
     def _open(self, slide: int) -> Shown | None:
         if slide not in self.finished:
             return None
-        return self.frames.get(slide), self.gallery.get(slide)
+        return self.frames.get(slide), self.store.get(slide)
 
 
 def _of_scene(scene: Scene, slides: Mapping[int, Figures]) -> Stability:

@@ -23,11 +23,11 @@ from stable_restyle.core.errors import RestyleError, UnusableInput, WrongUsage, 
 from stable_restyle.core.progress import DRAWING, Guarded, Progress, task
 from stable_restyle.core.records import DEFAULT_RATE, Keys, Scene, Settings, Step
 from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import Brief, Note, Studio
+from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
 from stable_restyle.media import images, video
 from stable_restyle.media.images import Frames
 from stable_restyle.media.video import Film
-from stable_restyle.motion import base
+from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.report import page
@@ -148,10 +148,10 @@ def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Out
         about = page.about(settings, drawn_on, _rate(claimed.source, settings))
         with _reported(settings, places, about, heard, guarded) as notes:
             seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
-            brief = _brief(settings, claimed, seeds, places)
+            spec = _brief(settings, claimed, seeds, places)
             if not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
-            drawn = _draw(brief, claimed.steps, team, settings, places, notes, guarded)
+            drawn = _draw(spec, claimed.steps, team, settings, places, notes, guarded)
             redo.finish(places)
             if settings.deflicker:
                 _deflicker(places, claimed.scenes, claimed.frames, settings, guarded)
@@ -189,7 +189,7 @@ def _claim(
 
 
 def _draw(
-    brief: Brief,
+    spec: DrawingSpec,
     steps: Sequence[Step],
     team: _Team,
     settings: Settings,
@@ -198,14 +198,14 @@ def _draw(
     progress: Progress,
 ) -> int:
     """Draw every slide that is missing; returns how many were. Raises SlidesMissing."""
-    kept = _kept(places, len(steps), brief.frames)
+    kept = _kept(places, len(steps), spec.frames)
     missing = {step.slide for step in steps} - kept
     if missing:
         images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
     if settings.deflicker:
-        deflicker.discard(places, brief.scenes, missing, settings.deflicker)
+        deflicker.discard(places, spec.scenes, missing, settings.deflicker)
     with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
-        failures = team.draw(brief, steps, kept, notes.drawn, progress.advance)
+        failures = team.draw(spec, steps, kept, notes.drawn, progress.advance)
     for failure in failures:
         notes.failed(failure.lost, str(failure.reason))
     if failures:
@@ -358,7 +358,7 @@ def _drawn_with(settings: Settings) -> tuple[Variants, Access]:
 
     Raises RestyleError where these, the motion or the keys cannot be used.
     """
-    base.choose(settings.motion)
+    choose(settings.motion)
     _check_keys(settings)
     variants = vary(workflow.load(settings.model), settings.seed, settings.changes)
     headers = served.parse_headers(settings.headers)
@@ -436,13 +436,13 @@ class _Team(Protocol):
 
     def draw(
         self,
-        brief: Brief,
+        spec: DrawingSpec,
         steps: Sequence[Step],
         kept: Collection[int],
-        note: Note,
+        on_saved: OnSaved,
         tick: Callable[[int], None],
     ) -> list[Failure]:
-        """As `Studio.draw` does. note: told of every slide that is kept."""
+        """As `DrawingSession.draw` does. on_saved: told of every slide that is kept."""
         ...
 
 
@@ -457,13 +457,13 @@ class _Alone:
 
     def draw(
         self,
-        brief: Brief,
+        spec: DrawingSpec,
         steps: Sequence[Step],
         kept: Collection[int],
-        note: Note,
+        on_saved: OnSaved,
         tick: Callable[[int], None],
     ) -> list[Failure]:
-        return Studio(brief, self.pool, note).draw(steps, kept, tick)
+        return DrawingSession(spec, self.pool, on_saved).draw(steps, kept, tick)
 
 
 @contextmanager
@@ -485,11 +485,11 @@ def _patience_s(settings: Settings) -> float:
 
 def _brief(
     settings: Settings, claimed: _Claimed, seeds: Mapping[int, int], places: Places
-) -> Brief:
+) -> DrawingSpec:
     """What is to be drawn; paths are whole, since a worker may be in another folder."""
     frames = claimed.frames
     mask_strength, mask_size = settings.mask
-    return Brief(
+    return DrawingSpec(
         frames=replace(frames, folder=frames.folder.absolute()),
         fps=settings.fps,
         motion=settings.motion,
@@ -501,7 +501,7 @@ def _brief(
         seeds=seeds,
         slides=places.slides.absolute(),
         report=places.report_folder.absolute(),
-        in_between=places.interp.absolute() if settings.save_interp else None,
+        steps_folder=places.interp.absolute() if settings.save_interp else None,
     )
 
 

@@ -1,0 +1,63 @@
+"""The slides of a run: all of them on disk, the few drawn last in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from stable_restyle.core.cache import LRUCache
+from stable_restyle.core.records import Pixels, Slide
+from stable_restyle.imaging import arrays
+from stable_restyle.media import images
+
+Save: TypeAlias = Callable[[], None]  # writes a slide
+
+
+class SlideStore:
+    """The slides of a folder. Thread-safe."""
+
+    def __init__(
+        self, folder: Path, width: int, height: int, in_memory: int, writer: str = ""
+    ) -> None:
+        """width, height: of the frames. in_memory: how many slides stay in memory. writer: names
+        this process where others write into the folder too.
+        """
+        self._folder = folder
+        self._writer = writer
+        self._width, self._height = width, height
+        self._written = LRUCache(self._read, in_memory)
+        self._unwritten: dict[int, Pixels] = {}
+        self._slide_size = width, height  # others where the workflow scales
+
+    def get(self, slide: int) -> Pixels:
+        """Return a slide that has been added, at the size of the frames: (H, W, 3) RGB."""
+        picture = self._unwritten.get(slide)
+        return self._written.get(slide) if picture is None else picture
+
+    def add(self, index: int, slide: Slide) -> Save:
+        """Take in a slide. It is finished once the function that is returned has written it."""
+        self._unwritten[index] = self._fit(slide.pixels)
+        return partial(self._write, index, slide)
+
+    def add_last(self, index: int, picture: Pixels) -> Save:
+        """Take in a slide from which no other is made; it gets the size of the others."""
+        return partial(self._save, index, Slide(arrays.fit(picture, *self._slide_size)))
+
+    def _save(self, index: int, slide: Slide) -> None:
+        png = slide.png or images.encode(slide.pixels)
+        images.write_whole(self._folder / images.name(index), png, self._writer)
+
+    def _write(self, index: int, slide: Slide) -> None:
+        self._save(index, slide)
+        self._written.put(index, self._unwritten[index])
+        del self._unwritten[index]
+
+    def _read(self, slide: int) -> Pixels:
+        return self._fit(images.read(self._folder / images.name(slide)))
+
+    def _fit(self, picture: Pixels) -> Pixels:
+        height, width = picture.shape[:2]
+        self._slide_size = width, height
+        return arrays.fit(picture, self._width, self._height)

@@ -1,0 +1,16 @@
+"""Choose the way of moving slides that --motion names."""
+
+from __future__ import annotations
+
+from stable_restyle.core.records import FAST_FLOW, FLOWS
+from stable_restyle.motion.base import Motion
+from stable_restyle.motion.codec import CodecMotion
+from stable_restyle.motion.flow import FlowMotion
+from stable_restyle.motion.program import ProgramMotion
+
+
+def choose(motion: str) -> Motion:
+    """Return what a value of --motion names. Raises WrongUsage for a program that is not there."""
+    if motion in FLOWS:
+        return FlowMotion(fast=motion == FAST_FLOW)
+    return CodecMotion() if motion == "codec" else ProgramMotion(motion)

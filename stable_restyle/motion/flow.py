@@ -1,0 +1,52 @@
+"""Move slides by optical flow: what can be warped stays as it is, and only the rest is redrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import colour, compose, masks, optical_flow
+from stable_restyle.imaging.optical_flow import FlowEstimate
+from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
+
+
+@dataclass(frozen=True)
+class FlowMotion(Motion):
+    """Optical flow from the frame of a slide to those of the slides that it is made from."""
+
+    fast: bool
+
+    def estimate(self, path: FramePath) -> MotionEstimate:
+        """Estimate straight from the previous slide's frame; between keyframes, slide by slide."""
+        if len(path.sources) == 1:
+            (source,) = path.sources
+            return FlowMotionEstimate([optical_flow.estimate(source, path.frame, fast=self.fast)])
+        return FlowMotionEstimate(
+            [
+                optical_flow.estimate_along(source, path.frame, pairs, fast=self.fast)
+                for source, pairs in zip(path.sources, path.pairs(), strict=True)
+            ]
+        )
+
+    def finish(self, answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
+        """Keep what was warped, to the pixel, where the mask is 0."""
+        if answer.shape != warped.shape:  # enlarged by the workflow: there is nothing as sharp
+            return answer
+        matched = colour.match_kept_colours(answer, warped, mask)
+        return compose.compose(matched, warped, mask)
+
+
+@dataclass(frozen=True)
+class FlowMotionEstimate:
+    """A `MotionEstimate` from optical flow."""
+
+    estimates: Sequence[FlowEstimate]  # from the previous slide, or from the keyframes around
+
+    def mask(self, strength: float, grow_px: int) -> Pixels:
+        return masks.from_flow(self.estimates, strength, grow_px)
+
+    def warp(self, sources: Sequence[Pixels]) -> Pixels:
+        if len(self.estimates) == 1:
+            return compose.warp_slide(sources[0], self.estimates[0])
+        return compose.fill(sources, self.estimates)
