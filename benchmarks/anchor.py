@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from benchmarks.stability import DENOISE, METHODS, SEED, Method, drawn, read
-from stable_restyle.backends import preview
+from stable_restyle.backends.preview import engine as preview
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import colour, masks, metrics
 

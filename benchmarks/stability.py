@@ -68,7 +68,7 @@ import numpy as np
 
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from stable_restyle.backends import preview
+from stable_restyle.backends.preview import engine as preview
 from stable_restyle.core.records import (
     ANCHOR,
     FLOW_ANCHOR,

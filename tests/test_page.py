@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from programs import LONGEST_S, until
 from runs import Silent, run
 
-from stable_restyle.backends.preview import Preview
+from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import RestyleError
 from stable_restyle.core.records import Job, Scene, Settings, Slide
 from stable_restyle.media import images

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stable_restyle.backends import preview
-from stable_restyle.backends.preview import LOOKS, Preview, restyle
+from stable_restyle.backends.preview import clay
+from stable_restyle.backends.preview.engine import LOOKS, Preview, restyle
 from stable_restyle.core.errors import WrongUsage
 from stable_restyle.core.parallel import cores
 from stable_restyle.core.records import Job
@@ -72,7 +72,7 @@ def roughness(picture: Pixels) -> float:
 def test_every_thread_draws_the_same_bytes(look: str) -> None:
     guide = landscape()
     alone = drawn(guide, look)
-    preview._surface.cache_clear()
+    clay._surface.cache_clear()
     backend = Preview(look, SEED, 0.6)
     jobs = [Job(slide, 1, guide, whole(guide)) for slide in range(12)]
     with ThreadPoolExecutor(6) as threads:

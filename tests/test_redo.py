@@ -13,7 +13,7 @@ from comfy_server import ComfyServer
 from runs import files, interp, run
 
 import stable_restyle.core.files
-from stable_restyle.backends.preview import Preview
+from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Job, Settings, Slide
 from stable_restyle.media import images

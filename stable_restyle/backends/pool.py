@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from stable_restyle.backends.comfyui.overrides import Variants
 from stable_restyle.backends.comfyui.served import Access, Report, ServedWorkflow, time_trial
-from stable_restyle.backends.preview import LOOKS, Preview
+from stable_restyle.backends.preview.engine import LOOKS, Preview
 from stable_restyle.core.errors import (
     NoBackendLeft,
     OutOfMemory,

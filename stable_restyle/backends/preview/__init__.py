@@ -1,0 +1,1 @@
+"""The embedded preview engine: slides without a server, in two looks, clay and anime."""

@@ -1,0 +1,82 @@
+"""The preview engine as a backend: it repaints the guide where the mask frees it.
+
+It stands in for a model, with OpenCV and NumPy alone: for trying a film, its scenes, masks and
+settings in minutes, and for tests. It paints over what it is shown; it understands nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from stable_restyle.backends.preview.anime import paint_anime
+from stable_restyle.backends.preview.clay import paint_clay
+from stable_restyle.core.errors import WrongUsage
+from stable_restyle.core.parallel import cores
+from stable_restyle.core.records import Slide
+
+if TYPE_CHECKING:
+    from stable_restyle.core.records import Job, Pixels
+
+Look = Literal["clay", "anime"]
+LOOKS: tuple[str, ...] = get_args(Look)
+
+
+class Preview:
+    """A backend inside this process; a slide depends on its settings and the job alone."""
+
+    def __init__(self, look: str, seed: int, denoise: float) -> None:
+        """denoise: 0..1, the share of a sampler's steps that would run: how much is made up."""
+        _painter(look)
+        self.name = self.engine = f"preview:{look}"
+        self.at_once = self.slots = cores()
+        self._look = look
+        self._seed = seed
+        self._denoise = denoise
+
+    def draw(self, job: Job) -> Slide:
+        """Return the slide, of the guide's size. Any number of threads may draw at once."""
+        seed = self._seed if job.seed is None else job.seed
+        look, denoise = self._look, self._denoise
+        return Slide(restyle(job.guide, job.mask, look=look, seed=seed, denoise=denoise))
+
+    def free_memory(self) -> None:
+        """It holds none between two slides."""
+
+    def answers(self) -> bool:
+        """It is always there."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def restyle(guide: Pixels, mask: Pixels, *, look: str, seed: int, denoise: float) -> Pixels:
+    """Repaint the guide where the mask frees it.
+
+    guide: (H, W, 3) uint8 RGB, H and W at least 1. mask: (H, W) uint8, 0 keeps, 255 frees.
+    The same arguments give the same bytes, whichever thread asks.
+    """
+    paint = _painter(look)
+    if not mask.any():
+        return guide.copy()
+    return _mix(paint(guide, seed, denoise), guide, mask)
+
+
+def _painter(look: str) -> Callable[[Pixels, int, float], Pixels]:
+    painters = {"clay": paint_clay, "anime": paint_anime}
+    if look not in painters:
+        raise WrongUsage(f'The preview has no look "{look}". Choose {" or ".join(LOOKS)}.')
+    return painters[look]
+
+
+def _mix(styled: Pixels, guide: Pixels, mask: Pixels) -> Pixels:
+    """Return mask * styled + (1 - mask) * guide, rounded; exact at both ends of the mask.
+
+    In integers: `arrays.mix` rounds one value in 3000 the other way.
+    """
+    free = mask.astype(np.uint16)[..., None]
+    blended = styled * free + guide * (255 - free)  # at most 255 * 255, fits
+    return ((blended + 127) // 255).astype(np.uint8)
