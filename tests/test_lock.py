@@ -222,8 +222,12 @@ def test_a_full_disk_does_not_lose_the_folder(
 
     with lock.hold(tmp_path) as check:
         monkeypatch.setattr(Path, "write_text", full)
-        until(lambda: len(beats) >= 3)
-        check()
+
+        def three_beats() -> bool:
+            check()
+            return len(beats) >= 3
+
+        until(three_beats)
 
 
 def test_a_run_whose_note_another_run_has_overwritten_stops(tmp_path: Path) -> None:
