@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -413,3 +414,22 @@ def test_a_time_is_told_as_a_clock_shows_it() -> None:
         "1:00:00",
         "23:59:59",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "rate"),
+    [
+        ("23.976", "24000/1001"),
+        ("23.98", "24000/1001"),
+        ("29.97", "30000/1001"),
+        ("47.952", "48000/1001"),
+        ("59.94", "60000/1001"),
+        ("119.88", "120000/1001"),
+        ("24", "24"),
+        ("24.0", "24"),
+        ("12.5", "25/2"),
+        ("30000/1001", "30000/1001"),
+    ],
+)
+def test_rates_of_ntsc_are_exact_however_they_are_rounded(typed: str, rate: str) -> None:
+    assert main.Rate().convert(typed, None, None) == Fraction(rate)

@@ -24,6 +24,7 @@ from stable_restyle.core.records import Settings
 from stable_restyle.media import images
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import lock
+from stable_restyle.workdir.layout import find_places
 
 MakeFrames = Callable[..., Path]
 
@@ -297,8 +298,33 @@ def test_places_that_would_overwrite_each_other(asked: Settings, tmp_path: Path)
         run(replace(asked, target=asked.source))
     with pytest.raises(WrongUsage, match="TARGET and the working folder"):
         run(replace(asked, work=asked.target))
+
+
+@pytest.mark.parametrize(
+    "name", ["film.avi", "film.ts", "film.mp4.part", "film.prores", "film.mp3", "film.gif"]
+)
+def test_a_target_that_no_film_can_be_written_to(
+    name: str, asked: Settings, tmp_path: Path
+) -> None:
     with pytest.raises(WrongUsage, match="neither a folder nor a film"):
-        run(replace(asked, target=tmp_path / "film.avi"))
+        run(replace(asked, target=tmp_path / name))
+    (tmp_path / name).mkdir()
+    assert find_places(replace(asked, target=tmp_path / name)).result is None
+
+
+@pytest.mark.parametrize("name", ["out.v2", "2024.05.01", "night.clay", "shot.302"])
+def test_a_folder_may_have_a_dot_in_its_name(name: str, asked: Settings, tmp_path: Path) -> None:
+    assert find_places(replace(asked, target=tmp_path / name)).shown == tmp_path / name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths on Windows have a limit of their own")
+def test_a_target_with_too_long_a_name_is_refused_before_any_slide(
+    asked: Settings, tmp_path: Path
+) -> None:
+    target = tmp_path / ("a" * 249 + ".mp4")
+    with pytest.raises(WrongUsage, match="the name is too long"):
+        run(replace(asked, target=target, work=tmp_path / "work"))
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_source_that_is_not_there(asked: Settings, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import av
 import clips
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from stable_restyle.core.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
@@ -551,6 +552,26 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
         assert str(path) in str(error.value)
 
 
+@each_ffmpeg
+@pytest.mark.parametrize("suffix", [".gif", ".apng", ".png"])
+def test_animated_pictures_are_films(suffix: str, tmp_path: Path, split: Split) -> None:
+    muxer = "gif" if suffix == ".gif" else "apng"
+    path = tmp_path / f"film{suffix}"
+    film, frames = split(clips.make(path, clips.numbered(12), "-f", muxer, rate="10"))
+    assert film.rate == 10
+    assert [clips.number(frame) for frame in frames] == list(range(12))
+
+
+def test_an_animated_webp_is_refused_with_the_way_to_a_gif(tmp_path: Path) -> None:
+    still, moving = tmp_path / "still.webp", tmp_path / "a film.webp"
+    clips.make(still, clips.numbered(1), "-c:v", "libwebp")
+    clips.make(moving, clips.numbered(3), "-c:v", "libwebp_anim")
+    with pytest.raises(UnusableInput, match=r"still\.webp is a picture, not a film"):
+        video.probe(still)
+    with pytest.raises(UnusableInput, match=r"(?s)an animated WebP.*magick '.*a film\.webp' "):
+        video.probe(moving)
+
+
 def test_sound_alone_is_refused_with_or_without_a_cover(tmp_path: Path) -> None:
     sound, cover, both = tmp_path / "sound.mp3", tmp_path / "cover.png", tmp_path / "both.mp3"
     clips.run_ffmpeg("-f", "lavfi", "-i", "sine=d=0.5", sound)
@@ -834,12 +855,54 @@ def test_sound_of_an_unknown_format_is_left_out(
     assert "leaves out sound track 1 of source.mkv (its format is unknown)" in caplog.text
 
 
-def test_a_time_code_does_not_stop_the_join(tmp_path: Path) -> None:
+@each_ffmpeg
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize(
+    ("rate", "written", "fps", "kept"),
+    [
+        ("25", "01:00:00:12", 1, "01:00:00:12"),
+        ("30000/1001", "01:00:00;03", 1, "01:00:00;03"),
+        ("50", "01:00:00:43", 2, "01:00:00:21"),
+        ("25", "01:00:00:12", 2, None),
+        ("30000/1001", "01:00:00;03", 7, None),
+    ],
+)
+def test_a_time_code_is_kept_where_the_rate_of_the_slides_has_one(
+    suffix: str,
+    rate: str,
+    written: str,
+    fps: int,
+    kept: str | None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     source = tmp_path / "source.mov"
-    clips.make(
-        source, clips.numbered(24), *clips.H264, "-timecode", "01:00:00;00", rate="30000/1001"
-    )
-    join_again(source, tmp_path / "target.mov", fps=7)
+    clips.make(source, clips.numbered(24), *clips.H264, "-timecode", written, rate=rate)
+    assert join_again(source, tmp_path / f"target{suffix}", fps).timecode == kept
+    assert caplog.text.count(f"The time code of source.mov, {written}, is left out") == (not kept)
+
+
+def with_cover(path: Path, cover: Path) -> Path:
+    """A film with this picture as its cover."""
+    tracks = ("-map", "0", "-map", "1", "-c:v:1", "copy", "-disposition:v:1", "attached_pic")
+    return clips.make(path, clips.numbered(24), *clips.H264, *tracks, inputs=("-i", cover))
+
+
+@each_ffmpeg
+def test_a_cover_stays_where_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cover = tmp_path / "cover.png"
+    images.write(cover, clips.numbered(6)[5])
+    source = with_cover(tmp_path / "source.mp4", cover)
+    for before, after in (("source.mp4", "a.mkv"), ("a.mkv", "b.mkv"), ("b.mkv", "c.mp4")):
+        join_again(tmp_path / before, tmp_path / after)
+        with av.open(tmp_path / after) as container:
+            _, shown = container.streams.video
+            assert shown.disposition & Disposition.attached_pic
+            assert bytes(next(container.demux(shown))) == cover.read_bytes()
+    assert not caplog.text
+    for suffix in (".mov", ".webm"):
+        join_again(source, tmp_path / f"target{suffix}")
+    assert caplog.text.count("leaves out cover picture 1 of source.mp4 (png)") == 2
 
 
 Sound: TypeAlias = NDArray[np.float64]

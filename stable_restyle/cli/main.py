@@ -66,6 +66,8 @@ MORE_NAMES = (
 STALLED_S = 20.0  # without progress, before the time left is no longer shown
 STALLED_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"
 
+NTSC_RATES = [Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120)]
+
 DEFAULTS = Settings()
 
 # What the columns of --measure are.
@@ -106,7 +108,7 @@ class AnyPath(click.Path):
 
 
 class Rate(click.ParamType[Fraction]):
-    """Frames a second, such as 25, 23.976 or 30000/1001, kept exact."""
+    """Frames a second, such as 25 or 30000/1001, kept exact; 23.976 is read as 24000/1001."""
 
     name = "rate"
 
@@ -117,7 +119,12 @@ class Rate(click.ParamType[Fraction]):
             rate = Fraction(0)
         if rate <= 0:
             self.fail(f"{value!r} is no frame rate; write 25 or 30000/1001.", param, ctx)
-        return rate
+        return next((each for each in NTSC_RATES if str(value) in _rounded(each)), rate)
+
+
+def _rounded(rate: Fraction) -> set[str]:
+    """Return a rate as people write it, with 2 and with 3 digits after the point."""
+    return {f"{float(rate):.{digits}f}" for digits in (2, 3)}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

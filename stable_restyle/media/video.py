@@ -18,6 +18,7 @@ import itertools
 import logging
 import math
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -102,6 +103,10 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _PARTS = 1000  # of the time of a frame, where several may be shown in it
 _LIBOPUS_SKIPPED_S = Fraction(312, 48000)
 
+# Nominal rates of SMPTE ST 12-1, and the form of a time code: FFmpeg refuses a film with another.
+_TIMECODE_RATES = {24, 25, 30, 48, 50, 60}
+_TIMECODE = re.compile(r"(?P<time>\d\d:\d\d:\d\d)(?P<mark>[:;.])(?P<frame>\d\d)")
+
 _TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are no numbers
 _CLOCK_MAY_JUMP = 1 << 9  # AVFMT_TS_DISCONT; likewise
 
@@ -144,6 +149,8 @@ class Film:
     deinterlacing: Mapping[str, str] | None  # options of bwdif; None for a progressive film
     sound: tuple[Track, ...]
     subtitles: tuple[Track, ...]
+    covers: tuple[Track, ...]
+    timecode: str | None  # of the first frame, such as 01:00:00:12; after ; it drops frame numbers
 
     @property
     def hdr(self) -> bool:
@@ -164,6 +171,8 @@ class Container:
     sound_encoder: str  # for sound that it does not take
     subtitles: frozenset[str]
     text_encoder: str  # for text subtitles that it does not take
+    covers: frozenset[str] = frozenset()
+    attaches: bool = False  # one cover of any kind, as a file
     needs: tuple[str, ...] = ()  # of FFmpeg, beyond those of every run
 
 
@@ -171,14 +180,14 @@ _H264 = {"c:v": "libx264", "crf": 16}
 # On Big Buck Bunny and on street traffic, the SSIM that x264 reaches at 16 lies between those of
 # 12 and 16 here. FFmpeg takes a CRF for a bound on the bit rate unless that is 0.
 _VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
-# `strict`: FFmpeg before 6 calls FLAC in MP4 experimental. `write_tmcd`: the time code of the
-# source counts its frames, not ours, and the muxer refuses it at an odd rate.
+# `strict`: FFmpeg before 6 calls FLAC in MP4 experimental. `write_tmcd`: see `_timecode_options`.
 _QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
 
 # The sound and subtitle formats that each muxer was seen to take, FFmpeg 5.1 to 9.0. PyAV's
 # `supported_codecs` names more: for .mov some that its muxer then refuses, such as FLAC.
 _SOUND = frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3"})
 _PCM = frozenset({"pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_f32le"})
+_COVERS = frozenset({"mjpeg", "png"})
 _PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle"})
 CONTAINERS = {
     ".mp4": Container(
@@ -188,6 +197,7 @@ CONTAINERS = {
         sound_encoder="aac",
         subtitles=frozenset({"mov_text"}),
         text_encoder="mov_text",
+        covers=_COVERS,
     ),
     ".mov": Container(
         muxer="mov",
@@ -204,6 +214,7 @@ CONTAINERS = {
         sound_encoder="aac",
         subtitles=_PICTURE_SUBTITLES | {"ass", "subrip", "webvtt"},
         text_encoder="srt",
+        attaches=True,
     ),
     ".webm": Container(
         muxer="webm",
@@ -332,12 +343,20 @@ def _film(path: Path, container: InputContainer) -> Film:
         deinterlacing=fields.deinterlacing(),
         sound=tuple(_track(track) for track in container.streams.audio),
         subtitles=tuple(_track(track) for track in container.streams.subtitles),
+        covers=tuple(_track(track) for track in container.streams.video if _is_cover(track)),
+        timecode=_timecode(container),
     )
 
 
 def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     """The moving picture of a film: the one that its maker, else FFmpeg, holds for the main one."""
     kind = container.format.name
+    if kind == "webp_pipe" and _is_animated_webp(path):
+        raise UnusableInput(
+            f"{path} is an animated WebP, which cannot be read.\n"
+            "Make a GIF of it first, with ImageMagick: "
+            f"{shell.join(['magick', str(path), '-coalesce', 'film.gif'])}"
+        )
     if kind == "image2" or kind.endswith("_pipe"):
         raise UnusableInput(f"{path} is a picture, not a film.")
     if _LISTS & set(kind.split(",")):
@@ -347,12 +366,18 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
         )
     if kind == "tty":
         raise UnusableInput(f"{path} is a text, not a film.")
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    moving = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not moving:
         still = " but a cover" if container.streams.video else ""
         raise UnusableInput(f"{path} holds no picture{still}: there is nothing to restyle in it.")
     best = container.streams.best("video")
     return best if best in moving else moving[0]
+
+
+def _is_animated_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(21)
+    return header[12:16] == b"VP8X" and bool(header[20] & 2)
 
 
 def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, Fields]:
@@ -468,6 +493,19 @@ def _matrix(first: av.VideoFrame) -> str:
     return _MATRICES.get(int(first.colorspace), "bt709" if large else "bt601")
 
 
+def _is_cover(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _timecode(container: InputContainer) -> str | None:
+    """Return the time code of the first frame: of the film, or of the track that has it."""
+    for tags in (container.metadata, *(stream.metadata for stream in container.streams)):
+        for name, value in tags.items():
+            if name.lower() == "timecode":
+                return value
+    return None
+
+
 def _has_alpha(frame: av.VideoFrame) -> bool:
     return frame.format.has_palette or any(each.is_alpha for each in frame.format.components)
 
@@ -480,7 +518,7 @@ def _alpha_decoder(stream: av.VideoStream) -> str | None:
     return _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
 
 
-def _track(stream: av.AudioStream | SubtitleStream) -> Track:
+def _track(stream: av.AudioStream | av.VideoStream | SubtitleStream) -> Track:
     context = stream.codec_context
     if context is None or (isinstance(context, av.AudioCodecContext) and not context.sample_rate):
         return Track(stream.index, "")
@@ -749,9 +787,14 @@ def join(
         raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
     task = f"Joining {target.name}"
     program = find_ffmpeg(*container.needs, task=task)
-    with _written_whole(target, on_whole, writer) as unfinished:
+    with (
+        _written_whole(target, on_whole, writer) as unfinished,
+        tempfile.TemporaryDirectory() as covers,
+    ):
         names = {_TARGET: _url(unfinished)} | ({_FILM: _url(film.path)} if film else {})
-        joined = _joined(slides, count, rate, container, film, _late_opus(program, container))
+        late_opus = _late_opus(program, container)
+        attached = _attached(film, Path(covers)) if film and container.attaches else {}
+        joined = _joined(slides, count, rate, container, film, late_opus, attached)
         command = _command(joined, program, names)
         (frames, _), said = _run(
             task,
@@ -767,10 +810,26 @@ def join(
         log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
 
 
+@functools.cache
+def media_endings() -> frozenset[str]:
+    """Return the endings, such as ".avi", of files that are films, pictures or sounds."""
+    known = {"av1", "ffv1", "part", "prores", "tmp", "vp8", "vp9"}  # no formats, but often meant so
+    for name in av.formats_available:
+        for mode in ("r", "w"):
+            with contextlib.suppress(ValueError):  # it can only be read, or only be written
+                known |= av.ContainerFormat(name, mode).extensions
+    return frozenset(f".{each.lower()}" for each in known if not each.isdigit())
+
+
+def unfinished_name(target: Path, writer: str) -> Path:
+    """Return the name of a film while it is written. writer: see `join`."""
+    return target.with_name(f"{target.name}{writer and '.'}{writer}.part")
+
+
 @contextlib.contextmanager
 def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) -> Iterator[Path]:
     """A name to write a file under: it becomes `target` if all goes well, else it is removed."""
-    unfinished = target.with_name(f"{target.name}{writer and '.'}{writer}.part")
+    unfinished = unfinished_name(target, writer)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
@@ -794,6 +853,7 @@ def _joined(
     container: Container,
     film: Film | None,
     late_opus: bool,
+    attached: Mapping[str, object],
 ) -> Any:
     """The outputs of FFmpeg's command line that make a film of slides."""
     # The encoder counts time in slides, so they begin at a whole number of them, and the film's
@@ -818,8 +878,8 @@ def _joined(
     source = ffmpeg.input(_FILM, **_shifted(film, late_s), **_FILES_ONLY)
     tracks = _carried_tracks(film, container, late_opus)
     streams += [source[str(stream)] for stream in tracks]
-    for track_options in tracks.values():
-        options |= track_options
+    for more in (*tracks.values(), attached, _timecode_options(film, rate, container)):
+        options |= more
     joined = ffmpeg.output(*streams, _TARGET, map_metadata=1, map_chapters=1, **options)
     # In a transport stream FFmpeg counts time from the first track in use: unless the picture is in
     # use too, the sound would lose its delay.
@@ -873,17 +933,23 @@ def _carried_tracks(
     """The sound and subtitle tracks that go into a container, with FFmpeg's options for each."""
     tracks: dict[int, dict[str, object]] = {}
     for kind, letter, found, options_for in (
-        ("sound", "a", film.sound, _sound_options),
-        ("subtitle", "s", film.subtitles, _subtitle_options),
+        ("sound track", "a", film.sound, _sound_options),
+        ("subtitle track", "s", film.subtitles, _subtitle_options),
+        (
+            "further cover picture" if container.attaches else "cover picture",
+            "v",
+            film.covers[1:] if container.attaches else film.covers,
+            _cover_options,
+        ),
     ):
-        place = 0
+        place = 1 if letter == "v" else 0  # after the slides
         for number, track in enumerate(found, 1):
             options = options_for(track, container)
             if late_opus:
                 options |= _written_late(track, options)
             if not options:
                 log.warning(
-                    "%s leaves out %s track %d of %s (%s).",
+                    "%s leaves out %s %d of %s (%s).",
                     f"A {container.muxer} film",
                     kind,
                     number,
@@ -921,6 +987,46 @@ def _subtitle_options(track: Track, container: Container) -> dict[str, object]:
     if track.codec in container.subtitles:
         return {"c": "copy"}
     return {"c": container.text_encoder} if track.text else {}
+
+
+def _cover_options(track: Track, container: Container) -> dict[str, object]:
+    """Options for one cover picture; none if the container does not take it."""
+    return {"c": "copy", "disposition": "attached_pic"} if track.codec in container.covers else {}
+
+
+def _attached(film: Film, folder: Path) -> dict[str, object]:
+    """Write the first cover of a film to a folder; return the options that attach it."""
+    if not film.covers:
+        return {}
+    cover = film.covers[0]
+    kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
+    path = folder / f"cover.{kind.replace('jpeg', 'jpg')}"  # the name that players look for
+    with av.open(_url(film.path), metadata_errors="replace", options=_FILES_ONLY) as container:
+        path.write_bytes(bytes(next(container.demux(container.streams[cover.stream]))))
+    return {"attach": _url(path), "metadata:s:t:0": f"mimetype=image/{kind}"}
+
+
+def _timecode_options(film: Film, rate: Fraction, container: Container) -> dict[str, object]:
+    """Return the options that keep a time code, whose last number then counts slides.
+
+    Where the rate has no time codes, so that the muxer would refuse it, it is left out with a
+    warning.
+    """
+    if film.timecode is None:
+        return {}
+    parts = _TIMECODE.fullmatch(film.timecode)
+    drops = parts is not None and parts["mark"] != ":"
+    if parts is None or round(rate) not in _TIMECODE_RATES or (drops and round(rate) % 30):
+        log.warning(
+            "The time code of %s, %s, is left out: there is none for %.3g slides a second.",
+            film.path.name,
+            film.timecode,
+            rate,
+        )
+        return {"metadata": "timecode="}
+    slide = int(int(parts["frame"]) * rate / film.rate)
+    written = {"write_tmcd": 1} if "write_tmcd" in container.options else {}
+    return {"metadata": f"timecode={parts['time']}{parts['mark']}{slide:02}", **written}
 
 
 def _command(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:

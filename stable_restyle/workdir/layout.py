@@ -5,6 +5,7 @@ The frames and slides themselves are left to `images`, the scenes to `scenes`.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import mimetypes
@@ -33,7 +34,7 @@ from stable_restyle.core.errors import (
 from stable_restyle.core.progress import Check, Progress, task
 from stable_restyle.core.records import Keys, Settings, Step
 from stable_restyle.media import images
-from stable_restyle.media.video import CONTAINERS
+from stable_restyle.media.video import CONTAINERS, media_endings, unfinished_name
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir import lock
 
@@ -50,6 +51,7 @@ WORK = "work"  # in owner.json: the working folder, as seen from the folder of s
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 
 NAMES_SHOWN = 8
+_MAKER = 8  # characters
 READ_AT_ONCE = 8 * 10**6  # bytes
 FILMS_NOTED = 8
 
@@ -319,7 +321,7 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bo
 
 def maker(places: Places) -> str:
     """A short name for the slides of this working folder, which no other one has."""
-    return str(noted(places).get(MADE_BY))[:8]
+    return str(noted(places).get(MADE_BY))[:_MAKER]
 
 
 def claim_result(places: Places, film: Path) -> None:
@@ -401,14 +403,30 @@ def _is_film(target: Path) -> bool:
     if mode is not None and stat.S_ISDIR(mode):
         return False
     if suffix in CONTAINERS:
+        _check_length(target)
         return True
     kind, _ = mimetypes.guess_type(f"x{suffix}")
-    if mode is not None or (kind or "").startswith(("video/", "image/")):
+    media = (kind or "").startswith(("audio/", "video/", "image/")) or suffix in media_endings()
+    if mode is not None or media:
         raise WrongUsage(
             f"TARGET {target} is neither a folder nor a film that can be written.\n"
-            f"Name a folder, or a film that ends in {', '.join(CONTAINERS)}."
+            f"Name a film that ends in {', '.join(CONTAINERS)}, or a folder; make it first if its "
+            "name is to end so."
         )
     return False
+
+
+def _check_length(target: Path) -> None:
+    """Raise WrongUsage if there can be no file of the name that a film has while it is written."""
+    unfinished = unfinished_name(target, "-" * _MAKER)
+    try:
+        os.lstat(unfinished)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise WrongUsage(
+                f"TARGET {target}: the name is too long; while the film is written, it has "
+                f"{len(unfinished.name) - len(target.name)} characters more.\nUse a shorter name."
+            ) from error
 
 
 def _keep_apart(places: Places) -> None:
