@@ -80,6 +80,18 @@ def test_fresh_takes_them_from_the_other_working_folder(asked: Settings, other: 
     assert run(other).drawn == 0
 
 
+def test_fresh_takes_them_from_the_folder_that_it_is_a_copy_of(
+    asked: Settings, other: Settings, tmp_path: Path
+) -> None:
+    run(asked)
+    shutil.copytree(interp(asked), tmp_path / "other")
+    with pytest.raises(UnusableInput, match="were made with other settings"):
+        run(other)
+    assert run(replace(other, fresh=True)).drawn == 7
+    with pytest.raises(UnusableInput, match=rf"another working folder, {other.work}\."):
+        run(asked)
+
+
 def test_stopped_while_it_takes_them_it_still_vouches_for_none(
     asked: Settings, other: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -308,9 +309,10 @@ def test_another_redo_after_one_that_was_stopped_while_it_drew_moves_only_its_ow
     asked: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(asked)
-    stop_drawing(replace(asked, redo="3"), monkeypatch)
+    stop_drawing(replace(asked, redo="3,5"), monkeypatch)
+    shutil.copy(interp(asked) / "redone" / "000003.png", asked.target)  # as if it was drawn before
     assert run(replace(asked, redo="7")).drawn == 2
-    assert sorted(files(interp(asked) / "redone")) == ["000003.png", "000007.png"]
+    assert sorted(files(interp(asked) / "redone")) == ["000003.png", "000005.png", "000007.png"]
 
 
 def test_slides_that_cannot_be_moved(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -524,7 +524,7 @@ def _strange(places: Places, earlier: Mapping[str, object], owner: Mapping[str, 
     work = _joined(places.shown, str(owner.get(WORK)))
     return (
         f"{were} by a run with another working folder, {work}.\n"
-        f"Go on with it by --work {work}, or name another TARGET{start_over}"
+        f"Add --work {work} to go on with them, or name another TARGET{start_over}"
     )
 
 
