@@ -300,7 +300,7 @@ def press():
         time.sleep(0.01)
     signal.raise_signal(signal.SIGBREAK)
 threading.Thread(target=press, daemon=True).start()
-from stable_restyle.cli import main
+from stable_restyle.cli.main import main
 main()
 """
     make_frames(40)

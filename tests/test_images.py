@@ -272,8 +272,8 @@ GIGABYTE = 2**30
 PEAK = """
 import sys
 from pathlib import Path
-from stable_restyle import images
-from stable_restyle.errors import UnusableInput
+from stable_restyle.media import images
+from stable_restyle.core.errors import UnusableInput
 try:
     images.read(Path(sys.argv[1]))
 except UnusableInput:

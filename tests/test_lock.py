@@ -27,7 +27,7 @@ from stable_restyle.workdir import lock
 HOLDER = """
 import sys
 from pathlib import Path
-from stable_restyle import lock
+from stable_restyle.workdir import lock
 lock.BEAT_S = float(sys.argv[3])
 lock.platform.node = lambda: sys.argv[2]
 with lock.hold(Path(sys.argv[1])):

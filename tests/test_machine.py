@@ -33,9 +33,9 @@ from stable_restyle.run import pipeline
 POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such limits elsewhere")
 # The check before splitting would refuse: here the disk fills up while FFmpeg writes.
 COMMAND = """
-import stable_restyle.pipeline, stable_restyle.video, sys, tqdm
+import stable_restyle.media.video, stable_restyle.run.pipeline, sys, tqdm
 stable_restyle.media.video._BYTES_PER_PIXEL = 0
-from stable_restyle.cli import main
+from stable_restyle.cli.main import main
 {before}
 main()
 """

@@ -13,7 +13,7 @@ PROGRAM = """
 import ctypes
 from threading import Barrier, Thread
 
-from stable_restyle import memory
+from stable_restyle.core import memory
 
 if {shared}:
     memory.share()

@@ -35,8 +35,10 @@ def test_a_process_that_is_bound_to_a_core_has_one() -> None:
     code = """
 import os
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
-from stable_restyle import parallel, preview, studio
-print(parallel.cores(), preview.Preview("clay", 1, 0.5).slots, studio.HELPERS)
+from stable_restyle.backends.preview import engine
+from stable_restyle.core import parallel
+from stable_restyle.drawing import session
+print(parallel.cores(), engine.Preview("clay", 1, 0.5).slots, session.HELPERS)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1", "1"]
