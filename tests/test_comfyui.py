@@ -762,7 +762,7 @@ def test_a_websocket_that_falls_silent_is_replaced(
     server.on("GET /ws", day)
     with client_of(server, WARY) as client:
         assert_draws(client)
-        server.wait_for(lambda: server.connections == 1)
+        until(lambda: client._listener.client_id in server.client_ids)
         clock.stopped_at = clock.monotonic()  # the client does not look after its slide by itself
         assert_draws(client)
 
@@ -775,7 +775,7 @@ def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
     server.on("GET /ws", silent)
     with client_of(server, replace(WARY, ping_s=LONGEST_S)) as client:
         assert_draws(client)
-        server.wait_for(lambda: server.connections == 1)
+        until(lambda: client._listener.client_id in server.client_ids)
         clock.stopped_at = clock.monotonic()
         assert_draws(client)
 

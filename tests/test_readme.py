@@ -47,7 +47,7 @@ def test_a_message_in_the_readme_is_the_programs(message: str) -> None:
 
 def links() -> list[tuple[Path, str]]:
     """What the pages lead to within the project, each with the page that does."""
-    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md")])
+    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")])
     found = [
         (page, link)
         for page in pages
