@@ -35,7 +35,7 @@ check: .venv/installed-for-tests
 
 # An hour; SOAK_MINUTES=10 make soak takes ten minutes.
 soak: .venv/installed-for-tests
-	$(BIN)/python tests/soak.py
+	PYTHONPATH=tests $(BIN)/python -m soak
 
 # Windows' Python under Wine: half an hour, 3 GB in .wine/. ARGUMENTS="tests/test_cli.py" chooses tests.
 wine: .venv/installed

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comfy_server import ComfyServer, Run
 from PIL import Image
+from support.comfy_server import ComfyServer, Run
 
 from stable_restyle.core.records import Pixels
 

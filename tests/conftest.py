@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
-from programs import default_signals
-from scanner import Scanner
+from support.programs import default_signals
+from support.scanner import Scanner
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import images, video

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import paths
 
 from benchmarks import farm
 from stable_restyle.cluster import client
 from stable_restyle.plan import scenes
 
-ROOT = Path(__file__).parent.parent
+ROOT = paths.ROOT
 STEPS = {"read", "motion", "carry", "mask", "blend", "encode", "network", "decode", "write"}
 
 

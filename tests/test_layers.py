@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import paths
 
-PACKAGE = Path(__file__).parent.parent / "stable_restyle"
+PACKAGE = paths.ROOT / "stable_restyle"
 # Packages of one layer do not import each other.
 LAYERS = [
     {"cli"},

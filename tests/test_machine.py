@@ -19,11 +19,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import clips
 import pytest
-from comfy_server import ComfyServer
-from programs import LONGEST_S, Program, until
-from runs import Silent, files, run
+from support import clips
+from support.comfy_server import ComfyServer
+from support.programs import LONGEST_S, Program, until
+from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.records import Settings

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from support import paths
 
-ROOT = Path(__file__).parent.parent
+ROOT = paths.ROOT
 README = (ROOT / "README.md").read_text("utf-8")
 # Adjacent literals are one text: the ends of lines between them go.
 SOURCE = re.sub(

@@ -1,0 +1,150 @@
+"""Whole runs killed at random moments and repeated: the slides must be those of a calm run.
+
+What `test_kills.py` does a few times, `make soak` does two hundred times. The command runs in a
+process of its own, and that process alone is killed, so that an FFmpeg it had started goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from support import clips
+from support.comfy_server import ComfyServer
+from support.programs import COMMAND, LONGEST_S, Program
+from support.runs import files
+
+from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.media import images
+
+
+@dataclass(frozen=True)
+class Story:
+    """A kind of run."""
+
+    film: bool  # a film into a film, else a folder into a folder
+    motion: str
+    server: bool  # a ComfyUI server draws, else the preview engine
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kind, by = "film" if self.film else "folder", "server" if self.server else "preview"
+        return " ".join((f"{kind}, {self.motion}, {by}", *self.options))
+
+
+STORIES = [
+    Story(film, motion, server, options)
+    for film in (False, True)
+    for motion, options in (("codec", ()), ("flow", ()), ("flow:fast", ("--keys", "3")))
+    for server in (False, True)
+]
+STORIES += [
+    Story(False, "codec", False, ("--deflicker", "1")),
+    Story(True, "flow", False, ("--deflicker", "1", "--anchor", "0.5")),
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A story set up: its source, its backend, and how a calm run of it goes."""
+
+    story: Story
+    source: Path
+    backend: str
+    slides: dict[str, bytes]
+    film: bytes | None  # what the slides become
+    took_s: float
+
+    def start(self, folder: Path) -> Program:
+        return _start(self.story, self.source, self.backend, folder)
+
+    def check_whole(self, folder: Path) -> None:
+        """After a kill: what is there is finished."""
+        for path in _out(self.story, folder).glob("*.png"):
+            images.read(path)
+
+    def check_same(self, folder: Path) -> None:
+        """After the command was repeated: all is as in a calm run, and nothing else is there."""
+        slides = files(_out(self.story, folder))
+        every = self.slides | slides
+        differing = [name for name in every if self.slides.get(name) != slides.get(name)]
+        assert not differing, f"{self.story}: {differing} are not as in a calm run"
+        if self.story.film:
+            assert (folder / "clay.mp4").read_bytes() == self.film
+            assert not list(folder.glob("clay.mp4*.part"))
+
+
+@contextmanager
+def staged(story: Story, folder: Path) -> Iterator[Stage]:
+    """Set a story up in an empty folder, and run it once in peace."""
+    pictures = clips.scenes(9, 6, 8)
+    if story.film:
+        source = clips.make(folder / "film.mp4", pictures)
+    else:
+        source = clips.write_folder(folder / "in", pictures)
+    with ComfyServer(draw_s=0.02) if story.server else nullcontext() as server:
+        backend = server.url if server else "preview:clay"
+        yield rehearse(story, source, backend, folder / "calm")
+
+
+def rehearse(story: Story, source: Path, backend: str, folder: Path) -> Stage:
+    """Run a story once without disturbance, in a new folder."""
+    began = time.monotonic()
+    _finish(_start(story, source, backend, folder))
+    took_s = time.monotonic() - began
+    film = (folder / "clay.mp4").read_bytes() if story.film else None
+    return Stage(story, source, backend, files(_out(story, folder)), film, took_s)
+
+
+def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
+    """One run, killed at a random moment and repeated; returns the moment, in seconds.
+
+    Raises AssertionError if anything is lost.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    longest_s = stage.took_s
+    while True:
+        moment_s = chance.uniform(0, longest_s)
+        process = stage.start(folder)
+        try:
+            process.communicate(timeout=moment_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            break
+        longest_s = moment_s  # it was over before: kill another one earlier
+        shutil.rmtree(folder)
+    stage.check_whole(folder)
+    _finish(stage.start(folder))
+    stage.check_same(folder)
+    return moment_s
+
+
+def _start(story: Story, source: Path, backend: str, folder: Path) -> Program:
+    folder.mkdir(exist_ok=True)
+    target = folder / "clay.mp4" if story.film else folder / "out"
+    options = ("--backend", backend, "--motion", story.motion, "--fps", "1", *story.options)
+    return Program(
+        [*COMMAND, str(source), str(target), *options],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, BACKENDS_VARIABLE: ""},
+    )
+
+
+def _finish(process: Program) -> None:
+    with process:
+        _, said = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 0, said
+
+
+def _out(story: Story, folder: Path) -> Path:
+    return folder / "clay.restyle" / "out" if story.film else folder / "out"

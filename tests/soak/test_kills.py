@@ -1,0 +1,20 @@
+"""SIGKILL at any moment: nothing is lost. Half the stories here, all of them in `make soak`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from secrets import randbits
+
+import pytest
+from soak import kills
+
+
+@pytest.mark.parametrize("story", [its for its in kills.STORIES if its.film != its.server], ids=str)
+def test_a_run_killed_at_any_moment_is_repeated_to_the_same_end(
+    story: kills.Story, tmp_path: Path
+) -> None:
+    seed = randbits(32)
+    print(f"{story}: seed {seed}")
+    with kills.staged(story, tmp_path) as stage:
+        kills.kill_and_repeat(stage, tmp_path / "killed", Random(seed))

@@ -1,0 +1,54 @@
+"""Another program that opens files, as virus scanners do: Windows leaves these where they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from motion_transfer import cli
+from support.programs import LONGEST_S
+
+from stable_restyle.core import files
+
+STEPS = ("replace", "rename", "unlink", "rmdir")
+
+
+class Scanner:
+    """Has steps with files refused as Windows does, each of them `times` times for each name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 2
+        self.only = ""  # how the names of those that it has open begin
+        self.winerror: int | None = 32  # None: refused as POSIX does
+        self.refused: Counter[tuple[str, str]] = Counter()  # by step and name
+        self._patch = monkeypatch
+        self._is_waited_for(LONGEST_S)
+        for step in STEPS:
+            monkeypatch.setattr(os, step, partial(self._step, step, getattr(os, step)))
+
+    def keep_open(self, name: str) -> None:
+        """Refuse files whose names begin so until `times` is 0; they are not waited for long."""
+        self.only, self.times = name, 10**9
+        self._is_waited_for(0.1)
+
+    def _is_waited_for(self, patience_s: float) -> None:
+        for each in (files, cli):
+            self._patch.setattr(each, "PATIENCE_S", patience_s)
+
+    def _step(
+        self, step: str, act: Callable[..., None], path: str | Path, *to: Path, **how: int
+    ) -> None:
+        name = Path(path).name
+        is_there = "dir_fd" in how or os.path.lexists(path)
+        if is_there and name.startswith(self.only) and self.refused[step, name] < self.times:
+            self.refused[step, name] += 1
+            refusal = PermissionError(errno.EACCES, "Permission denied", str(path))
+            if self.winerror is not None:
+                setattr(refusal, "winerror", self.winerror)  # noqa: B010, not known on POSIX
+            raise refusal
+        act(path, *to, **how)

@@ -1,0 +1,400 @@
+"""Whole films over ComfyUI servers that really draw, where COMFYUI_URL names one.
+
+COMFYUI_URL: the server, or two with a comma between. COMFYUI_CHECKPOINT: a checkpoint that each of
+them has; an SDXL model serves every test, others all but claymation's. Size and quality do not
+matter: what is tested is that the right pictures travel, not that they are good ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import requests
+from support import clips
+from support.programs import COMMAND, LONGEST_S, Program, until
+from support.runs import run
+
+from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui.served import KEPT, ServedWorkflow
+from stable_restyle.cli import main
+from stable_restyle.core.errors import WorkflowFault
+from stable_restyle.core.records import Job, Pixels, Settings, Slide
+from stable_restyle.media import images
+from stable_restyle.run import pipeline
+
+URLS = [url.strip().rstrip("/") for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
+CHECKPOINT = os.environ.get("COMFYUI_CHECKPOINT", "")
+STEPS, FIRST_STEP = 20, 17
+FAR_PX = 24  # from what the mask frees: beyond what a model's grid of 8 and its blur reach
+BLUR_PX = 9  # over detail, which encoding and decoding lose
+KEPT_OFF, KEPT_OFF_AT_MOST = 10, 40  # levels by which they may change the rest: on average, at all
+DRAWN_OFF = 3  # levels, on average, by which a picture that is wholly freed changes at least
+INPUTS_OF_SWARM = {
+    "var_seed": 0,
+    "var_seed_strength": 0,
+    "sigma_max": -1,
+    "sigma_min": -1,
+    "rho": 7,
+    "previews": "default",
+}
+
+pytestmark = [
+    pytest.mark.comfyui,
+    pytest.mark.skipif(not URLS, reason="COMFYUI_URL names no ComfyUI server to try"),
+    pytest.mark.skipif(
+        not CHECKPOINT, reason="COMFYUI_CHECKPOINT names no checkpoint of COMFYUI_URL's server"
+    ),
+]
+
+Nodes = dict[str, Any]
+
+
+def ask(url: str, path: str, **query: str) -> requests.Response:
+    return requests.get(url + path, params=query, timeout=60)
+
+
+def tell(url: str, path: str, **content: object) -> None:
+    requests.post(url + path, json=content, timeout=60).raise_for_status()
+
+
+def queued(url: str) -> set[str]:
+    """The prompts that run or wait there."""
+    queue = ask(url, "/queue").json()
+    return {entry[1] for entries in queue.values() for entry in entries}
+
+
+def running(url: str) -> set[str]:
+    return {entry[1] for entry in ask(url, "/queue").json()["queue_running"]}
+
+
+def choices(url: str, class_type: str, name: str) -> list[str]:
+    """What a node's input may be; nothing if the server lacks the class."""
+    info = ask(url, f"/object_info/{class_type}").json().get(class_type)
+    if info is None:
+        return []
+    kind, *options = info["input"]["required"][name]
+    listed = kind if isinstance(kind, list) else options[0]["options"]
+    return [str(each) for each in listed]
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What a server keeps, as far as it shows it."""
+
+    queue: set[str]
+    history: set[str]  # less what was interrupted: that it notes when it has stopped
+    output: list[str] | None  # its top folder; None from versions that do not tell
+    saved: list[int]  # whether there are pictures of ours: statuses of /view
+
+    @classmethod
+    def on(cls, url: str) -> Remains:
+        files = ask(url, "/internal/files/output")
+        places = [
+            ("video-restyle", "anime_00001_.png"),
+            ("video-restyle", "claymation_00001_.png"),
+            (KEPT, "000001_00001_.png"),
+        ]
+        return cls(
+            queued(url),
+            {
+                prompt
+                for prompt, entry in ask(url, "/history").json().items()
+                if "execution_interrupted" not in json.dumps(entry["status"])
+            },
+            sorted(files.json()) if files.ok else None,
+            [
+                ask(url, "/view", filename=name, subfolder=folder, type="output").status_code
+                for folder, name in places
+            ],
+        )
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(one_at_a_real_server: None) -> Iterator[None]:
+    """Whatever a test does, its servers keep nothing of it."""
+    before = [Remains.on(url) for url in URLS]
+    yield
+    for url, was in zip(URLS, before, strict=True):
+        remains = Remains.on(url)
+        assert remains.queue <= was.queue
+        assert remains.history <= was.history
+        assert (remains.output, remains.saved) == (was.output, was.saved)
+
+
+def wait_until_stopped(url: str, prompts: set[str]) -> None:
+    until(lambda: not prompts & queued(url))
+
+
+def shipped(name: str) -> Nodes:
+    """A shipped workflow, quick, and without what only its own model has: a LoRA."""
+    loaded = workflow.load(name)
+    nodes: Nodes = deepcopy(dict(loaded.nodes))
+    lacking = [
+        each
+        for each, node in nodes.items()
+        if node["class_type"] == "LoraLoader"
+        and not all(
+            node["inputs"]["lora_name"] in choices(url, "LoraLoader", "lora_name") for url in URLS
+        )
+    ]
+    for lora in lacking:
+        past = [nodes[lora]["inputs"]["model"], nodes[lora]["inputs"]["clip"]]
+        del nodes[lora]
+        for node in nodes.values():
+            for key, value in node["inputs"].items():
+                if isinstance(value, list) and value[0] == lora:
+                    node["inputs"][key] = past[value[1]]
+    owned = {role: getattr(loaded, role) for role in workflow.OWNED}
+    return nodes | {workflow.ELEMENT: owned}
+
+
+def the(nodes: Nodes, class_type: str) -> str:
+    """The ID of the one node of a class."""
+    (found,) = [each for each, node in nodes.items() if node.get("class_type") == class_type]
+    return found
+
+
+def asked(
+    nodes: Nodes,
+    frames: Path,
+    *,
+    sampler: str = "KSamplerAdvanced",
+    steps: int = STEPS,
+    **changes: Any,
+) -> Settings:
+    """The settings of a run on the first server, or on `backends`."""
+    model = frames.with_name("model.json")
+    model.write_text(json.dumps(nodes))
+    quick = (
+        f"{the(nodes, 'CheckpointLoaderSimple')}.ckpt_name={CHECKPOINT}",
+        f"{the(nodes, sampler)}.steps={steps}",
+        f"{the(nodes, sampler)}.start_at_step={FIRST_STEP}",
+    )
+    plain: dict[str, Any] = {"model": str(model), "backends": (URLS[0],), "changes": quick}
+    plain |= {"mask_strength": 8.0, "save_interp": True}
+    return Settings(frames, frames.with_name("out"), **(plain | changes))
+
+
+def off(one: Pixels, other: Pixels) -> Pixels:
+    """(H, W) levels by which two pictures differ, detail aside."""
+    smooth = [cv2.blur(each, (BLUR_PX, BLUR_PX)).astype(float) for each in (one, other)]
+    return np.asarray(np.abs(smooth[0] - smooth[1]).mean(axis=2))
+
+
+def check_slides(settings: Settings) -> None:
+    """Of the frames' size; middles are drawn, and the others keep the guide where they have to."""
+    frames = images.find_frames(settings.source)
+    slides = images.numbered(settings.target)
+    assert len(slides) == -(-frames.count // settings.fps)
+    middles = kept = 0
+    for slide, name in enumerate(slides):
+        picture = images.read(settings.target / name)
+        assert picture.shape == (frames.height, frames.width, 3)
+        guide = settings.target.with_name("interp") / name
+        if not guide.exists():
+            middles += 1
+            assert off(picture, frames.read(slide * settings.fps)).mean() > DRAWN_OFF
+            continue
+        mask = images.read(guide.with_stem(guide.stem + "-m"))[:, :, 0]
+        far = cv2.dilate(mask, np.ones((2 * FAR_PX + 1,) * 2, np.uint8)) == 0
+        if far.any():
+            kept += 1
+            assert off(picture, images.read(guide))[far].mean() < KEPT_OFF
+    assert middles and kept
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Ten frames, five slides: a square that moves over a ground that rests; a cut after six.
+
+    122x94 are no multiples of 8.
+    """
+    rows, columns = np.mgrid[:94, :122]
+    ground = np.stack([60 + columns, 200 - rows, 120 + 30 * np.sin(columns / 20)], axis=2)
+    pictures = []
+    for index in range(10):
+        picture = (ground if index < 6 else 255 - ground).astype(np.uint8)
+        left = 8 + 2 * index
+        picture[40:60, left : left + 20] = 230, 40, 40
+        pictures.append(picture)
+    return clips.write_folder(tmp_path / "in", pictures)
+
+
+def test_anime(frames: Path) -> None:
+    settings = asked(shipped("anime.json"), frames)
+    assert run(settings).drawn == 5
+    check_slides(settings)
+    assert run(settings).drawn == 0
+
+
+def test_grey_masks_act_at_every_step(frames: Path) -> None:
+    settings = asked(shipped("anime-differential.json"), frames)
+    assert run(settings).drawn == 5
+    check_slides(settings)
+
+
+def test_claymation(frames: Path) -> None:
+    settings = asked(shipped("claymation.json"), frames)
+    try:
+        run(settings)
+    except WorkflowFault as fault:
+        if "CLIPTextEncodeSDXL" in str(fault) and "'g'" in str(fault):
+            pytest.skip(f"claymation.json needs an SDXL model, which {CHECKPOINT} is not")
+        raise
+    check_slides(settings)
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (65, 71), (128, 66), (71, 128)])
+def test_sizes(tmp_path: Path, width: int, height: int) -> None:
+    """Nothing is shifted, scaled or cropped: what rests is kept whole, edges and corners too."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    picture[:, :16] = 40
+    picture[:16] = 160
+    edges = clips.write_folder(tmp_path / "in", [picture] * 5)
+    settings = asked(shipped("anime.json"), edges)
+    run(settings)
+    slides = [settings.target / name for name in images.numbered(settings.target)]
+    assert [images.size(slide) for slide in slides] == [(width, height)] * 3
+    guides = [tmp_path / "interp" / slide.name for slide in slides]
+    assert [guide.exists() for guide in guides] == [True, False, True]
+    for slide, guide in zip(slides[::2], guides[::2], strict=True):
+        assert off(images.read(slide), images.read(guide)).max() < KEPT_OFF_AT_MOST
+
+
+def test_an_enlarging_workflow(frames: Path) -> None:
+    nodes = shipped("anime.json")
+    decoded = the(nodes, "VAEDecode")
+    nodes["enlarge"] = {
+        "class_type": "ImageScaleBy",
+        "inputs": {"image": [decoded, 0], "upscale_method": "bicubic", "scale_by": 2.0},
+    }
+    nodes[the(nodes, "SaveImage")]["inputs"]["images"] = ["enlarge", 0]
+    settings = asked(nodes, frames)
+    run(settings)
+    assert {images.size(path) for path in settings.target.glob("*.png")} == {(244, 188)}
+
+
+def test_the_shape_of_the_original_with_swarm_nodes(frames: Path) -> None:
+    if not choices(URLS[0], "SwarmKSampler", "sampler_name"):
+        pytest.skip(f"{URLS[0]} lacks SwarmUI's node pack")
+    nodes = shipped("anime.json")
+    for role in ("input", "mask"):
+        owned = nodes[workflow.ELEMENT][role]
+        nodes[owned] = {"class_type": "SwarmLoadImageB64", "inputs": {"image_base64": ""}}
+    sampler = nodes[the(nodes, "KSamplerAdvanced")]
+    sampler["class_type"] = "SwarmKSampler"
+    sampler["inputs"] |= INPUTS_OF_SWARM
+    settings = asked(nodes, frames, sampler="SwarmKSampler")
+    run(settings)
+    check_slides(settings)
+
+
+@pytest.mark.skipif(len(URLS) < 2, reason="COMFYUI_URL names one server, not two")
+def test_two_servers_share_a_film(frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: Counter[str] = Counter()
+    draw = ServedWorkflow.draw
+
+    def noted(server: ServedWorkflow, job: Job) -> Slide:
+        slide = draw(server, job)
+        drawn[server.name] += 1
+        return slide
+
+    monkeypatch.setattr(ServedWorkflow, "draw", noted)
+    settings = asked(shipped("anime.json"), frames, backends=tuple(URLS[:2]))
+    run(settings)
+    check_slides(settings)
+    assert sum(drawn.values()) == 5
+    assert len(drawn) == 2
+
+
+def test_check(frames: Path) -> None:
+    (report,) = pipeline.check(asked(shipped("anime.json"), frames))
+    assert report.fault is None and not report.misfits
+    assert report.server and report.server.version and report.server.device
+    assert report.websocket
+    assert report.trial_s is not None
+    assert "can draw this run  yes" in main.describe_backend(report)
+
+
+def test_what_a_server_lacks_is_told(frames: Path) -> None:
+    nodes = shipped("anime.json")
+    nodes["odd"] = {"class_type": "NoSuchNode", "inputs": {}}
+    settings = asked(nodes, frames)
+    missing = settings.changes[0] + "x"  # the checkpoint's name, mistyped
+    settings = asked(nodes, frames, changes=(missing, *settings.changes[1:]))
+    with pytest.raises(WorkflowFault) as refusal:
+        run(settings)
+    assert "NoSuchNode: the server has no such node class" in str(refusal.value)
+    assert f"the nearest it has: {CHECKPOINT}" in str(refusal.value)
+    assert not settings.target.exists()
+
+
+@contextmanager
+def forgotten(url: str, times: int) -> Iterator[list[str]]:
+    """Drop what runs there, so many times, as if the server had been started anew; what it dropped.
+
+    A restart itself takes more than a URL.
+    """
+    before, dropped = queued(url), list[str]()
+    ended = threading.Event()
+
+    def forget() -> None:
+        while len(dropped) < times and not ended.wait(0.02):
+            for prompt in sorted(running(url) - before - set(dropped)):
+                dropped.append(prompt)
+                tell(url, "/interrupt", prompt_id=prompt)
+                tell(url, "/queue", delete=sorted(queued(url) - before))
+                wait_until_stopped(url, {prompt})
+                tell(url, "/history", delete=[prompt])
+
+    thread = threading.Thread(target=forget)
+    thread.start()
+    try:
+        yield dropped
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_server_that_forgets_in_mid_run(frames: Path) -> None:
+    settings = asked(shipped("anime.json"), frames, steps=30)
+    with forgotten(URLS[0], 2) as dropped:
+        run(settings)
+    assert len(dropped) == 2
+    check_slides(settings)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_leaves_no_prompt_behind(frames: Path) -> None:
+    settings = asked(shipped("anime.json"), frames, steps=1000)
+    options = ["--model", settings.model]
+    for url in URLS:
+        options += ["--backend", url]
+    for change in settings.changes:
+        options += ["--set", change]
+    before = {url: queued(url) for url in URLS}
+    with Program([*COMMAND, *options], cwd=frames.parent, stderr=subprocess.PIPE) as process:
+        try:
+            until(lambda: any(running(url) - before[url] for url in URLS), process)
+        finally:
+            ours = {url: queued(url) - before[url] for url in URLS}
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 130
+    assert "Traceback" not in said and "Interrupted" in said
+    for url in URLS:  # what runs ends with its step
+        wait_until_stopped(url, ours[url])

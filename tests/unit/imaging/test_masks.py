@@ -1,0 +1,125 @@
+"""Masks and guides: against the original program's pictures, and what the numbers mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import paths
+
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import masks
+from stable_restyle.media import images
+
+GOLDEN = sorted((paths.DATA / "golden").iterdir())
+
+
+def settings(folder: Path) -> tuple[float, int]:
+    found = re.search(r"strength(\d+)-size(\d+)", folder.name)
+    assert found
+    return float(found[1]), int(found[2])
+
+
+def share_within(ours: Pixels, theirs: Pixels, levels: int) -> float:
+    return float((np.abs(ours.astype(int) - theirs) <= levels).mean())
+
+
+def still(height: int = 40, width: int = 60) -> Pixels:
+    return np.full((height, width, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+def test_mask_is_the_original_programs(folder: Path) -> None:
+    crossed = [images.read(folder / "in" / images.name(index)) for index in (2, 1, 0)]
+    theirs = images.read(folder / "interp" / "000001-m.png")[:, :, 0]
+    assert (
+        share_within(masks.from_change(masks.change(crossed), *settings(folder)), theirs, 2) >= 0.98
+    )
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+def test_guide_is_the_original_programs(folder: Path) -> None:
+    interp = folder / "interp"
+    guide = masks.blend(
+        images.read(interp / "000001-b.png"),
+        images.read(folder / "in" / "000001.png"),
+        images.read(interp / "000001-m.png")[:, :, 0],
+    )
+    assert share_within(guide, images.read(interp / "000001.png"), 8) >= 0.99
+
+
+@pytest.mark.parametrize(("strength", "level"), [(0, 255), (2, 192), (4, 128), (7.5, 16), (8, 0)])
+def test_strength_decides_what_a_still_pixel_is_given(strength: float, level: int) -> None:
+    assert np.all(masks.from_change(masks.change([still(), still()]), strength, 16) == level)
+
+
+def test_every_pair_of_frames_counts() -> None:
+    moved = still()
+    moved[20, 30] = 250
+    for crossed in ([moved, still()], [still(), still(), moved], [still(), moved, still()]):
+        assert masks.change(crossed)[20, 30] >= 160
+
+
+def test_change_saturates_instead_of_wrapping() -> None:
+    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
+    assert np.all(masks.change([black, white, black]) == 255)
+
+
+def test_a_single_frame_changes_nothing() -> None:
+    assert not masks.change([still()]).any()
+
+
+def test_a_middle_slide_may_change_everywhere() -> None:
+    mask = masks.free_all(still(4, 6))
+    assert mask.dtype == np.uint8 and mask.tolist() == [[255] * 6] * 4
+
+
+def test_size_is_how_far_the_mask_reaches() -> None:
+    moved = still()
+    moved[20, 30] = 255
+    change = masks.change([still(), moved])
+    grown = masks.grow(change, 5)
+    rows, columns = np.nonzero(grown)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 25, 25, 35)
+    assert np.array_equal(masks.grow(change, 0), change)
+    assert np.all(masks.grow(change, 10**6) == change.max())
+
+
+@pytest.mark.parametrize("shape", [(2, 60), (60, 2)], ids=str)
+def test_a_mask_reaches_along_the_longer_side_of_its_frame(shape: tuple[int, int]) -> None:
+    change = np.zeros(shape, np.uint8)
+    change[0, 0] = 255
+    assert (
+        masks.grow(change, 40).any(axis=int(np.argmin(shape))).tolist()
+        == [True] * 41 + [False] * 19
+    )
+
+
+def test_softening_goes_on_past_the_border_with_what_is_there() -> None:
+    mask = np.random.default_rng(1).integers(0, 256, (9, 14), np.uint8)
+    beyond = masks.soften(np.pad(mask, 4, "edge"))
+    assert np.array_equal(masks.soften(mask), beyond[4:-4, 4:-4])
+
+
+def test_softening_keeps_flat_parts_and_smooths_edges() -> None:
+    edge = np.zeros((20, 40), np.uint8)
+    edge[:, 20:] = 200
+    soft = masks.soften(edge)
+    assert np.all(soft[:, :15] == 0) and np.all(soft[:, 25:] == 200)
+    assert np.array_equal(soft[10], soft[3])
+    assert np.abs(np.diff(soft[10].astype(int))).max() < 100
+
+
+def test_guide_takes_half_of_the_frame_where_all_is_free() -> None:
+    carried, frame = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    mask = np.array([[0, 255], [51, 204]], np.uint8)
+    assert masks.blend(carried, frame, mask)[:, :, 0].tolist() == [[100, 150], [110, 140]]
+
+
+def test_guide_is_rounded_to_the_nearest_level() -> None:
+    level, mask = np.meshgrid(*[np.arange(256, dtype=np.uint8)] * 2)
+    frame = np.stack([level] * 3, axis=2)
+    guide = masks.blend(np.zeros_like(frame), frame, mask)[:, :, 0]
+    assert np.abs(guide - level * (mask / 510)).max() < 0.501
