@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
-from stable_restyle.core.records import Outlook, Settings
+from stable_restyle.core.records import BackendEstimate, Settings
 from stable_restyle.drawing.executor import Work, execute
 from stable_restyle.media import images
 from stable_restyle.plan import scenes
@@ -29,7 +29,9 @@ from stable_restyle.run import pipeline
 
 SCENE = 50  # frames, and slides
 LEFT = 8  # slides still to draw
-SERVERS = [Outlook(number, at_once=1, slots=2, slide_s=1.0, busy_s=0.5) for number in range(8)]
+SERVERS = [
+    BackendEstimate(number, at_once=1, slots=2, slide_s=1.0, busy_s=0.5) for number in range(8)
+]
 MOST_S, MOST_MB = 30, 300
 GROWTH = 1.2
 
@@ -107,7 +109,9 @@ def _all(frames: int, out: Path) -> dict[str, Took]:
         for index in range(0, frames, frames // LEFT):
             (folder / "out" / images.name(index)).unlink()
         scenes.write_boundaries(folder / "interp" / "scenes.json", _bounds(frames))
-        settings = Settings(folder / "in", folder / "out", fps=1, backends=("preview:clay",))
+        settings = Settings(
+            folder / "in", folder / "out", frames_per_slide=1, backends=("preview:clay",)
+        )
         return {
             "plan": process.alone(timed, plan, settings),
             "resume": process.alone(timed, resume, settings),

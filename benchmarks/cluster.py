@@ -235,7 +235,7 @@ def _by_workers(
 
 def _film(folder: Path, frames: Sequence[Path], lengths: Sequence[int]) -> Settings:
     footage.make_film(frames, [FPS * length for length in lengths], folder)
-    return Settings(folder / "in", folder / "out", fps=FPS, motion="codec")
+    return Settings(folder / "in", folder / "out", frames_per_slide=FPS, motion="codec")
 
 
 def _draw(settings: Settings) -> tuple[float, float]:

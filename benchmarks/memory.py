@@ -62,7 +62,7 @@ def _most_mb(
         film = Path(temporary)
         footage.make_film(frames, lengths, film)
         settings = Settings(
-            film / "in", film / "out", fps=FPS, motion=motion, backends=running.urls
+            film / "in", film / "out", frames_per_slide=FPS, motion=motion, backends=running.urls
         )
         return process.alone(draw, settings)
 

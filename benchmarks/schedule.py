@@ -30,7 +30,7 @@ from statistics import mean
 from benchmarks.clock import Clock
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import Outlook, Step
+from stable_restyle.core.records import BackendEstimate, Step
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 
@@ -149,14 +149,14 @@ def _simulate(
     free_at = [0.0] * len(slide_s)
     in_memory = Recent(slots * len(slide_s))
 
-    def outlooks() -> list[Outlook]:
+    def estimates() -> list[BackendEstimate]:
         return [
-            Outlook(number, 1, slots, takes_s, clock.now - began[number])
+            BackendEstimate(number, 1, slots, takes_s, clock.now - began[number])
             for number, takes_s in enumerate(slide_s)
         ]
 
     while True:
-        while given := schedule.take(outlooks()):
+        while given := schedule.take(estimates()):
             step, server = given
             if not queues[server]:
                 began[server] = clock.now

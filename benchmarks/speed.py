@@ -66,7 +66,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawRecord:
     """What a run took, seen from inside its process."""
 
     began: float  # time.monotonic()
@@ -107,13 +107,13 @@ def cases() -> list[Case]:
     ]
 
 
-def draw(settings: Settings, previous: dict[int, int | None]) -> Drawn:
+def draw(settings: Settings, previous: dict[int, int | None]) -> DrawRecord:
     """Run, and watch it; in a fresh process. previous: slide -> the one that it is drawn from."""
     with Watch() as watch:
         began, began_cpu = time.monotonic(), time.process_time()
         pipeline.run(settings, process.Silent())
         wall_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
-    return Drawn(
+    return DrawRecord(
         began,
         wall_s,
         cpu_s,
@@ -144,7 +144,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
     )
 
 
-def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[Drawn, list[Worked]]:
+def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[DrawRecord, list[Worked]]:
     with (
         TemporaryDirectory(dir=out) as temporary,
         servers.started(case.servers, case.draw_s, frames) as running,
@@ -152,13 +152,13 @@ def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[Drawn, list[Wor
         film = Path(temporary)
         footage.make_film(frames, [FPS * length for length in case.lengths], film)
         settings = Settings(
-            film / "in", film / "out", fps=FPS, motion="codec", backends=running.urls
+            film / "in", film / "out", frames_per_slide=FPS, motion="codec", backends=running.urls
         )
         previous = {step.slide: step.previous for step in case.steps()}
         return process.alone(draw, settings, previous), running.stop()
 
 
-def _figures(case: Case, drawn: Drawn, worked: Sequence[Worked]) -> list[Figure]:
+def _figures(case: Case, drawn: DrawRecord, worked: Sequence[Worked]) -> list[Figure]:
     bound_s = case.bound_s()
     figures = [
         Figure("slides a second", case.slides / drawn.wall_s),
@@ -199,7 +199,7 @@ def _busy(until: float, worked: Sequence[Worked]) -> Figure:
     return Figure("least busy server", min(shares), "%", at_least=BUSY_PERCENT, note=note)
 
 
-def _steps(case: Case, drawn: Drawn) -> Iterator[Figure]:
+def _steps(case: Case, drawn: DrawRecord) -> Iterator[Figure]:
     """Processor time a slide, split."""
     rest_s = drawn.cpu_s
     for step in STEPS:
@@ -211,7 +211,7 @@ def _steps(case: Case, drawn: Drawn) -> Iterator[Figure]:
     yield Figure("  the rest", 1000 * rest_s / case.slides, "ms")
 
 
-def _waits(drawn: Drawn, worked: Sequence[Worked]) -> Iterator[Figure]:
+def _waits(drawn: DrawRecord, worked: Sequence[Worked]) -> Iterator[Figure]:
     """Where a server waits for us, and a chain does. With many chains, chains wait for servers."""
     first, last = worked[0].spans[0][0], worked[0].spans[-1][1]
     gaps = [after[0] - before[1] for before, after in pairwise(worked[0].spans)]

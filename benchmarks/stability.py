@@ -234,7 +234,7 @@ def _calls(small: bool) -> list[Figure]:
     if data is None:
         return []
     steps = METHODS["flow, keys 6"].steps(read(data / "bigbuckbunny.mp4", 0, 66, STEP))
-    asked = sum(step.asks for step in steps)
+    asked = sum(step.uses_backend for step in steps)
     return [
         Figure(
             "slides of the whole bunny clip that go to the model, flow, keys 6",
@@ -287,12 +287,12 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
             [pictures[source] for source in step.sources] for pictures in (frames, slides)
         )
         frame = frames[step.slide]
-        sources = step.sources if step.beyond is not None else ()
+        sources = step.sources if step.other_key is not None else ()
         pairs = [pairs_between(onward, step.slide, source) for source in sources]
         how = method.estimate(its_frames, frame, pairs)
         carried = how.warp(its_slides)
         slides[step.slide] = (
-            drawn(how, carried, frame, colours, method, look) if step.asks else carried
+            drawn(how, carried, frame, colours, method, look) if step.uses_backend else carried
         )
     return [slides[index] for index in range(len(frames))]
 

@@ -49,7 +49,7 @@ def frames(tmp_path: Path) -> Path:
 @pytest.fixture
 def calm(frames: Path, tmp_path: Path) -> dict[str, bytes]:
     """The slides of a run without trouble."""
-    run(Settings(frames, tmp_path / "calm" / "out", fps=1, backends=("preview:clay",)))
+    run(Settings(frames, tmp_path / "calm" / "out", frames_per_slide=1, backends=("preview:clay",)))
     return files(tmp_path / "calm" / "out")
 
 
@@ -211,7 +211,7 @@ def test_slides_removed_in_mid_run(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, again: bool
 ) -> None:
     """With the folder gone nothing can be kept; in a new one the first slides are missing."""
-    settings = Settings(frames, tmp_path / "out", fps=1, backends=("preview:clay",))
+    settings = Settings(frames, tmp_path / "out", frames_per_slide=1, backends=("preview:clay",))
 
     def remove() -> None:
         for _ in range(100):  # a slide may just be written there
@@ -230,7 +230,7 @@ def test_slides_removed_in_mid_run(
 
 @POSIX
 def test_frames_removed_in_mid_run(frames: Path, calm: dict[str, bytes], tmp_path: Path) -> None:
-    settings = Settings(frames, tmp_path / "out", fps=1, backends=("preview:clay",))
+    settings = Settings(frames, tmp_path / "out", frames_per_slide=1, backends=("preview:clay",))
     away = frames.with_name("away")
     with pytest.raises(RestyleError, match="No such file or directory"):
         pipeline.run(settings, After(1, lambda: os.rename(frames, away)))
@@ -251,7 +251,9 @@ def test_no_clock_changes_a_result(
     monkeypatch.setattr(time, "time_ns", lambda: (-1) ** next(jumps) * 10**18)
     with ComfyServer() as server:
         for backend in ("preview:clay", server.url):
-            settings = Settings(frames, tmp_path / backend[:4] / "out", fps=1, backends=(backend,))
+            settings = Settings(
+                frames, tmp_path / backend[:4] / "out", frames_per_slide=1, backends=(backend,)
+            )
             assert run(settings).drawn == 23
     assert files(tmp_path / "prev" / "out") == calm
 
@@ -266,7 +268,7 @@ def test_a_slow_disk_changes_nothing_and_is_waited_for(
         fsync(handle)
 
     monkeypatch.setattr("os.fsync", slow)
-    settings = Settings(frames, tmp_path / "out", fps=1, backends=("preview:clay",))
+    settings = Settings(frames, tmp_path / "out", frames_per_slide=1, backends=("preview:clay",))
     assert run(settings).drawn == 23
     assert files(settings.target) == calm
 
@@ -288,7 +290,7 @@ def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
     import pty
 
     with ComfyServer() as one, ComfyServer() as two:
-        calm = Settings(frames, tmp_path / "calm" / "out", fps=1, backends=(one.url,))
+        calm = Settings(frames, tmp_path / "calm" / "out", frames_per_slide=1, backends=(one.url,))
         run(calm)
         one.draw_s = two.draw_s = math.inf
         words = [*command(frames, "out")[:-4], "--fps", "1", "--backend", one.url]

@@ -19,7 +19,7 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Protocol, TypeAlias, TypeVar
 
-from stable_restyle.backends.comfyui.overrides import Variants
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.comfyui.served import Access, Report, ServedWorkflow, time_trial
 from stable_restyle.backends.preview.engine import LOOKS, Preview
 from stable_restyle.core.errors import (
@@ -33,7 +33,7 @@ from stable_restyle.core.errors import (
     counted,
 )
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import Drawn, Job, Outlook, Slide
+from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide
 from stable_restyle.media import images
 
 FIRST_PAUSE_S = 2.0  # before a backend that failed is looked for again; doubled each time
@@ -92,7 +92,7 @@ class Backend(Protocol):
 
 Answer = TypeVar("Answer")
 
-Turn: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
+Lease: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
 
 
 @dataclass(eq=False)
@@ -136,7 +136,7 @@ class Pool(AbstractContextManager["Pool"]):
         backends: Sequence[Backend],
         patience_s: float,
         faults: Mapping[str, RestyleError | None] | None = None,
-        turn: Turn = lambda _: nullcontext(),
+        lease: Lease = lambda _: nullcontext(),
     ) -> None:
         """patience_s: how long draws wait for a backend to come back once all have failed.
 
@@ -145,13 +145,13 @@ class Pool(AbstractContextManager["Pool"]):
         """
         self._members = [_Member(backend, FIRST_PAUSE_S) for backend in backends]
         self._patience_s = patience_s
-        self._turn = turn
+        self._turn = lease
         self._all_gone_since = 0.0  # time.monotonic()
         self._changed = Condition()
         self._closed = False
         for member in self._members:
             if fault := (faults or {}).get(member.backend.name):
-                self._retire(member, fault)
+                self._suspend(member, fault)
         self._searcher = Thread(target=self._search, name="look for backends", daemon=True)
         self._searcher.start()
 
@@ -175,14 +175,14 @@ class Pool(AbstractContextManager["Pool"]):
         """Slides that all of them take."""
         return sum(member.backend.slots for member in self._members)
 
-    def outlooks(self) -> list[Outlook]:
+    def estimates(self) -> list[BackendEstimate]:
         """What can be expected of each backend that works; of all while none does."""
         with self._changed:
             working = any(member.fault is None for member in self._members)
             known = [median(member.took_s) for member in self._members if member.took_s]
             usual_s = mean(known) if known else SLIDE_S
             return [
-                Outlook(
+                BackendEstimate(
                     number,
                     member.backend.at_once,
                     member.backend.slots,
@@ -209,16 +209,16 @@ class Pool(AbstractContextManager["Pool"]):
             try:
                 with self._turn(member.backend), self._at(member) as sent:
                     slide = _draw(member.backend, job)
-                    drawn = self._praise(member, sent)
+                    drawn = self._record_success(member, sent)
             except WorkflowFault as fault:
                 if refusal is not None:
                     raise
                 refused_by, refusal = member, fault
             except ServerFault as fault:
-                self._retire(member, fault)
+                self._suspend(member, fault)
             else:
                 if refused_by is not None and refusal is not None:  # it was that one's fault
-                    self._retire(refused_by, refusal)
+                    self._suspend(refused_by, refusal)
                 return replace(slide, drawn=drawn)
             finally:
                 self._give_back(member)
@@ -289,7 +289,7 @@ class Pool(AbstractContextManager["Pool"]):
                 member.sent.remove(sent)
                 member.begin()
 
-    def _praise(self, member: _Member, sent: _Sent) -> Drawn:
+    def _record_success(self, member: _Member, sent: _Sent) -> DrawRecord:
         """Note that a member has drawn a slide; returns when, without the time that it waited."""
         now = time.perf_counter()
         with self._changed:
@@ -298,9 +298,9 @@ class Pool(AbstractContextManager["Pool"]):
             if sent.warm:
                 member.took_s.append(now - began)
             member.warm = True
-            return Drawn(member.backend.name, began, now - began)
+            return DrawRecord(member.backend.name, began, now - began)
 
-    def _retire(self, member: _Member, fault: Exception) -> None:
+    def _suspend(self, member: _Member, fault: Exception) -> None:
         """Give it no more slides until it is found again."""
         with self._changed:
             if member.fault is not None or self._closed:
@@ -354,10 +354,10 @@ def _draw(backend: Backend, job: Job) -> Slide:
 
 def connect(
     names: Sequence[str],
-    variants: Variants,
+    variants: WorkflowVariants,
     access: Access,
     patience_s: float,
-    turn: Turn = lambda _: nullcontext(),
+    lease: Lease = lambda _: nullcontext(),
 ) -> Pool:
     """The backends that --backend names, else the servers that are found on this machine.
 
@@ -371,17 +371,17 @@ def connect(
     if all(faults[member.name] for member in members):
         _close(members)
         raise _none_can_draw(faults) if names or members else _nothing_found()
-    return Pool(members, patience_s, faults, turn)
+    return Pool(members, patience_s, faults, lease)
 
 
-def engine(names: Sequence[str], variants: Variants, access: Access) -> str:
+def engine(names: Sequence[str], variants: WorkflowVariants, access: Access) -> str:
     """What would draw the slides; nothing is asked of servers. Raises WrongUsage."""
     members = _named(names, variants, access)
     _close(members)
     return members[0].engine
 
 
-def check(names: Sequence[str], variants: Variants, access: Access) -> list[Report]:
+def check(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[Report]:
     """All about the backends that --backend names, else about the usual places of servers."""
     members = _all_named(names, variants, access)
     reports = _asked(members, _report)
@@ -408,7 +408,7 @@ def _close(members: Sequence[Backend]) -> None:
         list(threads.map(lambda member: member.close(), members))
 
 
-def _named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
+def _named(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[Backend]:
     """The backends of a run. Raises WrongUsage."""
     members = _all_named(names, variants, access)
     if len(engines := {member.engine for member in members}) > 1:
@@ -418,7 +418,7 @@ def _named(names: Sequence[str], variants: Variants, access: Access) -> list[Bac
     return members
 
 
-def _all_named(names: Sequence[str], variants: Variants, access: Access) -> list[Backend]:
+def _all_named(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[Backend]:
     return [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
 
 
@@ -468,7 +468,7 @@ def _nothing_found() -> RestyleError:
     )
 
 
-def _backend(name: str, variants: Variants, access: Access) -> Backend:
+def _backend(name: str, variants: WorkflowVariants, access: Access) -> Backend:
     kind, _, look = name.partition(":")
     if kind == "preview":
         workflow = variants.base

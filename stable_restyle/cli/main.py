@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from stable_restyle.backends.comfyui.served import Report
     from stable_restyle.imaging.metrics import Stability
-    from stable_restyle.run.measurement import Survey
+    from stable_restyle.run.measurement import Measurement
     from stable_restyle.run.pipeline import Outcome, Plan
 
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
@@ -225,9 +225,10 @@ def _rounded(rate: Fraction) -> set[str]:
 )
 @click.option(
     "--fps",
+    "frames_per_slide",
     type=click.IntRange(1),
     metavar="N",
-    default=DEFAULTS.fps,
+    default=DEFAULTS.frames_per_slide,
     show_default=True,
     help="Frames per slide.",
 )
@@ -540,7 +541,7 @@ class Console(logging.Handler):
         self._quiet = quiet
         self._waiting: SimpleQueue[str] = SimpleQueue()
         self._bar: tqdm[Any] | None = None
-        self._lines: Lines | None = None
+        self._lines: LogProgress | None = None
         self._flow = Flow(0.0)
         log.handlers = [self]
         log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
@@ -565,7 +566,7 @@ class Console(logging.Handler):
             )
             self._flow = Flow(time.monotonic())
         else:
-            self._lines = Lines(task, total, done, unit)
+            self._lines = LogProgress(task, total, done, unit)
 
     def advance(self, count: int) -> None:
         self.flush()
@@ -612,7 +613,7 @@ class Flow:
         return now - self._moved <= max(STALLED_S, 3 * unit_s)
 
 
-class Lines:
+class LogProgress:
     """Progress as lines for a log file: the first after LOG_EVERY_S, then as far apart."""
 
     def __init__(self, task: str, total: int, done: int, unit: str) -> None:
@@ -686,14 +687,14 @@ def describe_backend(report: Report) -> str:
             rows.append(("memory free", f"{free:.1f} of {total:.1f} GiB"))
     if report.websocket is not None:
         rows.append(("websocket", "works" if report.websocket else "does not work; asking instead"))
-    rows += [("missing", str(misfit)) for misfit in report.misfits]
+    rows += [("missing", str(misfit)) for misfit in report.incompatibilities]
     if report.trial_s is not None:
         rows.append(("slide of 64x64", f"{report.trial_s:.1f} s"))
     indented = ((what, said.strip().replace("\n", "\n" + " " * 21)) for what, said in rows)
     return "\n".join([report.name, *(f"  {what:18} {said}" for what, said in indented)])
 
 
-def describe_survey(survey: Survey) -> str:
+def describe_survey(survey: Measurement) -> str:
     """What --measure tells."""
     rows = [
         (str(scene.number), f"{scene.slides.start + 1}-{scene.slides.stop}", its)

@@ -34,7 +34,7 @@ from distributed.comm.core import connect as connect_to
 from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
-from stable_restyle.backends.comfyui.overrides import Variants
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.comfyui.served import Access
 from stable_restyle.cluster import worker
 from stable_restyle.cluster.worker import (
@@ -43,7 +43,7 @@ from stable_restyle.cluster.worker import (
     Done,
     Met,
     OtherVersions,
-    Terms,
+    RunSpec,
     named,
     versions,
 )
@@ -56,11 +56,11 @@ from stable_restyle.core.errors import (
     WrongUsage,
 )
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import Drawn, Step
+from stable_restyle.core.records import DrawRecord, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSpec, OnSaved
 from stable_restyle.media import images
-from stable_restyle.workdir.layout import Places
+from stable_restyle.workdir.layout import RunPaths
 
 LOCAL_WORKERS = 2
 AT_ONCE = 2  # scenes that a local worker draws side by side: a middle leaves a server waiting
@@ -103,7 +103,7 @@ def divide(steps: Sequence[Step], kept: Collection[int], workers: int) -> list[S
 
 
 def _asked(steps: Sequence[Step], kept: Collection[int]) -> int:
-    return sum(step.asks for step in steps if step.slide not in kept)
+    return sum(step.uses_backend for step in steps if step.slide not in kept)
 
 
 def _share(steps: Sequence[Step], kept: Collection[int], *, split: bool) -> Share:
@@ -135,7 +135,7 @@ def choose(load: Mapping[str, float], out: Collection[str]) -> list[str]:
     return able if able and load[able[0]] <= AHEAD else []
 
 
-class Farm:
+class DaskCluster:
     """A Dask cluster, as seen by the films that are drawn on it. Thread-safe."""
 
     def __init__(self, client: Client, address: str, *, is_local: bool) -> None:
@@ -150,30 +150,30 @@ class Farm:
     def joined(
         self,
         names: Sequence[str],
-        variants: Variants,
+        variants: WorkflowVariants,
         access: Access,
         patience_s: float,
-        places: Places,
-    ) -> Iterator[Cluster]:
+        paths: RunPaths,
+    ) -> Iterator[ClusterRun]:
         """The workers, for one run; they have left it when this ends."""
         run = uuid4().hex
-        terms = Terms(
+        run_spec = RunSpec(
             run=run,
             backends=names,
             variants=variants,
             access=access,
             patience_s=patience_s,
-            token=(places.interp / f"dask-{run}.token").absolute(),
-            source=(places.film or places.frames).absolute(),
+            token=(paths.interp / f"dask-{run}.token").absolute(),
+            source=(paths.film or paths.frames).absolute(),
             versions=versions(),
             is_local=self._is_local,
         )
         with ExitStack() as stack:
-            terms.token.parent.mkdir(parents=True, exist_ok=True)
-            images.write_whole(terms.token, run.encode())
-            stack.callback(images.remove, terms.token.parent, [terms.token.name])
-            cluster = Cluster(self, terms)
-            stack.callback(_tidy, places.slides)
+            run_spec.token.parent.mkdir(parents=True, exist_ok=True)
+            images.write_whole(run_spec.token, run.encode())
+            stack.callback(images.remove, run_spec.token.parent, [run_spec.token.name])
+            cluster = ClusterRun(self, run_spec)
+            stack.callback(_tidy, paths.slides)
             stack.callback(cluster.leave)
             yield cluster
 
@@ -251,11 +251,11 @@ class Farm:
         return workers
 
 
-class Cluster:
+class ClusterRun:
     """The workers of a farm, as seen by the run that they draw for."""
 
-    def __init__(self, farm: Farm, terms: Terms) -> None:
-        self._farm, self._client, self._terms = farm, farm.client, terms
+    def __init__(self, farm: DaskCluster, run_spec: RunSpec) -> None:
+        self._farm, self._client, self._terms = farm, farm.client, run_spec
         # Workers that cannot draw now -> why; the one that was tried last is the last.
         self._out: dict[str, RestyleError] = {}
         self._tasks = 0
@@ -468,7 +468,7 @@ class _Drawing:
         if "slide" not in told:
             return
         began = time.perf_counter() - told["s"]
-        drawn = Drawn(told["backend"], began, told["s"])
+        drawn = DrawRecord(told["backend"], began, told["s"])
         self._on_saved(told["slide"], drawn)
         self._add({told["slide"]})
 
@@ -505,7 +505,7 @@ class _Drawing:
 
 
 @contextmanager
-def reach(address: str, patience_s: float) -> Iterator[Farm]:
+def reach(address: str, patience_s: float) -> Iterator[DaskCluster]:
     """The cluster whose scheduler has this address, or one of local processes.
 
     Raises WrongUsage, or NoBackendLeft if there is no scheduler or no worker.
@@ -513,7 +513,7 @@ def reach(address: str, patience_s: float) -> Iterator[Farm]:
     local = re.fullmatch(r"local(?::(.*))?", address)
     opened = _local(local[1] or str(LOCAL_WORKERS)) if local else _client(address)
     with _hushed(), opened as client:
-        farm = Farm(client, address, is_local=local is not None)
+        farm = DaskCluster(client, address, is_local=local is not None)
         farm.wait(patience_s)
         yield farm
 

@@ -28,7 +28,7 @@ from distributed import Semaphore, Worker, get_worker
 from distributed.core import Status
 
 from stable_restyle.backends import pool
-from stable_restyle.backends.comfyui.overrides import Variants
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.comfyui.served import Access
 from stable_restyle.backends.pool import Backend
 from stable_restyle.core import memory
@@ -41,7 +41,7 @@ from stable_restyle.core.errors import (
     WrongUsage,
 )
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import BACKENDS_VARIABLE, Drawn, Step
+from stable_restyle.core.records import BACKENDS_VARIABLE, DrawRecord, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec
 from stable_restyle.media import images
@@ -52,18 +52,18 @@ LEAVE_S = 8.0  # for workers to end what they are at
 
 SAME_ENGINE = f"Name the same with --backend, or with {BACKENDS_VARIABLE} on each worker."
 
-_stations: dict[str, _Station] = {}  # run -> what this process draws it with
+_sessions: dict[str, WorkerSession] = {}  # run -> what this process draws it with
 _door = threading.Lock()  # of the stations
 _package_log = logging.getLogger("stable_restyle")
 
 
 @dataclass(frozen=True)
-class Terms:
+class RunSpec:
     """What a worker must know before it draws for a run."""
 
     run: str
     backends: Sequence[str] = field(repr=False)  # a URL may hold a password
-    variants: Variants
+    variants: WorkflowVariants
     access: Access
     patience_s: float
     token: Path  # a file that says which run this is
@@ -127,25 +127,27 @@ class _Passer(logging.Handler):
         self._tell(record.getMessage())
 
 
-class _Station:
+class WorkerSession:
     """What a worker process has for a run: one pool of backends, shared by its tasks."""
 
-    def __init__(self, terms: Terms, worker: Worker) -> None:
+    def __init__(self, run_spec: RunSpec, worker: Worker) -> None:
         """Raises RestyleError if this process cannot draw for that run."""
         memory.share()
-        self._run, self._worker = terms.run, worker
+        self._run, self._worker = run_spec.run, worker
         self._semaphores: dict[str, Semaphore] = {}
         self._at_work = 0
         self._idle = threading.Condition()
         self._passer = _Passer(self._warn)
-        _check(terms, self.name_of_worker)
+        _check(run_spec, self.name_of_worker)
         listed = os.environ.get(BACKENDS_VARIABLE, "").split(",")
-        names = terms.backends or [each.strip() for each in listed if each.strip()]
-        _check_engine(terms, names, self.name_of_worker)
+        names = run_spec.backends or [each.strip() for each in listed if each.strip()]
+        _check_engine(run_spec, names, self.name_of_worker)
         _package_log.addHandler(self._passer)
-        patience_s = min(terms.patience_s, SERVERS_S)  # the client waits for the rest of it
+        patience_s = min(run_spec.patience_s, SERVERS_S)  # the client waits for the rest of it
         try:
-            self.pool = pool.connect(names, terms.variants, terms.access, patience_s, self._turn)
+            self.pool = pool.connect(
+                names, run_spec.variants, run_spec.access, patience_s, self._lease
+            )
         except BaseException:
             _package_log.removeHandler(self._passer)
             raise
@@ -190,7 +192,7 @@ class _Station:
     def _warn(self, text: str) -> None:
         self._tell({"warning": text})
 
-    def _note(self, slide: int, by: Drawn) -> None:
+    def _note(self, slide: int, by: DrawRecord) -> None:
         backend = by.backend and self._label(by.backend)
         self._tell({"slide": slide, "backend": backend, "s": by.seconds})
 
@@ -201,7 +203,7 @@ class _Station:
     def _label(self, backend: str) -> str:
         return backend if _is_shared(backend) else f"{backend} on {self.name_of_worker}"
 
-    def _turn(self, backend: Backend) -> AbstractContextManager[object]:
+    def _lease(self, backend: Backend) -> AbstractContextManager[object]:
         """What a draw holds meanwhile: a server of all workers takes no more than from one."""
         if not _is_shared(backend.name):
             return nullcontext()
@@ -226,11 +228,11 @@ class _Station:
             semaphore.release()
 
 
-async def meet(terms: Terms, dask_worker: Worker) -> Met:
-    if terms.is_local:  # Ctrl-C goes to all processes of a terminal; the client tells these
+async def meet(run_spec: RunSpec, dask_worker: Worker) -> Met:
+    if run_spec.is_local:  # Ctrl-C goes to all processes of a terminal; the client tells these
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    station = await asyncio.to_thread(_station, terms, dask_worker)
-    return Met(station.pool.engine, station.about)
+    session = await asyncio.to_thread(_session, run_spec, dask_worker)
+    return Met(session.pool.engine, session.about)
 
 
 async def leave(run: str) -> None:
@@ -240,28 +242,28 @@ async def leave(run: str) -> None:
 
 def _close(run: str) -> None:
     with _door:
-        station = _stations.pop(run, None)
-    if station is not None:
-        station.close()
+        session = _sessions.pop(run, None)
+    if session is not None:
+        session.close()
 
 
-def draw(terms: Terms, spec: DrawingSpec, steps: Sequence[Step]) -> Done:
+def draw(run_spec: RunSpec, spec: DrawingSpec, steps: Sequence[Step]) -> Done:
     """The task: draw a share on this worker's backends."""
     worker = get_worker()
     done = partial(Done, worker.address, _name(worker))
     check = partial(_check_wanted, worker, worker.get_current_task())
     try:
-        station = _station(terms, worker)
+        session = _session(run_spec, worker)
     except RestyleError as error:
         _rest(check)
         return done([], error, has_begun=False)
     try:
-        return done(station.draw(spec, steps, check), None)
+        return done(session.draw(spec, steps, check), None)
     except BaseException as error:  # its pool is closed
         with _door:
-            if _stations.get(terms.run) is station:  # else another task has seen to it
-                del _stations[terms.run]
-                threading.Thread(target=station.close, name="close the backends").start()
+            if _sessions.get(run_spec.run) is session:  # else another task has seen to it
+                del _sessions[run_spec.run]
+                threading.Thread(target=session.close, name="close the backends").start()
         if isinstance(error, NoBackendLeft | WorkflowFault):
             _rest(check)
             return done([], error)
@@ -276,17 +278,17 @@ def _rest(check: Callable[[], None]) -> None:
         time.sleep(TICK_S)
 
 
-def _station(terms: Terms, worker: Worker) -> _Station:
+def _session(run_spec: RunSpec, worker: Worker) -> WorkerSession:
     with _door:
-        if terms.run not in _stations:
-            _stations[terms.run] = _Station(terms, worker)
-        return _stations[terms.run]
+        if run_spec.run not in _sessions:
+            _sessions[run_spec.run] = WorkerSession(run_spec, worker)
+        return _sessions[run_spec.run]
 
 
-def _check(terms: Terms, worker: str) -> None:
+def _check(run_spec: RunSpec, worker: str) -> None:
     """Raises RestyleError if this machine has other software, or does not see the folders."""
     here = versions()
-    if differing := {name: its for name, its in terms.versions.items() if here[name] != its}:
+    if differing := {name: its for name, its in run_spec.versions.items() if here[name] != its}:
         lines = "".join(
             f"  {name}: {its} here, {here[name]} on {worker}\n" for name, its in differing.items()
         )
@@ -295,24 +297,25 @@ def _check(terms: Terms, worker: str) -> None:
             "Install the same on both: slides would differ."
         )
     try:
-        seen = terms.token.read_text("utf-8") == terms.run and terms.source.exists()
+        seen = run_spec.token.read_text("utf-8") == run_spec.run and run_spec.source.exists()
     except OSError:
         seen = False
     if not seen:
         raise UnusableInput(
-            f"{worker} does not see {terms.token.parent} and {terms.source} as this machine does.\n"
+            f"{worker} does not see {run_spec.token.parent} and {run_spec.source} as this machine "
+            "does.\n"
             "Put source, target and working folder on a file system that all machines share, "
             "under the same path."
         )
 
 
-def _check_engine(terms: Terms, names: Sequence[str], worker: str) -> None:
+def _check_engine(run_spec: RunSpec, names: Sequence[str], worker: str) -> None:
     """Raises WrongUsage if a worker that has joined later would draw otherwise."""
-    engine = pool.engine(names, terms.variants, terms.access)
-    if terms.engine not in (None, engine):
+    engine = pool.engine(names, run_spec.variants, run_spec.access)
+    if run_spec.engine not in (None, engine):
         raise WrongUsage(
-            f"{worker} draws by {engine}, the others by {terms.engine}; one run cannot mix them.\n"
-            f"{SAME_ENGINE}"
+            f"{worker} draws by {engine}, the others by {run_spec.engine}; one run cannot mix "
+            f"them.\n{SAME_ENGINE}"
         )
 
 

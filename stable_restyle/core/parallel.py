@@ -41,7 +41,7 @@ def share_of_group(proc: Path = Path("/proc/self"), groups: Path = Path("/sys/fs
     return math.inf
 
 
-def in_order(
+def map_in_order(
     work: Callable[[Item], Result], items: Iterable[Item], tick: Callable[[int], None]
 ) -> Iterator[Result]:
     """The result of each item, in the order of the items; the first error is raised again.

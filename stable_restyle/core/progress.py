@@ -40,7 +40,7 @@ def task(progress: Progress, name: str, total: int, unit: str, *, done: int = 0)
 
 
 @dataclass(frozen=True)
-class Guarded:
+class LockCheckedProgress:
     """Progress of a task in folders that must stay this run's."""
 
     progress: Progress

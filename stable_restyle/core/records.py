@@ -50,7 +50,7 @@ class Settings:
     mask_size: int | None = None  # pixels; None: what suits the motion
     anchor: float | None = None  # 0..1; None: what suits the motion
     deflicker: int = 0  # how many slides to each side are averaged, once all are drawn
-    fps: int = 2  # frames per slide
+    frames_per_slide: int = 2  # frames per slide
     rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
     backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
     changes: tuple[str, ...] = ()  # [SCENES:]ID.INPUT=VALUE, each to be made in the workflow
@@ -114,13 +114,13 @@ class Step:
     slide: int
     scene: int  # the scene's number
     previous: int | None
-    beyond: int | None = None
-    asks: bool = True  # whether a backend has part in it
+    other_key: int | None = None
+    uses_backend: bool = True  # whether a backend has part in it
 
     @property
     def sources(self) -> tuple[int, ...]:
         """The slides that it is made from."""
-        return tuple(slide for slide in (self.previous, self.beyond) if slide is not None)
+        return tuple(slide for slide in (self.previous, self.other_key) if slide is not None)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ class Keys:
     """The slides that go to the model, where not all do."""
 
     keys: frozenset[int]
-    mended: frozenset[int]  # filled from keys, but the model draws what these do not show
+    assisted: frozenset[int]  # filled from keys, but the model draws what these do not show
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawRecord:
     """Who drew a slide, and when."""
 
     backend: str  # its name; empty where a slide was filled from its keys
@@ -146,7 +146,7 @@ class Slide:
 
     pixels: Pixels  # (H, W, 3) RGB
     png: bytes | None = None  # the same as a PNG, if it came as one
-    drawn: Drawn | None = None  # noted by the pool
+    drawn: DrawRecord | None = None  # noted by the pool
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class BackendEstimate:
     """What can be expected of a backend."""
 
     backend: int  # its number

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from stable_restyle.core.errors import NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import Outlook, Step
+from stable_restyle.core.records import BackendEstimate, Step
 from stable_restyle.drawing.store import Save
 from stable_restyle.plan.schedule import Schedule
 
@@ -50,7 +50,7 @@ def execute(
     schedule: Schedule,
     work: Work[Prepared],
     *,
-    backends: Callable[[], Sequence[Outlook]],
+    backends: Callable[[], Sequence[BackendEstimate]],
     slots: int,
     helpers: int,
     stop: Callable[[], None],
@@ -111,7 +111,7 @@ class _Execution(Generic[Prepared]):
         self,
         schedule: Schedule,
         work: Work[Prepared],
-        backends: Callable[[], Sequence[Outlook]],
+        backends: Callable[[], Sequence[BackendEstimate]],
         threads: _Threads,
         preparation: _Preparation[Prepared],
     ) -> None:

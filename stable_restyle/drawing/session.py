@@ -18,7 +18,7 @@ from typing import TypeAlias
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores
-from stable_restyle.core.records import FAST_FLOW, Drawn, Job, Pixels, Scene, Slide, Step
+from stable_restyle.core.records import FAST_FLOW, DrawRecord, Job, Pixels, Scene, Slide, Step
 from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
@@ -35,7 +35,9 @@ HELPERS = max(cores() - 1, 1)
 
 log = logging.getLogger(__name__)
 
-OnSaved: TypeAlias = Callable[[int, Drawn], None]  # called with each slide written, and who drew it
+OnSaved: TypeAlias = Callable[
+    [int, DrawRecord], None
+]  # called with each slide written, and who drew it
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class DrawingSpec:
     """What slides of a run are made of, and how."""
 
     frames: Frames
-    fps: int  # frames per slide
+    frames_per_slide: int  # frames per slide
     motion: str  # the value of --motion
     mask_strength: float
     mask_size: int  # pixels
@@ -64,17 +66,19 @@ class DrawingSession:
     ) -> None:
         """on_saved: called from several threads. writer: names this process where others draw."""
         frames = spec.frames
-        slide_frames = LRUCache(lambda slide: frames.read(slide * spec.fps), size=3 * pool.slots)
+        slide_frames = LRUCache(
+            lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * pool.slots
+        )
         self._spec, self._pool, self._on_saved = spec, pool, on_saved
         self._thumbnails = Thumbnails(
-            spec.report, frames.folder, spec.slides, spec.fps, spec.scenes
+            spec.report, frames.folder, spec.slides, spec.frames_per_slide, spec.scenes
         )
         self._store = SlideStore(
             spec.slides, frames.width, frames.height, in_memory=pool.slots, writer=writer
         )
         self._drawer = SlideDrawer(
             frames=frames,
-            fps=spec.fps,
+            frames_per_slide=spec.frames_per_slide,
             motion=choose(spec.motion),
             mask_strength=spec.mask_strength,
             mask_size=spec.mask_size,
@@ -107,7 +111,7 @@ class DrawingSession:
         return execute(
             schedule,
             Work(self._drawer.prepare, self._draw, self._fill),
-            backends=self._pool.outlooks,
+            backends=self._pool.estimates,
             slots=self._pool.slots,
             helpers=HELPERS,
             stop=self._pool.close,
@@ -130,11 +134,13 @@ class DrawingSession:
     def _fill(self, step: Step) -> Save:
         began = time.perf_counter()
         frame, picture = self._drawer.fill(step)
-        drawn = Drawn("", began, time.perf_counter() - began)
+        drawn = DrawRecord("", began, time.perf_counter() - began)
         save = self._store.add_last(step.slide, picture)
         return partial(self._save, save, step.slide, drawn, frame, picture)
 
-    def _save(self, save: Save, slide: int, drawn: Drawn, frame: Pixels, picture: Pixels) -> None:
+    def _save(
+        self, save: Save, slide: int, drawn: DrawRecord, frame: Pixels, picture: Pixels
+    ) -> None:
         save()
         self._on_saved(slide, drawn)
         self._thumbnails.add(slide, frame, picture)
@@ -151,7 +157,7 @@ def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection |
 
     def open_middle(scene: int) -> tuple[Pixels, Pixels]:
         middle = middles[scene]
-        return spec.frames.read(middle * spec.fps), store.get(middle)
+        return spec.frames.read(middle * spec.frames_per_slide), store.get(middle)
 
     return DriftCorrection(spec.anchor, open_middle) if spec.anchor else None
 

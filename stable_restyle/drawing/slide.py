@@ -62,7 +62,7 @@ class SlideDrawer:
     """Draws slides. Thread-safe."""
 
     frames: Frames
-    fps: int  # frames per slide
+    frames_per_slide: int  # frames per slide
     motion: Motion
     mask_strength: float
     mask_size: int  # pixels
@@ -117,7 +117,7 @@ class SlideDrawer:
         frame = self.slide_frames.get(step.slide)
 
         def crossed() -> Sequence[Pixels]:
-            between = frames_crossed(step, self.fps)[1:-1]
+            between = frames_crossed(step, self.frames_per_slide)[1:-1]
             return [*sources, *map(self.frames.read, between), frame]
 
         def pairs() -> Sequence[Sequence[FlowPair]]:

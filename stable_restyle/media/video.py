@@ -533,16 +533,16 @@ def _skipped_s(codec: str, header: bytes) -> Fraction:
     return Fraction(skipped, 48000)
 
 
-def disk_needed(film: Film, fps: int) -> int:
+def disk_needed(film: Film, frames_per_slide: int) -> int:
     """About how many bytes the frames and the slides of a film take. fps: frames per slide."""
-    pictures = film.frames + math.ceil(film.frames / fps)
+    pictures = film.frames + math.ceil(film.frames / frames_per_slide)
     return round(pictures * film.width * film.height * _BYTES_PER_PIXEL)
 
 
-def check_disk(film: Film, folder: Path, fps: int) -> None:
+def check_disk(film: Film, folder: Path, frames_per_slide: int) -> None:
     """UnusableInput if the disk of the folder, which need not exist yet, is too full."""
     there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    needed, free = disk_needed(film, fps), shutil.disk_usage(there).free
+    needed, free = disk_needed(film, frames_per_slide), shutil.disk_usage(there).free
     if free < needed:
         raise UnusableInput(
             f"The frames and slides of {film.path.name} need about {needed / 1e9:.1f} GB in "

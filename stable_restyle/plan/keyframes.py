@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stable_restyle.core.parallel import in_order
+from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Keys, Pixels, Scene
 from stable_restyle.imaging import arrays, optical_flow
 from stable_restyle.media import images
@@ -41,7 +41,7 @@ class Kind:
 def choose(
     read: Callable[[int], Pixels],
     found: Sequence[Scene],
-    fps: int,
+    frames_per_slide: int,
     kind: Kind,
     advance: Callable[[int], None],
 ) -> Keys:
@@ -52,22 +52,25 @@ def choose(
     """
 
     def look(scene: Scene) -> tuple[list[int], list[int]]:
-        keys, mended = [scene.middle], list[int]()
+        keys, assisted = [scene.middle], list[int]()
         for chain in scenes.chains(scene):
             its_keys, its_mended = _choose(
-                scene.middle, chain, kind.every, lambda slide: _small(read(slide * fps))
+                scene.middle,
+                chain,
+                kind.every,
+                lambda slide: _small(read(slide * frames_per_slide)),
             )
             keys += its_keys
-            mended += its_mended
-        return keys, mended
+            assisted += its_mended
+        return keys, assisted
 
-    keys, mended = set[int](), set[int]()
-    looked_at = in_order(look, found, lambda _: advance(0))  # slides are counted, not scenes
+    keys, assisted = set[int](), set[int]()
+    looked_at = map_in_order(look, found, lambda _: advance(0))  # slides are counted, not scenes
     for scene, (its_keys, its_mended) in zip(found, looked_at, strict=True):
         keys.update(its_keys)
-        mended.update(() if kind.fill_only else its_mended)
+        assisted.update(() if kind.fill_only else its_mended)
         advance(len(scene.slides))
-    return Keys(frozenset(keys), frozenset(mended))
+    return Keys(frozenset(keys), frozenset(assisted))
 
 
 def at_least(found: Sequence[Scene], every: int) -> Keys:
@@ -98,13 +101,13 @@ def checked(noted: object, slides: int) -> Keys:
             type(slide) is int and 0 <= slide < slides for slide in numbers
         ):
             raise ValueError(f'must list slides from 0 to {slides - 1} as "keys" and as "mended"')
-    keys, mended = (frozenset(numbers or ()) for numbers in lists)
-    return Keys(keys, mended)
+    keys, assisted = (frozenset(numbers or ()) for numbers in lists)
+    return Keys(keys, assisted)
 
 
 def noted(keys: Keys) -> dict[str, list[int]]:
     """Keys as they stand in a file, for `checked`."""
-    return {"keys": sorted(keys.keys), "mended": sorted(keys.mended)}
+    return {"keys": sorted(keys.keys), "mended": sorted(keys.assisted)}
 
 
 def write(path: Path, keys: Keys, kind: Kind) -> None:
@@ -117,7 +120,7 @@ def _choose(
 ) -> tuple[list[int], list[int]]:
     """Keys and mended slides of a chain. look: the frame of a slide, small."""
     keys: list[int] = []
-    mended: list[int] = []
+    assisted: list[int] = []
     last = key = look(middle)
     between: list[_Between] = []
     for slide in chain:
@@ -129,10 +132,10 @@ def _choose(
             or _lost(optical_flow.estimate(key, frame)) > PILED_UP
         ):
             keys.append(slide)
-            mended += _short_of(key, between)
+            assisted += _short_of(key, between)
             key, between = frame, []
         last = frame
-    return keys, mended
+    return keys, assisted
 
 
 @dataclass(frozen=True)

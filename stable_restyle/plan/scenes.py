@@ -21,12 +21,12 @@ def boundaries(cuts: Iterable[int], frames: int) -> list[int]:
     return sorted({0, frames, *(cut for cut in cuts if 0 < cut < frames)})
 
 
-def slide_count(frames: int, fps: int) -> int:
+def slide_count(frames: int, frames_per_slide: int) -> int:
     """Every frame counts: a last group of fewer than `fps` frames has its slide too."""
-    return -(-frames // fps)
+    return -(-frames // frames_per_slide)
 
 
-def find_scenes(bounds: Sequence[int], fps: int) -> list[Scene]:
+def find_scenes(bounds: Sequence[int], frames_per_slide: int) -> list[Scene]:
     """Scenes from boundaries; slide k shows frame k * fps. Scenes without a slide are none.
 
     The middle slide shows the frame at half of the scene, rounded down to a whole slide, but never
@@ -34,9 +34,9 @@ def find_scenes(bounds: Sequence[int], fps: int) -> list[Scene]:
     """
     scenes: list[Scene] = []
     for start, stop in pairwise(bounds):
-        slides = range(slide_count(start, fps), slide_count(stop, fps))
+        slides = range(slide_count(start, frames_per_slide), slide_count(stop, frames_per_slide))
         if slides:
-            middle = max((start + stop) // 2 // fps, slides.start)
+            middle = max((start + stop) // 2 // frames_per_slide, slides.start)
             scenes.append(Scene(len(scenes) + 1, start, stop, slides, middle))
     return scenes
 
@@ -64,8 +64,8 @@ def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
                 continue
             found.append(Step(slide, scene.number, previous))
             for each in between:
-                asks = keys is not None and each in keys.mended
-                found.append(Step(each, scene.number, previous, slide, asks))
+                uses_backend = keys is not None and each in keys.assisted
+                found.append(Step(each, scene.number, previous, slide, uses_backend))
             previous, between = slide, []
     return found
 
@@ -75,18 +75,18 @@ def all_steps(found: Iterable[Scene], keys: Keys | None = None) -> list[Step]:
     return [step for scene in found for step in steps(scene, keys)]
 
 
-def frames_crossed(step: Step, fps: int) -> range:
+def frames_crossed(step: Step, frames_per_slide: int) -> range:
     """The frames in walking order from the previous slide's to this slide's, both included."""
-    here = step.slide * fps
+    here = step.slide * frames_per_slide
     if step.previous is None:
         return range(here, here + 1)
-    there = step.previous * fps
+    there = step.previous * frames_per_slide
     return range(there, here + 1) if there < here else range(there, here - 1, -1)
 
 
-def frames_spanned(step: Step, fps: int) -> range:
+def frames_spanned(step: Step, frames_per_slide: int) -> range:
     """All frames that a slide depends on, besides what it is made from does."""
-    shown = [slide * fps for slide in (step.slide, *step.sources)]
+    shown = [slide * frames_per_slide for slide in (step.slide, *step.sources)]
     return range(min(shown), max(shown) + 1)
 
 
@@ -95,7 +95,7 @@ def outdated(
     now: Iterable[Step],
     changed_scenes: Callable[[Step, Step], bool],
     changed_frames: Set[int],
-    fps: int,
+    frames_per_slide: int,
 ) -> set[int]:
     """The slides that would be drawn otherwise now than they were.
 
@@ -109,10 +109,10 @@ def outdated(
         old = was.get(step.slide)
         if (
             old is None
-            or (old.sources, old.asks) != (step.sources, step.asks)
+            or (old.sources, old.uses_backend) != (step.sources, step.uses_backend)
             or not found.isdisjoint(step.sources)
             or changed_scenes(old, step)
-            or not changed_frames.isdisjoint(frames_spanned(step, fps))
+            or not changed_frames.isdisjoint(frames_spanned(step, frames_per_slide))
         ):
             found.add(step.slide)
     return found

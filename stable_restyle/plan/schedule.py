@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from operator import attrgetter
 
-from stable_restyle.core.records import Outlook, Step
+from stable_restyle.core.records import BackendEstimate, Step
 
 # A slide is sent ahead, to wait at a backend for the one being drawn there, no earlier than this
 # before its turn: what is sent can no longer make way for a longer chain. The larger of the two.
@@ -42,7 +42,7 @@ SHORTEST_S = 1e-6
 class _Queue:
     """What is planned for a backend."""
 
-    outlook: Outlook
+    outlook: BackendEstimate
     drawing: Sequence[int]  # slides in flight there, in their order
     free_in_s: float = field(init=False)  # until it can begin on another one
 
@@ -84,21 +84,21 @@ class Schedule:
         """steps: each after those that it is made from. finished: slides that are there."""
         todo = [step for step in steps if step.slide not in finished]
         self.total = len(todo)
-        self._left = sum(step.asks for step in todo)
+        self._left = sum(step.uses_backend for step in todo)
         self._waiting: dict[int, list[Step]] = defaultdict(list)
         self._level: dict[int, int] = {}  # slides ahead on the longest chain that backends draw
         unfinished = {step.slide for step in todo}
         for step in reversed(todo):
             ahead = (self._level[each.slide] for each in self._waiting[step.slide])
-            self._level[step.slide] = step.asks + max(ahead, default=0)
+            self._level[step.slide] = step.uses_backend + max(ahead, default=0)
             for source in unfinished.intersection(step.sources):
                 self._waiting[source].append(step)
         self._missing = {
             step.slide: len(unfinished.intersection(step.sources)) for step in todo
         }  # of what it is made from
         ready = [step for step in todo if not self._missing[step.slide]]
-        self._ready = sorted((step for step in ready if step.asks), key=self._rank)
-        self._fillable = deque(step for step in ready if not step.asks)
+        self._ready = sorted((step for step in ready if step.uses_backend), key=self._rank)
+        self._fillable = deque(step for step in ready if not step.uses_backend)
         self._begun: dict[int, Step] = {}  # the ready ones whose previous was drawn in this run
         self._in_flight: dict[int, int] = {}  # slide -> its backend, in the order of `take`
         self._critical = 0.0  # the level from which a chain is critical
@@ -108,7 +108,7 @@ class Schedule:
         """Slides that must follow each other: no run is shorter than these, one after the other."""
         return max(self._level.values(), default=0)
 
-    def take(self, backends: Sequence[Outlook]) -> tuple[Step, int] | None:
+    def take(self, backends: Sequence[BackendEstimate]) -> tuple[Step, int] | None:
         """The slide to send now, and the number of the backend that it goes to.
 
         backends: those that work, at least one. None while no slide can be sent, or none should.
@@ -153,7 +153,7 @@ class Schedule:
             self._missing[following.slide] -= 1
             if self._missing[following.slide]:
                 continue
-            if following.asks:
+            if following.uses_backend:
                 insort(self._ready, following, key=self._rank)
                 self._begun[following.slide] = following
             else:
@@ -169,7 +169,7 @@ class Schedule:
             if gone.slide in lost:
                 continue
             lost.add(gone.slide)
-            self._left -= gone.asks
+            self._left -= gone.uses_backend
             hopeless += self._waiting.pop(gone.slide, ())
         return sorted(lost)
 
@@ -182,7 +182,7 @@ class Schedule:
         return list(dict.fromkeys(every))[:count]
 
     def _give_back(self, step: Step) -> None:
-        if step.asks:
+        if step.uses_backend:
             del self._in_flight[step.slide]
             self._left -= 1
 
@@ -203,7 +203,7 @@ class Schedule:
             for queue in queues
             for slide, ends_in_s in queue.ends()
             for step in self._waiting.get(slide, ())
-            if step.asks and self._is_critical(step)
+            if step.uses_backend and self._is_critical(step)
         ]
         coming.sort(key=lambda each: self._rank(each[0]), reverse=True)
         ready = ((step, 0.0) for step in self._critical_ones())
@@ -225,9 +225,9 @@ class Schedule:
     def _following(self) -> list[Step]:
         """What waits for a slide in flight."""
         waiting = (step for slide in self._in_flight for step in self._waiting.get(slide, ()))
-        return sorted(filter(attrgetter("asks"), waiting), key=self._rank, reverse=True)
+        return sorted(filter(attrgetter("uses_backend"), waiting), key=self._rank, reverse=True)
 
-    def _queues(self, backends: Iterable[Outlook]) -> list[_Queue]:
+    def _queues(self, backends: Iterable[BackendEstimate]) -> list[_Queue]:
         drawing: dict[int, list[int]] = defaultdict(list)
         for slide, backend in self._in_flight.items():
             drawing[backend].append(slide)
@@ -249,9 +249,11 @@ def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:
     began = [0.0] * len(slide_s)
     running: list[tuple[float, int, Step]] = []
 
-    def backends() -> list[Outlook]:
+    def backends() -> list[BackendEstimate]:
         return [
-            Outlook(number, at_once=1, slots=1, slide_s=takes_s, busy_s=clock - began[number])
+            BackendEstimate(
+                number, at_once=1, slots=1, slide_s=takes_s, busy_s=clock - began[number]
+            )
             for number, takes_s in enumerate(slide_s)
         ]
 

@@ -42,8 +42,8 @@ from stable_restyle.core.records import Scene, Settings
 from stable_restyle.media import images
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.workdir import redo_notes
-from stable_restyle.workdir.journal import About, Run, SlideDrawn
-from stable_restyle.workdir.layout import Places
+from stable_restyle.workdir.journal import Run, RunInfo, SlideDrawn
+from stable_restyle.workdir.layout import RunPaths
 
 BLOCK = 500  # slides told of in one file
 BINS = 160  # the timeline's steps
@@ -68,6 +68,7 @@ LABELS = {  # of settings.json: name, and unit
 # repeated where a run goes on.
 OPTIONS = {
     "changes": "set",
+    "frames_per_slide": "fps",
     "backends": "backend",
     "timeout_s": "timeout",
     "patience_min": "patience",
@@ -88,13 +89,13 @@ UNSHOWN = (
 class Subject:
     """What is reported on."""
 
-    places: Places
+    paths: RunPaths
     slides: Path  # the folder of those that are shown
     source: Path
     target: Path
     width: int
     height: int
-    fps: int  # frames per slide
+    frames_per_slide: int  # frames per slide
     rate: Fraction  # frames a second
     scenes: Sequence[Scene]
     frames: int
@@ -112,10 +113,10 @@ class _Slides:
     reasons: Mapping[int, int]  # why it is missing: a place among the page's reasons
 
 
-def about(settings: Settings, backends: Mapping[str, str], rate: Fraction) -> About:
+def about(settings: Settings, backends: Mapping[str, str], rate: Fraction) -> RunInfo:
     """What the journal is to know of a run that begins. backends: name -> what it is."""
     bare = not any("@" in each or "?" in each for each in settings.backends)
-    return About(
+    return RunInfo(
         command=command(settings, list(backends)),
         folder=os.getcwd(),
         secrets=bool(settings.headers) or not bare,
@@ -161,7 +162,7 @@ def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None
     backends = sorted({each.backend for each in slides.drawn.values()})
     _write_blocks(subject, thumbnails, slides, backends)
     film = _film(subject, slides, runs, shown)
-    _put(subject.places.report_file, _page({**film, "names": backends, "reasons": reasons}))
+    _put(subject.paths.report_file, _page({**film, "names": backends, "reasons": reasons}))
 
 
 def _shown(runs: Sequence[Run]) -> Run | None:
@@ -207,8 +208,8 @@ def _write_blocks(
 ) -> None:
     """Tell of every slide, in files that the page loads as they are looked at."""
     steadiness = thumbnails.steadiness()
-    seeds = redo_notes.read(subject.places.redo_file).seeds
-    between = _between(subject.places.interp)
+    seeds = redo_notes.read(subject.paths.redo_file).seeds
+    between = _between(subject.paths.interp)
     place = {name: index for index, name in enumerate(backends)}
     for start in range(0, len(slides.states), BLOCK):
         inside = range(start, min(start + BLOCK, len(slides.states)))
@@ -226,7 +227,7 @@ def _write_blocks(
             "reason": {s: slides.reasons[s] for s in inside if s in slides.reasons},
         }
         index = start // BLOCK
-        path = subject.places.report_folder / f"slides-{index}.js"
+        path = subject.paths.report_folder / f"slides-{index}.js"
         _put(path, f"take({index},{_json(block)})".encode())
 
 
@@ -244,7 +245,7 @@ def _film(
     subject: Subject, slides: _Slides, runs: Sequence[Run], shown: Run | None
 ) -> dict[str, Any]:
     """What the page itself holds."""
-    places = subject.places
+    paths = subject.paths
     about = shown.about if shown else None
     command = list(about.command) if about else list(subject.command)
     return {
@@ -255,14 +256,14 @@ def _film(
         "width": subject.width,
         "height": subject.height,
         "frames": subject.frames,
-        "fps": subject.fps,
+        "fps": subject.frames_per_slide,
         "rate": float(subject.rate),
         "block": BLOCK,
         "paths": {
-            "frames": _url(places.frames, places.interp),
-            "slides": _url(subject.slides, places.interp),
+            "frames": _url(paths.frames, paths.interp),
+            "slides": _url(subject.slides, paths.interp),
             "between": "",
-            "report": f"{places.report_folder.name}/",
+            "report": f"{paths.report_folder.name}/",
         },
         "scenes": [_scene(scene, slides) for scene in subject.scenes],
         "command": _typed(command),

@@ -25,11 +25,11 @@ import numpy as np
 from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.parallel import in_order
+from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.imaging import arrays, metrics, optical_flow
 from stable_restyle.media import images
-from stable_restyle.workdir.journal import Lines, finite
+from stable_restyle.workdir.journal import JsonLines, finite
 
 WIDTH_PX = 320
 QUALITY = 80  # 8 KB at 320x180; WebP takes half of that and twenty times the time
@@ -54,14 +54,19 @@ class Thumbnails:
     """The small pictures of a run. Thread-safe."""
 
     def __init__(
-        self, folder: Path, frames: Path, slides: Path, fps: int, scenes: Iterable[Scene]
+        self,
+        folder: Path,
+        frames: Path,
+        slides: Path,
+        frames_per_slide: int,
+        scenes: Iterable[Scene],
     ) -> None:
         """folder: where they go. frames, slides: what they show. fps: frames per slide."""
-        self._frames, self._slides, self._fps = frames, slides, fps
+        self._frames, self._slides, self._fps = frames, slides, frames_per_slide
         self._small_frames, self._small_slides = folder / "frames", folder / "slides"
         self._scenes = [scene.slides for scene in scenes]
         self._starts = {slides.start for slides in self._scenes}
-        self._lines = Lines(folder / "steadiness.jsonl")
+        self._lines = JsonLines(folder / "steadiness.jsonl")
         self._compared = LRUCache(self._read_compared, AT_HAND)
         self._gave_up = False
         for each in (self._small_frames, self._small_slides):
@@ -224,7 +229,7 @@ class Thumbnails:
 
 
 def _each(items: Sequence[Item], do: Callable[[Item], None], tick: Callable[[int], None]) -> None:
-    for _ in in_order(partial(_tried, do), items, tick):
+    for _ in map_in_order(partial(_tried, do), items, tick):
         pass
 
 

@@ -31,17 +31,17 @@ from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.progress import Progress
 from stable_restyle.core.records import FILM_THREAD, Settings
 from stable_restyle.run import pipeline
-from stable_restyle.run.batch_progress import Board, Lane
+from stable_restyle.run.batch_progress import BatchProgress, FilmProgress
 from stable_restyle.run.pipeline import Outcome
 from stable_restyle.workdir.layout import identity
 
 if TYPE_CHECKING:
-    from stable_restyle.cluster.client import Farm
+    from stable_restyle.cluster.client import DaskCluster
 
 LINES_SHOWN = 20  # of those that cannot be used
 
 # The settings of a film: its source, its target and its own options. Raises WrongUsage.
-Settle: TypeAlias = Callable[[str, str, Sequence[str]], Settings]
+ParseLine: TypeAlias = Callable[[str, str, Sequence[str]], Settings]
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class FilmsMissing(RestyleError):
         )
 
 
-def read(path: Path, settle: Settle) -> list[Entry]:
+def read(path: Path, settle: ParseLine) -> list[Entry]:
     """The films of a list. Nothing is written, and nothing is asked of servers.
 
     Raises UnusableInput if it cannot be read, WrongUsage naming every line that cannot be used.
@@ -167,27 +167,27 @@ def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
     entry = shelf.take()
     if entry is None:
         return
-    board = Board(progress)
-    under_way: dict[Future[Outcome], tuple[Entry, Lane]] = {}
+    films = BatchProgress(progress)
+    under_way: dict[Future[Outcome], tuple[Entry, FilmProgress]] = {}
     with (
-        pipeline.reach(entry.settings) as farm,
+        pipeline.reach(entry.settings) as cluster,
         ThreadPoolExecutor(shelf.films) as threads,
     ):
         try:
             while entry or under_way:
                 if entry:
-                    lane = board.add()
-                    under_way[threads.submit(_restyle, entry, lane, farm)] = entry, lane
+                    lane = films.add()
+                    under_way[threads.submit(_restyle, entry, lane, cluster)] = entry, lane
                 wait(under_way, TICK_S, FIRST_COMPLETED)
-                board.show()
+                films.show()
                 for task in [task for task in under_way if task.done()]:
                     ended, lane = under_way.pop(task)
-                    board.remove(lane)
+                    films.remove(lane)
                     shelf.end(ended, task.result)
-                wants_more = board.are_all_drawn() and farm.wants_more()
+                wants_more = films.are_all_drawn() and cluster.wants_more()
                 entry = shelf.take() if wants_more or not under_way else None
         finally:
-            board.stop()
+            films.stop()
 
 
 def _told(error: RestyleError | OSError) -> RestyleError:
@@ -198,9 +198,9 @@ def _told(error: RestyleError | OSError) -> RestyleError:
     return told
 
 
-def _restyle(entry: Entry, lane: Lane, farm: Farm) -> Outcome:
+def _restyle(entry: Entry, lane: FilmProgress, cluster: DaskCluster) -> Outcome:
     current_thread().name = f"{FILM_THREAD}{entry.settings.target}"
-    return pipeline.run(entry.settings, lane, farm)
+    return pipeline.run(entry.settings, lane, cluster)
 
 
 def words(line: str) -> list[str]:
@@ -214,7 +214,7 @@ def words(line: str) -> list[str]:
         raise WrongUsage("a quotation mark has no counterpart.") from error
 
 
-def _settle(found: Sequence[str], settle: Settle) -> Settings:
+def _settle(found: Sequence[str], settle: ParseLine) -> Settings:
     named, own = list(found), list[str]()
     if "--" in found:
         named, own = named[: named.index("--")], named[named.index("--") + 1 :]
@@ -228,8 +228,8 @@ def _settle(found: Sequence[str], settle: Settle) -> Settings:
 
 def _written(settings: Settings) -> list[Path]:
     """The folders and the film that a run would write, after a look whether it could begin."""
-    places = pipeline.look_over(settings)
-    return [path for path in (places.interp, places.shown, places.result) if path is not None]
+    paths = pipeline.look_over(settings)
+    return [path for path in (paths.interp, paths.shown, paths.result) if path is not None]
 
 
 def _take(paths: Iterable[Path], line: str, taken: dict[object, str]) -> None:

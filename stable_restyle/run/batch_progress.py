@@ -27,7 +27,7 @@ class _At:
     unit: str
 
 
-class Lane:
+class FilmProgress:
     """The Progress of one film, called in its thread. Raises Stopped once all are to end."""
 
     def __init__(self, over: Event) -> None:
@@ -53,22 +53,24 @@ class Lane:
             raise Stopped
 
 
-class Board:
+class BatchProgress:
     """The progress of all films that are under way. Called in the main thread only."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._lanes: list[Lane] = []
+        self._lanes: list[FilmProgress] = []
         self._over = Event()
-        self._shown: tuple[str, list[tuple[Lane, int]]] | None = None  # task; films and totals
+        self._shown: tuple[str, list[tuple[FilmProgress, int]]] | None = (
+            None  # task; films and totals
+        )
         self._done = 0  # as shown
 
-    def add(self) -> Lane:
+    def add(self) -> FilmProgress:
         """A film begins."""
-        self._lanes.append(Lane(self._over))
+        self._lanes.append(FilmProgress(self._over))
         return self._lanes[-1]
 
-    def remove(self, lane: Lane) -> None:
+    def remove(self, lane: FilmProgress) -> None:
         """A film has ended."""
         self._lanes.remove(lane)
 

@@ -16,46 +16,46 @@ from pathlib import Path
 
 from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
-from stable_restyle.core.parallel import cores, in_order
+from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.slide import pairs_between
 from stable_restyle.imaging import arrays, compose, optical_flow
 from stable_restyle.media import images
 from stable_restyle.media.images import Frames
-from stable_restyle.workdir.layout import Places
+from stable_restyle.workdir.layout import RunPaths
 
 WIDTH = 2 / 3  # of the reach: sigma of the weights
 
 
-def as_left(places: Places) -> Places:
+def as_left(paths: RunPaths) -> RunPaths:
     """The places with `slides` where the run that worked here left those that it drew."""
-    return replace(places, slides=places.drawn if places.deflicker_file.exists() else places.shown)
+    return replace(paths, slides=paths.drawn if paths.deflicker_file.exists() else paths.shown)
 
 
-def mend(places: Places) -> None:
+def mend(paths: RunPaths) -> None:
     """End a move of drawn slides that was stopped, by putting all of them into TARGET."""
-    if not places.deflicker_file.exists():
-        images.move(places.drawn, places.shown)
+    if not paths.deflicker_file.exists():
+        images.move(paths.drawn, paths.shown)
 
 
-def settle(places: Places, reach: int, bounds: Sequence[int]) -> None:
+def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
     """Bring the drawn slides to where this run has them; discard what is deflickered otherwise.
 
     reach: --deflicker. bounds: of the scenes.
     """
-    path = places.deflicker_file
+    path = paths.deflicker_file
     wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
     if path.exists() and (not reach or _read(path) != wanted):
-        images.remove(places.shown, images.numbered(places.shown))
+        images.remove(paths.shown, images.numbered(paths.shown))
     if reach and not path.exists():
-        images.move(places.shown, places.drawn)
+        images.move(paths.shown, paths.drawn)
     if reach:
         images.write_whole(path, wanted)
     else:
-        images.remove(places.interp, [path.name])
-        images.move(places.drawn, places.shown)
+        images.remove(paths.interp, [path.name])
+        images.move(paths.drawn, paths.shown)
         with suppress(OSError):  # not there, or someone else's files are in it
-            files.remove_empty(places.drawn)
+            files.remove_empty(paths.drawn)
 
 
 def _read(path: Path) -> bytes:
@@ -65,7 +65,7 @@ def _read(path: Path) -> bytes:
     return b""
 
 
-def discard(places: Places, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:
+def discard(paths: RunPaths, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:
     """Remove the deflickered slides that hang on slides which are about to be drawn.
 
     missing: the slides that are not drawn.
@@ -76,15 +76,15 @@ def discard(places: Places, found: Sequence[Scene], missing: Collection[int], re
         for slide in scene.slides
         if any(near in missing for near in _window(scene, slide, reach))
     ]
-    images.remove(places.shown, outdated)
+    images.remove(paths.shown, outdated)
 
 
 def smooth(
-    places: Places,
+    paths: RunPaths,
     found: Sequence[Scene],
     finished: Collection[int],
     frames: Frames,
-    fps: int,
+    frames_per_slide: int,
     reach: int,
     tick: Callable[[int], None],
 ) -> None:
@@ -94,10 +94,10 @@ def smooth(
     made, twice a second at least.
     """
     at_hand = 2 * reach + cores()
-    frame_of = LRUCache(lambda slide: frames.read(slide * fps), at_hand)
+    frame_of = LRUCache(lambda slide: frames.read(slide * frames_per_slide), at_hand)
     album = _Album(
         frame_of,
-        LRUCache(lambda slide: images.read(places.drawn / images.name(slide)), at_hand),
+        LRUCache(lambda slide: images.read(paths.drawn / images.name(slide)), at_hand),
         LRUCache(
             lambda slide: optical_flow.estimate_pair(
                 frame_of.get(slide), frame_of.get(slide + 1), fast=True
@@ -109,10 +109,10 @@ def smooth(
 
     def make(place: tuple[Scene, int]) -> None:
         _, slide = place
-        images.write(places.shown / images.name(slide), album.deflickered(*place))
+        images.write(paths.shown / images.name(slide), album.deflickered(*place))
 
     todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
-    for _ in in_order(make, todo, tick):
+    for _ in map_in_order(make, todo, tick):
         pass
 
 

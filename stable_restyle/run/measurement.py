@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stable_restyle.core.cache import LRUCache
-from stable_restyle.core.parallel import cores, in_order
+from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
@@ -23,7 +23,7 @@ from stable_restyle.media.images import Frames
 
 
 @dataclass(frozen=True)
-class Survey:
+class Measurement:
     """The figures of a run: in all, of each scene, and of each slide that is there."""
 
     whole: Stability
@@ -36,10 +36,10 @@ def measure(
     found: Sequence[Scene],
     finished: Collection[int],
     frames: Frames,
-    fps: int,
+    frames_per_slide: int,
     folder: Path,
     tick: Callable[[int], None],
-) -> Survey:
+) -> Measurement:
     """Measure the slides of a folder, on all cores.
 
     finished: those that are there. fps: frames per slide. tick: called in this thread with the
@@ -47,20 +47,20 @@ def measure(
     """
     at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
     album = _Album(
-        LRUCache(lambda slide: frames.read(slide * fps), at_hand),
+        LRUCache(lambda slide: frames.read(slide * frames_per_slide), at_hand),
         SlideStore(folder, frames.width, frames.height, at_hand),
         finished,
     )
-    places = [(scene, slide) for scene in found for slide in scene.slides]
-    there = [(scene, slide) for scene, slide in places if slide in finished]
-    results = in_order(album.measure, there, tick)
+    paths = [(scene, slide) for scene in found for slide in scene.slides]
+    there = [(scene, slide) for scene, slide in paths if slide in finished]
+    results = map_in_order(album.measure, there, tick)
     slides = {slide: its for (_, slide), its in zip(there, results, strict=True)}
     scenes = [(scene, _of_scene(scene, slides)) for scene in found]
-    missing = [slide for _, slide in places if slide not in finished]
-    return Survey(metrics.together([its for _, its in scenes]), scenes, slides, missing)
+    missing = [slide for _, slide in paths if slide not in finished]
+    return Measurement(metrics.together([its for _, its in scenes]), scenes, slides, missing)
 
 
-def write(survey: Survey, path: Path) -> None:
+def write(survey: Measurement, path: Path) -> None:
     """Keep the figures as JSON. Slides are numbered as their files are; null is not a number."""
     tree = {
         "all": _values(survey.whole),

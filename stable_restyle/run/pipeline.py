@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from stable_restyle.backends import pool
 from stable_restyle.backends.comfyui import served, workflow
-from stable_restyle.backends.comfyui.overrides import Variants, vary
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
 from stable_restyle.backends.comfyui.served import Access, Report
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core import memory
 from stable_restyle.core.errors import RestyleError, UnusableInput, WrongUsage, are, counted
-from stable_restyle.core.progress import DRAWING, Guarded, Progress, task
+from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress, task
 from stable_restyle.core.records import DEFAULT_RATE, Keys, Scene, Settings, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
@@ -33,14 +33,14 @@ from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.report import page
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker, measurement, prepare, redo
-from stable_restyle.run.measurement import Survey
+from stable_restyle.run.measurement import Measurement
 from stable_restyle.workdir import finished, journal, layout
-from stable_restyle.workdir.journal import About, Journal, Warnings
-from stable_restyle.workdir.layout import Decides, Input, Places
+from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
+from stable_restyle.workdir.layout import InputSnapshot, RunPaths, SettingsSnapshot
 from stable_restyle.workdir.lock import FolderLost
 
 if TYPE_CHECKING:
-    from stable_restyle.cluster.client import Farm
+    from stable_restyle.cluster.client import DaskCluster
 
 REASONS_SHOWN = 12
 FPS_USUAL = 8  # frames per slide; more than that is rarely meant
@@ -79,14 +79,14 @@ class SlidesMissing(RestyleError):
     exit_code = 1
 
     def __init__(self, failures: Sequence[Failure], slides: int) -> None:
-        in_order = sorted(failures, key=lambda failure: failure.lost[0])
+        map_in_order = sorted(failures, key=lambda failure: failure.lost[0])
         reasons = [
             f"  scene {failure.step.scene}, {_numbers(failure.lost)}: "
             + str(failure.reason).replace("\n", "\n    ")
-            for failure in in_order[:REASONS_SHOWN]
+            for failure in map_in_order[:REASONS_SHOWN]
         ]
-        if len(in_order) > REASONS_SHOWN:
-            reasons.append(f"  and {counted(len(in_order) - REASONS_SHOWN, 'more chain')}")
+        if len(map_in_order) > REASONS_SHOWN:
+            reasons.append(f"  and {counted(len(map_in_order) - REASONS_SHOWN, 'more chain')}")
         missing = sum(len(failure.lost) for failure in failures)
         super().__init__(
             f"{missing} of {counted(slides, 'slide')} {are(missing)} missing:\n"
@@ -101,15 +101,15 @@ class _Claimed:
     """What a run draws and of what; the working folder says so, and nobody else changes it."""
 
     source: Film | Frames
-    film: Decides  # the film's marks, as it was when the run began; empty for frames
+    film: SettingsSnapshot  # the film's marks, as it was when the run began; empty for frames
     frames: Frames
     scenes: Sequence[Scene]
-    made_of: Input
+    input_snapshot: InputSnapshot
     steps: Sequence[Step]
 
 
 @contextmanager
-def reach(settings: Settings) -> Iterator[Farm]:
+def reach(settings: Settings) -> Iterator[DaskCluster]:
     """The cluster that runs with these settings are drawn on. Raises WrongUsage, NoBackendLeft."""
     try:
         from stable_restyle.cluster import client
@@ -118,74 +118,80 @@ def reach(settings: Settings) -> Iterator[Farm]:
             f"--dask needs Dask, which is not installed ({error}).\n"
             "In the folder of stable-restyle, run `pip install '.[dask]'`."
         ) from error
-    with client.reach(settings.dask, _patience_s(settings)) as farm:
-        yield farm
+    with client.reach(settings.dask, _patience_s(settings)) as cluster:
+        yield cluster
 
 
-def run(settings: Settings, progress: Progress, farm: Farm | None = None) -> Outcome:
+def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError, SlidesMissing where only some failed.
 
     farm: as `reach` gives it, for several runs; without it, each of these reaches for its own.
     """
     memory.share()
-    places = layout.find_places(settings)
-    redo.check_begun(deflicker.as_left(places), settings.redo)
-    redo_seed, settings = settings.seed, _with_own_seed(settings, places)
+    paths = layout.find_paths(settings)
+    redo.check_begun(deflicker.as_left(paths), settings.redo)
+    redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = _drawn_with(settings)
     with (
-        journal.hearing() as heard,
-        _team(settings, variants, access, places, farm) as team,
-        layout.locked(places) as check_lock,
+        journal.collect_warnings() as heard,
+        _team(settings, variants, access, paths, cluster) as team,
+        layout.locked(paths) as check_lock,
     ):
-        guarded = Guarded(progress, check_lock)
+        guarded = LockCheckedProgress(progress, check_lock)
         engine, drawn_on = team.meet()
         decided = _what_decides(settings, variants, engine)
-        claimed = _claim(settings, variants, decided, places, guarded)
+        claimed = _claim(settings, variants, decided, paths, guarded)
         count = len(claimed.steps)
         again = redo.choose(settings.redo, claimed.steps, chain=settings.redo_chain)
-        redo.check_drawn(places, settings.redo, again, count)
-        finished.forget(places)
+        redo.check_drawn(paths, settings.redo, again, count)
+        finished.forget(paths)
         about = page.about(settings, drawn_on, _rate(claimed.source, settings))
-        with _reported(settings, places, about, heard, guarded) as notes:
-            seeds = redo.take_up(places, again, redo_seed, variants.base.seed or 0)
-            spec = _brief(settings, claimed, seeds, places)
+        with _reported(settings, paths, about, heard, guarded) as notes:
+            seeds = redo.take_up(paths, again, redo_seed, variants.base.seed or 0)
+            spec = _brief(settings, claimed, seeds, paths)
             if not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
-            drawn = _draw(spec, claimed.steps, team, settings, places, notes, guarded)
-            redo.finish(places)
+            drawn = _draw(spec, claimed.steps, team, settings, paths, notes, guarded)
+            redo.finish(paths)
             if settings.deflicker:
-                _deflicker(places, claimed.scenes, claimed.frames, settings, guarded)
-            slides = images.marks(places.shown, count)
-            if places.result is not None:
-                _join(claimed.source, places, settings, count, guarded)
+                _deflicker(paths, claimed.scenes, claimed.frames, settings, guarded)
+            slides = images.marks(paths.shown, count)
+            if paths.result is not None:
+                _join(claimed.source, paths, settings, count, guarded)
             ends = _what_ends(settings, decided, claimed.film)
             check_lock()
-            finished.note(places, ends, claimed.made_of, slides)
+            finished.note(paths, ends, claimed.input_snapshot, slides)
     return Outcome(count, drawn, settings.target)
 
 
 def _claim(
-    settings: Settings, variants: Variants, decided: Decides, places: Places, progress: Progress
+    settings: Settings,
+    variants: WorkflowVariants,
+    decided: SettingsSnapshot,
+    paths: RunPaths,
+    progress: Progress,
 ) -> _Claimed:
     """Find frames, scenes and keys, and see that the slides of an earlier run are made of them."""
-    deflicker.mend(places)
-    left = deflicker.as_left(places)
-    source = prepare.look(places, settings.rate)
-    _tell_fps(source, settings.fps)
-    film = layout.film_marks(source.path, places, progress) if isinstance(source, Film) else {}
+    deflicker.mend(paths)
+    left = deflicker.as_left(paths)
+    source = prepare.look(paths, settings.rate)
+    _tell_fps(source, settings.frames_per_slide)
+    film = layout.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     decides = {**decided, "frame_size": f"{source.width}x{source.height}", **film}
     noted, anew = layout.claim(left, decides, fresh=settings.fresh)
-    threshold, fps = settings.scene_threshold, settings.fps
-    frames = prepare.frames_of(source, places, threshold, fps, progress)
-    bounds = prepare.boundaries(frames, places, threshold, progress)
-    found = scenes.find_scenes(bounds, fps)
+    threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
+    frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)
+    bounds = prepare.boundaries(frames, paths, threshold, progress)
+    found = scenes.find_scenes(bounds, frames_per_slide)
     _check_scenes(variants.scene_changes, found)
-    chosen = prepare.choose_keys(frames, found, places, fps, _kind(settings), progress)
-    made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
+    chosen = prepare.choose_keys(frames, found, paths, frames_per_slide, _kind(settings), progress)
+    input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
     fresh = settings.fresh and not anew
-    layout.claim_input(left, noted, made_of, fps, fresh=fresh)
-    deflicker.settle(places, settings.deflicker, bounds)
-    return _Claimed(source, film, frames, found, made_of, made_of.steps(fps))
+    layout.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
+    deflicker.settle(paths, settings.deflicker, bounds)
+    return _Claimed(
+        source, film, frames, found, input_snapshot, input_snapshot.steps(frames_per_slide)
+    )
 
 
 def _draw(
@@ -193,34 +199,34 @@ def _draw(
     steps: Sequence[Step],
     team: _Team,
     settings: Settings,
-    places: Places,
+    paths: RunPaths,
     notes: Journal,
     progress: Progress,
 ) -> int:
     """Draw every slide that is missing; returns how many were. Raises SlidesMissing."""
-    kept = _kept(places, len(steps), spec.frames)
+    kept = _kept(paths, len(steps), spec.frames)
     missing = {step.slide for step in steps} - kept
     if missing:
-        images.remove(places.interp, [places.measure_file.name])  # it tells of other slides
+        images.remove(paths.interp, [paths.measure_file.name])  # it tells of other slides
     if settings.deflicker:
-        deflicker.discard(places, spec.scenes, missing, settings.deflicker)
+        deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
     with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
         failures = team.draw(spec, steps, kept, notes.drawn, progress.advance)
     for failure in failures:
         notes.failed(failure.lost, str(failure.reason))
     if failures:
         raise SlidesMissing(failures, len(steps))
-    _check_slides(places, len(steps))
+    _check_slides(paths, len(steps))
     return len(missing)
 
 
-def look_over(settings: Settings) -> Places:
+def look_over(settings: Settings) -> RunPaths:
     """Where a run would work, after a look whether these settings can be used.
 
     Nothing is written, and nothing is asked of servers. Raises RestyleError.
     """
     pool.engine(settings.backends, *_drawn_with(settings))
-    return layout.find_places(settings)
+    return layout.find_paths(settings)
 
 
 def is_finished(settings: Settings) -> bool:
@@ -230,23 +236,23 @@ def is_finished(settings: Settings) -> bool:
     see that it is the same. Nothing is written, and nothing is asked of servers. Raises
     RestyleError.
     """
-    places = layout.find_places(settings)
-    if settings.fresh or settings.redo or not places.finished_file.exists():
+    paths = layout.find_paths(settings)
+    if settings.fresh or settings.redo or not paths.finished_file.exists():
         return False
     variants, access = _drawn_with(settings)
     engine = pool.engine(settings.backends, variants, access)
-    marks = layout.known_marks(places.film, places) if places.film else {}
+    marks = layout.known_marks(paths.film, paths) if paths.film else {}
     if marks is None:
         return False
     settled = _what_ends(settings, _what_decides(settings, variants, engine), marks)
     try:
-        frames = images.find_frames(places.frames)
-        bounds = scenes.read_boundaries(places.scenes_file, frames.count)
-        found = scenes.find_scenes(bounds, settings.fps)
-        count = scenes.slide_count(frames.count, settings.fps)
-        chosen = prepare.foresee_keys(found, places, _kind(settings))
-        made_of = Input(frames.marks, bounds, variants.scene_changes, chosen)
-        return finished.holds(places, settled, made_of, images.marks(places.shown, count))
+        frames = images.find_frames(paths.frames)
+        bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
+        found = scenes.find_scenes(bounds, settings.frames_per_slide)
+        count = scenes.slide_count(frames.count, settings.frames_per_slide)
+        chosen = prepare.foresee_keys(found, paths, _kind(settings))
+        input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+        return finished.holds(paths, settled, input_snapshot, images.marks(paths.shown, count))
     except UnusableInput:
         return False  # the run says what is wrong, or mends it
 
@@ -256,9 +262,9 @@ def write_report(settings: Settings, progress: Progress) -> Path:
 
     Raises UnusableInput where nothing was restyled.
     """
-    places = layout.find_places(settings)
-    _report(settings, places, progress, make=True)
-    return places.report_file
+    paths = layout.find_paths(settings)
+    _report(settings, paths, progress, make=True)
+    return paths.report_file
 
 
 def check(settings: Settings) -> list[Report]:
@@ -271,14 +277,14 @@ def check(settings: Settings) -> list[Report]:
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     """What `run` would do, without writing anything. seconds: what a slide takes on a server."""
-    places = look_over(settings)
-    source = prepare.look(places, settings.rate)
-    _tell_fps(source, settings.fps)
-    frame_count, bounds = prepare.foresee(source, places, settings.scene_threshold, progress)
-    found = scenes.find_scenes(bounds, settings.fps)
-    chosen = prepare.foresee_keys(found, places, _kind(settings))
+    paths = look_over(settings)
+    source = prepare.look(paths, settings.rate)
+    _tell_fps(source, settings.frames_per_slide)
+    frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
+    found = scenes.find_scenes(bounds, settings.frames_per_slide)
+    chosen = prepare.foresee_keys(found, paths, _kind(settings))
     steps = scenes.all_steps(found, chosen)
-    left = deflicker.as_left(places)
+    left = deflicker.as_left(paths)
     finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
     if settings.fresh:
         finished -= _discarded(settings, left, bounds, chosen)
@@ -291,14 +297,14 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         found,
         len(steps),
         len(finished),
-        sum(step.asks for step in steps),
+        sum(step.uses_backend for step in steps),
         schedule.longest_chain,
         None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
     )
 
 
 def _discarded(
-    settings: Settings, left: Places, bounds: Sequence[int], chosen: Keys | None
+    settings: Settings, left: RunPaths, bounds: Sequence[int], chosen: Keys | None
 ) -> set[int]:
     """The slides that a run with --fresh would discard; all of them if there are no frames yet.
 
@@ -312,60 +318,62 @@ def _discarded(
         marks = layout.unread_marks(left.film) if left.film else {}
         size = {"frame_size": f"{frames.width}x{frames.height}"}
         decides = {**_what_decides(settings, variants, engine), **size, **marks}
-        now = Input(frames.marks, bounds, variants.scene_changes, chosen)
-        names = layout.discarded_by_fresh(left, decides, now, settings.fps)
+        now = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+        names = layout.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {int(name[:-4]) - 1 for name in names}
 
 
-def _tell_fps(source: Film | Frames, fps: int) -> None:
+def _tell_fps(source: Film | Frames, frames_per_slide: int) -> None:
     """Say what --fps means where it looks as if the film's rate was meant."""
-    if fps > FPS_USUAL:
+    if frames_per_slide > FPS_USUAL:
         frames = source.frames if isinstance(source, Film) else source.count
         log.info(
             "--fps %d is how many frames make a slide, not the rate of the film: %s make %s.",
-            fps,
+            frames_per_slide,
             counted(frames, "frame"),
-            counted(scenes.slide_count(frames, fps), "slide"),
+            counted(scenes.slide_count(frames, frames_per_slide), "slide"),
         )
 
 
-def measure(settings: Settings, progress: Progress) -> Survey:
+def measure(settings: Settings, progress: Progress) -> Measurement:
     """How steady the slides of a run are; its settings and scenes are those that it left."""
-    places = layout.find_places(settings)
-    fps = layout.fps_of(places)
-    with layout.locked(places):
-        frames = images.find_frames(places.frames)
-        bounds = scenes.read_boundaries(places.scenes_file, frames.count)
-        found = scenes.find_scenes(bounds, fps)
-        count = scenes.slide_count(frames.count, fps)
-        finished, unfit = images.find_slides(places.shown, count, (frames.width, frames.height))
+    paths = layout.find_paths(settings)
+    frames_per_slide = layout.fps_of(paths)
+    with layout.locked(paths):
+        frames = images.find_frames(paths.frames)
+        bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
+        found = scenes.find_scenes(bounds, frames_per_slide)
+        count = scenes.slide_count(frames.count, frames_per_slide)
+        finished, unfit = images.find_slides(paths.shown, count, (frames.width, frames.height))
         for line in unfit:
             log.warning("%s It is not measured.", line)
         if not finished:
             raise UnusableInput(
-                f"There are no slides in {places.shown}.\nRepeat the run, then measure it."
+                f"There are no slides in {paths.shown}.\nRepeat the run, then measure it."
             )
         with task(progress, "Measuring", len(finished), "slide"):
-            done = measurement.measure(found, finished, frames, fps, places.shown, progress.advance)
-        measurement.write(done, places.measure_file)
+            done = measurement.measure(
+                found, finished, frames, frames_per_slide, paths.shown, progress.advance
+            )
+        measurement.write(done, paths.measure_file)
     if done.missing:
         log.warning("Missing, and so not measured: %s of %d.", _numbers(done.missing), count)
     return done
 
 
-def _drawn_with(settings: Settings) -> tuple[Variants, Access]:
+def _drawn_with(settings: Settings) -> tuple[WorkflowVariants, Access]:
     """Return the workflow with its changes, and how servers are reached.
 
     Raises RestyleError where these, the motion or the keys cannot be used.
     """
     choose(settings.motion)
     _check_keys(settings)
-    variants = vary(workflow.load(settings.model), settings.seed, settings.changes)
+    variants = apply_overrides(workflow.load(settings.model), settings.seed, settings.changes)
     headers = served.parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
 
 
-def _what_decides(settings: Settings, variants: Variants, engine: str) -> Decides:
+def _what_decides(settings: Settings, variants: WorkflowVariants, engine: str) -> SettingsSnapshot:
     """What the pictures of a run depend on beside its source, as settings.json keeps it."""
     return {
         "model": variants.original.name,
@@ -376,14 +384,16 @@ def _what_decides(settings: Settings, variants: Variants, engine: str) -> Decide
         "mask_strength": settings.mask[0],
         "mask_size": settings.mask[1],
         "anchor": settings.anchor_share,
-        "fps": settings.fps,
+        "fps": settings.frames_per_slide,
         "motion": settings.motion,
         "keys": settings.keys,
         "fill_only": settings.fill_only,
     }
 
 
-def _what_ends(settings: Settings, decided: Decides, film: Decides) -> Decides:
+def _what_ends(
+    settings: Settings, decided: SettingsSnapshot, film: SettingsSnapshot
+) -> SettingsSnapshot:
     """All that the result of a run depends on beside its frames and scenes.
 
     film: its marks; empty where SOURCE is a folder of frames.
@@ -417,8 +427,8 @@ def _kind(settings: Settings) -> keyframes.Kind | None:
     return keyframes.Kind(settings.keys, settings.fill_only) if settings.keys > 1 else None
 
 
-def _kept(places: Places, count: int, frames: Frames) -> set[int]:
-    finished, unfit = images.find_slides(places.slides, count, (frames.width, frames.height))
+def _kept(paths: RunPaths, count: int, frames: Frames) -> set[int]:
+    finished, unfit = images.find_slides(paths.slides, count, (frames.width, frames.height))
     for line in unfit:
         log.warning("%s It is drawn again.", line)
     if finished:
@@ -468,13 +478,17 @@ class _Alone:
 
 @contextmanager
 def _team(
-    settings: Settings, variants: Variants, access: Access, places: Places, farm: Farm | None
+    settings: Settings,
+    variants: WorkflowVariants,
+    access: Access,
+    paths: RunPaths,
+    cluster: DaskCluster | None,
 ) -> Iterator[_Team]:
     given = settings.backends, variants, access, _patience_s(settings)
     with ExitStack() as stack:
         if settings.dask:
-            farm = farm or stack.enter_context(reach(settings))
-            yield stack.enter_context(farm.joined(*given, places))
+            cluster = cluster or stack.enter_context(reach(settings))
+            yield stack.enter_context(cluster.joined(*given, paths))
         else:
             yield _Alone(stack.enter_context(pool.connect(*given)))
 
@@ -484,14 +498,14 @@ def _patience_s(settings: Settings) -> float:
 
 
 def _brief(
-    settings: Settings, claimed: _Claimed, seeds: Mapping[int, int], places: Places
+    settings: Settings, claimed: _Claimed, seeds: Mapping[int, int], paths: RunPaths
 ) -> DrawingSpec:
     """What is to be drawn; paths are whole, since a worker may be in another folder."""
     frames = claimed.frames
     mask_strength, mask_size = settings.mask
     return DrawingSpec(
         frames=replace(frames, folder=frames.folder.absolute()),
-        fps=settings.fps,
+        frames_per_slide=settings.frames_per_slide,
         motion=settings.motion,
         mask_strength=mask_strength,
         mask_size=mask_size,
@@ -499,14 +513,14 @@ def _brief(
         keys=settings.keys,
         scenes=claimed.scenes,
         seeds=seeds,
-        slides=places.slides.absolute(),
-        report=places.report_folder.absolute(),
-        steps_folder=places.interp.absolute() if settings.save_interp else None,
+        slides=paths.slides.absolute(),
+        report=paths.report_folder.absolute(),
+        steps_folder=paths.interp.absolute() if settings.save_interp else None,
     )
 
 
 def _deflicker(
-    places: Places,
+    paths: RunPaths,
     found: Sequence[Scene],
     frames: Frames,
     settings: Settings,
@@ -515,38 +529,48 @@ def _deflicker(
     """Make what is missing of the deflickered slides."""
     size = (frames.width, frames.height)
     count = found[-1].slides.stop
-    finished, _ = images.find_slides(places.shown, count, size)
+    finished, _ = images.find_slides(paths.shown, count, size)
     if len(finished) == count:
         return
-    images.remove(places.interp, [places.measure_file.name])
+    images.remove(paths.interp, [paths.measure_file.name])
     with task(progress, "Deflickering", count, "slide", done=len(finished)):
         deflicker.smooth(
-            places, found, finished, frames, settings.fps, settings.deflicker, progress.advance
+            paths,
+            found,
+            finished,
+            frames,
+            settings.frames_per_slide,
+            settings.deflicker,
+            progress.advance,
         )
 
 
 def _join(
-    source: Film | Frames, places: Places, settings: Settings, slides: int, progress: Guarded
+    source: Film | Frames,
+    paths: RunPaths,
+    settings: Settings,
+    slides: int,
+    progress: LockCheckedProgress,
 ) -> None:
     """Make the film of the slides, with the source's sound if it has any."""
-    assert places.result is not None
+    assert paths.result is not None
     film = source if isinstance(source, Film) else None
-    rate = _rate(source, settings) / settings.fps
+    rate = _rate(source, settings) / settings.frames_per_slide
 
     def on_whole(made: Path) -> None:
         progress.check()
-        layout.claim_result(places, made)
+        layout.claim_result(paths, made)
 
     with task(progress, "Joining", slides, "slide"):
         video.join(
-            places.shown,
+            paths.shown,
             slides,
             rate,
-            places.result,
+            paths.result,
             film,
             progress.advance,
             on_whole,
-            layout.maker(places),
+            layout.maker(paths),
         )
 
 
@@ -557,10 +581,10 @@ def _rate(source: Film | Frames, settings: Settings) -> Fraction:
 
 @contextmanager
 def _reported(
-    settings: Settings, places: Places, about: About, heard: Warnings, progress: Progress
+    settings: Settings, paths: RunPaths, about: RunInfo, heard: WarningCollector, progress: Progress
 ) -> Iterator[Journal]:
     """Keep the journal of a run, and write the report at its end, however it ends."""
-    notes = Journal(places.journal_file, about)
+    notes = Journal(paths.journal_file, about)
     heard.tell(notes.warn)
     try:
         yield notes
@@ -568,16 +592,16 @@ def _reported(
         raise  # what is there now is another run's to report on
     except BaseException as error:
         outcome = str(error) if isinstance(error, RestyleError) else "it was interrupted"
-        _end(notes, outcome, settings, places, progress, make=isinstance(error, SlidesMissing))
+        _end(notes, outcome, settings, paths, progress, make=isinstance(error, SlidesMissing))
         raise
-    _end(notes, "", settings, places, progress, make=True)
+    _end(notes, "", settings, paths, progress, make=True)
 
 
 def _end(
     notes: Journal,
     outcome: str,
     settings: Settings,
-    places: Places,
+    paths: RunPaths,
     progress: Progress,
     *,
     make: bool,
@@ -585,19 +609,19 @@ def _end(
     """A run that is well is not spoiled by its report."""
     try:
         notes.end(outcome)
-        if places.scenes_file.exists() and places.frames.exists():
-            _report(settings, places, progress, make=make)
+        if paths.scenes_file.exists() and paths.frames.exists():
+            _report(settings, paths, progress, make=make)
     except FolderLost:
         raise
     except (RestyleError, OSError) as error:
         log.warning("There is no report of this run: %s", error)
 
 
-def _report(settings: Settings, places: Places, progress: Progress, *, make: bool) -> None:
+def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bool) -> None:
     """Write the report. make: with the small pictures that are lacking, which takes its time."""
-    runs = journal.read(places.journal_file)
-    subject = _subject(settings, places, runs)
-    thumbnails = _thumbnails(places, subject.slides, subject.fps, subject.scenes)
+    runs = journal.read(paths.journal_file)
+    subject = _subject(settings, paths, runs)
+    thumbnails = _thumbnails(paths, subject.slides, subject.frames_per_slide, subject.scenes)
     if make and (lacking := thumbnails.lacking()):
         with task(progress, "Small pictures", len(lacking), "slide"):
             thumbnails.make(lacking, progress.advance)
@@ -607,55 +631,63 @@ def _report(settings: Settings, places: Places, progress: Progress, *, make: boo
     page.write(subject, thumbnails, runs)
 
 
-def _subject(settings: Settings, places: Places, runs: Sequence[journal.Run]) -> page.Subject:
+def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> page.Subject:
     """What there is to report on, as far as it has come. Raises UnusableInput."""
-    noted = layout.noted(places)
-    frames = len(images.numbered(places.frames))
-    if not frames or not places.scenes_file.exists():
+    noted = layout.noted(paths)
+    frames = len(images.numbered(paths.frames))
+    if not frames or not paths.scenes_file.exists():
         raise UnusableInput(
-            f"Nothing has been restyled in {places.interp} yet: it has no frames or no scenes.json."
+            f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
             "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
             "--work of the run."
         )
-    fps = noted.get("fps")
-    fps = fps if isinstance(fps, int) and fps > 0 else settings.fps
-    width, height = images.size(places.frames / images.name(0))
+    frames_per_slide = noted.get("fps")
+    frames_per_slide = (
+        frames_per_slide
+        if isinstance(frames_per_slide, int) and frames_per_slide > 0
+        else settings.frames_per_slide
+    )
+    width, height = images.size(paths.frames / images.name(0))
     # Until the first slide is deflickered, those that are drawn are what there is to see.
-    shown = images.numbered(places.shown)
+    shown = images.numbered(paths.shown)
     return page.Subject(
-        places=places,
-        slides=places.shown if shown else deflicker.as_left(places).slides,
+        paths=paths,
+        slides=paths.shown if shown else deflicker.as_left(paths).slides,
         source=settings.source,
         target=settings.target,
         width=width,
         height=height,
-        fps=fps,
+        frames_per_slide=frames_per_slide,
         rate=Fraction(runs[-1].about.rate) if runs else settings.rate or DEFAULT_RATE,
-        scenes=scenes.find_scenes(scenes.read_boundaries(places.scenes_file, frames), fps),
+        scenes=scenes.find_scenes(
+            scenes.read_boundaries(paths.scenes_file, frames), frames_per_slide
+        ),
         frames=frames,
         settings=noted,
         command=page.command(settings, ()),
     )
 
 
-def _thumbnails(places: Places, slides: Path, fps: int, found: Sequence[Scene]) -> Thumbnails:
-    return Thumbnails(places.report_folder, places.frames, slides, fps, found)
+def _thumbnails(
+    paths: RunPaths, slides: Path, frames_per_slide: int, found: Sequence[Scene]
+) -> Thumbnails:
+    return Thumbnails(paths.report_folder, paths.frames, slides, frames_per_slide, found)
 
 
-def _with_own_seed(settings: Settings, places: Places) -> Settings:
+def _with_own_seed(settings: Settings, paths: RunPaths) -> Settings:
     """With --redo, --seed is for the slides drawn again; all others keep the seed of their run."""
     if not settings.redo:
         return settings
-    seed = layout.noted(places).get("seed")
+    seed = layout.noted(paths).get("seed")
     return replace(settings, seed=seed if isinstance(seed, int) else None)
 
 
-def _check_slides(places: Places, count: int) -> None:
+def _check_slides(paths: RunPaths, count: int) -> None:
     """Raises UnusableInput if slides that were finished are gone."""
-    gone = {images.name(slide) for slide in range(count)}.difference(images.numbered(places.slides))
+    gone = {images.name(slide) for slide in range(count)}.difference(images.numbered(paths.slides))
     if gone:
         raise UnusableInput(
-            f"{len(gone)} of {counted(count, 'slide')} vanished from {places.slides} meanwhile, "
+            f"{len(gone)} of {counted(count, 'slide')} vanished from {paths.slides} meanwhile, "
             f"such as {min(gone)}.\nRepeat the command to have them drawn again."
         )
 

@@ -21,79 +21,89 @@ from stable_restyle.media import images, video
 from stable_restyle.media.images import Frames
 from stable_restyle.media.video import Film
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.workdir.layout import Places
+from stable_restyle.workdir.layout import RunPaths
 
 log = logging.getLogger(__name__)
 
 
-def look(places: Places, rate: Fraction | None) -> Film | Frames:
+def look(paths: RunPaths, rate: Fraction | None) -> Film | Frames:
     """The film, or the frames where there is no film."""
-    if places.film is None:
-        if rate is not None and places.result is None:
+    if paths.film is None:
+        if rate is not None and paths.result is None:
             raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
-        return images.find_frames(places.frames)
+        return images.find_frames(paths.frames)
     if rate is not None:
-        raise WrongUsage(f"--rate is for a folder of frames; {places.film} has a rate of its own.")
-    return video.probe(places.film)
+        raise WrongUsage(f"--rate is for a folder of frames; {paths.film} has a rate of its own.")
+    return video.probe(paths.film)
 
 
 def frames_of(
-    source: Film | Frames, places: Places, threshold: float, fps: int, progress: Progress
+    source: Film | Frames,
+    paths: RunPaths,
+    threshold: float,
+    frames_per_slide: int,
+    progress: Progress,
 ) -> Frames:
     """The frames that a run draws from; a film is split, once.
 
     threshold: of scene detection, 0..100. fps: frames per slide.
     """
-    return _split(source, places, threshold, fps, progress) if isinstance(source, Film) else source
+    return (
+        _split(source, paths, threshold, frames_per_slide, progress)
+        if isinstance(source, Film)
+        else source
+    )
 
 
-def _split(film: Film, places: Places, threshold: float, fps: int, progress: Progress) -> Frames:
+def _split(
+    film: Film, paths: RunPaths, threshold: float, frames_per_slide: int, progress: Progress
+) -> Frames:
     """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
-    _tidy(places)
-    if not places.frames.exists():
-        video.check_disk(film, places.frames, fps)
-        part = places.frames.with_name(f"{places.frames.name}.part-{uuid4().hex}")
+    _tidy(paths)
+    if not paths.frames.exists():
+        video.check_disk(film, paths.frames, frames_per_slide)
+        part = paths.frames.with_name(f"{paths.frames.name}.part-{uuid4().hex}")
         try:
-            _split_whole(film, part, places, threshold, progress)
+            _split_whole(film, part, paths, threshold, progress)
         finally:  # this one alone: the folder may be another run's by now
             with suppress(OSError):
                 files.remove_tree(part)
-    return images.find_frames(places.frames)
+    return images.find_frames(paths.frames)
 
 
 def _split_whole(
-    film: Film, part: Path, places: Places, threshold: float, progress: Progress
+    film: Film, part: Path, paths: RunPaths, threshold: float, progress: Progress
 ) -> None:
     """Split a film in a folder that gets its own name, and scenes.json, when all is there."""
     part.mkdir(parents=True)
     with task(progress, "Splitting", film.frames, "frame"):
         cuts = video.split(film, part, threshold, progress.advance)
         frames = images.find_frames(part)
-    if not places.scenes_file.exists():
-        scenes.write_boundaries(places.scenes_file, scenes.boundaries(cuts, frames.count))
-    images.move_whole(part, places.frames)
+    if not paths.scenes_file.exists():
+        scenes.write_boundaries(paths.scenes_file, scenes.boundaries(cuts, frames.count))
+    images.move_whole(part, paths.frames)
 
 
-def _tidy(places: Places) -> None:
+def _tidy(paths: RunPaths) -> None:
     """Remove what is left of a split that was killed.
 
     Its FFmpeg may still be at work there, and put new files beside those that are removed: then the
     next run tidies up, and this one splits into a folder of another name.
     """
-    for part in places.frames.parent.glob(f"{glob.escape(places.frames.name)}.part*"):
+    for part in paths.frames.parent.glob(f"{glob.escape(paths.frames.name)}.part*"):
         with suppress(OSError):
             files.remove_tree(part)
 
 
 def boundaries(
-    frames: Frames, places: Places, threshold: float, progress: Progress
+    frames: Frames, paths: RunPaths, threshold: float, progress: Progress
 ) -> Sequence[int]:
     """The scenes' boundaries: from scenes.json if it is there, else found and kept there."""
-    if places.scenes_file.exists():
-        log.debug("The scenes are those of %s.", places.scenes_file)
-        return scenes.read_boundaries(places.scenes_file, frames.count)
+    if paths.scenes_file.exists():
+        log.debug("The scenes are those of %s.", paths.scenes_file)
+        return scenes.read_boundaries(paths.scenes_file, frames.count)
     bounds = _find_boundaries(frames, threshold, progress)
-    scenes.write_boundaries(places.scenes_file, bounds)
+    scenes.write_boundaries(paths.scenes_file, bounds)
     return bounds
 
 
@@ -105,25 +115,25 @@ def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Se
 
 
 def foresee(
-    source: Film | Frames, places: Places, threshold: float, progress: Progress
+    source: Film | Frames, paths: RunPaths, threshold: float, progress: Progress
 ) -> tuple[int, Sequence[int]]:
     """Number of frames and boundaries of the scenes, nothing written."""
-    if isinstance(source, Film) and places.frames.exists():
-        source = images.find_frames(places.frames)
+    if isinstance(source, Film) and paths.frames.exists():
+        source = images.find_frames(paths.frames)
     if isinstance(source, Film):
         with task(progress, "Finding scenes", source.frames, "frame"):
             count, cuts = video.detect_film_cuts(source, threshold, progress.advance)
         return count, scenes.boundaries(cuts, count)
-    if places.scenes_file.exists():
-        return source.count, scenes.read_boundaries(places.scenes_file, source.count)
+    if paths.scenes_file.exists():
+        return source.count, scenes.read_boundaries(paths.scenes_file, source.count)
     return source.count, _find_boundaries(source, threshold, progress)
 
 
 def choose_keys(
     frames: Frames,
     found: Sequence[Scene],
-    places: Places,
-    fps: int,
+    paths: RunPaths,
+    frames_per_slide: int,
     kind: keyframes.Kind | None,
     progress: Progress,
 ) -> Keys | None:
@@ -134,11 +144,11 @@ def choose_keys(
     if kind is None:
         return None
     slides = sum(len(scene.slides) for scene in found)
-    chosen = _noted_keys(slides, places, kind)
+    chosen = _noted_keys(slides, paths, kind)
     if chosen is None:
         with task(progress, "Choosing keys", slides, "slide"):
-            chosen = keyframes.choose(frames.read, found, fps, kind, progress.advance)
-        keyframes.write(places.keys_file, chosen, kind)
+            chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
+        keyframes.write(paths.keys_file, chosen, kind)
         _tell_keys(found, chosen, kind.every)
     return chosen
 
@@ -146,10 +156,10 @@ def choose_keys(
 def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
     """Say how many slides go to the model, and why."""
     asked, fewest = (
-        sum(step.asks for step in scenes.all_steps(found, each))
+        sum(step.uses_backend for step in scenes.all_steps(found, each))
         for each in (chosen, keyframes.at_least(found, every))
     )
-    mended = len(chosen.mended)
+    assisted = len(chosen.assisted)
     log.info(
         "%d of %s go to the model: %s at most %s apart, %d more where the film changes faster, %d "
         "because their keys show too little of them.",
@@ -157,23 +167,21 @@ def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
         counted(sum(len(scene.slides) for scene in found), "slide"),
         counted(fewest, "key"),
         counted(every, "slide"),
-        asked - fewest - mended,
-        mended,
+        asked - fewest - assisted,
+        assisted,
     )
 
 
 def foresee_keys(
-    found: Sequence[Scene], places: Places, kind: keyframes.Kind | None
+    found: Sequence[Scene], paths: RunPaths, kind: keyframes.Kind | None
 ) -> Keys | None:
     """The keys if they have been chosen, else as few as there can be; None if all slides are."""
     if kind is None:
         return None
     slides = sum(len(scene.slides) for scene in found)
-    return _noted_keys(slides, places, kind) or keyframes.at_least(found, kind.every)
+    return _noted_keys(slides, paths, kind) or keyframes.at_least(found, kind.every)
 
 
-def _noted_keys(slides: int, places: Places, kind: keyframes.Kind) -> Keys | None:
+def _noted_keys(slides: int, paths: RunPaths, kind: keyframes.Kind) -> Keys | None:
     """The keys of keys.json; None if there is none, or it is of another kind."""
-    return (
-        keyframes.from_file(places.keys_file, slides, kind) if places.keys_file.exists() else None
-    )
+    return keyframes.from_file(paths.keys_file, slides, kind) if paths.keys_file.exists() else None

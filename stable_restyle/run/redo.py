@@ -18,7 +18,7 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage, counted, reaso
 from stable_restyle.core.records import Step
 from stable_restyle.media import images
 from stable_restyle.workdir import redo_notes
-from stable_restyle.workdir.layout import Places
+from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.redo_notes import RedoNotes
 
 REDONE = "redone"  # in interp: the slides as they were before
@@ -35,7 +35,7 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
         raise WrongUsage(
             f"--redo {listed}: there is no slide {min(beyond) + 1}; the film has {len(steps)}."
         )
-    filled = next((step for step in steps if step.slide in wanted and not step.asks), None)
+    filled = next((step for step in steps if step.slide in wanted and not step.uses_backend), None)
     if filled is not None:
         a, b = sorted(source + 1 for source in filled.sources)
         raise WrongUsage(
@@ -50,23 +50,23 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
     return sorted(wanted)
 
 
-def check_begun(places: Places, listed: str) -> None:
+def check_begun(paths: RunPaths, listed: str) -> None:
     """Raises WrongUsage where no slide was ever drawn that could be drawn again."""
-    if listed and not (images.numbered(places.slides) or redo_notes.read(places.redo_file).slides):
+    if listed and not (images.numbered(paths.slides) or redo_notes.read(paths.redo_file).slides):
         raise WrongUsage(
-            f"--redo {listed}: there are no slides in {places.slides} to draw again.\n"
+            f"--redo {listed}: there are no slides in {paths.slides} to draw again.\n"
             "Leave --redo out to draw them first; or name the SOURCE, the TARGET and the --work "
             "folder of their run."
         )
 
 
-def check_drawn(places: Places, listed: str, wanted: Sequence[int], count: int) -> None:
+def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int) -> None:
     """Raises WrongUsage where slides to draw again were not drawn yet, and others neither.
 
     A slide that is all that is missing may be one that its user has removed.
     """
-    there = {int(name[:-4]) - 1 for name in images.numbered(places.slides)}
-    missing = set(range(count)).difference(there, redo_notes.read(places.redo_file).slides)
+    there = {int(name[:-4]) - 1 for name in images.numbered(paths.slides)}
+    missing = set(range(count)).difference(there, redo_notes.read(paths.redo_file).slides)
     if (absent := missing.intersection(wanted)) and not absent >= missing:
         raise WrongUsage(
             f"--redo {listed}: slide {min(absent) + 1} is not drawn yet, and others are missing "
@@ -74,14 +74,14 @@ def check_drawn(places: Places, listed: str, wanted: Sequence[int], count: int) 
         )
 
 
-def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
+def take_up(paths: RunPaths, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
     """Note a redo and move the earlier slides to interp/redone; or go on with one that was stopped.
 
     wanted: the slides to draw again; none to go on only. seed: None for another one than each had;
     base: what a slide has that was never drawn again. Returns the seed of every slide that has its
     own. Raises UnusableInput.
     """
-    notes = redo_notes.read(places.redo_file)
+    notes = redo_notes.read(paths.redo_file)
     if wanted and not _is_same(notes, wanted, seed):
         seeds = {
             slide: _next_seed(notes, slide, base) if seed is None else seed for slide in wanted
@@ -89,25 +89,25 @@ def take_up(places: Places, wanted: Sequence[int], seed: int | None, base: int) 
         left = notes.slides if not notes.moved else ()
         slides = sorted({*wanted, *left})
         notes = RedoNotes({**notes.seeds, **seeds}, slides, moved=False)
-        redo_notes.write(places.redo_file, notes)
+        redo_notes.write(paths.redo_file, notes)
     if not notes.moved:
         try:
-            _move(places, notes.slides)
+            _move(paths, notes.slides)
         except OSError as error:
             raise UnusableInput(
-                f"{error.filename or places.slides} cannot be moved to {places.interp / REDONE}: "
+                f"{error.filename or paths.slides} cannot be moved to {paths.interp / REDONE}: "
                 f"{reason(error)}.\nMend that and repeat the command; it goes on from there."
             ) from error
         notes = replace(notes, moved=True)
-        redo_notes.write(places.redo_file, notes)
+        redo_notes.write(paths.redo_file, notes)
     return dict(notes.seeds)
 
 
-def finish(places: Places) -> None:
+def finish(paths: RunPaths) -> None:
     """Every slide is drawn: the same --redo now means to draw them once more."""
-    notes = redo_notes.read(places.redo_file)
+    notes = redo_notes.read(paths.redo_file)
     if notes.slides:
-        redo_notes.write(places.redo_file, replace(notes, slides=()))
+        redo_notes.write(paths.redo_file, replace(notes, slides=()))
 
 
 def _is_same(notes: RedoNotes, wanted: Sequence[int], seed: int | None) -> bool:
@@ -122,13 +122,13 @@ def _next_seed(notes: RedoNotes, slide: int, base: int) -> int:
     return int.from_bytes(sha256(f"{before} {slide + 1}".encode()).digest()[:4], "big")
 
 
-def _move(places: Places, slides: Iterable[int]) -> None:
+def _move(paths: RunPaths, slides: Iterable[int]) -> None:
     """Keep what is there of these slides under names that are free."""
-    folder = places.interp / REDONE
+    folder = paths.interp / REDONE
     folder.mkdir(exist_ok=True)
     moved = 0
     for slide in slides:
-        path = places.slides / images.name(slide)
+        path = paths.slides / images.name(slide)
         if path.exists():
             files.move(path, _free(folder, path.stem))  # TARGET may be on another drive
             moved += 1

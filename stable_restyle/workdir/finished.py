@@ -15,46 +15,55 @@ from pathlib import Path
 from stable_restyle.core import files
 from stable_restyle.media import images
 from stable_restyle.plan import keyframes
-from stable_restyle.workdir.layout import Input, Places
+from stable_restyle.workdir.layout import InputSnapshot, RunPaths
 
 HASH = "sha256"
 
 
-def forget(places: Places) -> None:
+def forget(paths: RunPaths) -> None:
     """A run is at work: until its end nothing is finished."""
-    images.remove(places.interp, [places.finished_file.name])
+    images.remove(paths.interp, [paths.finished_file.name])
 
 
 def note(
-    places: Places, settings: Mapping[str, object], made_of: Input, slides: Sequence[str]
+    paths: RunPaths,
+    settings: Mapping[str, object],
+    input_snapshot: InputSnapshot,
+    slides: Sequence[str],
 ) -> None:
     """A run has come to its end. settings: all that decide its result. slides: their marks."""
-    told = json.dumps({HASH: _hash(places, settings, made_of, slides)})
-    images.write_whole(places.finished_file, told.encode())
+    told = json.dumps({HASH: _hash(paths, settings, input_snapshot, slides)})
+    images.write_whole(paths.finished_file, told.encode())
 
 
 def holds(
-    places: Places, settings: Mapping[str, object], made_of: Input, slides: Sequence[str]
+    paths: RunPaths,
+    settings: Mapping[str, object],
+    input_snapshot: InputSnapshot,
+    slides: Sequence[str],
 ) -> bool:
     """Whether a run with these settings, over this input, would find nothing left to do."""
     try:
-        noted = files.read_json(places.finished_file)
-        return bool(noted == {HASH: _hash(places, settings, made_of, slides)})
+        noted = files.read_json(paths.finished_file)
+        return bool(noted == {HASH: _hash(paths, settings, input_snapshot, slides)})
     except (OSError, ValueError, RecursionError):
         return False
 
 
 def _hash(
-    places: Places, settings: Mapping[str, object], made_of: Input, slides: Sequence[str]
+    paths: RunPaths,
+    settings: Mapping[str, object],
+    input_snapshot: InputSnapshot,
+    slides: Sequence[str],
 ) -> str:
     told = {
         "settings": settings,
-        "frames": made_of.marks,
-        "scenes": made_of.bounds,
-        "changes": made_of.changes,
-        "keys": made_of.keys and keyframes.noted(made_of.keys),
+        "frames": input_snapshot.marks,
+        "scenes": input_snapshot.bounds,
+        "changes": input_snapshot.changes,
+        "keys": input_snapshot.keys and keyframes.noted(input_snapshot.keys),
         "slides": slides,
-        "result": places.result and _stamp(places.result),
+        "result": paths.result and _stamp(paths.result),
     }
     return sha256(json.dumps(told, default=list).encode()).hexdigest()
 

@@ -23,13 +23,13 @@ from typing import Any
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, cannot_read, cannot_write
-from stable_restyle.core.records import FILM_THREAD, Drawn
+from stable_restyle.core.records import FILM_THREAD, DrawRecord
 
 log = logging.getLogger("stable_restyle")
 
 
 @dataclass(frozen=True)
-class About:
+class RunInfo:
     """What is known of a run when it begins."""
 
     command: Sequence[str]  # to be typed again, without secrets
@@ -53,7 +53,7 @@ class Run:
     """One run as the journal has it."""
 
     began: float  # time.time()
-    about: About
+    about: RunInfo
     slides: list[SlideDrawn] = field(default_factory=list)
     warnings: list[tuple[float, str]] = field(default_factory=list)  # seconds since it began
     failed: list[tuple[Sequence[int], str]] = field(default_factory=list)  # slides, and why
@@ -68,7 +68,7 @@ class Run:
         return max(drawn, told) if self.ended_s is None else self.ended_s
 
 
-class Lines:
+class JsonLines:
     """A file of JSON lines that is only added to. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
@@ -105,14 +105,14 @@ class Lines:
 class Journal:
     """Notes what one run does. Thread-safe."""
 
-    def __init__(self, path: Path, about: About) -> None:
-        self._lines = Lines(path)
+    def __init__(self, path: Path, about: RunInfo) -> None:
+        self._lines = JsonLines(path)
         self._began = time.perf_counter()
         self._backends = {name: index for index, name in enumerate(about.backends)}
         self._lock = Lock()  # of the backends
         self._lines.add({"run": {"began": round(time.time(), 3), **vars(about)}})
 
-    def drawn(self, slide: int, by: Drawn) -> None:
+    def drawn(self, slide: int, by: DrawRecord) -> None:
         """A slide is kept. Slides are numbered here as their files are."""
         began_s = max(0.0, by.began - self._began)
         place = self._place(by.backend) if by.backend else -1
@@ -139,7 +139,7 @@ class Journal:
         return round(time.perf_counter() - self._began, 2)
 
 
-class Warnings(logging.Handler):
+class WarningCollector(logging.Handler):
     """The warnings of a run: held back until somebody listens to them.
 
     Where films are drawn beside each other, only what is said in the film's own thread is heard.
@@ -166,9 +166,9 @@ class Warnings(logging.Handler):
 
 
 @contextmanager
-def hearing() -> Iterator[Warnings]:
+def collect_warnings() -> Iterator[WarningCollector]:
     """What the package warns of while this lasts."""
-    heard = Warnings()
+    heard = WarningCollector()
     log.addHandler(heard)
     try:
         yield heard
@@ -179,7 +179,7 @@ def hearing() -> Iterator[Warnings]:
 def read(path: Path) -> list[Run]:
     """The runs of a journal, the first one first; lines that make no sense are passed over."""
     runs: list[Run] = []
-    for event in Lines(path).read():
+    for event in JsonLines(path).read():
         with suppress(ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
             _take_in(event, runs)
     return runs
@@ -212,10 +212,10 @@ def _take_in(event: Mapping[str, Any], runs: list[Run]) -> None:
         runs[-1].ended_s, runs[-1].outcome = finite(event["at"]), str(event["ended"])
 
 
-def _about(noted: Mapping[str, Any]) -> About:
+def _about(noted: Mapping[str, Any]) -> RunInfo:
     if Fraction(noted["rate"]) <= 0:
         raise ValueError("a rate is above 0")
-    return About(
+    return RunInfo(
         command=[*map(str, noted["command"])],
         folder=str(noted["folder"]),
         secrets=bool(noted["secrets"]),

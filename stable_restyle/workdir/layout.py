@@ -39,7 +39,7 @@ from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir import lock
 
 # What decides the pictures, under the names of settings.json.
-Decides: TypeAlias = Mapping[str, object]
+SettingsSnapshot: TypeAlias = Mapping[str, object]
 SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
 
 # In settings.json beside "film": no reason to refuse a run, but it saves reading the film again.
@@ -72,7 +72,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Places:
+class RunPaths:
     """Where a run finds and leaves its files."""
 
     film: Path | None  # the film to split into `frames`; None: `frames` is the user's own folder
@@ -141,7 +141,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Input:
+class InputSnapshot:
     """What single slides hang on, where the settings of the run are the same."""
 
     marks: Sequence[str]  # of the frames, as images.Frames has them
@@ -149,12 +149,12 @@ class Input:
     changes: SceneChanges  # what is set in scenes
     keys: Keys | None = None  # None: every slide is one
 
-    def steps(self, fps: int) -> list[Step]:
+    def steps(self, frames_per_slide: int) -> list[Step]:
         """Every slide, each after those that it is made from."""
-        return scenes.all_steps(scenes.find_scenes(self.bounds, fps), self.keys)
+        return scenes.all_steps(scenes.find_scenes(self.bounds, frames_per_slide), self.keys)
 
 
-def find_places(settings: Settings) -> Places:
+def find_paths(settings: Settings) -> RunPaths:
     """Tell folders from films and name every place of the run.
 
     Raises UnusableInput if there is no SOURCE, WrongUsage where one place would overwrite another.
@@ -183,9 +183,9 @@ def find_places(settings: Settings) -> Places:
     else:
         interp = settings.work or target.parent / "interp"
         own, shown, result = interp / "in", target, None
-    places = Places(film, own if film else source, interp, shown, shown, result)
-    _keep_apart(places)
-    return replace(places, slides=places.drawn) if settings.deflicker else places
+    paths = RunPaths(film, own if film else source, interp, shown, shown, result)
+    _keep_apart(paths)
+    return replace(paths, slides=paths.drawn) if settings.deflicker else paths
 
 
 def check_name_on_windows(path: PurePath) -> None:
@@ -221,42 +221,42 @@ def _mode(path: Path) -> int | None:
 
 
 @contextmanager
-def locked(places: Places) -> Iterator[Check]:
+def locked(paths: RunPaths) -> Iterator[Check]:
     """Make the folders of a run and keep every other run out of them meanwhile."""
     with ExitStack() as holding:
         try:
-            for folder in (places.interp, places.slides, places.shown):
+            for folder in (paths.interp, paths.slides, paths.shown):
                 folder.mkdir(parents=True, exist_ok=True)
-            if places.hidden.is_symlink():  # it might lead out of the folder
-                files.remove(places.hidden)
-            places.hidden.mkdir(exist_ok=True)
-            check = holding.enter_context(lock.hold(places.interp, places.hidden))
+            if paths.hidden.is_symlink():  # it might lead out of the folder
+                files.remove(paths.hidden)
+            paths.hidden.mkdir(exist_ok=True)
+            check = holding.enter_context(lock.hold(paths.interp, paths.hidden))
         except OSError as error:
-            raise cannot_write(Path(error.filename or places.interp), error) from error
+            raise cannot_write(Path(error.filename or paths.interp), error) from error
         yield check
 
 
-def film_marks(film: Path, places: Places, progress: Progress) -> Decides:
+def film_marks(film: Path, paths: RunPaths, progress: Progress) -> SettingsSnapshot:
     """What tells a film from every other, as settings.json keeps it.
 
     Its bytes are read only if name, size and time are not those of the earlier run. They are read
     whole then: an edit in place may leave the size and most of the bytes as they were.
     """
-    if (marks := known_marks(film, places)) is None:
+    if (marks := known_marks(film, paths)) is None:
         marks = {**unread_marks(film), "film_sha256": _digest(film, progress)}
     return marks
 
 
-def known_marks(film: Path, places: Places) -> Decides | None:
+def known_marks(film: Path, paths: RunPaths) -> SettingsSnapshot | None:
     """What the earlier run noted of a film; None if it may be another one by now."""
     seen = unread_marks(film)
-    earlier = _read_settings(places.settings_file, fresh=True)
+    earlier = _read_settings(paths.settings_file, fresh=True)
     if not earlier.get("film_sha256") or any(earlier.get(name) != seen[name] for name in seen):
         return None
     return {**seen, "film_sha256": earlier["film_sha256"]}
 
 
-def unread_marks(film: Path) -> Decides:
+def unread_marks(film: Path) -> SettingsSnapshot:
     """What is known of a film without reading it."""
     found = film.stat()
     return {"film": f"{film.name}, {found.st_size} bytes", FILM_TIME: found.st_mtime_ns}
@@ -277,12 +277,14 @@ def _megabytes(size: int) -> int:
     return -(-size // 10**6)
 
 
-def noted(places: Places) -> Mapping[str, object]:
+def noted(paths: RunPaths) -> Mapping[str, object]:
     """What settings.json says of the run; nothing if there is none. Raises UnusableInput."""
-    return _read_settings(places.settings_file, fresh=False)
+    return _read_settings(paths.settings_file, fresh=False)
 
 
-def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bool]:
+def claim(
+    paths: RunPaths, decides: SettingsSnapshot, *, fresh: bool
+) -> tuple[SettingsSnapshot, bool]:
     """See that the slides kept from an earlier run were made with these settings; then note them.
 
     A working folder of the original program is taken over as it is. Slides of other settings or of
@@ -290,112 +292,123 @@ def claim(places: Places, decides: Decides, *, fresh: bool) -> tuple[Decides, bo
     discarded. Returns what was noted, and whether slides were discarded. Scenes and frames may
     still differ; they are left to `claim_input`.
     """
-    earlier = _read_settings(places.settings_file, fresh=fresh)
+    earlier = _read_settings(paths.settings_file, fresh=fresh)
     if not fresh:
-        _check_result(places, earlier)
-    _check_owner(places, earlier)
-    owner = _read_owner(places)
-    strange = _strange(places, earlier, owner)
+        _check_result(paths, earlier)
+    _check_owner(paths, earlier)
+    owner = _read_owner(paths)
+    strange = _strange(paths, earlier, owner)
     if strange and not (fresh and owner):
         raise UnusableInput(strange)
     differing = _differences(earlier, decides)
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
-    if differing and not fresh and (_slides(places) or other_film):
-        raise UnusableInput(_refusal(places, differing))
-    anew = fresh and _starts_over(places, earlier, decides)
+    if differing and not fresh and (_slides(paths) or other_film):
+        raise UnusableInput(_refusal(paths, differing))
+    anew = fresh and _starts_over(paths, earlier, decides)
     if anew:
-        _discard(places, other_film=other_film)
-    made_by = earlier.get(MADE_BY) or (_is_ours(places, earlier, owner) and owner.get(MADE_BY))
+        _discard(paths, other_film=other_film)
+    made_by = earlier.get(MADE_BY) or (_is_ours(paths, earlier, owner) and owner.get(MADE_BY))
     if anew or differing or not isinstance(made_by, str):
         made_by = uuid4().hex
-    noted = {**decides, MADE_BY: made_by, TARGET: _seen_from(places.interp, places.shown)}
-    if places.result is not None:
-        noted[FILMS] = _with_size(earlier, places.result)
+    noted = {**decides, MADE_BY: made_by, TARGET: _seen_from(paths.interp, paths.shown)}
+    if paths.result is not None:
+        noted[FILMS] = _with_size(earlier, paths.result)
     changes = {} if anew or SCENES not in earlier else {SCENES: earlier[SCENES]}
-    _write_json(places.settings_file, {**noted, **changes})
-    now = {MADE_BY: made_by, WORK: _seen_from(places.shown, places.interp)}
+    _write_json(paths.settings_file, {**noted, **changes})
+    now = {MADE_BY: made_by, WORK: _seen_from(paths.shown, paths.interp)}
     if owner != now:
-        _write_json(places.owner_file, now)
+        _write_json(paths.owner_file, now)
     return noted, anew
 
 
-def maker(places: Places) -> str:
+def maker(paths: RunPaths) -> str:
     """A short name for the slides of this working folder, which no other one has."""
-    return str(noted(places).get(MADE_BY))[:_MAKER]
+    return str(noted(paths).get(MADE_BY))[:_MAKER]
 
 
-def claim_result(places: Places, film: Path) -> None:
+def claim_result(paths: RunPaths, film: Path) -> None:
     """Note that `film`, made under a name of its own, is about to take the place of TARGET.
 
     Raises UnusableInput if TARGET is another film by now than it was when the run began.
     """
-    settings = _read_settings(places.settings_file, fresh=False)
-    _check_result(places, settings)
-    _write_json(places.settings_file, {**settings, FILMS: _with_size(settings, film)})
+    settings = _read_settings(paths.settings_file, fresh=False)
+    _check_result(paths, settings)
+    _write_json(paths.settings_file, {**settings, FILMS: _with_size(settings, film)})
 
 
-def fps_of(places: Places) -> int:
+def fps_of(paths: RunPaths) -> int:
     """The frames per slide of the run that worked here. Raises UnusableInput if there was none."""
-    path = places.settings_file
+    path = paths.settings_file
     if not path.exists():
         raise UnusableInput(
             f"There is no run to measure: {path} is not there.\n"
             "Restyle the film first, or name the SOURCE, the TARGET and the --work folder of a run."
         )
     earlier = _read_settings(path, fresh=False)
-    check_whose(places)
-    fps = earlier.get("fps")
-    if type(fps) is not int or fps < 1:
+    check_whose(paths)
+    frames_per_slide = earlier.get("fps")
+    if type(frames_per_slide) is not int or frames_per_slide < 1:
         raise UnusableInput(f"{path} does not say how many frames make a slide.\nRun once more.")
-    return fps
+    return frames_per_slide
 
 
-def discarded_by_fresh(places: Places, decides: Decides, now: Input, fps: int) -> set[str]:
+def discarded_by_fresh(
+    paths: RunPaths, decides: SettingsSnapshot, now: InputSnapshot, frames_per_slide: int
+) -> set[str]:
     """The slides that `claim` and `claim_input` would discard with `fresh`."""
-    earlier = _read_settings(places.settings_file, fresh=True)
-    slides = images.numbered(places.slides)
-    if _starts_over(places, earlier, decides):
+    earlier = _read_settings(paths.settings_file, fresh=True)
+    slides = images.numbered(paths.slides)
+    if _starts_over(paths, earlier, decides):
         return set(slides)
-    return set(_outdated(places, _read_input(places, now, fresh=True), now, fps) or slides)
+    return set(
+        _outdated(paths, _read_input(paths, now, fresh=True), now, frames_per_slide) or slides
+    )
 
 
-def _starts_over(places: Places, earlier: Mapping[str, object], decides: Decides) -> bool:
+def _starts_over(paths: RunPaths, earlier: Mapping[str, object], decides: SettingsSnapshot) -> bool:
     """Whether no slide of the earlier run can stay, whatever frames and scenes are."""
-    strange = _strange(places, earlier, _read_owner(places))
+    strange = _strange(paths, earlier, _read_owner(paths))
     return bool(not earlier or _differences(earlier, decides) or strange)
 
 
-def check_whose(places: Places) -> None:
+def check_whose(paths: RunPaths) -> None:
     """Raises UnusableInput where the working folder or the slides in TARGET are another run's."""
-    earlier = _read_settings(places.settings_file, fresh=False)
-    _check_owner(places, earlier)
-    if strange := _strange(places, earlier, _read_owner(places)):
+    earlier = _read_settings(paths.settings_file, fresh=False)
+    _check_owner(paths, earlier)
+    if strange := _strange(paths, earlier, _read_owner(paths)):
         raise UnusableInput(strange)
 
 
-def claim_input(places: Places, noted: Decides, now: Input, fps: int, *, fresh: bool) -> None:
+def claim_input(
+    paths: RunPaths,
+    noted: SettingsSnapshot,
+    now: InputSnapshot,
+    frames_per_slide: int,
+    *,
+    fresh: bool,
+) -> None:
     """See that the slides kept show these frames, in these scenes; then note frames and scenes.
 
     noted: as `claim` returns it. Where slides hang on what has changed, UnusableInput says on what;
     with `fresh` these slides are discarded and the others stay. If `fresh` finds nothing that has
     changed, all are discarded.
     """
-    was = _read_input(places, now, fresh=fresh)
-    outdated = _outdated(places, was, now, fps)
+    was = _read_input(paths, now, fresh=fresh)
+    outdated = _outdated(paths, was, now, frames_per_slide)
     if outdated and not fresh:
-        beyond = len(_beyond(places, now, fps))
-        raise UnusableInput(_input_refusal(places, was, now, len(outdated), beyond))
+        beyond = len(_beyond(paths, now, frames_per_slide))
+        raise UnusableInput(_input_refusal(paths, was, now, len(outdated), beyond))
     if outdated:
         log.info("Starting over in part: %s discarded.", _are(len(outdated)))
-        images.remove(places.slides, outdated)
+        images.remove(paths.slides, outdated)
     elif fresh:
-        _discard(places, other_film=False)
+        _discard(paths, other_film=False)
     note: dict[str, object] = {"frames": list(now.marks), "scenes": list(now.bounds)}
     if now.keys is not None:
         note |= keyframes.noted(now.keys)
-    images.write_whole(places.input_file, json.dumps(note).encode())
+    images.write_whole(paths.input_file, json.dumps(note).encode())
     changes = {str(scene): list(its) for scene, its in now.changes.items()}
-    _write_json(places.settings_file, {**noted, SCENES: changes})
+    _write_json(paths.settings_file, {**noted, SCENES: changes})
 
 
 def _is_film(target: Path) -> bool:
@@ -429,11 +442,11 @@ def _check_length(target: Path) -> None:
             ) from error
 
 
-def _keep_apart(places: Places) -> None:
+def _keep_apart(paths: RunPaths) -> None:
     named = {
-        "SOURCE": places.film or places.frames,
-        "TARGET": places.result or places.shown,
-        "the working folder": places.interp,
+        "SOURCE": paths.film or paths.frames,
+        "TARGET": paths.result or paths.shown,
+        "the working folder": paths.interp,
     }
     for (one, path), (other, its_path) in combinations(named.items(), 2):
         if identity(path) == identity(its_path):
@@ -459,17 +472,17 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
     return earlier if isinstance(earlier, dict) else {}
 
 
-def _check_result(places: Places, earlier: Mapping[str, object]) -> None:
+def _check_result(paths: RunPaths, earlier: Mapping[str, object]) -> None:
     """Raises UnusableInput where TARGET is a film that this working folder's runs did not make.
 
     What earlier versions made they did not note: there the working folder vouches for the film.
     """
-    if places.result is None or not places.result.exists():
+    if paths.result is None or not paths.result.exists():
         return
     sizes = earlier.get(FILMS)
-    if not earlier or (isinstance(sizes, list) and places.result.stat().st_size not in sizes):
+    if not earlier or (isinstance(sizes, list) and paths.result.stat().st_size not in sizes):
         raise UnusableInput(
-            f"{places.result} is there already, and this run did not make it.\n"
+            f"{paths.result} is there already, and this run did not make it.\n"
             "Move it away or name another TARGET; --fresh overwrites it. "
             "To restyle several films, list them in a file for --batch."
         )
@@ -484,62 +497,62 @@ def _with_size(earlier: Mapping[str, object], film: Path) -> list[object]:
     return kept[-FILMS_NOTED:]
 
 
-def _check_owner(places: Places, earlier: Mapping[str, object]) -> None:
+def _check_owner(paths: RunPaths, earlier: Mapping[str, object]) -> None:
     """Raises UnusableInput where the working folder belongs to the slides of another folder."""
     owner = earlier.get(TARGET)
     if not isinstance(owner, str):
         return
     if "/" in owner or owner == "..":
-        folder = _joined(places.interp, owner)
+        folder = _joined(paths.interp, owner)
     else:  # its name alone, as earlier versions noted it
-        folder = places.shown.parent / owner
+        folder = paths.shown.parent / owner
     try:
-        is_other = identity(folder) != identity(places.shown) and images.numbered(folder)
+        is_other = identity(folder) != identity(paths.shown) and images.numbered(folder)
     except (OSError, ValueError):  # no folder can have such a name
         return
     if is_other:
         raise UnusableInput(
-            f"{places.interp} belongs to the run into {folder}.\n"
-            f"For {places.shown} name another working folder with --work."
+            f"{paths.interp} belongs to the run into {folder}.\n"
+            f"For {paths.shown} name another working folder with --work."
         )
 
 
-def _strange(places: Places, earlier: Mapping[str, object], owner: Mapping[str, object]) -> str:
+def _strange(paths: RunPaths, earlier: Mapping[str, object], owner: Mapping[str, object]) -> str:
     """What to say of slides in TARGET that this working folder cannot vouch for; else nothing.
 
     owner: as `_read_owner` returns it; slides of earlier versions and of the original have none.
     """
-    slides = len(images.numbered(places.shown))
-    is_ours = _is_ours(places, earlier, owner)
-    if not slides or ((earlier or places.scenes_file.exists()) and (is_ours or not owner)):
+    slides = len(images.numbered(paths.shown))
+    is_ours = _is_ours(paths, earlier, owner)
+    if not slides or ((earlier or paths.scenes_file.exists()) and (is_ours or not owner)):
         return ""
-    were = f"{counted(slides, 'slide')} in {places.shown} {'was' if slides == 1 else 'were'} made"
+    were = f"{counted(slides, 'slide')} in {paths.shown} {'was' if slides == 1 else 'were'} made"
     start_over = ", or add --fresh to start over: it discards all slides there." if owner else "."
     if is_ours or not owner:
         return (
-            f"Nobody knows with which settings {were}: there is no {places.settings_file}.\n"
+            f"Nobody knows with which settings {were}: there is no {paths.settings_file}.\n"
             "Move them away, or name another TARGET, or with --work the working folder of the run "
             f"that made them{start_over}"
         )
-    work = _joined(places.shown, str(owner.get(WORK)))
+    work = _joined(paths.shown, str(owner.get(WORK)))
     return (
         f"{were} by a run with another working folder, {work}.\n"
         f"Add --work {work} to go on with them, or name another TARGET{start_over}"
     )
 
 
-def _is_ours(places: Places, earlier: Mapping[str, object], owner: Mapping[str, object]) -> bool:
+def _is_ours(paths: RunPaths, earlier: Mapping[str, object], owner: Mapping[str, object]) -> bool:
     """Whether TARGET names this working folder as the one that its slides were made in."""
     if MADE_BY in earlier:
         return owner.get(MADE_BY) == earlier[MADE_BY]
     work = owner.get(WORK)
-    return isinstance(work, str) and _joined(places.shown, work) == _joined(places.interp, "")
+    return isinstance(work, str) and _joined(paths.shown, work) == _joined(paths.interp, "")
 
 
-def _read_owner(places: Places) -> dict[str, object]:
+def _read_owner(paths: RunPaths) -> dict[str, object]:
     """Whose the slides in TARGET are; empty where nobody says so."""
     try:
-        owner = files.read_json(places.owner_file)
+        owner = files.read_json(paths.owner_file)
     except (OSError, ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
@@ -558,9 +571,9 @@ def _joined(folder: Path, seen: str) -> Path:
     return Path(os.path.normpath(folder.absolute() / seen))
 
 
-def _slides(places: Places) -> list[str]:
+def _slides(paths: RunPaths) -> list[str]:
     """The slides of the earlier run; where they are deflickered, those that were drawn count."""
-    return images.numbered(places.slides) or images.numbered(places.shown)
+    return images.numbered(paths.slides) or images.numbered(paths.shown)
 
 
 def _are(slides: int) -> str:
@@ -571,11 +584,11 @@ def _write_json(path: Path, tree: Mapping[str, object]) -> None:
     images.write_whole(path, json.dumps(tree, indent=2).encode())
 
 
-def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
+def _read_input(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
     """The input of the earlier run; what it did not note is taken to be as it is now."""
-    settings = _read_settings(places.settings_file, fresh=fresh)
+    settings = _read_settings(paths.settings_file, fresh=fresh)
     changes = _scene_changes(settings[SCENES]) if SCENES in settings else now.changes
-    path = places.input_file
+    path = paths.input_file
     if not path.exists():
         return replace(now, changes=changes)
     try:
@@ -592,7 +605,7 @@ def _read_input(places: Places, now: Input, *, fresh: bool) -> Input:
             "It says which frames and scenes the slides were made of. Remove it if you know that "
             "they were the same as now, or add --fresh to start over."
         ) from error
-    return Input(marks, bounds, changes, its_keys)
+    return InputSnapshot(marks, bounds, changes, its_keys)
 
 
 def _scene_changes(noted: object) -> SceneChanges:
@@ -604,43 +617,47 @@ def _scene_changes(noted: object) -> SceneChanges:
     }
 
 
-def _outdated(places: Places, was: Input, now: Input, fps: int) -> list[str]:
+def _outdated(
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, frames_per_slide: int
+) -> list[str]:
     """The finished slides that hang on what has changed, and those past the end of the film."""
     slides = (
         set[int]()
         if was == now
         else scenes.outdated(
-            was.steps(fps),
-            now.steps(fps),
+            was.steps(frames_per_slide),
+            now.steps(frames_per_slide),
             lambda before, after: (
                 was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
             ),
             _changed_frames(was, now),
-            fps,
+            frames_per_slide,
         )
     )
-    beyond = _beyond(places, now, fps)
+    beyond = _beyond(paths, now, frames_per_slide)
     return [
         name
-        for name in images.numbered(places.slides)
+        for name in images.numbered(paths.slides)
         if name in beyond or int(name[:-4]) - 1 in slides
     ]
 
 
-def _beyond(places: Places, now: Input, fps: int) -> list[str]:
+def _beyond(paths: RunPaths, now: InputSnapshot, frames_per_slide: int) -> list[str]:
     """The finished slides past the end of the film."""
-    count = scenes.slide_count(len(now.marks), fps)
-    return [name for name in images.numbered(places.slides) if int(name[:-4]) > count]
+    count = scenes.slide_count(len(now.marks), frames_per_slide)
+    return [name for name in images.numbered(paths.slides) if int(name[:-4]) > count]
 
 
-def _changed_frames(was: Input, now: Input) -> set[int]:
+def _changed_frames(was: InputSnapshot, now: InputSnapshot) -> set[int]:
     """The frames that are there now and were others then, or not there."""
     shared = zip(was.marks, now.marks, strict=False)
     changed = {index for index, (then, here) in enumerate(shared) if then != here}
     return changed.union(range(len(was.marks), len(now.marks)))
 
 
-def _input_refusal(places: Places, was: Input, now: Input, outdated: int, beyond: int) -> str:
+def _input_refusal(
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, outdated: int, beyond: int
+) -> str:
     """Why a run over other frames or scenes does not go on, and what to do."""
     lines = []
     if len(was.marks) != len(now.marks):
@@ -651,18 +668,18 @@ def _input_refusal(places: Places, was: Input, now: Input, outdated: int, beyond
         more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
         lines.append(f"other frames: {', '.join(changed[:NAMES_SHOWN])}{more}")
     if list(was.bounds) != list(now.bounds):
-        lines.append(f"other scenes in {places.scenes_file}")
+        lines.append(f"other scenes in {paths.scenes_file}")
     if was.keys != now.keys:
-        lines.append(f"other keys in {places.keys_file}")
+        lines.append(f"other keys in {paths.keys_file}")
     for scene in sorted({*was.changes, *now.changes}):
         then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
         if then != here:
             lines.append(f"--set in scene {scene}: {_said(then)} then, {_said(here)} now")
     if beyond:
         lines.append(f"past the end of the film: {counted(beyond, 'slide')}")
-    slides = counted(len(images.numbered(places.slides)), "slide")
+    slides = counted(len(images.numbered(paths.slides)), "slide")
     return (
-        f"{outdated} of the {slides} in {places.slides} were made of something else:\n"
+        f"{outdated} of the {slides} in {paths.slides} were made of something else:\n"
         + "".join(f"  {line}\n" for line in lines)
         + "Put it back as it was, or add --fresh: it discards "
         + ("this slide" if outdated == 1 else f"these {outdated}")
@@ -670,22 +687,22 @@ def _input_refusal(places: Places, was: Input, now: Input, outdated: int, beyond
     )
 
 
-def _refusal(places: Places, differing: Iterable[str]) -> str:
+def _refusal(paths: RunPaths, differing: Iterable[str]) -> str:
     """Why a run with other settings does not go on, and what to do."""
-    names, folder = _slides(places), places.slides
+    names, folder = _slides(paths), paths.slides
     slides = counted(len(names), "slide")
     if not images.numbered(folder):
-        folder = places.shown
+        folder = paths.shown
     return (
         f"{slides} in {folder} {'was' if len(names) == 1 else 'were'} made with other settings "
-        f"({places.settings_file}):\n"
+        f"({paths.settings_file}):\n"
         + "".join(f"  {line}\n" for line in differing)
         + "Go on with the old settings, or name another TARGET and another folder with --work, "
         f"or add --fresh to start over: it discards {slides}."
     )
 
 
-def _differences(earlier: Mapping[str, object], now: Decides) -> list[str]:
+def _differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[str]:
     """A line for each setting that both know and that differs.
 
     A workflow and a film are told by their contents, where these are known.
@@ -715,20 +732,20 @@ def _said(setting: object) -> str:
     return re.sub(r"\d+(?= bytes$)", lambda digits: f"{int(digits[0]):,}", str(setting))
 
 
-def _discard(places: Places, *, other_film: bool) -> None:
+def _discard(paths: RunPaths, *, other_film: bool) -> None:
     """Remove what an earlier run made; scenes.json, which people edit, stays with its film."""
-    if slides := _slides(places):
+    if slides := _slides(paths):
         log.info("Starting over: %s discarded.", _are(len(slides)))
-    for folder in (places.shown, places.drawn):
+    for folder in (paths.shown, paths.drawn):
         images.remove(folder, images.numbered(folder))
-    images.remove(places.interp, [each for each in os.listdir(places.interp) if _ours(each)])
-    told = (places.redo_file, places.journal_file, places.report_file, places.deflicker_file)
-    images.remove(places.interp, [each.name for each in told])
-    images.remove_folder(places.report_folder)
-    images.remove(places.interp, [places.settings_file.name, places.input_file.name])
-    if places.film is not None and other_film:
-        images.remove_folder(places.frames)
-        images.remove(places.interp, [places.scenes_file.name, places.keys_file.name])
+    images.remove(paths.interp, [each for each in os.listdir(paths.interp) if _ours(each)])
+    told = (paths.redo_file, paths.journal_file, paths.report_file, paths.deflicker_file)
+    images.remove(paths.interp, [each.name for each in told])
+    images.remove_folder(paths.report_folder)
+    images.remove(paths.interp, [paths.settings_file.name, paths.input_file.name])
+    if paths.film is not None and other_film:
+        images.remove_folder(paths.frames)
+        images.remove(paths.interp, [paths.scenes_file.name, paths.keys_file.name])
 
 
 def _ours(name: str) -> bool:

@@ -37,7 +37,7 @@ from stable_restyle.core.records import Keys
 from stable_restyle.media import images
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir import layout
-from stable_restyle.workdir.layout import Input, Places
+from stable_restyle.workdir.layout import InputSnapshot, RunPaths
 
 Attempt = Callable[[Random], None]  # raises what no user should ever see
 ROUND = 2000  # cases in a row: hypothesis remembers each seed of a row
@@ -294,12 +294,12 @@ def _settings(folder: Path) -> Iterator[Attempt]:
     mine = folder / "mine"
     mine.write_text("the user's own")
     out = folder / "out"
-    places = Places(None, folder / "in", folder / "interp", out, out, None)
+    places = RunPaths(None, folder / "in", folder / "interp", out, out, None)
     places.slides.mkdir()
     places.interp.mkdir()
     for slide in range(3):
         (places.slides / images.name(slide)).touch()
-    now = Input(["a1", "b2", "c3", "d4", "e5", "f6"], [0, 2, 6], {1: ["6.text=fox"]})
+    now = InputSnapshot(["a1", "b2", "c3", "d4", "e5", "f6"], [0, 2, 6], {1: ["6.text=fox"]})
 
     def attempt(chance: Random) -> None:
         places.settings_file.write_bytes(mangled_json(NOTED, chance))
@@ -377,7 +377,7 @@ def _classes(chance: Random) -> None:
     if not isinstance(classes, dict):
         return
     sound = {name: info if isinstance(info, dict) else None for name, info in classes.items()}
-    validate.misfits(validate.complete(CLAY, sound)[0], sound)
+    validate.incompatibilities(validate.complete(CLAY, sound)[0], sound)
 
 
 STORIES = [

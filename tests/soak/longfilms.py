@@ -48,22 +48,22 @@ def one_frame_a_scene(folder: Path, count: int) -> float:
     return peak_mb
 
 
-def one_scene(folder: Path, frames: int, fps: int) -> float:
+def one_scene(folder: Path, frames: int, frames_per_slide: int) -> float:
     """Draw one scene of so many frames, every slide across `fps` of them.
 
     Returns the most memory that it took, in 10^6 bytes.
     """
     film = _film(folder / "film", frames, [0, frames])
-    slides = scenes.slide_count(frames, fps)
-    peak_mb = _draw(film, fps, slides)
+    slides = scenes.slide_count(frames, frames_per_slide)
+    peak_mb = _draw(film, frames_per_slide, slides)
     finished, unfit = images.find_slides(film / "out", slides, (WIDTH, HEIGHT))
     assert (len(finished), unfit) == (slides, [])
     return peak_mb
 
 
-def _draw(film: Path, fps: int, slides: int) -> float:
+def _draw(film: Path, frames_per_slide: int, slides: int) -> float:
     """Draw a film in a fresh process; returns the most memory that it took there."""
-    command = [sys.executable, __file__, str(film), str(fps), str(slides)]
+    command = [sys.executable, __file__, str(film), str(frames_per_slide), str(slides)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
 
@@ -81,8 +81,10 @@ def _peak_mb() -> float:
     return unit * 1e-6 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _settings(film: Path, fps: int) -> Settings:
-    return Settings(film / "in", film / "out", fps=fps, backends=("preview:clay",))
+def _settings(film: Path, frames_per_slide: int) -> Settings:
+    return Settings(
+        film / "in", film / "out", frames_per_slide=frames_per_slide, backends=("preview:clay",)
+    )
 
 
 def _film(folder: Path, frames: int, bounds: list[int]) -> Path:
@@ -97,6 +99,6 @@ def _film(folder: Path, frames: int, bounds: list[int]) -> Path:
 
 
 if __name__ == "__main__":
-    film, fps, slides = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    assert pipeline.run(_settings(film, fps), Silent()).drawn == slides
+    film, frames_per_slide, slides = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    assert pipeline.run(_settings(film, frames_per_slide), Silent()).drawn == slides
     print(_peak_mb())

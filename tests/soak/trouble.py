@@ -154,7 +154,7 @@ class Film:
 def film(folder: Path, *lengths: int) -> Film:
     """Scenes of these lengths, every frame a slide, drawn once in peace."""
     frames = clips.write_folder(folder / "in", clips.scenes(*lengths))
-    settings = Settings(frames, folder / "calm" / "out", fps=1)
+    settings = Settings(frames, folder / "calm" / "out", frames_per_slide=1)
     with ComfyServer() as server:
         pipeline.run(replace(settings, backends=(server.url,)), Silent())
     return Film(settings, files(settings.target))

@@ -2,8 +2,8 @@
 
 HTTP and WebSocket on port 0 of 127.0.0.1, in a thread of its own, one prompt at a time. It answers
 as real servers were seen to, with their recorded messages and histories (tests/data/comfyui/).
-Prompts are checked against the classes in `classes` as ComfyUI checks them, and drawn by `paint`, so
-that the same guides, masks and settings always give the same slides.
+Prompts are checked against the classes in `classes` as ComfyUI checks them, and drawn by `paint`,
+so that the same guides, masks and settings always give the same slides.
 
     with ComfyServer() as server:
         server.on("GET /view", halved)            # what the next such requests meet

@@ -15,8 +15,8 @@ from random import Random
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import kills  # noqa: E402
-from runs import files  # noqa: E402
+from soak import kills  # noqa: E402
+from support.runs import files  # noqa: E402
 
 DEMO = ROOT / "examples" / "big-buck-bunny.mp4"
 STORY = kills.Story(film=True, motion="flow", server=False)

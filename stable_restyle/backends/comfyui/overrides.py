@@ -19,7 +19,7 @@ _NUMBER_MAX = 1_000_000  # a film of 999,999 frames has no more scenes or slides
 
 
 @dataclass(frozen=True)
-class Variants:
+class WorkflowVariants:
     """One workflow for the run, and others for the scenes that have changes of their own."""
 
     original: Workflow
@@ -37,7 +37,9 @@ class Variants:
         yield from self.scenes.values()
 
 
-def vary(workflow: Workflow, seed: int | None, changes: Sequence[str]) -> Variants:
+def apply_overrides(
+    workflow: Workflow, seed: int | None, changes: Sequence[str]
+) -> WorkflowVariants:
     """The workflow with --seed and every --set, `[SCENES:]ID.INPUT=VALUE`.
 
     Changes are made in their order, those for the whole run first. Raises WrongUsage.
@@ -53,7 +55,7 @@ def vary(workflow: Workflow, seed: int | None, changes: Sequence[str]) -> Varian
             for_scene[scene].append(assignment)
     base = _changed(base, for_run)
     varied = {scene: _changed(base, its) for scene, its in sorted(for_scene.items())}
-    return Variants(workflow, base, varied, for_run, dict(for_scene))
+    return WorkflowVariants(workflow, base, varied, for_run, dict(for_scene))
 
 
 def _changed(workflow: Workflow, assignments: Sequence[str]) -> Workflow:

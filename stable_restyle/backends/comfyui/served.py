@@ -13,8 +13,8 @@ import numpy as np
 
 from stable_restyle.backends.comfyui import validate
 from stable_restyle.backends.comfyui.client import ComfyUI, Server
-from stable_restyle.backends.comfyui.overrides import Variants
-from stable_restyle.backends.comfyui.validate import Misfit
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
+from stable_restyle.backends.comfyui.validate import Incompatibility
 from stable_restyle.backends.comfyui.workflow import fill, with_seed
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Job, Slide
@@ -43,7 +43,7 @@ class Report:
     fault: str | None = None  # None: it can
     server: Server | None = None
     websocket: bool | None = None
-    misfits: Sequence[Misfit] = ()
+    incompatibilities: Sequence[Incompatibility] = ()
     trial_s: float | None = None  # time of a small slide
 
 
@@ -53,7 +53,7 @@ class ServedWorkflow:
     engine = "ComfyUI"
     at_once, slots = ComfyUI.at_once, ComfyUI.slots
 
-    def __init__(self, url: str, variants: Variants, access: Access) -> None:
+    def __init__(self, url: str, variants: WorkflowVariants, access: Access) -> None:
         """Nothing is asked of the server yet. Raises WrongUsage for what is no URL or header."""
         self._keep = access.keep_on_server
         self._fitted = variants
@@ -116,14 +116,16 @@ class ServedWorkflow:
         report = Report(self.name)
         try:
             report = replace(report, server=self._client.inspect())
-            report = replace(report, websocket=self._client.hears(), misfits=self._fit()[1])
-            if report.misfits:
+            report = replace(
+                report, websocket=self._client.hears(), incompatibilities=self._fit()[1]
+            )
+            if report.incompatibilities:
                 return replace(report, fault="it cannot draw with this workflow")
             return replace(report, trial_s=time_trial(self.draw))
         except (ServerFault, WorkflowFault) as fault:
             return replace(report, fault=str(fault))
 
-    def _fit(self) -> tuple[list[str], list[Misfit]]:
+    def _fit(self) -> tuple[list[str], list[Incompatibility]]:
         wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
@@ -133,7 +135,9 @@ class ServedWorkflow:
             for scene, one in self._variants.scenes.items()
         }
         self._fitted = replace(self._variants, base=base, scenes=scenes)
-        found = [misfit for one in self._fitted for misfit in validate.misfits(one, classes)]
+        found = [
+            misfit for one in self._fitted for misfit in validate.incompatibilities(one, classes)
+        ]
         return added, list(dict.fromkeys(found))
 
     def _prompt(self, job: Job, guide: str, mask: str) -> dict[str, Any]:
@@ -165,7 +169,7 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
     return headers
 
 
-def _refusal(server: str, workflow: str, found: Sequence[Misfit]) -> str:
+def _refusal(server: str, workflow: str, found: Sequence[Incompatibility]) -> str:
     lines = "".join(f"\n  {misfit}" for misfit in found)
     return (
         f"{server} cannot draw with {workflow}:{lines}\n"

@@ -22,7 +22,7 @@ _NUMBERS = ("INT", "FLOAT")
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Incompatibility:
     """Why a server cannot draw with a workflow."""
 
     node: str  # ID and class
@@ -58,10 +58,10 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
     return replace(workflow, nodes=nodes), added
 
 
-def misfits(workflow: Workflow, classes: Classes) -> list[Misfit]:
+def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibility]:
     """What keeps a server with these node classes from drawing with a workflow."""
     found = [
-        Misfit(class_type, "the server has no such node class")
+        Incompatibility(class_type, "the server has no such node class")
         for class_type in sorted(classes_of(workflow))
         if classes.get(class_type) is None
     ]
@@ -76,9 +76,9 @@ def misfits(workflow: Workflow, classes: Classes) -> list[Misfit]:
                 else:
                     reason = _objection(node["inputs"][name], config)
                 if reason:
-                    found.append(Misfit(place, f"{name} {reason}"))
+                    found.append(Incompatibility(place, f"{name} {reason}"))
         if reason := _idle(node["inputs"]):
-            found.append(Misfit(place, reason))
+            found.append(Incompatibility(place, reason))
     return found
 
 

@@ -131,14 +131,14 @@ def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
         return work
 
     with pool_of(Painter("slow", take(8.0)), Painter("fast", take(2.0))) as pool:
-        assert {outlook.slide_s for outlook in pool.outlooks()} == {pools.SLIDE_S}
+        assert {outlook.slide_s for outlook in pool.estimates()} == {pools.SLIDE_S}
         pool.draw(job(0), 0)  # it loads its models
         for slide in (1, 2):
             pool.draw(job(slide), 0)
-        assert [outlook.slide_s for outlook in pool.outlooks()] == [8.0, 8.0]
+        assert [outlook.slide_s for outlook in pool.estimates()] == [8.0, 8.0]
         for slide in (3, 4):
             pool.draw(job(slide), 1)
-        assert [outlook.slide_s for outlook in pool.outlooks()] == [8.0, 2.0]
+        assert [outlook.slide_s for outlook in pool.estimates()] == [8.0, 2.0]
 
 
 class Studio:
@@ -186,10 +186,10 @@ def test_slides_side_by_side_take_their_own_time(monkeypatch: pytest.MonkeyPatch
         studio.send(2, at=114)
         assert studio.end(1, at=118) == (110, 8)
         studio.send(3, at=118)
-        assert studio.pool.outlooks()[0].busy_s == 4
+        assert studio.pool.estimates()[0].busy_s == 4
         assert studio.end(2, at=122) == (114, 8)
         assert studio.end(3, at=126) == (118, 8)
-        assert studio.pool.outlooks()[0].slide_s == 8
+        assert studio.pool.estimates()[0].slide_s == 8
 
 
 def test_a_slide_that_waits_at_a_backend_is_begun_when_its_turn_comes(
@@ -200,11 +200,11 @@ def test_a_slide_that_waits_at_a_backend_is_begun_when_its_turn_comes(
         studio.send(1, at=101)
         assert studio.end(0, at=110) == (100, 10)
         studio.send(2, at=111)
-        assert studio.pool.outlooks()[0].busy_s == 1
+        assert studio.pool.estimates()[0].busy_s == 1
         assert studio.end(1, at=118) == (110, 8)
         assert studio.end(2, at=126) == (118, 8)
-        assert studio.pool.outlooks()[0].slide_s == 8
-        assert studio.pool.outlooks()[0].busy_s == 0
+        assert studio.pool.estimates()[0].slide_s == 8
+        assert studio.pool.estimates()[0].busy_s == 0
 
 
 def test_nothing_is_expected_of_a_backend_that_has_failed() -> None:
@@ -212,10 +212,10 @@ def test_nothing_is_expected_of_a_backend_that_has_failed() -> None:
     bad.alive = False
     with pool_of(bad, good) as pool:
         pool.draw(job(0), 0)
-        assert [outlook.backend for outlook in pool.outlooks()] == [1]
+        assert [outlook.backend for outlook in pool.estimates()] == [1]
     with pool_of(bad) as pool:
-        pool._retire(pool._members[0], ServerFault("it is down"))
-        assert [outlook.backend for outlook in pool.outlooks()] == [0]  # to be waited for
+        pool._suspend(pool._members[0], ServerFault("it is down"))
+        assert [outlook.backend for outlook in pool.estimates()] == [0]  # to be waited for
 
 
 def test_slides_of_a_backend_that_fails_go_to_the_others() -> None:

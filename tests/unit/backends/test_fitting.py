@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stable_restyle.backends.comfyui import workflow
-from stable_restyle.backends.comfyui.overrides import vary
-from stable_restyle.backends.comfyui.validate import classes_of, complete, misfits
+from stable_restyle.backends.comfyui.overrides import apply_overrides
+from stable_restyle.backends.comfyui.validate import classes_of, complete, incompatibilities
 from stable_restyle.backends.comfyui.workflow import Workflow
 from stable_restyle.core.errors import WrongUsage
 
@@ -28,7 +28,7 @@ def server(**inputs: Any) -> dict[str, Any]:
 
 
 def told(classes: dict[str, Any], drawn_with: Workflow = CLAY) -> list[str]:
-    return [str(misfit) for misfit in misfits(drawn_with, classes)]
+    return [str(misfit) for misfit in incompatibilities(drawn_with, classes)]
 
 
 def test_a_server_that_takes_anything() -> None:
@@ -136,17 +136,19 @@ json_values = st.recursive(
 @given(st.fixed_dictionaries({"input": st.fixed_dictionaries({"required": json_values})}))
 def test_no_description_of_a_class_upsets(info: dict[str, Any]) -> None:
     classes = {**server(), "KSamplerAdvanced": info}
-    misfits(complete(CLAY, classes)[0], classes)
+    incompatibilities(complete(CLAY, classes)[0], classes)
 
 
 @given(st.dictionaries(st.sampled_from(["steps", "cfg", "scheduler", "tile"]), json_values))
 def test_no_description_of_an_input_upsets(inputs: dict[str, Any]) -> None:
     classes = server(**inputs)
-    misfits(complete(CLAY, classes)[0], classes)
+    incompatibilities(complete(CLAY, classes)[0], classes)
 
 
 def test_seed_and_changes_for_the_run_and_for_scenes() -> None:
-    variants = vary(CLAY, 7, ["5.text_g=clay rabbit", "3,5-7:5.text_g=clay fox", "7:10.cfg=5"])
+    variants = apply_overrides(
+        CLAY, 7, ["5.text_g=clay rabbit", "3,5-7:5.text_g=clay fox", "7:10.cfg=5"]
+    )
     assert variants.base.seed == 7
     assert variants.original is CLAY
     texts = {scene: variants.of(scene).nodes["5"]["inputs"]["text_g"] for scene in (1, 3, 5, 7, 8)}
@@ -165,14 +167,14 @@ def test_seed_and_changes_for_the_run_and_for_scenes() -> None:
 
 
 def test_a_value_may_hold_anything() -> None:
-    variants = vary(CLAY, None, ["5.text_g=a=b, 3:4.5 fox"])
+    variants = apply_overrides(CLAY, None, ["5.text_g=a=b, 3:4.5 fox"])
     assert variants.base.nodes["5"]["inputs"]["text_g"] == "a=b, 3:4.5 fox"
     assert variants.of(1) is variants.base
 
 
 def test_an_id_with_a_colon_is_no_scene() -> None:
     nodes = {**CLAY.nodes, "57:8": {"class_type": "Text", "inputs": {"text": "fox"}}}
-    variants = vary(replace(CLAY, nodes=nodes), None, ["57:8.text=clay"])
+    variants = apply_overrides(replace(CLAY, nodes=nodes), None, ["57:8.text=clay"])
     assert variants.base.nodes["57:8"]["inputs"]["text"] == "clay"
 
 
@@ -196,4 +198,4 @@ def test_an_id_with_a_colon_is_no_scene() -> None:
 )
 def test_changes_that_make_no_sense(change: str) -> None:
     with pytest.raises(WrongUsage, match="--set"):
-        vary(CLAY, None, [change])
+        apply_overrides(CLAY, None, [change])

@@ -199,7 +199,7 @@ def check_slides(settings: Settings) -> None:
     """Of the frames' size; middles are drawn, and the others keep the guide where they have to."""
     frames = images.find_frames(settings.source)
     slides = images.numbered(settings.target)
-    assert len(slides) == -(-frames.count // settings.fps)
+    assert len(slides) == -(-frames.count // settings.frames_per_slide)
     middles = kept = 0
     for slide, name in enumerate(slides):
         picture = images.read(settings.target / name)
@@ -207,7 +207,7 @@ def check_slides(settings: Settings) -> None:
         guide = settings.target.with_name("interp") / name
         if not guide.exists():
             middles += 1
-            assert off(picture, frames.read(slide * settings.fps)).mean() > DRAWN_OFF
+            assert off(picture, frames.read(slide * settings.frames_per_slide)).mean() > DRAWN_OFF
             continue
         mask = images.read(guide.with_stem(guide.stem + "-m"))[:, :, 0]
         far = cv2.dilate(mask, np.ones((2 * FAR_PX + 1,) * 2, np.uint8)) == 0
@@ -323,7 +323,7 @@ def test_two_servers_share_a_film(frames: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_check(frames: Path) -> None:
     (report,) = pipeline.check(asked(shipped("anime.json"), frames))
-    assert report.fault is None and not report.misfits
+    assert report.fault is None and not report.incompatibilities
     assert report.server and report.server.version and report.server.device
     assert report.websocket
     assert report.trial_s is not None

@@ -375,7 +375,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     began = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: began)
-    lines = main.Lines("Drawing", total=100, done=10, unit="slide")
+    lines = main.LogProgress("Drawing", total=100, done=10, unit="slide")
     assert lines.advance(5, began + 10) is None
     line = lines.advance(15, began + 40)
     assert line is not None and line.startswith("Drawing: 30 of 100 slides, 0.5")

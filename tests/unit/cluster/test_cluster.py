@@ -207,12 +207,12 @@ def test_no_scene_goes_for_ever_to_a_worker_that_hands_it_back(
     asked = Settings(frames, tmp_path / "out")
     usual.draws_at(0.05)
     usual.take_server(unable)
-    asks = usual.servers[able].requests
+    uses_backend = usual.servers[able].requests
     with start(asked, usual.address, "--patience", "60") as told:
         usual.until(lambda: slides(asked) > 4, told)
         usual.take_server(able)  # none can draw
-        tried = asks["GET /system_stats"]
-        usual.until(lambda: asks["GET /system_stats"] > tried + 3, told)
+        tried = uses_backend["GET /system_stats"]
+        usual.until(lambda: uses_backend["GET /system_stats"] > tried + 3, told)
         usual.bring_server(able)
         _, said = told.communicate(timeout=LONGEST_S)
     assert told.returncode == 0, said
@@ -243,8 +243,10 @@ def test_when_no_worker_can_draw_one_is_waited_for(
         with start(asked, made.address, "--patience", "60") as told:
             made.until(lambda: slides(asked) > 2, told)
             made.take_server("a")
-            asks = made.servers["a"].requests["GET /system_stats"]
-            made.until(lambda: made.servers["a"].requests["GET /system_stats"] > asks + 3, told)
+            uses_backend = made.servers["a"].requests["GET /system_stats"]
+            made.until(
+                lambda: made.servers["a"].requests["GET /system_stats"] > uses_backend + 3, told
+            )
             made.bring_server("a")
             drawn = slides(asked)
             made.until(lambda: slides(asked) > drawn + 2, told)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("coarse_clock")
 @pytest.fixture
 def asked(tmp_path: Path) -> Settings:
     frames = clips.write_folder(tmp_path / "in", clips.scenes(9, 6, 8))
-    return Settings(frames, tmp_path / "out", fps=1)
+    return Settings(frames, tmp_path / "out", frames_per_slide=1)
 
 
 @pytest.mark.parametrize("servers", [1, 2])

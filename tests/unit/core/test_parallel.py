@@ -25,7 +25,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
         return item * item
 
     ticks: list[int] = []
-    assert list(parallel.in_order(work, range(9), ticks.append)) == [n * n for n in range(9)]
+    assert list(parallel.map_in_order(work, range(9), ticks.append)) == [n * n for n in range(9)]
     assert sum(ticks) == 9
 
 
@@ -67,7 +67,7 @@ def test_what_is_taken_ahead_is_bounded() -> None:
             taken.append(item)
             yield item
 
-    results = parallel.in_order(lambda item: item, items(), lambda _: None)
+    results = parallel.map_in_order(lambda item: item, items(), lambda _: None)
     assert next(results) == 0
     assert len(taken) <= 2 * parallel.cores()
 
@@ -79,7 +79,7 @@ def test_the_caller_hears_of_it_while_nothing_is_done() -> None:
         heard.append(count)
         done.set()
 
-    assert list(parallel.in_order(lambda _: done.wait(LONGEST_S), [0], tick)) == [True]
+    assert list(parallel.map_in_order(lambda _: done.wait(LONGEST_S), [0], tick)) == [True]
     assert heard == [0, 1]
 
 
@@ -88,4 +88,4 @@ def test_an_error_ends_it() -> None:
         return 1 // (item - 3)
 
     with pytest.raises(ZeroDivisionError):
-        list(parallel.in_order(work, range(1_000_000), lambda _: None))
+        list(parallel.map_in_order(work, range(1_000_000), lambda _: None))

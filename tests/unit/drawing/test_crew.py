@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.schedule import steps_of
 from stable_restyle.core.errors import NoBackendLeft, RestyleError, UnusableInput
-from stable_restyle.core.records import Keys, Outlook, Step
+from stable_restyle.core.records import BackendEstimate, Keys, Step
 from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.plan.keyframes import at_least
 from stable_restyle.plan.scenes import find_scenes, steps
@@ -58,7 +58,7 @@ class Pictures:
 
     def fill(self, step: Step) -> Callable[[], None]:
         with self.lock:
-            assert {step.previous, step.beyond} <= {*self.drawn}
+            assert {step.previous, step.other_key} <= {*self.drawn}
             self.filled.append(step.slide)
         if step.slide in self.failing:
             raise self.failing[step.slide]
@@ -74,7 +74,10 @@ class Pictures:
         return execute(
             Schedule(steps),
             Work(self.prepare, self.draw, self.fill),
-            backends=lambda: [Outlook(0, slots, slots, 1.0, 0.0), Outlook(1, 1, 1, 99.0, 0.0)],
+            backends=lambda: [
+                BackendEstimate(0, slots, slots, 1.0, 0.0),
+                BackendEstimate(1, 1, 1, 99.0, 0.0),
+            ],
             slots=slots,
             helpers=2,
             stop=self.stopped.set,

@@ -86,7 +86,7 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
 
     artist = SlideDrawer(
         frames=Frames(tmp_path, 3, 8, 8, marks=()),
-        fps=1,
+        frames_per_slide=1,
         motion=CodecMotion(),
         mask_strength=2,
         mask_size=1,

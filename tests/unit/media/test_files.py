@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support import clips
+from support import clips, paths
 from support.runs import Silent, files, interp, run
 from support.scanner import Scanner
 
-from stable_restyle.backends.comfyui import workflow
 from stable_restyle.cli import main
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, cannot_write, is_in_use
@@ -35,7 +34,9 @@ MakeFrames = Callable[..., Path]
 
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
-    return Settings(make_frames(8, 5), tmp_path / "out", fps=1, backends=("preview:clay",))
+    return Settings(
+        make_frames(8, 5), tmp_path / "out", frames_per_slide=1, backends=("preview:clay",)
+    )
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_lists_workflows_and_journals_may_begin_with_a_byte_order_mark(
 ) -> None:
     mark = b"\xef\xbb\xbf"
     make_frames(8)
-    shipped = Path(workflow.__file__).parent.parent / "workflows" / "claymation.json"
+    shipped = paths.WORKFLOWS / "claymation.json"
     (tmp_path / "own.json").write_bytes(mark + shipped.read_bytes())
     line = f"{tmp_path / 'in'} {tmp_path / 'out'} -- --model {tmp_path / 'own.json'}"
     (tmp_path / "films.txt").write_bytes(mark + line.encode())
@@ -127,11 +128,11 @@ def test_what_this_user_may_not_change_is_not_waited_for(scanner: Scanner, tmp_p
 def test_runs_end_as_they_do_in_peace(asked: Settings, calm: Settings, scanner: Scanner) -> None:
     commands: list[dict[str, Any]] = [
         {},
-        {"fps": 2, "fresh": True},
-        {"fps": 2, "redo": "3"},
-        {"fps": 2, "deflicker": 1},
-        {"fps": 2, "deflicker": 2},
-        {"fps": 2},
+        {"frames_per_slide": 2, "fresh": True},
+        {"frames_per_slide": 2, "redo": "3"},
+        {"frames_per_slide": 2, "deflicker": 1},
+        {"frames_per_slide": 2, "deflicker": 2},
+        {"frames_per_slide": 2},
     ]
     for changes in commands:
         scanner.times = 0
@@ -149,7 +150,7 @@ def test_runs_end_as_they_do_in_peace(asked: Settings, calm: Settings, scanner: 
 
 def test_a_film_is_split_and_joined(scanner: Scanner, tmp_path: Path) -> None:
     film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6))
-    settings = Settings(film, tmp_path / "clay.mp4", fps=1, backends=("preview:clay",))
+    settings = Settings(film, tmp_path / "clay.mp4", frames_per_slide=1, backends=("preview:clay",))
     assert run(settings).slides == 15
     assert [
         times
@@ -235,7 +236,7 @@ def test_a_file_that_stays_open_ends_the_run_which_goes_on_when_it_is_closed(
 def test_a_film_that_stays_open_leaves_the_old_one(scanner: Scanner, tmp_path: Path) -> None:
     frames = clips.write_folder(tmp_path / "in", clips.scenes(4, 3))
     target = tmp_path / "clay.mp4"
-    settings = Settings(frames, target, fps=1, backends=("preview:clay",))
+    settings = Settings(frames, target, frames_per_slide=1, backends=("preview:clay",))
     run(settings)
     old = target.read_bytes()
     scanner.keep_open("clay.mp4.")

@@ -745,15 +745,15 @@ def tracks(path: Path) -> list[tuple[str, str, str | None]]:
         ]
 
 
-def join_again(film_path: Path, target: Path, fps: int = 2) -> Film:
+def join_again(film_path: Path, target: Path, frames_per_slide: int = 2) -> Film:
     """Join blank slides to a film again: what the result is."""
     film = video.probe(film_path)
-    count = -(-film.frames // fps)
+    count = -(-film.frames // frames_per_slide)
     slides = target.parent / f"slides for {target.name}"
     clips.write_folder(slides, clips.numbered(count))
-    video.join(slides, count, film.rate / fps, target, film, ignore)
+    video.join(slides, count, film.rate / frames_per_slide, target, film, ignore)
     joined = video.probe(target)
-    assert (joined.frames, joined.rate) == (count, film.rate / fps)
+    assert (joined.frames, joined.rate) == (count, film.rate / frames_per_slide)
     assert joined.duration_s == pytest.approx(film.duration_s, abs=float(1 / joined.rate))
     return joined
 
@@ -858,7 +858,7 @@ def test_sound_of_an_unknown_format_is_left_out(
 @each_ffmpeg
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize(
-    ("rate", "written", "fps", "kept"),
+    ("rate", "written", "frames_per_slide", "kept"),
     [
         ("25", "01:00:00:12", 1, "01:00:00:12"),
         ("30000/1001", "01:00:00;03", 1, "01:00:00;03"),
@@ -871,14 +871,14 @@ def test_a_time_code_is_kept_where_the_rate_of_the_slides_has_one(
     suffix: str,
     rate: str,
     written: str,
-    fps: int,
+    frames_per_slide: int,
     kept: str | None,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = tmp_path / "source.mov"
     clips.make(source, clips.numbered(24), *clips.H264, "-timecode", written, rate=rate)
-    assert join_again(source, tmp_path / f"target{suffix}", fps).timecode == kept
+    assert join_again(source, tmp_path / f"target{suffix}", frames_per_slide).timecode == kept
     assert caplog.text.count(f"The time code of source.mov, {written}, is left out") == (not kept)
 
 

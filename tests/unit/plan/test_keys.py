@@ -128,7 +128,7 @@ def asked(tmp_path: Path) -> Settings:
         tmp_path / "in",
         tmp_path / "out",
         backends=("preview:clay",),
-        fps=1,
+        frames_per_slide=1,
         motion="flow",
         keys=6,
         scene_threshold=100,

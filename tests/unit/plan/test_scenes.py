@@ -23,38 +23,38 @@ def films(draw: st.DrawFn) -> tuple[list[int], int]:
 
 @given(films())
 def test_each_slide_once_and_the_previous_before_the_next(film: tuple[list[int], int]) -> None:
-    bounds, fps = film
+    bounds, frames_per_slide = film
     seen: set[int] = set()
-    for scene in scenes.find_scenes(bounds, fps):
+    for scene in scenes.find_scenes(bounds, frames_per_slide):
         for step in scenes.steps(scene):
             assert step.previous is None or step.previous in seen
             assert step.slide not in seen
             seen.add(step.slide)
-    assert seen == set(range(scenes.slide_count(bounds[-1], fps)))
+    assert seen == set(range(scenes.slide_count(bounds[-1], frames_per_slide)))
 
 
 @given(films())
 def test_a_scene_holds_its_slides_its_middle_and_all_frames_that_it_crosses(
     film: tuple[list[int], int],
 ) -> None:
-    bounds, fps = film
-    for scene in scenes.find_scenes(bounds, fps):
+    bounds, frames_per_slide = film
+    for scene in scenes.find_scenes(bounds, frames_per_slide):
         assert scene.middle in scene.slides
         for step in scenes.steps(scene):
-            crossed = scenes.frames_crossed(step, fps)
+            crossed = scenes.frames_crossed(step, frames_per_slide)
             assert all(scene.start <= frame < scene.stop for frame in crossed)
-            assert crossed[-1] == step.slide * fps
+            assert crossed[-1] == step.slide * frames_per_slide
             if step.previous is not None:
-                assert crossed[0] == step.previous * fps
+                assert crossed[0] == step.previous * frames_per_slide
 
 
 @given(films())
 def test_middle_is_the_originals_unless_that_lies_before_its_scene(
     film: tuple[list[int], int],
 ) -> None:
-    bounds, fps = film
-    for scene in scenes.find_scenes(bounds, fps):
-        original = int((scene.start + scene.stop) / 2 / fps)
+    bounds, frames_per_slide = film
+    for scene in scenes.find_scenes(bounds, frames_per_slide):
+        original = int((scene.start + scene.stop) / 2 / frames_per_slide)
         assert scene.middle == (original if original in scene.slides else scene.slides.start)
 
 
@@ -86,17 +86,17 @@ def test_chains_walk_outward() -> None:
 
 def test_slides_between_keys_are_made_from_both_of_them() -> None:
     (scene,) = scenes.find_scenes([0, 9], 1)
-    keys = Keys(keys=frozenset({2, 4, 6}), mended=frozenset({5}))
+    keys = Keys(keys=frozenset({2, 4, 6}), assisted=frozenset({5}))
     assert scenes.steps(scene, keys) == [
         Step(4, 1, None),
         Step(2, 1, 4),
-        Step(3, 1, 4, beyond=2, asks=False),
+        Step(3, 1, 4, other_key=2, uses_backend=False),
         Step(0, 1, 2),  # the last of a chain is a key in any case
-        Step(1, 1, 2, beyond=0, asks=False),
+        Step(1, 1, 2, other_key=0, uses_backend=False),
         Step(6, 1, 4),
-        Step(5, 1, 4, beyond=6, asks=True),
+        Step(5, 1, 4, other_key=6, uses_backend=True),
         Step(8, 1, 6),
-        Step(7, 1, 6, beyond=8, asks=False),
+        Step(7, 1, 6, other_key=8, uses_backend=False),
     ]
 
 
@@ -105,7 +105,7 @@ def test_slides_between_keys_are_made_from_both_of_them() -> None:
     [
         (Step(3, 1, None), range(6, 7)),
         (Step(2, 1, 3), range(4, 7)),
-        (Step(4, 1, 3, beyond=6, asks=False), range(6, 13)),
+        (Step(4, 1, 3, other_key=6, uses_backend=False), range(6, 13)),
     ],
 )
 def test_a_slide_depends_on_all_frames_up_to_its_sources(step: Step, frames: range) -> None:
@@ -143,7 +143,7 @@ def test_what_is_drawn_otherwise_than_before(
 def test_a_slide_that_the_model_no_longer_has_part_in_is_outdated() -> None:
     (scene,) = scenes.find_scenes([0, 5], 1)
     before, now = (
-        scenes.steps(scene, Keys(frozenset({2}), frozenset(mended))) for mended in ({1}, ())
+        scenes.steps(scene, Keys(frozenset({2}), frozenset(assisted))) for assisted in ({1}, ())
     )
     assert scenes.outdated(before, now, lambda *_: False, set(), 1) == {1}
 

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
-from stable_restyle.core.records import Keys, Outlook, Step
+from stable_restyle.core.records import BackendEstimate, Keys, Step
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 
 
-def idle(backends: int = 1, slide_s: float = 10.0) -> list[Outlook]:
+def idle(backends: int = 1, slide_s: float = 10.0) -> list[BackendEstimate]:
     """Backends that have nothing to do."""
-    return [Outlook(number, 1, 2, slide_s, 0.0) for number in range(backends)]
+    return [BackendEstimate(number, 1, 2, slide_s, 0.0) for number in range(backends)]
 
 
-def taken(schedule: Schedule, backends: list[Outlook]) -> list[tuple[Step, int]]:
+def taken(schedule: Schedule, backends: list[BackendEstimate]) -> list[tuple[Step, int]]:
     """All that can be sent at once."""
     sent: list[tuple[Step, int]] = []
     while given := schedule.take(backends):
@@ -40,7 +40,7 @@ def test_every_slide_is_drawn_once_after_its_previous(
     drawn: list[int] = []
     in_flight: list[Step] = []
     while True:
-        team = [Outlook(number, 1, 2, 1.0 + number, 0.5) for number in range(backends)]
+        team = [BackendEstimate(number, 1, 2, 1.0 + number, 0.5) for number in range(backends)]
         for step, _ in taken(schedule, team):
             assert step.previous is None or step.previous in there
             in_flight.append(step)
@@ -140,7 +140,7 @@ def test_a_failure_loses_what_hangs_on_it_and_no_more() -> None:
 
 def test_what_comes_next_is_known_as_far_as_it_can_be() -> None:
     schedule = Schedule(steps_of([5, 3]))
-    (middle, _), *_ = taken(schedule, [Outlook(0, 1, 1, 10.0, 0.0)])
+    (middle, _), *_ = taken(schedule, [BackendEstimate(0, 1, 1, 10.0, 0.0)])
     assert middle == Step(2, 1, None)
     assert schedule.upcoming(2) == [Step(1, 1, 2), Step(3, 1, 2)]
     assert schedule.upcoming(9) == [Step(1, 1, 2), Step(3, 1, 2), Step(6, 2, None)]
@@ -161,7 +161,7 @@ def test_with_work_enough_a_backend_goes_on_with_the_slide_drawn_last() -> None:
 
 def test_a_second_slide_is_sent_only_shortly_before_its_turn() -> None:
     schedule = Schedule(steps_of([9] * 50))
-    begun, nearly_done = Outlook(0, 1, 2, 10.0, 0.1), Outlook(0, 1, 2, 10.0, 9.0)
+    begun, nearly_done = BackendEstimate(0, 1, 2, 10.0, 0.1), BackendEstimate(0, 1, 2, 10.0, 9.0)
     assert len(taken(schedule, [begun])) == 1
     assert taken(schedule, [begun]) == []
     assert len(taken(schedule, [nearly_done])) == 1
@@ -176,13 +176,13 @@ def test_a_slide_is_sent_ahead_by_half_of_what_one_takes_or_by_two_seconds(
     slide_s: float, left_s: float, sent: int
 ) -> None:
     schedule = Schedule(steps_of([1] * 50))
-    begun = Outlook(0, 1, 2, slide_s, slide_s - left_s)
+    begun = BackendEstimate(0, 1, 2, slide_s, slide_s - left_s)
     assert len(taken(schedule, [begun])) == sent
 
 
 def test_a_backend_is_kept_free_for_the_chains_that_the_run_waits_for() -> None:
     schedule = Schedule(steps_of([41, 1]))
-    nearly_done = [Outlook(number, 1, 2, 10.0, 9.0) for number in (0, 1)]
+    nearly_done = [BackendEstimate(number, 1, 2, 10.0, 9.0) for number in (0, 1)]
     ((middle, _),) = taken(schedule, nearly_done)
     assert middle.scene == 1  # the other scene would be in the way of its second chain
     schedule.finish(middle)
@@ -198,7 +198,7 @@ def test_what_fits_in_before_a_critical_slide_is_not_held_back() -> None:
 
 def test_the_last_slides_wait_for_a_faster_backend() -> None:
     schedule = Schedule(steps_of([5]))
-    fast, slow = Outlook(0, 1, 2, 1.0, 0.5), Outlook(1, 1, 2, 60.0, 0.0)
+    fast, slow = BackendEstimate(0, 1, 2, 1.0, 0.5), BackendEstimate(1, 1, 2, 60.0, 0.0)
     ((middle, backend),) = taken(schedule, [fast, slow])
     assert backend == 0
     schedule.finish(middle)
@@ -207,16 +207,16 @@ def test_the_last_slides_wait_for_a_faster_backend() -> None:
 
 def test_nobody_waits_for_a_backend_that_is_long_overdue() -> None:
     schedule = Schedule(steps_of([1, 1]))
-    stuck, slow = Outlook(0, 1, 1, 1.0, 500.0), Outlook(1, 1, 1, 60.0, 0.0)
+    stuck, slow = BackendEstimate(0, 1, 1, 1.0, 500.0), BackendEstimate(1, 1, 1, 60.0, 0.0)
     (_, first), (_, second) = taken(schedule, [stuck, slow])
     assert (first, second) == (0, 1)
 
 
-def with_keys(every: int, slides: int, mended: set[int] | None = None) -> list[Step]:
+def with_keys(every: int, slides: int, assisted: set[int] | None = None) -> list[Step]:
     """The steps of one scene, with a key every so many slides."""
     (scene,) = scenes.find_scenes([0, slides], 1)
     regular = keyframes.at_least([scene], every).keys
-    return scenes.steps(scene, Keys(regular, frozenset(mended or ())))
+    return scenes.steps(scene, Keys(regular, frozenset(assisted or ())))
 
 
 def test_slides_between_keys_are_filled_once_both_are_there() -> None:
@@ -264,10 +264,10 @@ def test_a_key_that_fails_loses_what_hangs_on_it() -> None:
 
 @given(lengths, st.sets(st.integers(0, 199)), st.lists(st.integers(1, 9), min_size=1, max_size=4))
 def test_after_a_failure_the_rest_is_planned_as_a_film_of_its_own(
-    lengths: list[int], mended: set[int], slide_s: list[float]
+    lengths: list[int], assisted: set[int], slide_s: list[float]
 ) -> None:
     first, *rest = scenes.find_scenes([*accumulate([0, 200, *lengths])], 1)
-    keyed = scenes.steps(first, Keys(keyframes.at_least([first], 4).keys, frozenset(mended)))
+    keyed = scenes.steps(first, Keys(keyframes.at_least([first], 4).keys, frozenset(assisted)))
     schedule = Schedule([*keyed, *scenes.all_steps(rest)])
     ((middle, _),) = taken(schedule, idle())
     assert schedule.fail(middle) == [*range(200)]  # the longest chain went first
@@ -276,10 +276,10 @@ def test_after_a_failure_the_rest_is_planned_as_a_film_of_its_own(
 
 @given(lengths, st.integers(1, 9), st.sets(st.integers(0, 300)), st.sets(st.integers(0, 300)))
 def test_with_keys_every_slide_is_made_once_after_its_keys(
-    lengths: list[int], every: int, mended: set[int], finished: set[int]
+    lengths: list[int], every: int, assisted: set[int], finished: set[int]
 ) -> None:
     found = scenes.find_scenes([0, *accumulate(lengths)], 1)
-    chosen = Keys(keyframes.at_least(found, every).keys, frozenset(mended))
+    chosen = Keys(keyframes.at_least(found, every).keys, frozenset(assisted))
     steps = scenes.all_steps(found, chosen)
     schedule = Schedule(steps, finished)
     there = {step.slide for step in steps} & finished

@@ -30,7 +30,7 @@ from stable_restyle.report import page as report_page
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import layout
-from stable_restyle.workdir.journal import About, Journal, Lines
+from stable_restyle.workdir.journal import Journal, JsonLines, RunInfo
 from stable_restyle.workdir.journal import read as read_journal
 
 MakeFrames = Callable[..., Path]
@@ -329,8 +329,8 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
     """The page of a film of many slides, without their pictures."""
     interp = tmp_path / "interp"
     target = tmp_path / "out"
-    places = layout.Places(None, tmp_path / "in", interp, target, target, None)
-    for folder in (places.frames, places.slides, places.report_folder):
+    paths = layout.RunPaths(None, tmp_path / "in", interp, target, target, None)
+    for folder in (paths.frames, paths.slides, paths.report_folder):
         folder.mkdir(parents=True)
     scenes: list[Scene] = []
     start = 0
@@ -341,18 +341,18 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
         start += length
     backends = {f"http://gpu{number}:8188": "ComfyUI 0.3" for number in range(50)}
     for slide in (scenes[-1].middle, 60_000):  # those that are opened
-        images.write(places.frames / images.name(2 * slide), np.zeros((9, 16, 3), np.uint8))
-    journal = Journal(places.journal_file, About([], "", False, "24", {}, backends))
+        images.write(paths.frames / images.name(2 * slide), np.zeros((9, 16, 3), np.uint8))
+    journal = Journal(paths.journal_file, RunInfo([], "", False, "24", {}, backends))
     journal.failed(range(start), "a server " + 20 * "said much ")
-    Lines(places.journal_file).add(
+    JsonLines(paths.journal_file).add(
         *({"drawn": [slide + 1, slide % 50, slide / 10, 4.5]} for slide in range(start))
     )
     subject = report_page.Subject(
-        places,
+        paths,
         *(
-            places.slides,
-            places.frames,
-            places.slides,
+            paths.slides,
+            paths.frames,
+            paths.slides,
             1280,
             720,
             2,
@@ -363,9 +363,9 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
             [],
         ),
     )
-    its = Thumbnails(places.report_folder, places.frames, places.slides, 2, scenes)
-    report_page.write(subject, its, read_journal(places.journal_file))
-    return places.report_file
+    its = Thumbnails(paths.report_folder, paths.frames, paths.slides, 2, scenes)
+    report_page.write(subject, its, read_journal(paths.journal_file))
+    return paths.report_file
 
 
 @pytest.mark.parametrize("lengths", [[20] * 5000, [1] * 100_000, [100_000]])

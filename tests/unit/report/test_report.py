@@ -18,11 +18,11 @@ from support.comfy_server import ComfyServer
 from support.runs import Silent, interp, run
 
 from stable_restyle.core.errors import UnusableInput, bytes_in_words
-from stable_restyle.core.records import Drawn, Settings
+from stable_restyle.core.records import DrawRecord, Settings
 from stable_restyle.media import images
 from stable_restyle.report import page
 from stable_restyle.run import pipeline
-from stable_restyle.workdir.journal import About, Journal, Lines
+from stable_restyle.workdir.journal import Journal, JsonLines, RunInfo
 from stable_restyle.workdir.lock import hold
 
 MakeFrames = Callable[..., Path]
@@ -177,9 +177,11 @@ def test_there_is_nothing_to_report_yet(asked: Settings) -> None:
 
 
 def test_settings_are_those_of_the_run(make_frames: MakeFrames, tmp_path: Path) -> None:
-    asked = Settings(make_frames(9), tmp_path / "out", backends=("preview:clay",), fps=3)
+    asked = Settings(
+        make_frames(9), tmp_path / "out", backends=("preview:clay",), frames_per_slide=3
+    )
     run(asked)
-    pipeline.write_report(replace(asked, fps=2), Silent())
+    pipeline.write_report(replace(asked, frames_per_slide=2), Silent())
     assert film_of(asked)["fps"] == 3 and len(block_of(asked)["state"]) == 3
 
 
@@ -231,9 +233,9 @@ def test_how_busy_backends_were(asked: Settings) -> None:
     run(asked)
     path = interp(asked) / "journal.jsonl"
     path.unlink()
-    Journal(path, About([], "", False, "24", {}, {"a": "one", "b": "another"}))
+    Journal(path, RunInfo([], "", False, "24", {}, {"a": "one", "b": "another"}))
     drawn = [(1, 0, 5, 4), (2, 0, 7, 3), (3, 1, 5, 10)]
-    Lines(path).add(*({"drawn": each} for each in drawn), {"ended": "", "at": 20})
+    JsonLines(path).add(*({"drawn": each} for each in drawn), {"ended": "", "at": 20})
     pipeline.write_report(asked, Silent())
     first, second = film_of(asked)["backends"]
     assert (first["busy"], first["seconds"], first["slides"]) == (50, 3.5, 2)
@@ -247,13 +249,13 @@ def test_warnings_come_once_with_their_number(
     asked: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(asked)
-    about = About([], "", False, "24", {}, {})
+    about = RunInfo([], "", False, "24", {}, {})
     notes = Journal(interp(asked) / "journal.jsonl", about)
     for text in ("one", "two", "one"):
         notes.warn(text)
     for number in range(page.WARNINGS_SHOWN):
         notes.warn(f"number {number}")
-    notes.drawn(0, Drawn("", 0, 1))
+    notes.drawn(0, DrawRecord("", 0, 1))
     pipeline.write_report(asked, Silent())
     warnings = film_of(asked)["warnings"]
     assert [row[1:] for row in warnings[:2]] == [["one", 2], ["two", 1]]

@@ -31,9 +31,9 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 
 
 def thumbnails(asked: Settings) -> Thumbnails:
-    found = scenes.find_scenes([0, 8, 13], asked.fps)
+    found = scenes.find_scenes([0, 8, 13], asked.frames_per_slide)
     folder = asked.target.parent / "interp" / "report"
-    return Thumbnails(folder, asked.source, asked.target, asked.fps, found)
+    return Thumbnails(folder, asked.source, asked.target, asked.frames_per_slide, found)
 
 
 def small(asked: Settings, kind: str, slide: int) -> Pixels:
@@ -216,7 +216,7 @@ def test_flat_pictures_are_compared_too(tmp_path: Path) -> None:
     folder.mkdir()
     for index in range(4):
         images.write(folder / images.name(index), flat)
-    asked = Settings(folder, tmp_path / "out", fps=1, backends=("preview:clay",))
+    asked = Settings(folder, tmp_path / "out", frames_per_slide=1, backends=("preview:clay",))
     run(replace(asked, scene_threshold=100))
     assert len((tmp_path / "interp" / "report" / "steadiness.jsonl").read_text().split()) >= 3
 

@@ -53,9 +53,14 @@ def run(path: Path, **common: object) -> list[Outcome]:
 def entries(path: Path, **common: object) -> list[batch.Entry]:
     def settle(source: str, target: str, own: Sequence[str]) -> Settings:
         given = dict(zip(own[::2], own[1::2], strict=True))
-        fps, backend = int(given.get("--fps", 2)), given.get("--backend", "preview:clay")
+        frames_per_slide, backend = (
+            int(given.get("--fps", 2)),
+            given.get("--backend", "preview:clay"),
+        )
         folder = path.parent
-        made = Settings(folder / source, folder / target, fps=fps, backends=(backend,))
+        made = Settings(
+            folder / source, folder / target, frames_per_slide=frames_per_slide, backends=(backend,)
+        )
         return replace(made, **common)  # type: ignore[arg-type]
 
     return batch.read(path, settle)

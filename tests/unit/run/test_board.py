@@ -6,12 +6,12 @@ import pytest
 from support.runs import Silent
 
 from stable_restyle.core.progress import DRAWING
-from stable_restyle.run.batch_progress import Board, Stopped
+from stable_restyle.run.batch_progress import BatchProgress, Stopped
 
 
 def test_films_that_are_drawn_are_shown_as_one_task() -> None:
     told = Silent()
-    board = Board(told)
+    board = BatchProgress(told)
     one, two = board.add(), board.add()
     board.show()
     one.begin("Splitting", 9, 0, "frame")
@@ -41,7 +41,7 @@ def test_films_that_are_drawn_are_shown_as_one_task() -> None:
 
 
 def test_a_film_is_ahead_of_its_drawing_until_it_begins() -> None:
-    board = Board(Silent())
+    board = BatchProgress(Silent())
     assert board.are_all_drawn()
     film = board.add()
     film.begin("Splitting", 9, 0, "frame")
@@ -53,7 +53,7 @@ def test_a_film_is_ahead_of_its_drawing_until_it_begins() -> None:
 
 
 def test_all_films_end_at_their_next_tick() -> None:
-    board = Board(Silent())
+    board = BatchProgress(Silent())
     film, new = board.add(), board.add()
     film.begin(DRAWING, 3, 0, "slide")
     film.advance(1)

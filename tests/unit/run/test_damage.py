@@ -62,7 +62,11 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 def asked(folder: Path) -> Settings:
     return Settings(
-        *(folder / "in", folder / "out"), fps=1, keys=2, deflicker=1, backends=("preview:clay",)
+        *(folder / "in", folder / "out"),
+        frames_per_slide=1,
+        keys=2,
+        deflicker=1,
+        backends=("preview:clay",),
     )
 
 

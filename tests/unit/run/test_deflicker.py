@@ -25,7 +25,9 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     (tmp_path / "interp").mkdir()
     (tmp_path / "interp" / "scenes.json").write_text("[0, 5, 8, 9]")
     frames = make_frames(5, 3, 1)
-    boiling = Settings(frames, tmp_path / "out", fps=1, motion="codec", backends=("preview",))
+    boiling = Settings(
+        frames, tmp_path / "out", frames_per_slide=1, motion="codec", backends=("preview",)
+    )
     return replace(boiling, deflicker=2)
 
 

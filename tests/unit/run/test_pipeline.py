@@ -24,7 +24,7 @@ from stable_restyle.core.records import Settings
 from stable_restyle.media import images
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import lock
-from stable_restyle.workdir.layout import find_places
+from stable_restyle.workdir.layout import find_paths
 
 MakeFrames = Callable[..., Path]
 
@@ -85,7 +85,9 @@ def test_light_that_falls_in_the_frames_falls_in_slides_carried_by_flow(tmp_path
     for index in range(17):
         dusk = conftest.frame(0, (200, 170, 90)) * (1 - 0.03 * index)
         images.write(tmp_path / "in" / images.name(index), dusk.astype(np.uint8))
-    asked = Settings(tmp_path / "in", tmp_path / "out", fps=1, motion="flow", backends=("preview",))
+    asked = Settings(
+        tmp_path / "in", tmp_path / "out", frames_per_slide=1, motion="flow", backends=("preview",)
+    )
     alike = [[0, 17], list(range(18))]  # as a scene, and each frame drawn by itself
     ends = []
     for bounds, anchor in ((alike[0], 0), (alike[0], None), (alike[1], None)):
@@ -119,7 +121,7 @@ def test_damaged_slides_are_named_and_drawn_again(
         ({"mask_strength": 5.0}, "mask strength: 8.0 then, 5.0 now", "strength"),
         ({"mask_size": 16}, "mask size: 4 then, 16 now", "size"),
         ({"anchor": 0.5}, "anchor: 0.3 then, 0.5 now", "anchor"),
-        ({"fps": 3}, "fps: 2 then, 3 now", "fps"),
+        ({"frames_per_slide": 3}, "fps: 2 then, 3 now", "fps"),
         ({"model": "anime.json"}, "model: claymation.json then, anime.json now", "model"),
         ({"backends": ("preview:anime",)}, "preview:clay then, preview:anime now", "drawn by"),
     ],
@@ -309,12 +311,12 @@ def test_a_target_that_no_film_can_be_written_to(
     with pytest.raises(WrongUsage, match="neither a folder nor a film"):
         run(replace(asked, target=tmp_path / name))
     (tmp_path / name).mkdir()
-    assert find_places(replace(asked, target=tmp_path / name)).result is None
+    assert find_paths(replace(asked, target=tmp_path / name)).result is None
 
 
 @pytest.mark.parametrize("name", ["out.v2", "2024.05.01", "night.clay", "shot.302"])
 def test_a_folder_may_have_a_dot_in_its_name(name: str, asked: Settings, tmp_path: Path) -> None:
-    assert find_places(replace(asked, target=tmp_path / name)).shown == tmp_path / name
+    assert find_paths(replace(asked, target=tmp_path / name)).shown == tmp_path / name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths on Windows have a limit of their own")
@@ -429,7 +431,9 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
     monkeypatch.setattr(lock, "BEAT_S", 0.01)
     film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6))
     target, work = tmp_path / "clay.mp4", tmp_path / "clay.restyle"
-    asked = Settings(film, target, fps=1, keys=3, deflicker=1, backends=("preview:clay",))
+    asked = Settings(
+        film, target, frames_per_slide=1, keys=3, deflicker=1, backends=("preview:clay",)
+    )
     run(asked)
     made = target.stat()
     report = work / "interp" / "report"

@@ -19,7 +19,7 @@ from stable_restyle.core.records import Settings
 from stable_restyle.imaging import metrics
 from stable_restyle.media import images
 from stable_restyle.run import pipeline
-from stable_restyle.run.measurement import Survey
+from stable_restyle.run.measurement import Measurement
 
 MakeFrames = Callable[..., Path]
 
@@ -27,12 +27,12 @@ MakeFrames = Callable[..., Path]
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     """A run over two scenes of 4 and 3 slides; a frame a slide."""
-    asked = Settings(make_frames(4, 3), tmp_path / "out", fps=1, backends=("preview",))
+    asked = Settings(make_frames(4, 3), tmp_path / "out", frames_per_slide=1, backends=("preview",))
     run(asked)
     return asked
 
 
-def measured(asked: Settings) -> Survey:
+def measured(asked: Settings) -> Measurement:
     return pipeline.measure(Settings(asked.source, asked.target, asked.work), Silent())
 
 
@@ -49,7 +49,7 @@ def shown(asked: Settings, slide: int) -> metrics.Shown:
 
 def test_a_run_is_measured_with_its_own_settings(asked: Settings) -> None:
     before, progress = files(asked.target), Silent()
-    survey = pipeline.measure(replace(asked, fps=2), progress)
+    survey = pipeline.measure(replace(asked, frames_per_slide=2), progress)
     assert progress.tasks == [("Measuring", 7, 0)] and progress.counted == [7]
     assert [(scene.number, its.slides, its.pairs) for scene, its in survey.scenes] == [
         (1, 4, 3),

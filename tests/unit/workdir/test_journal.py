@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import FILM_THREAD, Drawn
+from stable_restyle.core.records import FILM_THREAD, DrawRecord
 from stable_restyle.workdir import journal
-from stable_restyle.workdir.journal import About, Journal, Lines, Run, SlideDrawn
+from stable_restyle.workdir.journal import Journal, JsonLines, Run, RunInfo, SlideDrawn
 
-ABOUT = About(
+ABOUT = RunInfo(
     command=["video-restyle", "in", "out"],
     folder="/films",
     secrets=False,
@@ -30,7 +30,7 @@ def test_what_is_noted_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("time.perf_counter", lambda: 100.0)
     path = tmp_path / "journal.jsonl"
     notes = Journal(path, ABOUT)
-    notes.drawn(6, Drawn("http://b:8188", 102.0, 1.5))
+    notes.drawn(6, DrawRecord("http://b:8188", 102.0, 1.5))
     notes.warn("http://a:8188 is left out for now")
     notes.failed([3, 4], "000009.png is damaged")
     [run] = journal.read(path)
@@ -49,10 +49,10 @@ def test_what_a_later_run_notes_is_its_own(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     Journal(path, ABOUT)
     notes = Journal(path, ABOUT)
-    notes.drawn(0, Drawn("", 0, 0.25))  # filled from its keys, begun before the journal was
-    notes.drawn(1, Drawn("http://a:8188", 0, 1.25))
-    notes.drawn(2, Drawn("http://c:8188", 0, 2))  # of a worker that has joined
-    notes.drawn(3, Drawn("http://c:8188", 0, 2))
+    notes.drawn(0, DrawRecord("", 0, 0.25))  # filled from its keys, begun before the journal was
+    notes.drawn(1, DrawRecord("http://a:8188", 0, 1.25))
+    notes.drawn(2, DrawRecord("http://c:8188", 0, 2))  # of a worker that has joined
+    notes.drawn(3, DrawRecord("http://c:8188", 0, 2))
     notes.warn("it is slow")
     notes.failed([4], "it was lost")
     notes.end("")
@@ -93,9 +93,9 @@ def test_a_run_that_was_killed_while_it_wrote_costs_one_line(tmp_path: Path) -> 
     path = tmp_path / "journal.jsonl"
     notes = Journal(path, ABOUT)
     for slide in range(3):
-        notes.drawn(slide, Drawn("http://a:8188", 0, 1))
+        notes.drawn(slide, DrawRecord("http://a:8188", 0, 1))
     path.write_bytes(path.read_bytes()[:-7])
-    Journal(path, ABOUT).drawn(2, Drawn("http://b:8188", 0, 1))
+    Journal(path, ABOUT).drawn(2, DrawRecord("http://b:8188", 0, 1))
     first, second = journal.read(path)
     assert [each.slide for each in first.slides] == [0, 1]
     assert [each.slide for each in second.slides] == [2]
@@ -115,7 +115,7 @@ def test_a_run_that_was_killed_while_it_wrote_costs_one_line(tmp_path: Path) -> 
 )
 def test_lines_that_make_no_sense_are_passed_over(tmp_path: Path, line: str) -> None:
     path = tmp_path / "journal.jsonl"
-    Journal(path, ABOUT).drawn(0, Drawn("http://a:8188", 0, 1))
+    Journal(path, ABOUT).drawn(0, DrawRecord("http://a:8188", 0, 1))
     with path.open("a") as file:
         file.write(f"{line}\n")
     assert [len(run.slides) for run in journal.read(path)] == [1]
@@ -128,7 +128,7 @@ def test_a_journal_stays_small(tmp_path: Path) -> None:
     notes = Journal(path, ABOUT)
     empty = path.stat().st_size
     for slide in range(99_900, 100_000):
-        notes.drawn(slide, Drawn("http://b:8188", time.perf_counter() + 1e6, 123.456))
+        notes.drawn(slide, DrawRecord("http://b:8188", time.perf_counter() + 1e6, 123.456))
     assert (path.stat().st_size - empty) / 100 < 50
 
 
@@ -138,13 +138,13 @@ def test_there_is_no_journal_yet(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match=r"lines\.jsonl cannot be written"):
-        Lines(tmp_path / "no-folder" / "lines.jsonl").add({})
+        JsonLines(tmp_path / "no-folder" / "lines.jsonl").add({})
 
 
 def test_warnings_wait_for_a_listener() -> None:
     log = logging.getLogger("stable_restyle.somewhere")
     told: list[str] = []
-    with journal.hearing() as heard:
+    with journal.collect_warnings() as heard:
         log.warning("before")
         log.info("no warning")
         heard.tell(told.append)
@@ -158,7 +158,7 @@ def test_a_film_drawn_beside_others_hears_the_warnings_of_its_own_thread() -> No
 
     def film() -> list[str]:
         told: list[str] = []
-        with journal.hearing() as heard:
+        with journal.collect_warnings() as heard:
             heard.tell(told.append)
             log.warning("mine")
             other = threading.Thread(target=log.warning, args=["another film's"])

@@ -19,7 +19,7 @@ from stable_restyle.core.records import Settings
 from stable_restyle.media import images
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import lock
-from stable_restyle.workdir.layout import find_places
+from stable_restyle.workdir.layout import find_paths
 
 MakeFrames = Callable[..., Path]
 
@@ -40,11 +40,11 @@ def other(asked: Settings, tmp_path: Path) -> Settings:
 
 def of_an_earlier_version(asked: Settings) -> None:
     """Leave a working folder and its slides as versions did that noted no owner."""
-    shutil.rmtree(find_places(asked).hidden)
-    path = find_places(asked).settings_file
+    shutil.rmtree(find_paths(asked).hidden)
+    path = find_paths(asked).settings_file
     noted = json.loads(path.read_text("utf-8"))
     del noted["made_by"]
-    path.write_text(json.dumps({**noted, "target": find_places(asked).shown.name}), "utf-8")
+    path.write_text(json.dumps({**noted, "target": find_paths(asked).shown.name}), "utf-8")
 
 
 def test_slides_of_another_working_folder_are_refused(asked: Settings, other: Settings) -> None:
@@ -130,7 +130,7 @@ def test_without_its_working_folder_a_run_starts_over_only_if_asked_to(asked: Se
 
 def test_a_lost_settings_file_is_taken_to_have_said_the_same(asked: Settings) -> None:
     run(asked)
-    find_places(asked).settings_file.unlink()
+    find_paths(asked).settings_file.unlink()
     assert run(asked).drawn == 0
 
 
@@ -234,12 +234,12 @@ def test_scripts_that_list_slides_see_nothing_else(asked: Settings) -> None:
 def test_fresh_leaves_no_slide_of_the_run_before(
     asked: Settings, first: dict[str, int], then: dict[str, int]
 ) -> None:
-    run(replace(asked, fps=1, **first))  # type: ignore[arg-type]
+    run(replace(asked, frames_per_slide=1, **first))  # type: ignore[arg-type]
     (asked.target / "mine.png").write_bytes(b"the user's own")
     run(replace(asked, fresh=True, **then))  # type: ignore[arg-type]
     slides = [images.name(slide) for slide in range(7)]
     assert sorted(files(asked.target)) == [*slides, "mine.png"]
-    drawn = find_places(asked).drawn
+    drawn = find_paths(asked).drawn
     assert not drawn.exists() or sorted(files(drawn)) == slides
     alone = replace(asked, target=asked.target.parent / "alone" / "out", **then)  # type: ignore[arg-type]
     run(alone)
@@ -252,9 +252,9 @@ def test_deflickered_slides_of_other_settings_are_refused_without_those_that_wer
 ) -> None:
     steady = replace(asked, deflicker=1)
     run(steady)
-    shutil.rmtree(find_places(asked).drawn)
+    shutil.rmtree(find_paths(asked).drawn)
     with pytest.raises(UnusableInput, match=r"7 slides in .*out were made with other settings"):
-        run(replace(steady, fps=1))
+        run(replace(steady, frames_per_slide=1))
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_a_film_is_made_again_where_this_working_folder_made_it(film: Settings) 
 def test_a_film_of_an_earlier_version_is_made_again(film: Settings) -> None:
     run(film)
     of_an_earlier_version(film)
-    path = find_places(film).settings_file
+    path = find_paths(film).settings_file
     noted = json.loads(path.read_text("utf-8"))
     del noted["film_sizes"]
     path.write_text(json.dumps(noted), "utf-8")
