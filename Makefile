@@ -37,7 +37,7 @@ check: .venv/installed-for-tests
 soak: .venv/installed-for-tests
 	PYTHONPATH=tests $(BIN)/python -m soak
 
-# Windows' Python under Wine: half an hour, 3 GB in .wine/. ARGUMENTS="tests/test_cli.py" chooses tests.
+# Windows' Python under Wine: half an hour, 3 GB in .wine/. ARGUMENTS="tests/unit/cli" chooses tests.
 wine: .venv/installed
 	$(BIN)/python tests/wine/run.py $(ARGUMENTS)
 
