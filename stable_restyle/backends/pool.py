@@ -1,27 +1,24 @@
-"""What turns guide and mask into a slide, and how several of them share the work.
+"""Share the slides of a run among backends.
 
-The pool says what can be expected of each backend, so that `schedule` can choose one for a slide.
-It leaves out backends that fail, gives their slides to others, and looks for them again.
+The pool estimates each backend, so that `schedule` can choose one for a slide. It leaves out
+backends that fail, gives their slides to others, and keeps checking whether they are back.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from threading import Condition, Thread
 from types import TracebackType
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TypeAlias
 
-from stable_restyle.backends.comfyui.overrides import WorkflowVariants
-from stable_restyle.backends.comfyui.served import Access, Report, ServedWorkflow, time_trial
-from stable_restyle.backends.preview.engine import LOOKS, Preview
+from stable_restyle.backends.base import Backend
 from stable_restyle.core.errors import (
     NoBackendLeft,
     OutOfMemory,
@@ -29,10 +26,8 @@ from stable_restyle.core.errors import (
     RestyleError,
     ServerFault,
     WorkflowFault,
-    WrongUsage,
     counted,
 )
-from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide
 from stable_restyle.media import images
 
@@ -40,57 +35,9 @@ FIRST_PAUSE_S = 2.0  # before a backend that failed is looked for again; doubled
 LONGEST_PAUSE_S = 60.0
 SLIDE_S = 1.0  # what a slide is expected to take as long as no backend has drawn any
 LATEST = 5  # slides by which a backend's speed is judged
-USUAL_SERVERS = ("http://127.0.0.1:8188", "http://127.0.0.1:7821")  # ComfyUI's; SwarmUI's first
-DEFAULT_LOOK = "clay"
-DEFAULT_SEED = 0
 
 log = logging.getLogger(__name__)
 
-
-class Backend(Protocol):
-    """One thing that draws slides: a server, or the preview engine."""
-
-    @property
-    def name(self) -> str:
-        """As the user may read it."""
-        ...
-
-    @property
-    def engine(self) -> str:
-        """What makes its pictures: "ComfyUI", or the preview engine's look."""
-        ...
-
-    @property
-    def at_once(self) -> int:
-        """Slides that it draws side by side."""
-        ...
-
-    @property
-    def slots(self) -> int:
-        """Slides that it takes; those above `at_once` wait there for their turn."""
-        ...
-
-    def draw(self, job: Job) -> Slide:
-        """The slide, of the guide's size or a scale of it. Blocks; called from several threads.
-
-        Raises ServerFault where another backend may do better, WorkflowFault where none will.
-        """
-        ...
-
-    def free_memory(self) -> None:
-        """Make room after OutOfMemory."""
-        ...
-
-    def answers(self) -> bool:
-        """Whether it could draw now; asked of one that failed."""
-        ...
-
-    def close(self) -> None:
-        """Give up what is in flight, soon, and let go of everything."""
-        ...
-
-
-Answer = TypeVar("Answer")
 
 Lease: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
 
@@ -141,11 +88,11 @@ class Pool(AbstractContextManager["Pool"]):
         """patience_s: how long draws wait for a backend to come back once all have failed.
 
         faults: what is wrong, by name, with backends that are left out from the beginning.
-        turn: what a draw on a backend holds meanwhile.
+        lease: what a draw on a backend holds meanwhile.
         """
         self._members = [_Member(backend, FIRST_PAUSE_S) for backend in backends]
         self._patience_s = patience_s
-        self._turn = lease
+        self._lease = lease
         self._all_gone_since = 0.0  # time.monotonic()
         self._changed = Condition()
         self._closed = False
@@ -168,7 +115,7 @@ class Pool(AbstractContextManager["Pool"]):
     @property
     def about(self) -> dict[str, str]:
         """What each backend is, by its name, as far as it has been told."""
-        return {m.backend.name: _about(m.backend) for m in self._members}
+        return {m.backend.name: m.backend.about for m in self._members}
 
     @property
     def slots(self) -> int:
@@ -207,7 +154,7 @@ class Pool(AbstractContextManager["Pool"]):
                 assert refusal is not None
                 raise refusal
             try:
-                with self._turn(member.backend), self._at(member) as sent:
+                with self._lease(member.backend), self._at(member) as sent:
                     slide = _draw(member.backend, job)
                     drawn = self._record_success(member, sent)
             except WorkflowFault as fault:
@@ -228,7 +175,8 @@ class Pool(AbstractContextManager["Pool"]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        _close([member.backend for member in self._members])
+        with ThreadPoolExecutor(len(self._members)) as threads:  # each may take seconds
+            list(threads.map(lambda member: member.backend.close(), self._members))
         self._searcher.join()
 
     def __exit__(
@@ -352,141 +300,5 @@ def _draw(backend: Backend, job: Job) -> Slide:
         return backend.draw(job)
 
 
-def connect(
-    names: Sequence[str],
-    variants: WorkflowVariants,
-    access: Access,
-    patience_s: float,
-    lease: Lease = lambda _: nullcontext(),
-) -> Pool:
-    """The backends that --backend names, else the servers that are found on this machine.
-
-    Every server is asked whether it can draw; those that cannot are left out for now, and said so.
-    Raises WrongUsage for a name that is none, WorkflowFault or NoBackendLeft if none can draw.
-    """
-    members = _named(names, variants, access)
-    faults = _fit(members)
-    if not names:
-        members = [member for member in members if not isinstance(faults[member.name], ServerFault)]
-    if all(faults[member.name] for member in members):
-        _close(members)
-        raise _none_can_draw(faults) if names or members else _nothing_found()
-    return Pool(members, patience_s, faults, lease)
-
-
-def engine(names: Sequence[str], variants: WorkflowVariants, access: Access) -> str:
-    """What would draw the slides; nothing is asked of servers. Raises WrongUsage."""
-    members = _named(names, variants, access)
-    _close(members)
-    return members[0].engine
-
-
-def check(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[Report]:
-    """All about the backends that --backend names, else about the usual places of servers."""
-    members = _all_named(names, variants, access)
-    reports = _asked(members, _report)
-    _close(members)
-    return reports
-
-
-def _asked(members: Sequence[Backend], ask: Callable[[Backend], Answer]) -> list[Answer]:
-    """Ask all backends side by side. If this is interrupted, it closes them, and so ends soon."""
-    with ThreadPoolExecutor(len(members)) as threads:
-        under_way = [threads.submit(ask, member) for member in members]
-        try:
-            while wait(under_way, TICK_S).not_done:
-                pass
-        except BaseException:
-            _close(members)
-            raise
-    return [each.result() for each in under_way]
-
-
-def _close(members: Sequence[Backend]) -> None:
-    """Close all of these side by side: each may take its seconds."""
-    with ThreadPoolExecutor(max(len(members), 1)) as threads:
-        list(threads.map(lambda member: member.close(), members))
-
-
-def _named(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[Backend]:
-    """The backends of a run. Raises WrongUsage."""
-    members = _all_named(names, variants, access)
-    if len(engines := {member.engine for member in members}) > 1:
-        raise WrongUsage(
-            f"--backend: {' and '.join(sorted(engines))} draw differently; one run cannot mix them."
-        )
-    return members
-
-
-def _all_named(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[Backend]:
-    return [_backend(name, variants, access) for name in dict.fromkeys(names or USUAL_SERVERS)]
-
-
-def _report(member: Backend) -> Report:
-    if isinstance(member, ServedWorkflow):
-        return member.report()
-    return Report(member.name, trial_s=time_trial(member.draw))
-
-
-def _about(member: Backend) -> str:
-    return member.about if isinstance(member, ServedWorkflow) else "the embedded preview engine"
-
-
-def _fit(members: Sequence[Backend]) -> dict[str, RestyleError | None]:
-    """Have each server say whether it can draw; what is wrong with it, by its name."""
-    answers = _asked(members, _fit_one)
-    for line in dict.fromkeys(line for added, _ in answers for line in added):
-        log.warning(line)
-    return {member.name: fault for member, (_, fault) in zip(members, answers, strict=True)}
-
-
-def _fit_one(member: Backend) -> tuple[list[str], RestyleError | None]:
-    try:
-        return (member.fit() if isinstance(member, ServedWorkflow) else []), None
-    except (ServerFault, WorkflowFault) as fault:
-        return [], fault
-
-
-def _none_can_draw(faults: Mapping[str, RestyleError | None]) -> RestyleError:
-    refusals = [fault for fault in faults.values() if isinstance(fault, WorkflowFault)]
-    if refusals:
-        return refusals[0]
-    tried = "\n".join(f"  {name}: {fault}" for name, fault in faults.items())
-    return NoBackendLeft(
-        f"No backend can draw:\n{tried}\nStart one, or correct --backend; "
-        "`video-restyle --check` tells more. Finished slides are kept."
-    )
-
-
-def _nothing_found() -> RestyleError:
-    return NoBackendLeft(
-        f"No ComfyUI server answers at {' or '.join(USUAL_SERVERS)}, and no backend was named.\n"
-        "Do one of these:\n"
-        "  start ComfyUI on this machine, and repeat the command;\n"
-        "  add --backend http://HOST:8188 for a server elsewhere (or set VIDEO_RESTYLE_BACKENDS);\n"
-        "  add --backend preview to try the film on the embedded preview engine."
-    )
-
-
-def _backend(name: str, variants: WorkflowVariants, access: Access) -> Backend:
-    kind, _, look = name.partition(":")
-    if kind == "preview":
-        workflow = variants.base
-        seed = DEFAULT_SEED if workflow.seed is None else workflow.seed
-        return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
-    if kind.lower() in ("http", "https"):
-        return ServedWorkflow(name, variants, access)
-    meant = f" Did you mean http://{_without_user(name)}?" if ":" in name else ""
-    raise WrongUsage(
-        f"--backend {_without_user(name)}: this is no backend.{meant}\n"
-        f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
-    )
-
-
 def _duration(seconds: float) -> str:
     return counted(round(seconds), "second") if seconds < 120 else f"{seconds / 60:.3g} minutes"
-
-
-def _without_user(name: str) -> str:
-    """A name that may be a mistyped URL, without its user and password."""
-    return re.sub(r"[^/]*@", "", name)

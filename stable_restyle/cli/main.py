@@ -51,7 +51,7 @@ from stable_restyle.core.records import (
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from stable_restyle.backends.comfyui.served import Report
+    from stable_restyle.backends.base import BackendCheck
     from stable_restyle.imaging.metrics import Stability
     from stable_restyle.run.measurement import Measurement
     from stable_restyle.run.pipeline import Outcome, Plan
@@ -396,9 +396,9 @@ def command(
     from stable_restyle.run import pipeline
 
     if check:
-        reports = pipeline.check(settings)
-        click.echo(visible("\n".join(describe_backend(report) for report in reports)))
-        if all(report.fault for report in reports):
+        checks = pipeline.check(settings)
+        click.echo(visible("\n".join(describe_backend(each) for each in checks)))
+        if all(each.fault for each in checks):
             raise NoBackendLeft("No backend could draw this run. Mend what is said above.")
     elif measure:
         click.echo(visible(describe_survey(pipeline.measure(settings, console))))
@@ -676,22 +676,14 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
 
 
-def describe_backend(report: Report) -> str:
-    """What --check tells of one backend."""
-    rows = [("can draw this run", "no: " + report.fault if report.fault else "yes")]
-    if server := report.server:
-        rows.append(("ComfyUI", server.version or "of an unknown version"))
-        rows.append(("device", server.device or "unknown"))
-        if server.memory_free is not None and server.memory_total is not None:
-            free, total = server.memory_free / 2**30, server.memory_total / 2**30
-            rows.append(("memory free", f"{free:.1f} of {total:.1f} GiB"))
-    if report.websocket is not None:
-        rows.append(("websocket", "works" if report.websocket else "does not work; asking instead"))
-    rows += [("missing", str(misfit)) for misfit in report.incompatibilities]
-    if report.trial_s is not None:
-        rows.append(("slide of 64x64", f"{report.trial_s:.1f} s"))
+def describe_backend(check: BackendCheck) -> str:
+    """Return what --check prints about one backend."""
+    rows = [("can draw this run", "no: " + check.fault if check.fault else "yes"), *check.about]
+    rows += [("missing", problem) for problem in check.problems]
+    if check.trial_s is not None:
+        rows.append(("slide of 64x64", f"{check.trial_s:.1f} s"))
     indented = ((what, said.strip().replace("\n", "\n" + " " * 21)) for what, said in rows)
-    return "\n".join([report.name, *(f"  {what:18} {said}" for what, said in indented)])
+    return "\n".join([check.name, *(f"  {what:18} {said}" for what, said in indented)])
 
 
 def describe_survey(survey: Measurement) -> str:

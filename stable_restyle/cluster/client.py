@@ -34,8 +34,8 @@ from distributed.comm.core import connect as connect_to
 from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
+from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
-from stable_restyle.backends.comfyui.served import Access
 from stable_restyle.cluster import worker
 from stable_restyle.cluster.worker import (
     LEAVE_S,

@@ -27,10 +27,10 @@ from dask.typing import Key
 from distributed import Semaphore, Worker, get_worker
 from distributed.core import Status
 
-from stable_restyle.backends import pool
+from stable_restyle.backends import connect
+from stable_restyle.backends.base import Backend
+from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
-from stable_restyle.backends.comfyui.served import Access
-from stable_restyle.backends.pool import Backend
 from stable_restyle.core import memory
 from stable_restyle.core.errors import (
     NoBackendLeft,
@@ -145,7 +145,7 @@ class WorkerSession:
         _package_log.addHandler(self._passer)
         patience_s = min(run_spec.patience_s, SERVERS_S)  # the client waits for the rest of it
         try:
-            self.pool = pool.connect(
+            self.pool = connect.connect(
                 names, run_spec.variants, run_spec.access, patience_s, self._lease
             )
         except BaseException:
@@ -311,7 +311,7 @@ def _check(run_spec: RunSpec, worker: str) -> None:
 
 def _check_engine(run_spec: RunSpec, names: Sequence[str], worker: str) -> None:
     """Raises WrongUsage if a worker that has joined later would draw otherwise."""
-    engine = pool.engine(names, run_spec.variants, run_spec.access)
+    engine = connect.engine(names, run_spec.variants, run_spec.access)
     if run_spec.engine not in (None, engine):
         raise WrongUsage(
             f"{worker} draws by {engine}, the others by {run_spec.engine}; one run cannot mix "

@@ -13,10 +13,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from stable_restyle.backends import pool
-from stable_restyle.backends.comfyui import served, workflow
+from stable_restyle.backends import connect
+from stable_restyle.backends.base import BackendCheck
+from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
-from stable_restyle.backends.comfyui.served import Access, Report
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core import memory
 from stable_restyle.core.errors import RestyleError, UnusableInput, WrongUsage, are, counted
@@ -225,7 +226,7 @@ def look_over(settings: Settings) -> RunPaths:
 
     Nothing is written, and nothing is asked of servers. Raises RestyleError.
     """
-    pool.engine(settings.backends, *_drawn_with(settings))
+    connect.engine(settings.backends, *_drawn_with(settings))
     return layout.find_paths(settings)
 
 
@@ -240,7 +241,7 @@ def is_finished(settings: Settings) -> bool:
     if settings.fresh or settings.redo or not paths.finished_file.exists():
         return False
     variants, access = _drawn_with(settings)
-    engine = pool.engine(settings.backends, variants, access)
+    engine = connect.engine(settings.backends, variants, access)
     marks = layout.known_marks(paths.film, paths) if paths.film else {}
     if marks is None:
         return False
@@ -267,12 +268,12 @@ def write_report(settings: Settings, progress: Progress) -> Path:
     return paths.report_file
 
 
-def check(settings: Settings) -> list[Report]:
+def check(settings: Settings) -> list[BackendCheck]:
     """What each backend is, and whether it could draw a run with these settings.
 
     Raises RestyleError where the settings cannot be used.
     """
-    return pool.check(settings.backends, *_drawn_with(settings))
+    return connect.check(settings.backends, *_drawn_with(settings))
 
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
@@ -313,7 +314,7 @@ def _discarded(
     names: Iterable[str] = images.numbered(left.slides)
     if left.frames.exists():
         variants, access = _drawn_with(settings)
-        engine = pool.engine(settings.backends, variants, access)
+        engine = connect.engine(settings.backends, variants, access)
         frames = images.find_frames(left.frames)
         marks = layout.unread_marks(left.film) if left.film else {}
         size = {"frame_size": f"{frames.width}x{frames.height}"}
@@ -369,7 +370,7 @@ def _drawn_with(settings: Settings) -> tuple[WorkflowVariants, Access]:
     choose(settings.motion)
     _check_keys(settings)
     variants = apply_overrides(workflow.load(settings.model), settings.seed, settings.changes)
-    headers = served.parse_headers(settings.headers)
+    headers = parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
 
 
@@ -490,7 +491,7 @@ def _team(
             cluster = cluster or stack.enter_context(reach(settings))
             yield stack.enter_context(cluster.joined(*given, paths))
         else:
-            yield _Alone(stack.enter_context(pool.connect(*given)))
+            yield _Alone(stack.enter_context(connect.connect(*given)))
 
 
 def _patience_s(settings: Settings) -> float:

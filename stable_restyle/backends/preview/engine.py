@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from stable_restyle.backends.base import BackendCheck, time_trial
 from stable_restyle.backends.preview.anime import paint_anime
 from stable_restyle.backends.preview.clay import paint_clay
 from stable_restyle.core.errors import WrongUsage
@@ -27,6 +28,8 @@ LOOKS: tuple[str, ...] = get_args(Look)
 class Preview:
     """A backend inside this process; a slide depends on its settings and the job alone."""
 
+    about = "the embedded preview engine"
+
     def __init__(self, look: str, seed: int, denoise: float) -> None:
         """denoise: 0..1, the share of a sampler's steps that would run: how much is made up."""
         _painter(look)
@@ -35,6 +38,14 @@ class Preview:
         self._look = look
         self._seed = seed
         self._denoise = denoise
+
+    def fit(self) -> list[str]:
+        """Add nothing: it draws every workflow alike."""
+        return []
+
+    def check(self) -> BackendCheck:
+        """Return the time of a small slide."""
+        return BackendCheck(self.name, trial_s=time_trial(self.draw))
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size. Any number of threads may draw at once."""

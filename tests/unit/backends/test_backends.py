@@ -14,6 +14,7 @@ import pytest
 from support.programs import LONGEST_S
 
 from stable_restyle.backends import pool as pools
+from stable_restyle.backends.base import BackendCheck
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.errors import NoBackendLeft, OutOfMemory, ServerFault, WorkflowFault
 from stable_restyle.core.records import Job, Slide
@@ -28,7 +29,7 @@ def job(slide: int = 0) -> Job:
 class Painter:
     """A backend whose every draw does what it is told."""
 
-    engine = "test"
+    engine, about = "test", "a test's"
 
     def __init__(
         self,
@@ -43,6 +44,12 @@ class Painter:
         self.freed = 0
         self.alive = True
         self.asked = threading.Event()
+
+    def fit(self) -> list[str]:
+        return []
+
+    def check(self) -> BackendCheck:
+        return BackendCheck(self.name)
 
     def draw(self, job: Job) -> Slide:
         self.does(job)

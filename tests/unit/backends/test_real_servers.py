@@ -29,7 +29,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import run
 
 from stable_restyle.backends.comfyui import workflow
-from stable_restyle.backends.comfyui.served import KEPT, ServedWorkflow
+from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
 from stable_restyle.cli import main
 from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import Job, Pixels, Settings, Slide
@@ -306,14 +306,14 @@ def test_the_shape_of_the_original_with_swarm_nodes(frames: Path) -> None:
 @pytest.mark.skipif(len(URLS) < 2, reason="COMFYUI_URL names one server, not two")
 def test_two_servers_share_a_film(frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: Counter[str] = Counter()
-    draw = ServedWorkflow.draw
+    draw = ComfyBackend.draw
 
-    def noted(server: ServedWorkflow, job: Job) -> Slide:
+    def noted(server: ComfyBackend, job: Job) -> Slide:
         slide = draw(server, job)
         drawn[server.name] += 1
         return slide
 
-    monkeypatch.setattr(ServedWorkflow, "draw", noted)
+    monkeypatch.setattr(ComfyBackend, "draw", noted)
     settings = asked(shipped("anime.json"), frames, backends=tuple(URLS[:2]))
     run(settings)
     check_slides(settings)
@@ -322,12 +322,12 @@ def test_two_servers_share_a_film(frames: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_check(frames: Path) -> None:
-    (report,) = pipeline.check(asked(shipped("anime.json"), frames))
-    assert report.fault is None and not report.incompatibilities
-    assert report.server and report.server.version and report.server.device
-    assert report.websocket
-    assert report.trial_s is not None
-    assert "can draw this run  yes" in main.describe_backend(report)
+    (check,) = pipeline.check(asked(shipped("anime.json"), frames))
+    assert check.fault is None and not check.problems
+    about = dict(check.about)
+    assert about["ComfyUI"] and about["device"] and about["websocket"] == "works"
+    assert check.trial_s is not None
+    assert "can draw this run  yes" in main.describe_backend(check)
 
 
 def test_what_a_server_lacks_is_told(frames: Path) -> None:

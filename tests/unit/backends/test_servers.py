@@ -24,7 +24,7 @@ from support.comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved
 from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
-from stable_restyle.backends import pool
+from stable_restyle.backends import connect, pool
 from stable_restyle.backends.comfyui import client, http, workflow
 from stable_restyle.cli import main
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
@@ -444,7 +444,7 @@ def test_servers_of_this_machine_are_found(
 ) -> None:
     gone, there = servers(2)
     gone.stop()
-    monkeypatch.setattr(pool, "USUAL_SERVERS", (gone.url, there.url))
+    monkeypatch.setattr(connect, "USUAL_SERVERS", (gone.url, there.url))
     with caplog.at_level(logging.INFO):
         run(asked)
     assert there.prompts_run == 11
@@ -460,25 +460,25 @@ def test_without_a_backend_the_error_says_what_to_do(
 ) -> None:
     gone = servers(1)
     gone[0].stop()
-    monkeypatch.setattr(pool, "USUAL_SERVERS", (gone[0].url,))
+    monkeypatch.setattr(connect, "USUAL_SERVERS", (gone[0].url,))
     with pytest.raises(NoBackendLeft) as error:
         run(asked)
     for remedy in ("start ComfyUI", "--backend http://HOST:8188", "--backend preview"):
         assert remedy in str(error.value)
 
 
-def test_check_tells_all_about_each_server(asked: Settings, servers: Servers) -> None:
+def test_check_describes_each_server(asked: Settings, servers: Servers) -> None:
     good, lacking, gone = servers(3)
     lacking.classes["LoraLoader"]["input"]["required"]["lora_name"] = [["CLAYMATE_V1.safetensors"]]
     gone.stop()
-    reports = pipeline.check(on(asked, [good, lacking, gone]))
-    told = [main.describe_backend(report) for report in reports]
-    assert [bool(report.fault) for report in reports] == [False, True, True]
-    assert "can draw this run  yes" in told[0]
-    assert "websocket          works" in told[0] and "slide of 64x64" in told[0]
-    assert "0.3.64" in told[0]
-    assert "the nearest it has: CLAYMATE_V1.safetensors" in told[1]
-    assert "can draw this run  no: " in told[2]
+    checks = pipeline.check(on(asked, [good, lacking, gone]))
+    texts = [main.describe_backend(check) for check in checks]
+    assert [bool(check.fault) for check in checks] == [False, True, True]
+    assert "can draw this run  yes" in texts[0]
+    assert "websocket          works" in texts[0] and "slide of 64x64" in texts[0]
+    assert "0.3.64" in texts[0]
+    assert "the nearest it has: CLAYMATE_V1.safetensors" in texts[1]
+    assert "can draw this run  no: " in texts[2]
     assert (good.prompts_run, lacking.prompts_run) == (1, 0)
     assert good.pending == [] and good.history == {}
 

@@ -1,16 +1,14 @@
-"""A ComfyUI server as a backend: the workflow fitted to its nodes, and what it lacks for it."""
+"""A ComfyUI server as a backend: fit the workflow to its nodes, and say what it lacks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from stable_restyle.backends.base import BackendCheck, time_trial
 from stable_restyle.backends.comfyui import validate
 from stable_restyle.backends.comfyui.client import ComfyUI, Server
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
@@ -18,11 +16,9 @@ from stable_restyle.backends.comfyui.validate import Incompatibility
 from stable_restyle.backends.comfyui.workflow import fill, with_seed
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Job, Slide
-from stable_restyle.imaging import masks
 from stable_restyle.media import images
 
 KEPT = "stable-restyle-out"  # folder of the server's own for slides that it keeps
-TRIAL_PX = 64
 ASKED_AT_ONCE = 4  # node classes
 
 
@@ -35,19 +31,7 @@ class Access:
     keep_on_server: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a backend is, and whether it can draw."""
-
-    name: str
-    fault: str | None = None  # None: it can
-    server: Server | None = None
-    websocket: bool | None = None
-    incompatibilities: Sequence[Incompatibility] = ()
-    trial_s: float | None = None  # time of a small slide
-
-
-class ServedWorkflow:
+class ComfyBackend:
     """One server that draws one workflow, or the variant of it that is its scene's."""
 
     engine = "ComfyUI"
@@ -111,19 +95,19 @@ class ServedWorkflow:
         """Take our prompts out of the server's queue and close every connection."""
         self._client.close()
 
-    def report(self) -> Report:
-        """All about the server, after drawing a small slide there if it can."""
-        report = Report(self.name)
+    def check(self) -> BackendCheck:
+        """Return all about the server, after drawing a small slide there if it can."""
+        check = BackendCheck(self.name)
         try:
-            report = replace(report, server=self._client.inspect())
-            report = replace(
-                report, websocket=self._client.hears(), incompatibilities=self._fit()[1]
-            )
-            if report.incompatibilities:
-                return replace(report, fault="it cannot draw with this workflow")
-            return replace(report, trial_s=time_trial(self.draw))
+            check = replace(check, about=_about(self._client.inspect()))
+            socket = "works" if self._client.hears() else "does not work; asking instead"
+            check = replace(check, about=[*check.about, ("websocket", socket)])
+            if problems := self._fit()[1]:
+                fault = "it cannot draw with this workflow"
+                return replace(check, fault=fault, problems=list(map(str, problems)))
+            return replace(check, trial_s=time_trial(self.draw))
         except (ServerFault, WorkflowFault) as fault:
-            return replace(report, fault=str(fault))
+            return replace(check, fault=str(fault))
 
     def _fit(self) -> tuple[list[str], list[Incompatibility]]:
         wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
@@ -149,13 +133,15 @@ class ServedWorkflow:
         return fill(workflow, guide, mask, keep=keep)
 
 
-def time_trial(draw: Callable[[Job], Slide]) -> float:
-    """Have a slide of 64x64 drawn; returns the seconds that it took."""
-    ramp = np.linspace(0, 255, TRIAL_PX).astype(np.uint8)
-    guide = np.stack(np.broadcast_arrays(ramp, ramp[:, np.newaxis], ramp[::-1]), axis=2)
-    began = time.perf_counter()
-    draw(Job(0, 0, np.ascontiguousarray(guide), masks.free_all(guide)))
-    return time.perf_counter() - began
+def _about(server: Server) -> list[tuple[str, str]]:
+    rows = [
+        ("ComfyUI", server.version or "of an unknown version"),
+        ("device", server.device or "unknown"),
+    ]
+    if server.memory_free is not None and server.memory_total is not None:
+        free, total = server.memory_free / 2**30, server.memory_total / 2**30
+        rows.append(("memory free", f"{free:.1f} of {total:.1f} GiB"))
+    return rows
 
 
 def parse_headers(lines: Sequence[str]) -> dict[str, str]:
