@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import motion_transfer
 
 from stable_restyle.backends import pool
-from stable_restyle.backends.comfyui import client, http
+from stable_restyle.backends.comfyui import client, events, http
 from stable_restyle.imaging import masks
 from stable_restyle.media import images
 from stable_restyle.motion import codec
@@ -37,7 +37,7 @@ SEAMS: Sequence[tuple[str, Any, str]] = (
     ("blend", masks, "blend"),
     ("encode", images, "encode"),
     ("network", http.HttpClient, "ask"),
-    ("network", http.EventListener, "_run"),
+    ("network", events.EventListener, "_run"),
     ("decode", client, "_slide"),
     ("write", images, "write_whole"),
 )

@@ -30,7 +30,8 @@ from support.comfy_server import RECORDINGS, recorded
 
 from stable_restyle.backends.comfyui import responses, validate, workflow
 from stable_restyle.backends.comfyui.client import ComfyUI, _Prompt
-from stable_restyle.backends.comfyui.http import Address, HttpClient, _Socket, parse
+from stable_restyle.backends.comfyui.events import _Socket
+from stable_restyle.backends.comfyui.http import Address, HttpClient, parse
 from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.core.records import Keys

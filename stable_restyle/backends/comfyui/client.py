@@ -25,14 +25,8 @@ from uuid import uuid4
 import numpy as np
 
 from stable_restyle.backends.comfyui import responses
-from stable_restyle.backends.comfyui.http import (
-    Address,
-    BrokenOff,
-    EventListener,
-    HttpClient,
-    Timeouts,
-    parse,
-)
+from stable_restyle.backends.comfyui.events import EventListener
+from stable_restyle.backends.comfyui.http import Address, BrokenOff, HttpClient, Timeouts, parse
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide

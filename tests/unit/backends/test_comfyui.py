@@ -59,7 +59,7 @@ from support.comfy_server import (
 from support.programs import LONGEST_S, until
 
 from stable_restyle.backends.comfyui import client as clients
-from stable_restyle.backends.comfyui import http, responses
+from stable_restyle.backends.comfyui import events, http, responses
 from stable_restyle.backends.comfyui.client import GRID, ComfyUI
 from stable_restyle.backends.comfyui.http import Timeouts
 from stable_restyle.backends.comfyui.responses import Submission
@@ -771,7 +771,7 @@ def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
     server: ComfyServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows, where a thread that waits for a message goes on waiting."""
-    monkeypatch.setattr(http, "_shut", lambda sock: None)
+    monkeypatch.setattr(events, "shut_socket", lambda sock: None)
     server.on("GET /ws", silent)
     with client_of(server, replace(WARY, ping_s=LONGEST_S)) as client:
         assert_draws(client)
@@ -783,7 +783,7 @@ def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
 def test_a_message_without_end_is_cut_off(
     server: ComfyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "JSON_MAX", 2**20)
+    monkeypatch.setattr(events, "JSON_MAX", 2**20)
     server.runs.append(Run(told=lambda messages: [bytes(2**21), *messages]))
     with client_of(server) as client:
         assert_draws(client)

@@ -1,0 +1,192 @@
+"""Listen to a server's websocket, bounded in time and size."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from threading import Event, Lock, Thread
+from uuid import uuid4
+
+import websocket
+
+from stable_restyle.backends.comfyui.http import JSON_MAX, Address, Timeouts, parse, shut_socket
+from stable_restyle.core.parallel import TICK_S
+
+log = logging.getLogger(__name__)
+
+
+class EventListener:
+    """Listen on the server's websocket in one thread, and reconnect when the connection is lost.
+
+    Each connection has a client ID of its own. Under the old one the server might go on sending to
+    the socket that was lost; prompts that were submitted under it are asked after instead.
+
+    WebSocketApp of websocket-client is not used: it follows redirects and sends our headers along,
+    reads a message however large, and waits three seconds for an answer when it closes.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        trusted: str,
+        timeouts: Timeouts,
+        on_message: Callable[[object], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Nothing is opened yet.
+
+        on_message: called with every message, as JSON. on_change: called when `client_id` has
+        changed. Both are called in the listening thread.
+        """
+        self.client_id: str | None = None  # None: nobody listens
+        self._address = address
+        self._trusted = trusted
+        self._timeouts = timeouts
+        self._on_message = on_message
+        self._on_change = on_change
+        self._lock = Lock()
+        self._socket: _Socket | None = None
+        self._tried = Event()
+        self._closed = Event()
+        self._thread: Thread | None = None
+
+    def wait(self) -> None:
+        """Start listening. Returns when the first attempt to connect has succeeded or failed."""
+        with self._lock:
+            if self._thread is None and not self._closed.is_set():
+                name = f"listen to {self._address.base}"
+                self._thread = Thread(target=self._run, name=name, daemon=True)
+                self._thread.start()
+        self._tried.wait(2 * self._timeouts.socket_s)
+
+    def reconnect(self, client_id: str) -> None:
+        """Replace the connection of that client ID: a message was missed on it."""
+        with self._lock:
+            if self.client_id == client_id and self._socket is not None:
+                log.info("%s: its websocket has fallen silent; reconnecting.", self._address.base)
+                self._socket.shut()
+
+    def try_out(self) -> bool:
+        """Return whether a message comes over a new connection; blocks."""
+        connection = _Socket(self._trusted)
+        try:
+            connection.open(self._address, uuid4().hex, self._timeouts.socket_s)
+            return connection.next_text() is not None
+        except Exception:  # websocket-client raises nearly anything on mangled bytes
+            return False
+        finally:
+            connection.leave()
+
+    def close(self) -> None:
+        """Stop listening. Returns within `connect_s`."""
+        self._closed.set()
+        self._tried.set()
+        over_by = time.monotonic() + self._timeouts.connect_s
+        while self._thread and self._thread.is_alive() and time.monotonic() < over_by:
+            with self._lock:
+                if self._socket is not None:
+                    self._socket.shut()
+            self._thread.join(0.05)
+
+    def _run(self) -> None:
+        shortest, longest = self._timeouts.retry_s
+        pause_s = shortest
+        while not self._closed.is_set():
+            with closing(self._listen()) as messages:
+                for message in messages:
+                    pause_s = shortest
+                    self._on_message(message)
+            self._closed.wait(pause_s)
+            pause_s = min(2 * pause_s, longest)
+
+    def _listen(self) -> Generator[object, None, None]:
+        """Yield the messages of one connection, as JSON, until it is lost or replaced."""
+        connection, client_id = _Socket(self._trusted), uuid4().hex
+        with self._lock:
+            self._socket = connection
+        try:
+            connection.open(self._address, client_id, self._timeouts.socket_s)
+            self._set(client_id)
+            for text in connection.texts(self._timeouts.ping_s):
+                yield parse(text)
+        except Exception as error:  # websocket-client raises nearly anything on mangled bytes
+            if not self._closed.is_set():
+                log.debug("%s: websocket: %s", self._address.base, self._address.clean(error))
+        finally:
+            self._set(None)
+            connection.leave()
+
+    def _set(self, client_id: str | None) -> None:
+        self.client_id = client_id
+        self._tried.set()
+        self._on_change()
+
+
+class _Socket(websocket.WebSocket):
+    """A websocket with a bound on its messages. On mangled bytes it raises nearly anything."""
+
+    def __init__(self, trusted: str) -> None:
+        kind = "ca_cert_path" if os.path.isdir(trusted) else "ca_certs"
+        # Its check of UTF-8 is in Python, and would take longer than all else about a message.
+        super().__init__(sslopt={kind: trusted}, skip_utf8_validation=True)
+        self._unread = 0  # bytes of the message that is coming in
+        self._is_shut = False
+
+    def open(self, address: Address, client_id: str, timeout_s: float) -> None:
+        """Connect; from then on the server sends here what concerns this client ID."""
+        self.settimeout(timeout_s)
+        self.connect(  # type: ignore[no-untyped-call]
+            address.socket_url(client_id),
+            header=[f"{name}: {value}" for name, value in address.headers.items()],
+            suppress_origin=True,  # ComfyUI refuses any that is not exactly its Host
+            redirect_limit=0,
+        )
+
+    def texts(self, ping_s: float) -> Iterator[str]:
+        """Yield text messages until `shut`, or nothing comes for ping_s, nor so after a ping."""
+        look_s = min(ping_s, TICK_S)  # on Windows, `shut` wakes no reader
+        self.settimeout(look_s)
+        quiet_s, pinged = 0.0, False
+        while not self._is_shut:
+            try:
+                text = self.next_text()
+            except websocket.WebSocketTimeoutException:
+                quiet_s += look_s
+                if quiet_s < ping_s:
+                    continue
+                if pinged:
+                    return
+                self.ping()
+                quiet_s, pinged = 0.0, True
+            else:
+                quiet_s, pinged = 0.0, False
+                if text is not None:
+                    yield text
+
+    def next_text(self) -> str | None:
+        """Return the next message; None if it is a binary preview, a ping or a pong."""
+        opcode, frame = self.recv_data_frame(control_frame=True)
+        self._unread = 0
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise websocket.WebSocketConnectionClosedException("closed by the server")
+        return str(frame.data, "utf-8") if opcode == websocket.ABNF.OPCODE_TEXT else None
+
+    def shut(self) -> None:
+        """Wake the thread that waits for a message, from another one."""
+        self._is_shut = True
+        shut_socket(self.sock)
+
+    def leave(self) -> None:
+        """Close without waiting for an answer."""
+        self.close(timeout=0)
+        self.shutdown()  # type: ignore[no-untyped-call]  # close() does nothing before the handshake
+
+    def _recv(self, bufsize: int) -> bytes:
+        data: bytes = super()._recv(bufsize)  # type: ignore[no-untyped-call]
+        self._unread += len(data)
+        if self._unread > JSON_MAX:
+            raise websocket.WebSocketPayloadException("too large a message")
+        return data
