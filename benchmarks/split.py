@@ -16,7 +16,10 @@ from tempfile import TemporaryDirectory
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images, video
+from stable_restyle.media import images
+from stable_restyle.media.ffmpeg import find_ffmpeg
+from stable_restyle.media.probe import probe_film
+from stable_restyle.media.split import split_film
 
 PAIRS = 5
 
@@ -47,9 +50,9 @@ def _pair(film: Path, out: Path) -> tuple[float, float]:
     """Seconds of ours and of FFmpeg's."""
     with TemporaryDirectory(dir=out) as ours, TemporaryDirectory(dir=out) as theirs:
         began = time.perf_counter()
-        video.split(video.probe(film), Path(ours), Settings().scene_threshold, lambda _: None)
+        split_film(probe_film(film), Path(ours), Settings().scene_threshold, lambda _: None)
         between = time.perf_counter()
-        export = [video.find_ffmpeg(), "-v", "error", "-i", str(film.resolve()), "%06d.png"]
+        export = [find_ffmpeg(), "-v", "error", "-i", str(film.resolve()), "%06d.png"]
         subprocess.run(export, cwd=theirs, stdin=subprocess.DEVNULL, check=True)
         ended = time.perf_counter()
         assert images.numbered(Path(ours)) == images.numbered(Path(theirs))
@@ -60,7 +63,7 @@ def _test_card(out: Path) -> Path:
     """A film of half a second."""
     film = out / "test-card.mp4"
     card = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=24:duration=0.5"]
-    subprocess.run([video.find_ffmpeg(), "-y", "-v", "error", *card, str(film)], check=True)
+    subprocess.run([find_ffmpeg(), "-y", "-v", "error", *card, str(film)], check=True)
     return film
 
 

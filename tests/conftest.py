@@ -16,7 +16,7 @@ from support.programs import default_signals
 from support.scanner import Scanner
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images, video
+from stable_restyle.media import ffmpeg, images
 
 WIDTH, HEIGHT = 66, 50  # no multiples of 4 or 8
 SCENES = [(40, 90, 200), (220, 180, 60), (60, 160, 80)]  # a colour each
@@ -102,10 +102,10 @@ def scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scanner:
     return Scanner(monkeypatch)
 
 
-@pytest.fixture(params=list(video._programs()), ids=lambda program: Path(program).name)
+@pytest.fixture(params=list(ffmpeg.programs()), ids=lambda program: Path(program).name)
 def each_ffmpeg(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the test with the FFmpeg on PATH, and again with the one of imageio-ffmpeg."""
-    monkeypatch.setattr(video, "_programs", lambda: iter([request.param]))
+    monkeypatch.setattr(ffmpeg, "programs", lambda: iter([request.param]))
 
 
 @pytest.fixture(autouse=True)

@@ -33,8 +33,8 @@ from stable_restyle.run import pipeline
 POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such limits elsewhere")
 # The check before splitting would refuse: here the disk fills up while FFmpeg writes.
 COMMAND = """
-import stable_restyle.media.video, stable_restyle.run.pipeline, sys, tqdm
-stable_restyle.media.video._BYTES_PER_PIXEL = 0
+import stable_restyle.media.split, stable_restyle.run.pipeline, sys, tqdm
+stable_restyle.media.split._BYTES_PER_PIXEL = 0
 from stable_restyle.cli.main import main
 {before}
 main()

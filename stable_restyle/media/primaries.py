@@ -1,4 +1,4 @@
-"""Say how colours of other primaries become those of BT.709. Frames are filtered by `video`."""
+"""Compute the matrices that convert colours of other primaries to those of BT.709."""
 
 from __future__ import annotations
 

@@ -25,9 +25,10 @@ from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress,
 from stable_restyle.core.records import DEFAULT_RATE, Keys, Scene, Settings, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
-from stable_restyle.media import images, video
+from stable_restyle.media import images
 from stable_restyle.media.images import Frames
-from stable_restyle.media.video import Film
+from stable_restyle.media.join import join_slides
+from stable_restyle.media.probe import Film
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
@@ -563,7 +564,7 @@ def _join(
         layout.claim_result(paths, made)
 
     with task(progress, "Joining", slides, "slide"):
-        video.join(
+        join_slides(
             paths.shown,
             slides,
             rate,

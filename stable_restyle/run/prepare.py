@@ -17,9 +17,10 @@ from stable_restyle.core import files
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
-from stable_restyle.media import images, video
+from stable_restyle.media import images
 from stable_restyle.media.images import Frames
-from stable_restyle.media.video import Film
+from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media.split import check_disk, detect_cuts, detect_film_cuts, split_film
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir.layout import RunPaths
 
@@ -34,7 +35,7 @@ def look(paths: RunPaths, rate: Fraction | None) -> Film | Frames:
         return images.find_frames(paths.frames)
     if rate is not None:
         raise WrongUsage(f"--rate is for a folder of frames; {paths.film} has a rate of its own.")
-    return video.probe(paths.film)
+    return probe_film(paths.film)
 
 
 def frames_of(
@@ -61,7 +62,7 @@ def _split(
     """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
     _tidy(paths)
     if not paths.frames.exists():
-        video.check_disk(film, paths.frames, frames_per_slide)
+        check_disk(film, paths.frames, frames_per_slide)
         part = paths.frames.with_name(f"{paths.frames.name}.part-{uuid4().hex}")
         try:
             _split_whole(film, part, paths, threshold, progress)
@@ -77,7 +78,7 @@ def _split_whole(
     """Split a film in a folder that gets its own name, and scenes.json, when all is there."""
     part.mkdir(parents=True)
     with task(progress, "Splitting", film.frames, "frame"):
-        cuts = video.split(film, part, threshold, progress.advance)
+        cuts = split_film(film, part, threshold, progress.advance)
         frames = images.find_frames(part)
     if not paths.scenes_file.exists():
         scenes.write_boundaries(paths.scenes_file, scenes.boundaries(cuts, frames.count))
@@ -110,7 +111,7 @@ def boundaries(
 def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Sequence[int]:
     with task(progress, "Finding scenes", frames.count, "frame"):
         pictures = (frames.read(index) for index in range(frames.count))
-        cuts = video.detect_cuts(pictures, threshold, progress.advance)
+        cuts = detect_cuts(pictures, threshold, progress.advance)
     return scenes.boundaries(cuts, frames.count)
 
 
@@ -122,7 +123,7 @@ def foresee(
         source = images.find_frames(paths.frames)
     if isinstance(source, Film):
         with task(progress, "Finding scenes", source.frames, "frame"):
-            count, cuts = video.detect_film_cuts(source, threshold, progress.advance)
+            count, cuts = detect_film_cuts(source, threshold, progress.advance)
         return count, scenes.boundaries(cuts, count)
     if paths.scenes_file.exists():
         return source.count, scenes.read_boundaries(paths.scenes_file, source.count)

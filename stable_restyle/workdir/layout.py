@@ -34,7 +34,8 @@ from stable_restyle.core.errors import (
 from stable_restyle.core.progress import Check, Progress, task
 from stable_restyle.core.records import Keys, Settings, Step
 from stable_restyle.media import images
-from stable_restyle.media.video import CONTAINERS, media_endings, unfinished_name
+from stable_restyle.media.ffmpeg import media_endings
+from stable_restyle.media.join import CONTAINERS, unfinished_name
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir import lock
 

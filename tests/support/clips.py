@@ -13,7 +13,8 @@ import av
 import numpy as np
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images, video
+from stable_restyle.media import images
+from stable_restyle.media.ffmpeg import find_ffmpeg
 
 WIDTH, HEIGHT = 64, 48
 _BITS = 8
@@ -21,7 +22,7 @@ H264 = ("-c:v", "libx264", "-crf", "8", "-pix_fmt", "yuv420p")
 
 
 def run_ffmpeg(*options: str | Path, data: bytes | None = None) -> None:
-    command = [video.find_ffmpeg(), "-nostdin", "-y", "-loglevel", "error", *map(str, options)]
+    command = [find_ffmpeg(), "-nostdin", "-y", "-loglevel", "error", *map(str, options)]
     subprocess.run(command, input=data, check=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stable_restyle.core import shell
 from stable_restyle.core.errors import ProgramFailed, RestyleError
-from stable_restyle.media import video
+from stable_restyle.media.ffmpeg import find_ffmpeg
 
 MakePrograms = Callable[..., None]
 
@@ -61,7 +61,7 @@ def test_nor_does_the_package_look_for_it_there(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("NODEFAULTCURRENTDIRECTORYINEXEPATH", raising=False)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RestyleError, match="there is none"):
-        video.find_ffmpeg()
+        find_ffmpeg()
 
 
 @pytest.mark.usefixtures("windows")

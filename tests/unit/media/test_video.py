@@ -22,8 +22,17 @@ from support import clips, paths
 
 from stable_restyle.core.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images, video
-from stable_restyle.media.video import Film
+from stable_restyle.media import images
+from stable_restyle.media.ffmpeg import find_ffmpeg
+from stable_restyle.media.join import CONTAINERS, join_slides
+from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media.split import (
+    check_disk,
+    detect_cuts,
+    detect_film_cuts,
+    disk_needed,
+    split_film,
+)
 
 BUNNY = paths.EXAMPLE
 BUNNY_CUTS = [18, 48, 88, 128, 168, 208, 228]  # 0.75, 2, 3.67, 5.33, 7, 8.67, 9.5 s
@@ -46,10 +55,10 @@ def split(tmp_path: Path) -> Split:
     """Probes and splits a film: what it is, and its frames."""
 
     def probe_and_split(path: Path) -> tuple[Film, list[Pixels]]:
-        film = video.probe(path)
+        film = probe_film(path)
         folder = tmp_path / f"frames of {path.name.encode('ascii', 'replace').decode()}"
         folder.mkdir()
-        video.split(film, folder, 10, ignore)
+        split_film(film, folder, 10, ignore)
         return film, clips.read_folder(folder)
 
     return probe_and_split
@@ -91,7 +100,7 @@ def test_an_ffmpeg_that_cannot_do_enough_is_passed_over(
 ) -> None:
     lacking = stand_in(tmp_path / "bin", script)
     monkeypatch.setenv("PATH", str(lacking.parent), prepend=os.pathsep)
-    assert video.find_ffmpeg() != str(lacking)
+    assert find_ffmpeg() != str(lacking)
 
 
 @posix
@@ -100,7 +109,7 @@ def test_an_ffmpeg_on_the_path_that_can_do_all_is_taken(
 ) -> None:
     able = stand_in(tmp_path / "bin", "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done")
     monkeypatch.setenv("PATH", str(able.parent), prepend=os.pathsep)
-    assert video.find_ffmpeg() == str(able)
+    assert find_ffmpeg() == str(able)
 
 
 @posix
@@ -111,7 +120,7 @@ def test_without_any_ffmpeg_the_error_says_what_each_lacks(
     monkeypatch.setenv("PATH", str(lacking.parent))
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "gone"))
     with pytest.raises(RestyleError) as error:
-        video.find_ffmpeg("zscale", task="Splitting night.mov")
+        find_ffmpeg("zscale", task="Splitting night.mov")
     assert "Splitting night.mov needs" in str(error.value)
     assert f"{lacking} lacks scdet, zscale" in str(error.value)
 
@@ -120,46 +129,46 @@ def test_without_any_ffmpeg_the_error_says_what_each_lacks(
 
 
 def test_the_ten_second_clip_has_its_frames_and_cuts(tmp_path: Path) -> None:
-    film = video.probe(BUNNY)
+    film = probe_film(BUNNY)
     assert (film.width, film.height, film.frames) == (640, 360, 240)
     assert film.rate == 24
     told: list[int] = []
-    assert video.split(film, tmp_path, 10, told.append) == BUNNY_CUTS
+    assert split_film(film, tmp_path, 10, told.append) == BUNNY_CUTS
     frames = images.find_frames(tmp_path)
     assert frames.count == sum(told) == 240
-    assert video.detect_cuts(map(frames.read, range(240)), 10, ignore) == BUNNY_CUTS
+    assert detect_cuts(map(frames.read, range(240)), 10, ignore) == BUNNY_CUTS
 
     first = (tmp_path / images.name(0)).read_bytes()
     assert b"gAMA" not in first and b"cICP" not in first  # viewers would heed them
     written = sum(entry.stat().st_size for entry in tmp_path.iterdir())
-    estimate = video.disk_needed(film, 1) / 2  # half of it is for the slides
+    estimate = disk_needed(film, 1) / 2  # half of it is for the slides
     assert 0.5 * estimate < written < estimate
 
 
 def test_cuts_are_the_same_before_and_after_splitting(tmp_path: Path) -> None:
     path = clips.make(tmp_path / "film.mkv", clips.scenes(9, 1, 14, 6), delay_s=0.3)
-    film = video.probe(path)
+    film = probe_film(path)
     folder = tmp_path / "in"
     folder.mkdir()
-    assert video.split(film, folder, 10, ignore) == [9, 10, 24]
-    assert video.detect_film_cuts(film, 10, ignore) == (30, [9, 10, 24])
-    assert video.detect_cuts(clips.read_folder(folder), 10, ignore) == [9, 10, 24]
+    assert split_film(film, folder, 10, ignore) == [9, 10, 24]
+    assert detect_film_cuts(film, 10, ignore) == (30, [9, 10, 24])
+    assert detect_cuts(clips.read_folder(folder), 10, ignore) == [9, 10, 24]
 
 
 def test_a_higher_threshold_finds_fewer_cuts() -> None:
-    assert video.detect_cuts(clips.scenes(5, 5), 99, ignore) == []
+    assert detect_cuts(clips.scenes(5, 5), 99, ignore) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (17, 33)])
 def test_cuts_are_found_in_frames_of_any_size(shape: tuple[int, int]) -> None:
     dark, bright = np.zeros((*shape, 3), np.uint8), np.full((*shape, 3), 255, np.uint8)
     told: list[int] = []
-    assert video.detect_cuts([dark] * 3 + [bright] * 3, 10, told.append) == [3]
+    assert detect_cuts([dark] * 3 + [bright] * 3, 10, told.append) == [3]
     assert sum(told) == 6
 
 
 def test_no_frames_have_no_cuts() -> None:
-    assert video.detect_cuts([], 10, ignore) == []
+    assert detect_cuts([], 10, ignore) == []
 
 
 def test_a_frame_that_cannot_be_read_ends_the_search_for_cuts(
@@ -170,7 +179,7 @@ def test_a_frame_that_cannot_be_read_ends_the_search_for_cuts(
         raise UnusableInput("000004.png is damaged")
 
     with pytest.raises(UnusableInput, match=r"000004\.png"):
-        video.detect_cuts(broken(), 10, ignore)
+        detect_cuts(broken(), 10, ignore)
     assert_waited_for(children)
 
 
@@ -250,7 +259,7 @@ def test_a_film_without_a_steady_pace_gets_a_usual_rate(
 ) -> None:
     path = tmp_path / "film.mkv"
     clips.make_with_stamps(path, clips.numbered(len(stamps)), stamps, Fraction(1, tick))
-    film = video.probe(path)
+    film = probe_film(path)
     assert abs(film.rate / rate - 1) < 0.002  # 23.976 for 24
     assert film.frames == pytest.approx(stamps[-1] / tick * rate + 1, abs=1)
 
@@ -495,7 +504,7 @@ def hdr_film(path: Path, transfer: str, signals: list[float]) -> Path:
 
 def can_read_hdr() -> bool:
     try:
-        return bool(video.find_ffmpeg("zscale", "tonemap"))
+        return bool(find_ffmpeg("zscale", "tonemap"))
     except RestyleError:
         return False
 
@@ -522,12 +531,12 @@ def test_hdr_becomes_sdr(transfer: str, white: float, tmp_path: Path, split: Spl
 def test_hdr_without_the_filters_for_it_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = video.probe(hdr_film(tmp_path / "night.mkv", "smpte2084", [0, 0.5, 1]))
+    film = probe_film(hdr_film(tmp_path / "night.mkv", "smpte2084", [0, 0.5, 1]))
     able = stand_in(tmp_path / "bin", "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done")
     monkeypatch.setenv("PATH", str(able.parent))
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(able))
     with pytest.raises(RestyleError, match=r"(?s)night.mkv, which is HDR.*lacks tonemap, zscale"):
-        video.split(film, tmp_path, 10, ignore)
+        split_film(film, tmp_path, 10, ignore)
 
 
 # Films that cannot be used
@@ -548,7 +557,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
         (tmp_path, "is not a film"),
     ]:
         with pytest.raises(UnusableInput, match=reason) as error:
-            video.probe(path)
+            probe_film(path)
         assert str(path) in str(error.value)
 
 
@@ -567,9 +576,9 @@ def test_an_animated_webp_is_refused_with_the_way_to_a_gif(tmp_path: Path) -> No
     clips.make(still, clips.numbered(1), "-c:v", "libwebp")
     clips.make(moving, clips.numbered(3), "-c:v", "libwebp_anim")
     with pytest.raises(UnusableInput, match=r"still\.webp is a picture, not a film"):
-        video.probe(still)
+        probe_film(still)
     with pytest.raises(UnusableInput, match=r"(?s)an animated WebP.*magick '.*a film\.webp' "):
-        video.probe(moving)
+        probe_film(moving)
 
 
 def test_sound_alone_is_refused_with_or_without_a_cover(tmp_path: Path) -> None:
@@ -578,16 +587,16 @@ def test_sound_alone_is_refused_with_or_without_a_cover(tmp_path: Path) -> None:
     images.write(cover, clips.numbered(1)[0])
     clips.run_ffmpeg("-i", sound, "-i", cover, "-map", "0", "-map", "1", "-c", "copy", both)
     with pytest.raises(UnusableInput, match="holds no picture:"):
-        video.probe(sound)
+        probe_film(sound)
     with pytest.raises(UnusableInput, match="holds no picture but a cover:"):
-        video.probe(both)
+        probe_film(both)
 
 
 def test_a_film_without_its_index_is_refused(tmp_path: Path) -> None:
     path = clips.make(tmp_path / "film.mp4", clips.scenes(20))
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(UnusableInput, match="too damaged"):
-        video.probe(path)
+        probe_film(path)
 
 
 def test_of_a_film_cut_short_the_rest_is_used(
@@ -608,7 +617,7 @@ def test_a_film_with_nothing_to_decode_is_refused(tmp_path: Path) -> None:
     begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
     path.write_bytes(data[:begin] + bytes(end - begin) + data[end:])
     with pytest.raises(UnusableInput, match="not one frame"):
-        video.probe(path)
+        probe_film(path)
 
 
 # Disk
@@ -617,10 +626,10 @@ def test_a_film_with_nothing_to_decode_is_refused(tmp_path: Path) -> None:
 def test_the_disk_is_checked_with_both_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = video.probe(BUNNY)
-    assert video.disk_needed(film, 2) == 360 * 640 * 360 * 2
+    film = probe_film(BUNNY)
+    assert disk_needed(film, 2) == 360 * 640 * 360 * 2
     folder = tmp_path / "not" / "yet"
-    video.check_disk(film, folder, 2)
+    check_disk(film, folder, 2)
 
     def nearly_full(path: Path) -> shutil._ntuple_diskusage:
         assert path == tmp_path
@@ -628,7 +637,7 @@ def test_the_disk_is_checked_with_both_figures(
 
     monkeypatch.setattr("shutil.disk_usage", nearly_full)
     with pytest.raises(UnusableInput, match=r"about 0\.2 GB in .*0\.1 GB are free.*--work"):
-        video.check_disk(film, folder, 2)
+        check_disk(film, folder, 2)
 
 
 # Joining
@@ -656,7 +665,7 @@ def in_rgb(frame: av.VideoFrame) -> Pixels:
 
 
 @each_ffmpeg
-@pytest.mark.parametrize("suffix", video.CONTAINERS)
+@pytest.mark.parametrize("suffix", CONTAINERS)
 @pytest.mark.parametrize("rate", ["12", "30000/1001"])
 def test_a_joined_film_has_each_slide_at_the_exact_rate(
     suffix: str, rate: str, tmp_path: Path
@@ -664,8 +673,8 @@ def test_a_joined_film_has_each_slide_at_the_exact_rate(
     slides = clips.write_folder(tmp_path / "out", clips.numbered(25))
     target = tmp_path / "not" / "yet" / f"film{suffix.upper()}"
     told: list[int] = []
-    video.join(slides, 25, Fraction(rate), target, None, told.append)
-    film = video.probe(target)
+    join_slides(slides, 25, Fraction(rate), target, None, told.append)
+    film = probe_film(target)
     assert (film.rate, film.frames, sum(told)) == (Fraction(rate), 25, 25)
     assert [clips.number(in_rgb(frame)) for frame in decoded(target)] == list(range(25))
     assert os.listdir(target.parent) == [target.name]
@@ -676,7 +685,7 @@ def test_a_joined_film_has_each_slide_at_the_exact_rate(
 def test_colours_are_joined_as_bt709(suffix: str, chart: Pixels, tmp_path: Path) -> None:
     slides = clips.write_folder(tmp_path / "out", [chart] * 3)
     target = tmp_path / f"film{suffix}"
-    video.join(slides, 3, Fraction(24), target, None, ignore)
+    join_slides(slides, 3, Fraction(24), target, None, ignore)
     frame = decoded(target)[1]
     assert frame.format.name == "yuv420p"
     assert frame.color_range == 1  # limited
@@ -694,7 +703,7 @@ def test_odd_sides_are_padded_with_their_last_pixels(
     picture = np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
     slides = clips.write_folder(tmp_path / "out", [picture] * 2)
     target = tmp_path / f"film{suffix}"
-    video.join(slides, 2, Fraction(24), target, None, ignore)
+    join_slides(slides, 2, Fraction(24), target, None, ignore)
     joined = in_rgb(decoded(target)[0])
     padded = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     assert joined.shape == padded.shape
@@ -707,7 +716,7 @@ def test_a_film_split_and_joined_again_is_the_same(
     path = clips.make_yuv(tmp_path / "film.mkv", chart, BT601)
     film, frames = split(path)
     slides = clips.write_folder(tmp_path / "out", frames)
-    video.join(slides, 1, film.rate, tmp_path / "again.mp4", film, ignore)
+    join_slides(slides, 1, film.rate, tmp_path / "again.mp4", film, ignore)
     again, (frame,) = split(tmp_path / "again.mp4")
     assert again.rate == film.rate
     assert worst(frame, frames[0]) <= 3
@@ -747,12 +756,12 @@ def tracks(path: Path) -> list[tuple[str, str, str | None]]:
 
 def join_again(film_path: Path, target: Path, frames_per_slide: int = 2) -> Film:
     """Join blank slides to a film again: what the result is."""
-    film = video.probe(film_path)
+    film = probe_film(film_path)
     count = -(-film.frames // frames_per_slide)
     slides = target.parent / f"slides for {target.name}"
     clips.write_folder(slides, clips.numbered(count))
-    video.join(slides, count, film.rate / frames_per_slide, target, film, ignore)
-    joined = video.probe(target)
+    join_slides(slides, count, film.rate / frames_per_slide, target, film, ignore)
+    joined = probe_film(target)
     assert (joined.frames, joined.rate) == (count, film.rate / frames_per_slide)
     assert joined.duration_s == pytest.approx(film.duration_s, abs=float(1 / joined.rate))
     return joined
@@ -965,14 +974,14 @@ def test_sound_stays_with_the_picture(
         delay_s=max(picture_late_s, 0),
         inputs=("-itsoffset", str(max(-picture_late_s, 0)), "-f", "lavfi", "-i", rising),
     )
-    film = video.probe(source)
+    film = probe_film(source)
     folder = tmp_path / "in"
     folder.mkdir()
-    video.split(film, folder, 10, ignore)
+    split_film(film, folder, 10, ignore)
     frames = clips.read_folder(folder)
     slides = clips.write_folder(tmp_path / "out", frames[::2])
     for target in (tmp_path / "target.mp4", tmp_path / "target.mkv", tmp_path / "target.webm"):
-        video.join(slides, len(frames[::2]), film.rate / 2, target, film, ignore)
+        join_slides(slides, len(frames[::2]), film.rate / 2, target, film, ignore)
         late_s = lag_s(target, source) - (seen_s(target) - seen_s(source))
         assert abs(late_s) <= 0.001
         with av.open(target) as container:
@@ -1005,14 +1014,14 @@ def test_a_name_is_a_name(
     folder = make_folder(name.removesuffix(".mp4"))
     monkeypatch.chdir(folder)
     shutil.move(clips.make(tmp_path / "film.mp4", clips.numbered(4)), name)
-    film = video.probe(Path(name))
+    film = probe_film(Path(name))
     slides = Path(name + " frames")
     slides.mkdir()
-    video.split(film, slides, 10, ignore)
+    split_film(film, slides, 10, ignore)
     assert len(images.numbered(slides)) == 4
-    video.join(slides, 4, film.rate, Path("new " + name), film, ignore)
+    join_slides(slides, 4, film.rate, Path("new " + name), film, ignore)
     Path(name).unlink()
-    video.join(slides, 4, film.rate, Path(name), None, ignore)
+    join_slides(slides, 4, film.rate, Path(name), None, ignore)
     assert sorted(os.listdir()) == sorted([name, "new " + name, slides.name])
 
 
@@ -1036,7 +1045,7 @@ def test_a_list_of_films_is_refused_and_leads_nowhere(
         there = f"http://127.0.0.1:{server.getsockname()[1]}/x.ts"
         (tmp_path / name).write_text(text.format(there=there if elsewhere == "http" else private))
         with pytest.raises(UnusableInput, match=name):
-            video.probe(tmp_path / name)
+            probe_film(tmp_path / name)
         with pytest.raises(BlockingIOError):  # nobody has called
             server.accept()
 
@@ -1069,7 +1078,7 @@ def slides(tmp_path: Path) -> Path:
 
 def test_a_target_of_another_kind_is_refused(slides: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=r"\.mp4, \.mov, \.mkv, \.webm"):
-        video.join(slides, 6, Fraction(24), tmp_path / "film.avi", None, ignore)
+        join_slides(slides, 6, Fraction(24), tmp_path / "film.avi", None, ignore)
 
 
 @pytest.mark.parametrize("wrong", ["missing", "damaged"])
@@ -1084,7 +1093,7 @@ def test_slides_that_cannot_be_read_leave_the_old_film(
     else:
         slide.write_bytes(bytes(len(slide.read_bytes())))
     with pytest.raises(ProgramFailed, match=r"(?s)Joining film\.mp4 failed.* of the 6 slides"):
-        video.join(slides, 6, Fraction(24), target, None, ignore)
+        join_slides(slides, 6, Fraction(24), target, None, ignore)
     assert target.read_text() == "an older film"
     assert sorted(os.listdir(tmp_path)) == ["film.mp4", "out"]
 
@@ -1092,11 +1101,11 @@ def test_slides_that_cannot_be_read_leave_the_old_film(
 def test_a_target_that_cannot_be_written_is_named(slides: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnusableInput, match=r"film\.mp4 cannot be written"):
-        video.join(slides, 6, Fraction(24), tmp_path / "file" / "film.mp4", None, ignore)
+        join_slides(slides, 6, Fraction(24), tmp_path / "file" / "film.mp4", None, ignore)
 
 
 def test_more_slides_than_asked_for_are_left_out(slides: Path, tmp_path: Path) -> None:
-    video.join(slides, 4, Fraction(24), tmp_path / "film.mkv", None, ignore)
+    join_slides(slides, 4, Fraction(24), tmp_path / "film.mkv", None, ignore)
     assert len(decoded(tmp_path / "film.mkv")) == 4
 
 
@@ -1107,12 +1116,12 @@ def test_ctrl_c_leaves_nothing_behind(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        video.join(slides, 6, Fraction(24), tmp_path / "film.mp4", None, interrupt)
+        join_slides(slides, 6, Fraction(24), tmp_path / "film.mp4", None, interrupt)
     assert os.listdir(tmp_path) == ["out"]
     with pytest.raises(KeyboardInterrupt):
-        video.detect_film_cuts(video.probe(BUNNY), 10, interrupt)
+        detect_film_cuts(probe_film(BUNNY), 10, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        video.detect_cuts(clips.numbered(6), 10, interrupt)
+        detect_cuts(clips.numbered(6), 10, interrupt)
     assert_waited_for(children)
 
 
@@ -1120,7 +1129,7 @@ def test_ctrl_c_leaves_nothing_behind(
 def test_a_failing_ffmpeg_is_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: list[subprocess.Popen[bytes]]
 ) -> None:
-    film = video.probe(BUNNY)
+    film = probe_film(BUNNY)
     able = "for a in scdet libx264 png -fps_mode; do echo ' x' $a; done"
     failing = stand_in(
         tmp_path / "bin",
@@ -1128,8 +1137,8 @@ def test_a_failing_ffmpeg_is_quoted(
     )
     monkeypatch.setenv("PATH", f"{failing.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
     with pytest.raises(ProgramFailed, match="the disk is on fire") as error:
-        video.split(film, tmp_path, 10, ignore)
+        split_film(film, tmp_path, 10, ignore)
     assert str(failing) in str(error.value)
     with pytest.raises(ProgramFailed, match="the disk is on fire"):
-        video.detect_cuts([np.zeros((720, 1280, 3), np.uint8)] * 9, 10, ignore)
+        detect_cuts([np.zeros((720, 1280, 3), np.uint8)] * 9, 10, ignore)
     assert_waited_for(children)

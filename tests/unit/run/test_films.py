@@ -177,7 +177,7 @@ def test_a_plan_of_a_film_writes_nothing(asked: Settings, film: Path) -> None:
 def test_too_little_disk_is_told_before_splitting(
     asked: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stable_restyle.media.video._BYTES_PER_PIXEL", 1e12)
+    monkeypatch.setattr("stable_restyle.media.split._BYTES_PER_PIXEL", 1e12)
     with pytest.raises(UnusableInput, match="GB are free"):
         run(asked)
     assert not (asked.target.with_name("clay.restyle") / "in").exists()

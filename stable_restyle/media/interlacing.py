@@ -24,7 +24,7 @@ _EQUAL = 1.5
 _CLEAR = 0.75  # of what was looked at: it is interlaced, whatever its flags say
 
 
-class Fields:
+class InterlaceDetector:
     """What some frames of a film show of its fields, found while its packets are read."""
 
     def __init__(self, stream: av.VideoStream, size: int) -> None:

@@ -1,0 +1,161 @@
+"""Find the program `ffmpeg`, ask what it can do, and run it.
+
+At least version 5.1 is needed; tried with 5.1, 7.0 and 9.0.
+
+FFmpeg gives many names another meaning: a pattern (`%03d`), a protocol (`concat:`), an option
+(`-x`). So a film is passed as its absolute path behind `file:`, and FFmpeg is started in the folder
+of pictures that it reads or writes, whose path it never sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import av
+
+from stable_restyle.core import shell
+from stable_restyle.core.errors import ProgramFailed, RestyleError, cannot_write, from_system
+
+T = TypeVar("T")
+
+_NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
+
+PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
+# A film may name other places to be read from: none of them is read over a network.
+FILES_ONLY = {"protocol_whitelist": "file"}
+# Stand-ins for names in a command line: ffmpeg-python chokes on those that are not Unicode.
+FILM, TARGET = "<film>", "<target>"
+
+
+def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
+    """The FFmpeg on PATH if it has what we need, else the one that imageio-ffmpeg carries.
+
+    extra: filters and encoders needed beyond those of every run. task: what for, as a message
+    begins. RestyleError names what each of the two lacks.
+    """
+    needs = _NEEDS.union(extra)
+    shortcomings = []
+    for program in programs():
+        missing = needs - abilities(program)
+        if not missing:
+            return program
+        shortcomings.append(f"  {program} lacks {', '.join(sorted(missing))}\n")
+    raise RestyleError(
+        f"{task} needs an FFmpeg with {', '.join(sorted(needs))}; there is none.\n"
+        f"{''.join(shortcomings)}"
+        "Install a full build of FFmpeg (https://ffmpeg.org/download.html) or the newest "
+        "imageio-ffmpeg from the Python package index."
+    )
+
+
+def programs() -> Iterator[str]:
+    if on_path := shell.find("ffmpeg"):
+        yield os.path.abspath(on_path)  # it is started in another folder
+    if shell.IS_WINDOWS:  # where the package carries none, it looks for one as the system does
+        os.environ.setdefault("NODEFAULTCURRENTDIRECTORYINEXEPATH", "1")
+    try:
+        import imageio_ffmpeg
+
+        yield imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):  # some platforms have no wheel that carries one
+        return
+
+
+@functools.cache
+def abilities(program: str) -> frozenset[str]:
+    """The names of an FFmpeg's filters, encoders and options; none if it does not even start."""
+    listed: set[str] = set()
+    for what in (["-filters"], ["-encoders"], ["-h", "long"]):
+        try:
+            answer = subprocess.run(
+                [program, "-hide_banner", *what], stdin=subprocess.DEVNULL, capture_output=True
+            )
+        except OSError as error:
+            if told := from_system(error):
+                raise told from error
+            return frozenset()
+        # " T. scdet  V->V  ...", " V....D png  ...", "-fps_mode[:<stream_spec>]  set ..."
+        for line in answer.stdout.decode(errors="replace").splitlines():
+            listed.update(word.partition("[")[0] for word in line.split()[:2])
+    return frozenset(listed)
+
+
+@functools.cache
+def media_endings() -> frozenset[str]:
+    """Return the endings, such as ".avi", of files that are films, pictures or sounds."""
+    known = {"av1", "ffv1", "part", "prores", "tmp", "vp8", "vp9"}  # no formats, but often meant so
+    for name in av.formats_available:
+        for mode in ("r", "w"):
+            with contextlib.suppress(ValueError):  # it can only be read, or only be written
+                known |= av.ContainerFormat(name, mode).extensions
+    return frozenset(f".{each.lower()}" for each in known if not each.isdigit())
+
+
+def file_url(path: Path) -> str:
+    return f"file:{os.path.abspath(path)}"
+
+
+def command_line(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:
+    """The command line of a graph; names: what to put for its stand-ins."""
+    talk = ("-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1")
+    words = output.global_args(*talk).compile(cmd=program, overwrite_output=True)
+    return [(names or {}).get(word, word) for word in words]
+
+
+def run(
+    task: str,
+    command: Sequence[str],
+    attend: Callable[[subprocess.Popen[bytes]], T],
+    *,
+    folder: Path | None = None,
+    result: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+) -> tuple[T, str]:
+    """Run FFmpeg in a folder while `attend` reads or feeds it: its result, and FFmpeg's complaints.
+
+    result: the file or folder that it makes. Whatever ends `attend`, Ctrl-C included, the program
+    is gone afterwards. ProgramFailed if it ended with an error, UnusableInput for a full disk.
+    """
+    # Its complaints go to a file, which never fills as a pipe would.
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(
+            command, bufsize=0 if stdin == subprocess.PIPE else -1, cwd=folder, stdin=stdin,
+            stdout=stdout, stderr=complaints,
+        ) as child:  # fmt: skip
+            try:
+                made = attend(child)
+            except BaseException:
+                child.kill()
+                raise
+        complaints.seek(0)
+        said = complaints.read().decode(errors="replace")
+    if child.returncode:
+        for full in (errno.ENOSPC, errno.EDQUOT):
+            if result and os.strerror(full) in said:
+                raise cannot_write(result, OSError(full, os.strerror(full)))
+        died = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
+        raise ProgramFailed(task, command, said + died)
+    return made, said
+
+
+def follow(lines: Iterable[bytes] | None, on_frame: Callable[[int], None]) -> tuple[int, list[int]]:
+    """Read what -progress and the metadata filter print: how many frames came, and the cuts."""
+    frames, cuts = 0, []
+    for line in lines or ():
+        if line.startswith(b"frame="):  # -progress, every half second and at the end
+            before, frames = frames, int(line.removeprefix(b"frame="))
+            on_frame(frames - before)
+        elif line.startswith(b"frame:"):  # "frame:18   pts:18      pts_time:0.75"
+            # Not its `frame`, which restarts where FFmpeg rebuilds its filters. A pts counts frames
+            # here: its unit is the rate's.
+            cuts.append(int(line.split(b"pts:")[1].split()[0]))
+    return frames, cuts

@@ -1,0 +1,361 @@
+"""Join slides to a film, with the tracks of the film that they show."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import ffmpeg
+
+from stable_restyle.core import files
+from stable_restyle.core.errors import ProgramFailed, WrongUsage, cannot_write, counted
+from stable_restyle.media import images
+from stable_restyle.media.ffmpeg import (
+    FILES_ONLY,
+    FILM,
+    PICTURES,
+    TARGET,
+    abilities,
+    command_line,
+    file_url,
+    find_ffmpeg,
+    follow,
+    run,
+)
+from stable_restyle.media.probe import Film, Track
+
+log = logging.getLogger(__name__)
+
+_SINCE_6 = "-stats_mux_pre"  # an option that FFmpeg 5.1 does not have
+_EXACT_TO_YUV = "bicubic+accurate_rnd+full_chroma_inp"
+_LIBOPUS_SKIPPED_S = Fraction(312, 48000)
+# Nominal rates of SMPTE ST 12-1, and the form of a time code: FFmpeg refuses a film with another.
+_TIMECODE_RATES = {24, 25, 30, 48, 50, 60}
+_TIMECODE = re.compile(r"(?P<time>\d\d:\d\d:\d\d)(?P<mark>[:;.])(?P<frame>\d\d)")
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a kind of film file is written, and which tracks it takes as they are."""
+
+    muxer: str
+    options: Mapping[str, object]  # FFmpeg's, for the picture and the file
+    sound: frozenset[str]
+    sound_encoder: str  # for sound that it does not take
+    subtitles: frozenset[str]
+    text_encoder: str  # for text subtitles that it does not take
+    covers: frozenset[str] = frozenset()
+    attaches: bool = False  # one cover of any kind, as a file
+    needs: tuple[str, ...] = ()  # of FFmpeg, beyond those of every run
+
+
+_H264 = {"c:v": "libx264", "crf": 16}
+# On Big Buck Bunny and on street traffic, the SSIM that x264 reaches at 16 lies between those of
+# 12 and 16 here. FFmpeg takes a CRF for a bound on the bit rate unless that is 0.
+_VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
+# `strict`: FFmpeg before 6 calls FLAC in MP4 experimental. `write_tmcd`: see `_timecode_options`.
+_QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
+# The sound and subtitle formats that each muxer was seen to take, FFmpeg 5.1 to 9.0. PyAV's
+# `supported_codecs` names more: for .mov some that its muxer then refuses, such as FLAC.
+_SOUND = frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3"})
+_PCM = frozenset({"pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_f32le"})
+_COVERS = frozenset({"mjpeg", "png"})
+_PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle"})
+CONTAINERS = {
+    ".mp4": Container(
+        muxer="mp4",
+        options={**_H264, **_QUICKTIME},
+        sound=_SOUND | {"flac", "opus"},
+        sound_encoder="aac",
+        subtitles=frozenset({"mov_text"}),
+        text_encoder="mov_text",
+        covers=_COVERS,
+    ),
+    ".mov": Container(
+        muxer="mov",
+        options={**_H264, **_QUICKTIME},
+        sound=_SOUND | _PCM,
+        sound_encoder="aac",
+        subtitles=frozenset({"mov_text"}),
+        text_encoder="mov_text",
+    ),
+    ".mkv": Container(
+        muxer="matroska",
+        options=_H264,
+        sound=_SOUND | _PCM | {"flac", "mlp", "opus", "truehd", "tta", "vorbis", "wavpack"},
+        sound_encoder="aac",
+        subtitles=_PICTURE_SUBTITLES | {"ass", "subrip", "webvtt"},
+        text_encoder="srt",
+        attaches=True,
+    ),
+    ".webm": Container(
+        muxer="webm",
+        options=_VP9,
+        sound=frozenset({"opus", "vorbis"}),
+        sound_encoder="libopus",
+        subtitles=frozenset({"webvtt"}),
+        text_encoder="webvtt",
+        needs=("libvpx-vp9", "libopus"),
+    ),
+}
+
+
+def join_slides(
+    slides: Path,
+    count: int,
+    rate: Fraction,
+    target: Path,
+    film: Film | None,
+    on_frame: Callable[[int], None],
+    on_whole: Callable[[Path], None] = lambda _: None,
+    writer: str = "",
+) -> None:
+    """Make a film of slides, with the sound, subtitles, chapters and titles of the film they show.
+
+    slides: a folder of 000001.png and on, of one size, which need not be the film's. rate: slides
+    a second. target: its suffix is one of CONTAINERS; it appears when it is whole. on_frame: told
+    how many more are done, twice a second. on_whole: called with the whole film before it takes the
+    place of `target`, which stays as it is if this raises. writer: who writes, where others may
+    make the same film at the same time.
+    """
+    container = CONTAINERS.get(target.suffix.lower())
+    if container is None:
+        raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
+    task = f"Joining {target.name}"
+    program = find_ffmpeg(*container.needs, task=task)
+    with (
+        _written_whole(target, on_whole, writer) as unfinished,
+        tempfile.TemporaryDirectory() as covers,
+    ):
+        names = {TARGET: file_url(unfinished)} | ({FILM: file_url(film.path)} if film else {})
+        late_opus = _must_delay_opus(program, container)
+        attached = _attachment_options(film, Path(covers)) if film and container.attaches else {}
+        joined = _graph(slides, count, rate, container, film, late_opus, attached)
+        command = command_line(joined, program, names)
+        (frames, _), said = run(
+            task,
+            command,
+            lambda child: follow(child.stdout, on_frame),
+            folder=slides,
+            result=target,
+        )
+        if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
+            said += f"Only {frames} of the {counted(count, 'slide')} in {slides} could be read."
+            raise ProgramFailed(task, command, said)
+    if said:
+        log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
+
+
+def unfinished_name(target: Path, writer: str) -> Path:
+    """Return the name of a film while it is written. writer: see `join_slides`."""
+    return target.with_name(f"{target.name}{writer and '.'}{writer}.part")
+
+
+@contextlib.contextmanager
+def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) -> Iterator[Path]:
+    """A name to write a file under: it becomes `target` if all goes well, else it is removed."""
+    unfinished = unfinished_name(target, writer)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
+        files.remove(unfinished)
+        yield unfinished
+        images.sync(unfinished)
+        on_whole(unfinished)
+        files.replace(unfinished, target)
+        images.sync(target.parent)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            files.remove(unfinished)
+
+
+def _graph(
+    slides: Path,
+    count: int,
+    rate: Fraction,
+    container: Container,
+    film: Film | None,
+    late_opus: bool,
+    attached: Mapping[str, object],
+) -> Any:
+    """The outputs of FFmpeg's command line that make a film of slides."""
+    # The encoder counts time in slides, so they begin at a whole number of them, and the film's
+    # tracks wait with them.
+    begin_ms = round(film.start_s * 1000) if film else 0
+    late_s = math.ceil(begin_ms * rate / 1000) / rate
+    pictures = ffmpeg.input(
+        PICTURES,
+        format="image2",
+        pattern_type="sequence",
+        start_number=1,
+        framerate=rate,
+        itsoffset=_seconds(late_s),
+    )
+    # Not `-frames`: FFmpeg 5 ends the sound with the pictures then.
+    shown = pictures.filter("trim", end_frame=count)
+    streams = [_to_yuv420p(shown, *images.size(slides / images.name(0)))]
+    # `passthrough`: FFmpeg 7 fills the time before the first slide, and a gap, with copies.
+    options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
+    if film is None:
+        return ffmpeg.output(*streams, TARGET, **options)
+    source = ffmpeg.input(FILM, **_timing_options(film, late_s), **FILES_ONLY)
+    tracks = _tracks(film, container, late_opus)
+    streams += [source[str(stream)] for stream in tracks]
+    for more in (*tracks.values(), attached, _timecode_options(film, rate, container)):
+        options |= more
+    joined = ffmpeg.output(*streams, TARGET, map_metadata=1, map_chapters=1, **options)
+    # In a transport stream FFmpeg counts time from the first track in use: unless the picture is in
+    # use too, the sound would lose its delay.
+    unseen = ffmpeg.output(source[str(film.stream)], "-", format="null", codec="copy")
+    return ffmpeg.merge_outputs(joined, unseen)
+
+
+def _timing_options(film: Film, late_s: Fraction) -> dict[str, object]:
+    """Return the options with which FFmpeg shows the first frame of a film at `late_s`.
+
+    FFmpeg counts the time of a film from its start, and its versions differ on whether that is
+    before or after what players discard of the sound. With `seek_timestamp` it keeps the film's own
+    clock; but where that may jump, it does so only as long as every track is in use.
+    """
+    if film.first_s is None:
+        return {"itsoffset": _seconds(late_s - film.start_s)}
+    return {"itsoffset": _seconds(late_s - film.first_s), "seek_timestamp": 1}
+
+
+def _seconds(time_s: Fraction) -> str:
+    return f"{float(time_s):.6f}"  # FFmpeg does not read 1e-07
+
+
+def _must_delay_opus(program: str, container: Container) -> bool:
+    """Whether Opus must be written late by what players discard of its beginning.
+
+    Matroska and WebM want that; FFmpeg does it by itself from version 6 on.
+    """
+    return container.muxer in ("matroska", "webm") and _SINCE_6 not in abilities(program)
+
+
+def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
+    """Convert to limited range BT.709, 8-bit 4:2:0, repeating the last row or column if odd."""
+    right, bottom = width % 2, height % 2
+    if right or bottom:
+        stream = stream.filter("pad", width + right, height + bottom).filter(
+            "fillborders", right=right, bottom=bottom, mode="smear"
+        )
+    bt709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+    return (
+        stream.filter("scale", flags=_EXACT_TO_YUV, out_color_matrix="bt709", out_range="tv")
+        .filter("format", "yuv420p")
+        .filter("setsar", 1)
+        .filter("setparams", range="tv", **bt709)
+    )
+
+
+def _tracks(film: Film, container: Container, late_opus: bool) -> dict[int, dict[str, object]]:
+    """The sound and subtitle tracks that go into a container, with FFmpeg's options for each."""
+    tracks: dict[int, dict[str, object]] = {}
+    for kind, letter, found, options_for in (
+        ("sound track", "a", film.sound, _sound_options),
+        ("subtitle track", "s", film.subtitles, _subtitle_options),
+        (
+            "further cover picture" if container.attaches else "cover picture",
+            "v",
+            film.covers[1:] if container.attaches else film.covers,
+            _cover_options,
+        ),
+    ):
+        place = 1 if letter == "v" else 0  # after the slides
+        for number, track in enumerate(found, 1):
+            options = options_for(track, container)
+            if late_opus:
+                options |= _delay_options(track, options)
+            if not options:
+                log.warning(
+                    "%s leaves out %s %d of %s (%s).",
+                    f"A {container.muxer} film",
+                    kind,
+                    number,
+                    film.path.name,
+                    track.codec or "its format is unknown",
+                )
+                continue
+            tracks[track.stream] = {f"{key}:{letter}:{place}": v for key, v in options.items()}
+            place += 1
+    return tracks
+
+
+def _delay_options(track: Track, options: Mapping[str, object]) -> dict[str, object]:
+    """Return the option that delays an Opus track by what players discard of its beginning."""
+    encoded = options.get("c") == "libopus"
+    late = math.ceil(1000 * (_LIBOPUS_SKIPPED_S if encoded else track.skipped_s))
+    return {"bsf": f"setts=ts=TS+{late}"} if late else {}  # in ticks of these containers
+
+
+def _sound_options(track: Track, container: Container) -> dict[str, object]:
+    """Options for one sound track; none if it cannot be read."""
+    if not track.codec:
+        return {}
+    if track.codec in container.sound:
+        return {"c": "copy"}
+    if container.sound_encoder == "libopus":
+        # It refuses the other arrangements, 5.1(side) of DVDs and cameras among them.
+        layouts = "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"
+        return {"c": "libopus", "filter": f"aformat=channel_layouts={layouts}"}
+    return {"c": container.sound_encoder}
+
+
+def _subtitle_options(track: Track, container: Container) -> dict[str, object]:
+    """Options for one subtitle track; none for pictures that the container does not take."""
+    if track.codec in container.subtitles:
+        return {"c": "copy"}
+    return {"c": container.text_encoder} if track.text else {}
+
+
+def _cover_options(track: Track, container: Container) -> dict[str, object]:
+    """Options for one cover picture; none if the container does not take it."""
+    return {"c": "copy", "disposition": "attached_pic"} if track.codec in container.covers else {}
+
+
+def _attachment_options(film: Film, folder: Path) -> dict[str, object]:
+    """Write the first cover of a film to a folder; return the options that attach it."""
+    if not film.covers:
+        return {}
+    cover = film.covers[0]
+    kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
+    path = folder / f"cover.{kind.replace('jpeg', 'jpg')}"  # the name that players look for
+    with av.open(file_url(film.path), metadata_errors="replace", options=FILES_ONLY) as container:
+        path.write_bytes(bytes(next(container.demux(container.streams[cover.stream]))))
+    return {"attach": file_url(path), "metadata:s:t:0": f"mimetype=image/{kind}"}
+
+
+def _timecode_options(film: Film, rate: Fraction, container: Container) -> dict[str, object]:
+    """Return the options that keep a time code, whose last number then counts slides.
+
+    Where the rate has no time codes, so that the muxer would refuse it, it is left out with a
+    warning.
+    """
+    if film.timecode is None:
+        return {}
+    parts = _TIMECODE.fullmatch(film.timecode)
+    drops = parts is not None and parts["mark"] != ":"
+    if parts is None or round(rate) not in _TIMECODE_RATES or (drops and round(rate) % 30):
+        log.warning(
+            "The time code of %s, %s, is left out: there is none for %.3g slides a second.",
+            film.path.name,
+            film.timecode,
+            rate,
+        )
+        return {"metadata": "timecode="}
+    slide = int(int(parts["frame"]) * rate / film.rate)
+    written = {"write_tmcd": 1} if "write_tmcd" in container.options else {}
+    return {"metadata": f"timecode={parts['time']}{parts['mark']}{slide:02}", **written}

@@ -1,0 +1,341 @@
+"""Read what a film says of itself: its size, rate, colours and tracks.
+
+By PyAV: the wheel that carries FFmpeg has no ffprobe.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.subtitles.stream import SubtitleStream
+
+from stable_restyle.core import shell
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.media.ffmpeg import FILES_ONLY, file_url
+from stable_restyle.media.interlacing import InterlaceDetector
+
+log = logging.getLogger(__name__)
+_Times: TypeAlias = list[tuple[int | None, int | None]]
+_LISTS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"})
+# ITU-T H.273, tables 3 and 4. Code points of YUV matrices, with the names that swscale has for
+# them, and of the transfer functions that are HDR: PQ and HLG.
+_MATRICES = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    9: "bt2020",
+    10: "bt2020",
+}
+_HDR_TRANSFERS = {16, 18}
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are no numbers
+_CLOCK_MAY_JUMP = 1 << 9  # AVFMT_TS_DISCONT; likewise
+# What a film without a constant rate is given, and what coarse time stamps are read as.
+_USUAL_RATES = sorted(
+    [Fraction(n) for n in (1, 2, 5, 8, 10, 12.5, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)]
+    + [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
+)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A sound or subtitle track of a film."""
+
+    stream: int  # its place in the file, from 0
+    codec: str  # FFmpeg's name for the format; empty: one that cannot be read
+    text: bool = False  # subtitles that are text, not pictures
+    skipped_s: Fraction = Fraction(0)  # of Opus: what a player discards of its beginning
+
+
+@dataclass(frozen=True)
+class Film:
+    """What splitting a film gives, and what joining its slides takes over from it."""
+
+    path: Path
+    stream: int  # the picture's place in the file, from 0
+    stored: tuple[int, int]  # width and height of a frame as the file has it
+    width: int  # of a frame: upright, with square pixels
+    height: int
+    rate: Fraction  # frames a second, constant
+    steady: bool  # whether the film's own frames come at that rate
+    frames: int  # an estimate: a damaged film gives fewer
+    start_s: Fraction  # how much later than the film its first frame is shown
+    first_s: Fraction | None  # the same by the film's own clock; None if that may jump midway
+    matrix: str | None  # swscale's name for the YUV matrix; None for RGB
+    primaries: int  # as ITU-T H.273 numbers them
+    transfer: int  # likewise
+    alpha: bool
+    decoder: str | None  # None: FFmpeg's choice
+    deinterlacing: Mapping[str, str] | None  # options of bwdif; None for a progressive film
+    sound: tuple[Track, ...]
+    subtitles: tuple[Track, ...]
+    covers: tuple[Track, ...]
+    timecode: str | None  # of the first frame, such as 01:00:00:12; after ; it drops frame numbers
+
+    @property
+    def hdr(self) -> bool:
+        return self.transfer in _HDR_TRANSFERS
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.frames / self.rate)
+
+
+def probe_film(path: Path) -> Film:
+    """Read what a film is, from its header, its time stamps and a few of its frames.
+
+    Reads the whole file. UnusableInput says why there is nothing to split.
+    """
+    try:
+        with av.open(file_url(path), metadata_errors="replace", options=FILES_ONLY) as container:
+            return _film(path, container)
+    except FileNotFoundError as error:
+        raise UnusableInput(f"{path} does not exist.") from error
+    except PermissionError as error:
+        raise UnusableInput(f"{path} may not be read: permission denied.") from error
+    except (av.FFmpegError, OSError) as error:
+        raise UnusableInput(
+            f"{path} is not a film, or too damaged to be read as one ({_reason(error)})."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _film(path: Path, container: InputContainer) -> Film:
+    stream = _picture_stream(path, container)
+    times, fields = _scan(container, stream)
+    first, tick = fields.first, stream.time_base
+    if first is None or tick is None:
+        raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
+    said = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+    stated = [rate for rate in said if rate is not None and rate > 0]
+    stamps = _stamps(times, round(1 / (tick * stated[0])) if stated else 1)
+    if first.pts is not None:  # what comes before cannot be decoded: its beginning was cut off
+        stamps = [stamp for stamp in stamps if stamp >= first.pts] or [first.pts]
+    rate, steady = _rate(stamps, tick, stated)
+    begin_s = Fraction(container.start_time or 0, av.time_base)
+    first_s = stamps[0] * tick
+    jumps = container.format.flags & _CLOCK_MAY_JUMP
+    width, height = _upright(first, stream.sample_aspect_ratio)
+    decoder = _alpha_decoder(stream)
+    return Film(
+        path=path,
+        stream=stream.index,
+        stored=(first.width, first.height),
+        width=width,
+        height=height,
+        rate=rate,
+        steady=steady,
+        frames=round((stamps[-1] - stamps[0]) * tick * rate) + 1,
+        start_s=max(first_s - begin_s, Fraction(0)),
+        first_s=None if jumps else first_s,
+        matrix=None if first.format.is_rgb else _matrix(first),
+        primaries=int(first.color_primaries),
+        transfer=int(first.color_trc),
+        alpha=_has_alpha(first) or decoder is not None,
+        decoder=decoder,
+        deinterlacing=fields.deinterlacing(),
+        sound=tuple(_track(track) for track in container.streams.audio),
+        subtitles=tuple(_track(track) for track in container.streams.subtitles),
+        covers=tuple(_track(track) for track in container.streams.video if _is_cover(track)),
+        timecode=_timecode(container),
+    )
+
+
+def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
+    """The moving picture of a film: the one that its maker, else FFmpeg, holds for the main one."""
+    kind = container.format.name
+    if kind == "webp_pipe" and _is_animated_webp(path):
+        raise UnusableInput(
+            f"{path} is an animated WebP, which cannot be read.\n"
+            "Make a GIF of it first, with ImageMagick: "
+            f"{shell.join(['magick', str(path), '-coalesce', 'film.gif'])}"
+        )
+    if kind == "image2" or kind.endswith("_pipe"):
+        raise UnusableInput(f"{path} is a picture, not a film.")
+    if _LISTS & set(kind.split(",")):
+        raise UnusableInput(
+            f"{path} is no film but a list of films ({kind}).\n"
+            "Join what it lists to one film first, with `ffmpeg`, if you trust it."
+        )
+    if kind == "tty":
+        raise UnusableInput(f"{path} is a text, not a film.")
+    moving = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not moving:
+        still = " but a cover" if container.streams.video else ""
+        raise UnusableInput(f"{path} holds no picture{still}: there is nothing to restyle in it.")
+    best = container.streams.best("video")
+    return best if best in moving else moving[0]
+
+
+def _is_animated_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(21)
+    return header[12:16] == b"VP8X" and bool(header[20] & 2)
+
+
+def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, InterlaceDetector]:
+    """The pts and dts of all packets, and what a few of the frames show."""
+    times: _Times = []
+    fields = InterlaceDetector(stream, container.size)
+    try:
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_discard:
+                times.append((packet.pts, packet.dts))
+            fields.look(packet)
+    except av.FFmpegError as error:  # the rest is damaged; splitting will say how much came
+        log.debug("stopped reading: %s", error)
+    return times, fields
+
+
+def _stamps(times: _Times, step: int) -> list[int]:
+    """When each frame is shown, in ticks, in that order.
+
+    step: ticks between frames, for files that do not say when theirs are shown, or that begin to
+    count anew in the middle, as those of DVDs and recorders do. Frames before the first that has a
+    time (Matroska gives none below 0) are shown in a row up to it.
+    """
+    stamps: list[int] = []
+    unknown = 0
+    latest, shift = None, 0
+    for pts, dts in times:
+        if latest is not None and dts is not None and dts < latest:
+            shift += latest + step - dts
+        latest = latest if dts is None else dts
+        said = dts if pts is None else pts
+        if said is not None:
+            stamps.append(said + shift)
+        elif latest is None:
+            unknown += 1
+        else:
+            stamps.append(stamps[-1] + step)
+    first = min(stamps, default=unknown * step)
+    return sorted([*range(first - unknown * step, first, step), *stamps])
+
+
+def _rate(stamps: list[int], tick: Fraction, stated: list[Fraction]) -> tuple[Fraction, bool]:
+    """Frames a second for frames shown at these times, and whether they come steadily.
+
+    stamps: increasing, in ticks of a second. stated: what the file says; often it is an average,
+    or the tick itself. A rate that explains all stamps is the film's own; if there is none, the
+    film has no steady pace, and is given the usual rate that keeps up with it.
+    """
+    if len(stamps) < 2:
+        only = stated[0] if stated else Fraction(25)
+        return _usual_near(only) or min(only, _USUAL_RATES[-1]), True
+    measured = Fraction(len(stamps) - 1, max(stamps[-1] - stamps[0], 1)) / tick
+    likely = [rate for said in stated for rate in (_usual_near(said), said)] + _USUAL_RATES
+    for rate in (*likely, measured.limit_denominator(1), measured.limit_denominator(1001)):
+        if rate and _explains(rate, stamps, tick):
+            return rate, True
+    return _usual_rate(stamps, tick), False
+
+
+def _explains(rate: Fraction, stamps: list[int], tick: Fraction) -> bool:
+    """Whether frame k is shown at k / rate, give or take the tick that its time is rounded to."""
+    step = tick * rate  # frames in a tick
+    a, b = step.numerator, step.denominator  # whole numbers: Fractions would take seconds
+    if a > b:  # ticks longer than a frame would explain any order
+        return False
+    begin = stamps[0]
+    return all(abs((stamp - begin) * a - k * b) <= a for k, stamp in enumerate(stamps))
+
+
+def _usual_rate(stamps: list[int], tick: Fraction) -> Fraction:
+    """The lowest usual rate that drops no frame where the film goes at its own pace.
+
+    Pauses and stumbles count for nothing, but the alternating steps of telecined film (2 and 3
+    fields) are averaged: hence the mean of the steps around the median.
+    """
+    steps = [after - before for before, after in itertools.pairwise(stamps) if after > before]
+    if not steps:
+        return Fraction(25)
+    middle = statistics.median(steps)
+    own = [step for step in steps if 0.5 * middle <= step <= 1.6 * middle]
+    rate = len(own) / (sum(own) * tick)
+    faster = next((usual for usual in _USUAL_RATES if usual > rate), _USUAL_RATES[-1])
+    return _usual_near(rate) or faster
+
+
+def _usual_near(rate: Fraction) -> Fraction | None:
+    """The usual rate that another one is taken to mean, measured over few frames as it was."""
+    nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
+    return nearest if abs(nearest / rate - 1) < 0.02 else None
+
+
+def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height once the pixels are square and the camera's rotation is undone.
+
+    aspect: width of a pixel by its height. The shorter side of the pixel is stretched, so that
+    nothing is thrown away, to an even number, which the encoder then need not pad.
+    """
+    width, height = first.width, first.height
+    if aspect and aspect > 1:
+        width = 2 * round(width * aspect / 2)
+    elif aspect and 0 < aspect < 1:
+        height = 2 * round(height / aspect / 2)
+    return (height, width) if first.rotation % 180 == 90 else (width, height)
+
+
+def _matrix(first: av.VideoFrame) -> str:
+    """The YUV matrix that a frame is tagged with, else the one that its size lets expect.
+
+    The rule of mpv and libplacebo (pl_color_system_guess_ycbcr): BT.601 is for standard
+    definition, of 576 lines at most; all from 1280x720 on is BT.709.
+    """
+    large = first.width >= 1280 or first.height > 576
+    return _MATRICES.get(int(first.colorspace), "bt709" if large else "bt601")
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _timecode(container: InputContainer) -> str | None:
+    """Return the time code of the first frame: of the film, or of the track that has it."""
+    for tags in (container.metadata, *(stream.metadata for stream in container.streams)):
+        for name, value in tags.items():
+            if name.lower() == "timecode":
+                return value
+    return None
+
+
+def _has_alpha(frame: av.VideoFrame) -> bool:
+    return frame.format.has_palette or any(each.is_alpha for each in frame.format.components)
+
+
+def _alpha_decoder(stream: av.VideoStream) -> str | None:
+    """Return the decoder of a picture with alpha that FFmpeg's own decoder would ignore."""
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if tags.get("alpha_mode") != "1":
+        return None
+    return _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+
+
+def _track(stream: av.AudioStream | av.VideoStream | SubtitleStream) -> Track:
+    context = stream.codec_context
+    if context is None or (isinstance(context, av.AudioCodecContext) and not context.sample_rate):
+        return Track(stream.index, "")
+    text = bool(context.codec.properties & _TEXT_SUBTITLES)
+    codec = context.codec.canonical_name
+    return Track(stream.index, codec, text, _skipped_s(codec, context.extradata or b""))
+
+
+def _skipped_s(codec: str, header: bytes) -> Fraction:
+    """Return the pre-skip of an Opus header (RFC 7845, section 5.1), 0 for other formats."""
+    skipped = int.from_bytes(header[10:12], "little") if codec == "opus" else 0
+    return Fraction(skipped, 48000)
