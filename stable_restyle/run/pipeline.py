@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stable_restyle.backends import connect
 from stable_restyle.backends.base import BackendCheck
-from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
 from stable_restyle.backends.pool import Pool
@@ -370,7 +370,7 @@ def _drawn_with(settings: Settings) -> tuple[WorkflowVariants, Access]:
     """
     choose(settings.motion)
     _check_keys(settings)
-    variants = apply_overrides(workflow.load(settings.model), settings.seed, settings.changes)
+    variants = apply_overrides(workflow_file.load(settings.model), settings.seed, settings.changes)
     headers = parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
 

@@ -28,10 +28,11 @@ from hypothesis import strategies as st
 from support import paths, pngs
 from support.comfy_server import RECORDINGS, recorded
 
-from stable_restyle.backends.comfyui import responses, validate, workflow
-from stable_restyle.backends.comfyui.client import ComfyUI, _Prompt
+from stable_restyle.backends.comfyui import responses, validate, workflow, workflow_file
+from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.events import _Socket
 from stable_restyle.backends.comfyui.http import Address, HttpClient, parse
+from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.core.records import Keys
@@ -204,7 +205,7 @@ def _workflow(folder: Path) -> Iterator[Attempt]:
     def attempt(chance: Random) -> None:
         path.write_bytes(mangled_json(chance.choice(SHIPPED), chance))
         try:
-            loaded = workflow.load(str(path))
+            loaded = workflow_file.load(str(path))
         except UnusableInput as error:
             assert str(path) in str(error)
             str(error).encode()  # nothing that a terminal cannot print
@@ -335,7 +336,7 @@ PROMPT = "20315e62-4194-474c-82c2-b09009fdb070"  # runs in QUEUE
 CLASS_INFO = _recorded_json("object_info_KSamplerAdvanced")
 NODES = {"6": {"class_type": "PreviewImage", "inputs": {"images": ["5", 0]}, "_meta": {}}}
 SUBMISSION = Submission("http://host", NODES, "1501", ["pictures"], str)
-CLAY = workflow.load("claymation.json")
+CLAY = workflow_file.load("claymation.json")
 
 
 @contextmanager
@@ -394,7 +395,7 @@ def _socket(folder: Path) -> Iterator[Attempt]:
 
     def attempt(chance: Random) -> None:
         ours, theirs = socket.socketpair()
-        client._prompts[PROMPT] = _Prompt(PROMPT, "me")
+        client._prompts[PROMPT] = Prompt(PROMPT, "me")
         with closing(ours), closing(theirs):
             theirs.sendall(b"".join(_frame(chance) for _ in range(chance.randint(1, 4)))[:60_000])
             theirs.shutdown(socket.SHUT_WR)

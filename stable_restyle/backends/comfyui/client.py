@@ -16,17 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Condition
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-import numpy as np
-
 from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.events import EventListener
 from stable_restyle.backends.comfyui.http import Address, BrokenOff, HttpClient, Timeouts, parse
+from stable_restyle.backends.comfyui.pictures import pad, read_slide
+from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide
@@ -36,9 +36,7 @@ from stable_restyle.media import images
 # which the server's LoadImage nodes find the guide and the mask.
 MakePrompt = Callable[[Job, str, str], dict[str, Any]]
 
-GRID = 8  # pixels: models crop what is no multiple of it
 PICTURE_MAX = 64  # bytes for each pixel of the guide, and a MiB: room for an upscaler's raw pixels
-FORMATS = ("PNG", "JPEG", "WEBP")  # of the slide
 SUBFOLDER = "stable-restyle"  # of the server's temp folder
 SUBMISSIONS = 3  # of one slide, where the server forgets it
 
@@ -92,7 +90,7 @@ class ComfyUI:
             self._address, self._http.trusted, timeouts, self._hear, self._wake
         )
         self._news = Condition()  # guards what follows
-        self._prompts: dict[str, _Prompt] = {}  # those that may be in the server's queue
+        self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
         self._done: list[str] = []  # those that may be in its history
         self._drawing = 0
         self._closed = False
@@ -111,7 +109,7 @@ class ComfyUI:
         Raises ServerFault, OutOfMemory among them, or WorkflowFault.
         """
         with self._at_work():
-            guide, mask = _padded(job.guide), _padded(job.mask)
+            guide, mask = pad(job.guide), pad(job.mask)
             for _ in range(SUBMISSIONS):
                 try:
                     answer = self._attempt(job, guide, mask, PICTURE_MAX * mask.size + 2**20)
@@ -119,7 +117,7 @@ class ComfyUI:
                     log.info("%s: %s; submitting the slide again.", self.name, loss)
                     reason = str(loss)
                 else:
-                    return _slide(answer, mask.shape, job.mask.shape)
+                    return read_slide(answer, mask.shape, job.mask.shape)
             raise ServerFault(f"it lost the slide {SUBMISSIONS} times: {reason}")
 
     def inspect(self) -> Server:
@@ -236,9 +234,9 @@ class ComfyUI:
         return f"{folder}/{name} [{place}]" if folder else f"{name} [{place}]"
 
     @contextmanager
-    def _followed(self) -> Iterator[_Prompt]:
+    def _followed(self) -> Iterator[Prompt]:
         """A prompt to which messages find their way; withdrawn if it is left unfinished."""
-        prompt = _Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
+        prompt = Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
         with self._news:
             self._prompts[prompt.id] = prompt
         try:
@@ -252,7 +250,7 @@ class ComfyUI:
                 with suppress(ServerFault):
                     self._withdraw([prompt.id])
 
-    def _submit(self, prompt: _Prompt, submission: Submission) -> None:
+    def _submit(self, prompt: Prompt, submission: Submission) -> None:
         """Put a prompt into the server's queue."""
         request = {
             "prompt": submission.nodes,
@@ -273,7 +271,7 @@ class ComfyUI:
         self._rename(prompt, answer.get("prompt_id"))
         submission.check_accepted(answer)
 
-    def _rename(self, prompt: _Prompt, answered: object) -> None:
+    def _rename(self, prompt: Prompt, answered: object) -> None:
         """Old servers give every prompt an ID of their own choice."""
         prompt_id = responses.name(answered)
         if prompt_id != prompt.id:
@@ -283,7 +281,7 @@ class ComfyUI:
                 prompt.news = True  # what was said of the new ID so far went unheard: look
                 self._prompts[prompt.id] = prompt
 
-    def _outcome(self, prompt: _Prompt) -> dict[str, Any]:
+    def _outcome(self, prompt: Prompt) -> dict[str, Any]:
         """Wait until a prompt is over; returns its entry in the history.
 
         Raises ServerFault when it takes too long, Lost when the server does not know it any more.
@@ -299,53 +297,33 @@ class ComfyUI:
                     prompt.on_server = False
                     raise Lost("it does not know the slide's prompt any more")
                 if place == "queue_running":
-                    self._start(prompt)
+                    with self._news:
+                        prompt.start()
             if entry is not None:
                 if not prompt.over:
                     self._listener.reconnect(prompt.client_id)
                 return entry
-            self._check_patience(prompt)
+            prompt.check_overdue(self._timeouts, self._timeout_s)
 
-    def _await_news(self, prompt: _Prompt) -> None:
+    def _await_news(self, prompt: Prompt) -> None:
         """Return when a prompt is said to be over, or else when it is time to look at it."""
         with self._news:
             while not self._closed and not prompt.news:
-                pause_s = self._next_look(prompt) - time.monotonic()
+                look = prompt.next_look(self._timeouts, self._timeout_s, self._listener.client_id)
+                pause_s = look - time.monotonic()
                 if pause_s <= 0:
                     break
                 self._news.wait(pause_s)
             if self._closed:
                 raise ServerFault("the run has ended")
-            prompt.news = False
-            prompt.looked = time.monotonic()
-            prompt.looks += 1
+            prompt.look()
 
-    def _next_look(self, prompt: _Prompt) -> float:
-        """When to look at a prompt unless there is news of it, in time.monotonic()."""
-        if prompt.client_id == self._listener.client_id and not prompt.over:
-            look = max(prompt.heard, prompt.looked) + self._timeouts.quiet_s
-        else:
-            shortest, longest = self._timeouts.look_s
-            look = prompt.looked + min(shortest * 1.5**prompt.looks, longest)
-        return min(look, prompt.started + self._timeout_s) if prompt.started else look
-
-    def _check_patience(self, prompt: _Prompt) -> None:
-        now = time.monotonic()
-        if prompt.started and now > prompt.started + self._timeout_s:
-            raise ServerFault(
-                f"it took longer than {self._timeout_s:g} s for a slide (--timeout sets the limit)"
-            )
-        if not prompt.started and now > prompt.submitted + self._timeouts.queue_s:
-            raise ServerFault(
-                f"it has not started on the slide in {self._timeouts.queue_s / 60:g} min"
-            )
-
-    def _entry(self, prompt: _Prompt) -> dict[str, Any] | None:
+    def _entry(self, prompt: Prompt) -> dict[str, Any] | None:
         """A prompt's entry in the history, None if there is none (yet)."""
         history = responses.mapping(self._ask("GET", f"/history/{quote(prompt.id, safe='')}"))
         return responses.mapping(history[prompt.id]) if prompt.id in history else None
 
-    def _place(self, prompt: _Prompt) -> Place | None:
+    def _place(self, prompt: Prompt) -> Place | None:
         return responses.place(self._ask("GET", "/queue"), prompt.id)
 
     def _view(self, picture: Mapping[str, str], limit: int) -> bytes:
@@ -385,18 +363,8 @@ class ComfyUI:
         kind, data = responses.get(message, "type"), responses.get(message, "data")
         with self._news:
             prompt = self._prompts.get(str(responses.get(data, "prompt_id")))
-            if prompt is None:
-                return
-            prompt.heard = time.monotonic()
-            if kind in ("execution_start", "executing"):
-                prompt.started = prompt.started or prompt.heard
-            if kind == "executing" and responses.get(data, "node") is None and not prompt.over:
-                prompt.over = prompt.news = True
+            if prompt is not None and prompt.hear(kind, responses.get(data, "node")):
                 self._news.notify_all()
-
-    def _start(self, prompt: _Prompt) -> None:
-        with self._news:
-            prompt.started = prompt.started or time.monotonic()
 
     def _wake(self) -> None:
         """Have waiting draws think again: the websocket has come or gone."""
@@ -415,66 +383,6 @@ class ComfyUI:
 
     def _text(self, value: object) -> str | None:
         return self._address.clean(value) if isinstance(value, str) else None
-
-
-@dataclass(eq=False)
-class _Prompt:
-    """A prompt on its way; times in time.monotonic(). Changed under the client's lock."""
-
-    id: str
-    client_id: str  # of the websocket that hears of it
-    submitted: float = field(default_factory=time.monotonic)
-    started: float = 0.0  # 0: not yet
-    heard: float = field(default_factory=time.monotonic)  # its last message
-    looked: float = field(default_factory=time.monotonic)
-    looks: int = 0
-    over: bool = False  # says the websocket
-    news: bool = False  # and nobody has looked since
-    on_server: bool = False  # as far as we know
-
-
-def _padded(picture: Pixels) -> Pixels:
-    """(H, W) or (H, W, 3) with its last row and column repeated up to multiples of GRID."""
-    height, width = picture.shape[:2]
-    margins = [(0, -height % GRID), (0, -width % GRID), (0, 0)]
-    if not any(map(any, margins)):
-        return picture
-    return np.pad(picture, margins[: picture.ndim], "edge")
-
-
-def _slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> Slide:
-    """The slide in a file that the server made; as a PNG too, if it came as one and is whole.
-
-    padded, frame: height and width of the guide as it was sent, and of the frame in it. Raises
-    ServerFault for anything but a whole picture of a scale of `padded`.
-    """
-    try:
-        picture = images.decode(data, FORMATS)
-    except ValueError as error:
-        raise ServerFault(
-            f"what it made is no whole picture (PNG, JPEG or WebP): {error}"
-        ) from None
-    slide = _cropped(picture, padded, frame)
-    return Slide(slide, images.only_pixels(data) if slide is picture else None)
-
-
-def _cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -> Pixels:
-    """The part of an answer that shows the frame.
-
-    padded, frame: height and width. An answer may be the padded picture at any scale; what is
-    returned has the frame's size at that scale. Raises ServerFault if its shape is another.
-    """
-    height, width = picture.shape[:2]
-    if not images.is_scale((height, width), padded):
-        raise ServerFault(
-            f"it made a picture of {width}x{height}, which is no scale of {padded[1]}x{padded[0]}"
-        )
-    # Of one scale for both sides, so that the slide is a scale of the frame when it is found again.
-    side, padded_side = min(zip((height, width), padded, strict=True), key=lambda s: s[0] / s[1])
-    rows, columns = (-(-each * side // padded_side) for each in frame)  # rounded up: 1 at least
-    if (rows, columns) == (height, width):
-        return picture
-    return np.ascontiguousarray(picture[:rows, :columns])
 
 
 def _whole_number(value: object) -> int | None:

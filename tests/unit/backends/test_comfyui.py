@@ -58,10 +58,10 @@ from support.comfy_server import (
 )
 from support.programs import LONGEST_S, until
 
-from stable_restyle.backends.comfyui import client as clients
-from stable_restyle.backends.comfyui import events, http, responses
-from stable_restyle.backends.comfyui.client import GRID, ComfyUI
+from stable_restyle.backends.comfyui import events, http, pictures, responses
+from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.http import Timeouts
+from stable_restyle.backends.comfyui.pictures import GRID
 from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import (
     OutOfMemory,
@@ -606,7 +606,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("stable_restyle.backends.comfyui.client.time", made)
+    for module in ("client", "prompt"):
+        monkeypatch.setattr(f"stable_restyle.backends.comfyui.{module}.time", made)
     return made
 
 
@@ -1065,10 +1066,10 @@ def test_a_slide_that_is_accepted_is_a_scale_of_its_frame(
     padded = -(-height // GRID) * GRID, -(-width // GRID) * GRID
     answered = max(round(padded[0] * scale) + higher, 1), max(round(padded[1] * scale) + wider, 1)
     with suppress(ServerFault):
-        slide = clients._cropped(np.zeros((*answered, 3), np.uint8), padded, (height, width))
+        slide = pictures.cropped(np.zeros((*answered, 3), np.uint8), padded, (height, width))
         assert images.is_scale(slide.shape[:2], (height, width))
     twice = np.zeros((2 * padded[0], 2 * padded[1], 3), np.uint8)
-    assert clients._cropped(twice, padded, (height, width)).shape == (2 * height, 2 * width, 3)
+    assert pictures.cropped(twice, padded, (height, width)).shape == (2 * height, 2 * width, 3)
 
 
 @pytest.mark.parametrize("size", [(66, 50), (72, 48), (74, 56), (56, 72), (64, 64), (144, 56)])

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui import workflow, workflow_file
 from stable_restyle.backends.comfyui.overrides import apply_overrides
 from stable_restyle.backends.comfyui.validate import classes_of, complete, incompatibilities
 from stable_restyle.backends.comfyui.workflow import Workflow
 from stable_restyle.core.errors import WrongUsage
 
-CLAY = workflow.load("claymation.json")
+CLAY = workflow_file.load("claymation.json")
 SAMPLER = "10"
 CHECKPOINT = "1"
 

@@ -28,7 +28,7 @@ from support import clips
 from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import run
 
-from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
 from stable_restyle.cli import main
 from stable_restyle.core.errors import WorkflowFault
@@ -141,7 +141,7 @@ def wait_until_stopped(url: str, prompts: set[str]) -> None:
 
 def shipped(name: str) -> Nodes:
     """A shipped workflow, quick, and without what only its own model has: a LoRA."""
-    loaded = workflow.load(name)
+    loaded = workflow_file.load(name)
     nodes: Nodes = deepcopy(dict(loaded.nodes))
     lacking = [
         each
@@ -158,8 +158,8 @@ def shipped(name: str) -> Nodes:
             for key, value in node["inputs"].items():
                 if isinstance(value, list) and value[0] == lora:
                     node["inputs"][key] = past[value[1]]
-    owned = {role: getattr(loaded, role) for role in workflow.OWNED}
-    return nodes | {workflow.ELEMENT: owned}
+    owned = {role: getattr(loaded, role) for role in workflow_file.OWNED}
+    return nodes | {workflow_file.ELEMENT: owned}
 
 
 def the(nodes: Nodes, class_type: str) -> str:
@@ -293,7 +293,7 @@ def test_the_shape_of_the_original_with_swarm_nodes(frames: Path) -> None:
         pytest.skip(f"{URLS[0]} lacks SwarmUI's node pack")
     nodes = shipped("anime.json")
     for role in ("input", "mask"):
-        owned = nodes[workflow.ELEMENT][role]
+        owned = nodes[workflow_file.ELEMENT][role]
         nodes[owned] = {"class_type": "SwarmLoadImageB64", "inputs": {"image_base64": ""}}
     sampler = nodes[the(nodes, "KSamplerAdvanced")]
     sampler["class_type"] = "SwarmKSampler"

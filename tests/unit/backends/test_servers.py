@@ -25,7 +25,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
 from stable_restyle.backends import connect, pool
-from stable_restyle.backends.comfyui import client, http, workflow
+from stable_restyle.backends.comfyui import client, http, workflow_file
 from stable_restyle.cli import main
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Pixels, Settings
@@ -72,7 +72,7 @@ def on(asked: Settings, servers: list[ComfyServer], **changes: Any) -> Settings:
 
 def node_with(name: str) -> str:
     """The first node of the shipped claymation workflow that has such an input."""
-    nodes = workflow.load("claymation.json").nodes
+    nodes = workflow_file.load("claymation.json").nodes
     return next(each for each, node in nodes.items() if name in node["inputs"])
 
 

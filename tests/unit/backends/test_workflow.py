@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support import paths
 
-from stable_restyle.backends.comfyui import workflow
+from stable_restyle.backends.comfyui import workflow, workflow_file
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 
 SHIPPED = ["anime", "anime-differential", "claymation", "claymation-differential"]
@@ -97,7 +97,7 @@ def links(prompt: Tree) -> list[tuple[str, str, str, int]]:
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("ending", ["", ".json"])
 def test_a_shipped_workflow_is_found_by_its_name(name: str, ending: str) -> None:
-    loaded = workflow.load(name + ending)
+    loaded = workflow_file.load(name + ending)
     titles = {each["_meta"]["title"]: node_id for node_id, each in loaded.nodes.items()}
     assert loaded.name == f"{name}.json"
     assert loaded.seed == 1431655765
@@ -110,7 +110,7 @@ def test_a_shipped_workflow_is_found_by_its_name(name: str, ending: str) -> None
 
 @pytest.mark.parametrize("name", ["anime", "claymation"])
 def test_a_differential_variant_differs_by_one_node(name: str) -> None:
-    plain, variant = workflow.load(name), workflow.load(f"{name}-differential")
+    plain, variant = workflow_file.load(name), workflow_file.load(f"{name}-differential")
     (added,) = variant.nodes.keys() - plain.nodes.keys()
     (sampler,) = (
         key for key, each in plain.nodes.items() if each["class_type"] == "KSamplerAdvanced"
@@ -129,7 +129,7 @@ def test_a_differential_variant_differs_by_one_node(name: str) -> None:
 
 
 def test_what_the_shipped_workflows_hold() -> None:
-    claymation, anime = workflow.load("claymation"), workflow.load("anime")
+    claymation, anime = workflow_file.load("claymation"), workflow_file.load("anime")
     assert (claymation.preview, anime.preview) == ("clay", "anime")
     assert claymation.denoise == pytest.approx(0.3)
     assert anime.denoise == 0.5
@@ -139,7 +139,7 @@ def test_what_the_shipped_workflows_hold() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_workflows_take_stock_nodes_only(name: str) -> None:
-    prompt = workflow.fill(workflow.load(name), "guide.png", "mask.png")
+    prompt = workflow.fill(workflow_file.load(name), "guide.png", "mask.png")
     assert {each["class_type"] for each in prompt.values()} <= STOCK
 
 
@@ -148,17 +148,19 @@ def test_a_file_comes_before_a_shipped_workflow(
 ) -> None:
     store(small(), "anime")
     monkeypatch.chdir(tmp_path)
-    assert workflow.load("anime").seed == 7
+    assert workflow_file.load("anime").seed == 7
 
 
 def test_titles_stand_in_for_the_element(store: Store) -> None:
-    loaded = workflow.load(store(small()))
+    loaded = workflow_file.load(store(small()))
     assert (loaded.input, loaded.mask, loaded.output) == ("15", "100", "1501")
     assert loaded.preview is None
 
 
 def test_the_element_comes_before_titles(store: Store) -> None:
-    loaded = workflow.load(store({"stable-restyle": {"input": "100", "mask": "15"}, **small()}))
+    loaded = workflow_file.load(
+        store({"stable-restyle": {"input": "100", "mask": "15"}, **small()})
+    )
     assert (loaded.input, loaded.mask, loaded.output) == ("100", "15", "1501")
 
 
@@ -166,19 +168,19 @@ def test_classes_stand_in_for_titles_where_one_choice_is_possible(store: Store) 
     tree = untitled()
     tree["100"] = node("LoadImageMask", image="b.png", channel="alpha")
     tree["102"]["inputs"]["mask"] = ["100", 0]
-    loaded = workflow.load(store(tree))
+    loaded = workflow_file.load(store(tree))
     assert (loaded.input, loaded.mask, loaded.output) == ("15", "100", "1501")
 
 
 def test_the_loader_that_is_left_is_the_mask(store: Store) -> None:
     tree = untitled() | {"15": node("ETN_LoadImageBase64", "input", image="")}
-    loaded = workflow.load(store(tree))
+    loaded = workflow_file.load(store(tree))
     assert (loaded.input, loaded.mask, loaded.output) == ("15", "100", "1501")
 
 
 def test_where_the_choice_is_open_the_lines_to_add_are_shown(store: Store) -> None:
     with pytest.raises(UnusableInput) as error:
-        workflow.load(name := store(untitled()))
+        workflow_file.load(name := store(untitled()))
     assert name in str(error.value)
     assert "does not say which node is the input" in str(error.value)
     line = '"stable-restyle": {"input": "ID of the input", "mask": "ID of the mask", "output": '
@@ -190,19 +192,19 @@ def test_where_the_choice_is_open_the_lines_to_add_are_shown(store: Store) -> No
 def test_the_line_to_add_works(store: Store) -> None:
     line = '"stable-restyle": {"input": "15", "mask": "100", "output": "1501"},'
     text = json.dumps(untitled(), indent=2)
-    assert workflow.load(store(text.replace("{", "{\n  " + line, 1))).mask == "100"
+    assert workflow_file.load(store(text.replace("{", "{\n  " + line, 1))).mask == "100"
 
 
 def test_a_workflow_without_a_loader_for_the_mask(store: Store) -> None:
     tree = small()
     del tree["100"], tree["101"], tree["102"]["inputs"]["mask"]
     with pytest.raises(UnusableInput, match=r'which node is the mask.*\n.*"input": "15", "mask"'):
-        workflow.load(store(tree))
+        workflow_file.load(store(tree))
 
 
 @pytest.mark.parametrize("tree", [small(), swarm()], ids=["titles", "swarm"])
 def test_the_client_owns_three_nodes(store: Store, tree: Tree) -> None:
-    loaded = workflow.load(store(tree))
+    loaded = workflow_file.load(store(tree))
     before = deepcopy(loaded)
     prompt = workflow.fill(loaded, "r/guide.png [temp]", "r/mask.png [temp]")
     assert prompt.pop("15") == {
@@ -223,7 +225,7 @@ def test_a_loader_of_masks_stays_one_and_reads_what_is_uploaded(store: Store) ->
     tree = small()
     tree["100"] = node("LoadImageMask", "mask", image="b.png", channel="alpha")
     tree["102"]["inputs"]["mask"] = ["100", 0]
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m")
     assert prompt["100"] == {
         "class_type": "LoadImageMask",
         "inputs": {"image": "m", "channel": "red"},
@@ -235,7 +237,7 @@ def test_a_loader_is_one_of_masks_by_its_class_whatever_takes_them(store: Store)
     tree["100"] = node("ETN_LoadMaskBase64", "mask", mask="")
     tree["101"] = node("JoinImageWithAlpha", image=["15", 0], alpha=["100", 0])
     del tree["102"]["inputs"]["mask"]
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m")
     assert prompt["100"]["class_type"] == "LoadImageMask"
 
 
@@ -243,7 +245,7 @@ def test_a_node_whose_output_is_taken_as_a_mask_becomes_a_loader_of_masks(store:
     tree = small()
     tree["101"]["_meta"]["title"] = "mask"  # an ImageToMask
     tree["100"]["_meta"]["title"] = "Load Image"
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m")
     assert prompt["101"]["class_type"] == "LoadImageMask"
     assert prompt["102"]["inputs"]["mask"] == ["101", 0]
 
@@ -252,7 +254,7 @@ def test_the_mask_that_a_loader_of_images_gives_is_the_uploaded_one(store: Store
     tree = small()
     tree["102"]["inputs"]["mask"] = ["100", 1]
     tree["100-mask"] = node("PreviewAny", source=["8", 0])
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m")
     new_id, output = prompt["102"]["inputs"]["mask"]
     assert new_id not in tree and output == 0
     assert prompt[new_id]["class_type"] == "LoadImageMask"
@@ -265,7 +267,7 @@ def test_a_node_taken_as_a_mask_and_as_something_else_loads_a_mask(store: Store)
     tree["100"] = node("SwarmLoadImageB64", "mask", image_base64="M")
     tree["101"] = node("PreviewAny", source=["100", 0])
     tree["102"]["inputs"]["mask"] = ["100", 0]
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m")
     assert prompt["100"]["class_type"] == "LoadImageMask"
     assert prompt["102"]["inputs"]["mask"] == ["100", 0]
 
@@ -274,7 +276,7 @@ def test_a_loader_from_which_nothing_is_taken_is_not_the_mask(store: Store) -> N
     tree = small() | {"9": node("LoadImage", image="unused.png")}
     tree["100"] = node("LoadImageMask", image="b.png", channel="alpha")
     tree["102"]["inputs"]["mask"] = ["100", 0]
-    assert workflow.load(store(tree)).mask == "100"
+    assert workflow_file.load(store(tree)).mask == "100"
 
 
 def test_a_loader_of_masks_has_no_second_output(store: Store) -> None:
@@ -282,19 +284,19 @@ def test_a_loader_of_masks_has_no_second_output(store: Store) -> None:
     tree["100"] = node("LoadImageMask", "mask", image="b.png", channel="alpha")
     tree["102"]["inputs"]["mask"] = ["100", 1]
     with pytest.raises(UnusableInput, match=r"takes output 1 of node '100', the mask; .* has 1,"):
-        workflow.load(store(tree))
+        workflow_file.load(store(tree))
     tree = small()
     tree["102"]["inputs"]["mask"] = ["15", 1]  # the mask that the input's loader gives
-    assert workflow.load(store(tree)).input == "15"
+    assert workflow_file.load(store(tree)).input == "15"
 
 
 def test_what_is_kept_on_the_server(store: Store) -> None:
     tree = small()
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m", keep="out/000001")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m", keep="out/000001")
     assert prompt["1501"]["class_type"] == "SaveImage"
     assert prompt["1501"]["inputs"] == {"images": ["8", 0], "filename_prefix": "out/000001"}
     tree["1501"] = node("SaveImageWebsocket", "output", images=["8", 0])
-    prompt = workflow.fill(workflow.load(store(tree)), "g", "m", keep="out/000001")
+    prompt = workflow.fill(workflow_file.load(store(tree)), "g", "m", keep="out/000001")
     assert prompt["1501"]["class_type"] == "SaveImage"
     assert prompt["1501"]["inputs"] == {"images": ["8", 0], "filename_prefix": "out/000001"}
 
@@ -313,28 +315,28 @@ def test_what_is_kept_on_the_server(store: Store) -> None:
     ],
 )
 def test_how_far_the_guide_is_drawn_anew(store: Store, inputs: Tree, share: float) -> None:
-    loaded = workflow.load(store(small() | {"10": node("Sampler", **inputs)}))
+    loaded = workflow_file.load(store(small() | {"10": node("Sampler", **inputs)}))
     assert loaded.denoise == pytest.approx(share)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "7", ["5", 0]])
 def test_what_is_no_seed(store: Store, seed: object) -> None:
-    assert workflow.load(store(small() | {"10": node("KSampler", seed=seed)})).seed is None
+    assert workflow_file.load(store(small() | {"10": node("KSampler", seed=seed)})).seed is None
 
 
 def test_the_hash_depends_on_what_is_drawn_alone(store: Store) -> None:
-    first = workflow.load(store(small(), "1.json"))
+    first = workflow_file.load(store(small(), "1.json"))
     shuffled = dict(reversed(small().items()))
     shuffled["8"]["_meta"]["title"] = "decode"
     shuffled["15"]["inputs"]["image"] = "other.png"
-    assert workflow.load(store(shuffled, "2.json")).sha256 == first.sha256
+    assert workflow_file.load(store(shuffled, "2.json")).sha256 == first.sha256
     assert workflow.with_seed(first, 8).sha256 != first.sha256
     assert workflow.with_value(first, "10", "steps", "21").sha256 != first.sha256
 
 
 def test_a_seed_is_set_wherever_there_is_one(store: Store) -> None:
     tree = small() | {"11": node("Noise", noise_seed=1), "12": node("KSampler", seed=["11", 0])}
-    loaded = workflow.load(store(tree))
+    loaded = workflow_file.load(store(tree))
     changed = workflow.with_seed(loaded, 42)
     assert changed.nodes["10"]["inputs"]["seed"] == 42
     assert changed.nodes["11"]["inputs"]["noise_seed"] == 42
@@ -359,7 +361,7 @@ def test_a_value_is_set_as_the_kind_that_is_there(
 ) -> None:
     tree = small()
     tree["10"]["inputs"]["what"] = present
-    loaded = workflow.load(store(tree))
+    loaded = workflow_file.load(store(tree))
     changed = workflow.with_value(loaded, "10", "what", text)
     assert changed.nodes["10"]["inputs"]["what"] == value
     assert type(changed.nodes["10"]["inputs"]["what"]) is type(value)
@@ -384,25 +386,25 @@ def test_a_value_that_cannot_be_set(
     tree = small()
     tree["10"]["inputs"]["flag"] = True
     with pytest.raises(WrongUsage, match=message):
-        workflow.with_value(workflow.load(store(tree)), node_id, name, text)
+        workflow.with_value(workflow_file.load(store(tree)), node_id, name, text)
 
 
 def test_a_workflow_that_is_not_there() -> None:
     with pytest.raises(
         UnusableInput, match=r"no workflow nowhere: .*nowhere is no file\.\n.*anime"
     ):
-        workflow.load("nowhere")
+        workflow_file.load("nowhere")
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * 5000, "../workflows/anime", "__init__.py"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UnusableInput, match=r"claymation\.json"):
-        workflow.load(name)
+        workflow_file.load(name)
 
 
 def test_a_folder_is_no_workflow(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match="is a folder"):
-        workflow.load(str(tmp_path))
+        workflow_file.load(str(tmp_path))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file is unreadable for all")
@@ -410,12 +412,12 @@ def test_a_workflow_that_cannot_be_read_says_why() -> None:
     with pytest.raises(
         UnusableInput, match=r"workflow /proc/self/mem cannot be read: Input/output"
     ):
-        workflow.load("/proc/self/mem")
+        workflow_file.load("/proc/self/mem")
 
 
 def test_the_interface_format_is_refused_with_the_way_out(store: Store) -> None:
     with pytest.raises(UnusableInput, match=r"export it with Save \(API Format\)"):
-        workflow.load(store({"last_node_id": 9, "nodes": [], "links": [], "version": 0.4}))
+        workflow_file.load(store({"last_node_id": 9, "nodes": [], "links": [], "version": 0.4}))
 
 
 @pytest.mark.parametrize(
@@ -436,12 +438,12 @@ def test_the_interface_format_is_refused_with_the_way_out(store: Store) -> None:
 )
 def test_what_is_no_json(store: Store, text: str | bytes, message: str) -> None:
     with pytest.raises(UnusableInput, match=message) as error:
-        workflow.load(name := store(text))
+        workflow_file.load(name := store(text))
     assert name in str(error.value)
 
 
 def test_a_byte_order_mark_does_no_harm(store: Store) -> None:
-    assert workflow.load(store(b"\xef\xbb\xbf" + json.dumps(small()).encode())).seed == 7
+    assert workflow_file.load(store(b"\xef\xbb\xbf" + json.dumps(small()).encode())).seed == 7
 
 
 @pytest.mark.parametrize(
@@ -484,5 +486,5 @@ def test_a_byte_order_mark_does_no_harm(store: Store) -> None:
 )
 def test_faults_are_named_with_their_place(store: Store, change: Tree, message: str) -> None:
     with pytest.raises(UnusableInput, match=message) as error:
-        workflow.load(name := store(small() | change))
+        workflow_file.load(name := store(small() | change))
     assert name in str(error.value)

@@ -1,0 +1,67 @@
+"""A prompt in a server's queue: what is known of it, and when to ask about it again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from stable_restyle.backends.comfyui.http import Timeouts
+from stable_restyle.core.errors import ServerFault
+
+
+@dataclass(eq=False)
+class Prompt:
+    """A submitted prompt; times in time.monotonic(). Changed under the client's lock."""
+
+    id: str
+    client_id: str  # of the websocket that receives its messages
+    submitted: float = field(default_factory=time.monotonic)
+    started: float = 0.0  # 0: not yet
+    heard: float = field(default_factory=time.monotonic)  # its last message
+    looked: float = field(default_factory=time.monotonic)
+    looks: int = 0
+    over: bool = False  # by the websocket
+    news: bool = False  # since the last look
+    on_server: bool = False  # as far as we know
+
+    def hear(self, kind: object, node: object) -> bool:
+        """Note a message of the websocket; return whether it says that the prompt is over."""
+        self.heard = time.monotonic()
+        if kind in ("execution_start", "executing"):
+            self.start()
+        ends = kind == "executing" and node is None and not self.over
+        if ends:
+            self.over = self.news = True
+        return ends
+
+    def start(self) -> None:
+        """Note that the server draws it now."""
+        self.started = self.started or time.monotonic()
+
+    def look(self) -> None:
+        """Note that its state is about to be read."""
+        self.news = False
+        self.looked = time.monotonic()
+        self.looks += 1
+
+    def next_look(self, timeouts: Timeouts, timeout_s: float, client_id: str | None) -> float:
+        """Return when to read its state if no message comes, in time.monotonic().
+
+        client_id: of the websocket that is open now.
+        """
+        if self.client_id == client_id and not self.over:
+            look = max(self.heard, self.looked) + timeouts.quiet_s
+        else:
+            shortest, longest = timeouts.look_s
+            look = self.looked + min(shortest * 1.5**self.looks, longest)
+        return min(look, self.started + timeout_s) if self.started else look
+
+    def check_overdue(self, timeouts: Timeouts, timeout_s: float) -> None:
+        """Raise ServerFault if it waits too long to start, or takes longer than timeout_s."""
+        now = time.monotonic()
+        if self.started and now > self.started + timeout_s:
+            raise ServerFault(
+                f"it took longer than {timeout_s:g} s for a slide (--timeout sets the limit)"
+            )
+        if not self.started and now > self.submitted + timeouts.queue_s:
+            raise ServerFault(f"it has not started on the slide in {timeouts.queue_s / 60:g} min")
