@@ -554,7 +554,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
         (tmp_path / "text.txt", "not a film"),
         (empty, "is not a film"),
         (picture, "is a picture"),
-        (tmp_path, "is not a film"),
+        (tmp_path, "is not a film|may not be read"),  # Windows opens no folders
     ]:
         with pytest.raises(UnusableInput, match=reason) as error:
             probe_film(path)
