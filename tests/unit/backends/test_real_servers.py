@@ -30,7 +30,7 @@ from support.runs import run
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
-from stable_restyle.cli import main
+from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import Job, Pixels, Settings, Slide
 from stable_restyle.media import images
@@ -327,7 +327,7 @@ def test_check(frames: Path) -> None:
     about = dict(check.about)
     assert about["ComfyUI"] and about["device"] and about["websocket"] == "works"
     assert check.trial_s is not None
-    assert "can draw this run  yes" in main.describe_backend(check)
+    assert "can draw this run  yes" in tables.describe_backend(check)
 
 
 def test_what_a_server_lacks_is_told(frames: Path) -> None:

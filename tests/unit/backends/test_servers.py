@@ -26,7 +26,7 @@ from support.runs import files, run
 
 from stable_restyle.backends import connect, pool
 from stable_restyle.backends.comfyui import client, http, workflow_file
-from stable_restyle.cli import main
+from stable_restyle.cli import tables
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Pixels, Settings
 from stable_restyle.imaging import arrays
@@ -472,7 +472,7 @@ def test_check_describes_each_server(asked: Settings, servers: Servers) -> None:
     lacking.classes["LoraLoader"]["input"]["required"]["lora_name"] = [["CLAYMATE_V1.safetensors"]]
     gone.stop()
     checks = pipeline.check(on(asked, [good, lacking, gone]))
-    texts = [main.describe_backend(check) for check in checks]
+    texts = [tables.describe_backend(check) for check in checks]
     assert [bool(check.fault) for check in checks] == [False, True, True]
     assert "can draw this run  yes" in texts[0]
     assert "websocket          works" in texts[0] and "slide of 64x64" in texts[0]

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from support import clips
 from support.programs import COMMAND, LONGEST_S, Program, until, video_restyle
 
-from stable_restyle.cli import main
+from stable_restyle.cli import console, main, options
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.media import images
 from stable_restyle.run import pipeline
@@ -375,7 +375,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     began = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: began)
-    lines = main.LogProgress("Drawing", total=100, done=10, unit="slide")
+    lines = console.LogProgress("Drawing", total=100, done=10, unit="slide")
     assert lines.advance(5, began + 10) is None
     line = lines.advance(15, began + 40)
     assert line is not None and line.startswith("Drawing: 30 of 100 slides, 0.5")
@@ -387,13 +387,13 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_takes_long_as_a_rule_goes_on() -> None:
-    flow = main.Flow(0)
+    flow = console.StallDetector(0)
     assert flow.advance(1, 100) and flow.advance(0, 390) and not flow.advance(0, 410)
     assert flow.advance(1, 420)
 
 
 def test_a_time_is_told_as_a_clock_shows_it() -> None:
-    assert [main.clock(seconds) for seconds in (0, 59.6, 3600, 86399)] == [
+    assert [console.clock(seconds) for seconds in (0, 59.6, 3600, 86399)] == [
         "0:00:00",
         "0:01:00",
         "1:00:00",
@@ -417,4 +417,4 @@ def test_a_time_is_told_as_a_clock_shows_it() -> None:
     ],
 )
 def test_rates_of_ntsc_are_exact_however_they_are_rounded(typed: str, rate: str) -> None:
-    assert main.Rate().convert(typed, None, None) == Fraction(rate)
+    assert options.Rate().convert(typed, None, None) == Fraction(rate)

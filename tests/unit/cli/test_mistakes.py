@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from support import clips
 
-from stable_restyle.cli import main
+from stable_restyle.cli import main, options
 from stable_restyle.core.errors import from_system
 from stable_restyle.media import images
 
@@ -254,7 +254,12 @@ def test_a_reader_that_is_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_backends_are_listed_with_commas() -> None:
     listed = "http://a:8188, https://u:p,w@b/x,preview,c:8188"
-    assert main._listed(listed) == ["http://a:8188", "https://u:p,w@b/x", "preview", "c:8188"]
+    assert options.split_backends(listed) == [
+        "http://a:8188",
+        "https://u:p,w@b/x",
+        "preview",
+        "c:8188",
+    ]
 
 
 @pytest.mark.parametrize(

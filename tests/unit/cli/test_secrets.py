@@ -14,7 +14,7 @@ from support import clips
 from support.comfy_server import ComfyServer, answer, dropped, redirected
 from support.programs import COMMAND, LONGEST_S
 
-from stable_restyle.cli import main
+from stable_restyle.cli import options
 from stable_restyle.core.records import BACKENDS_VARIABLE
 
 PASSWORD, TOKEN, QUERY = "hush-hush", "s3cret-token", "qu3ry-key"
@@ -78,7 +78,7 @@ def test_a_run_shows_none_of_them(server: ComfyServer, tmp_path: Path, day: obje
         server.always("POST /prompt", day)  # type: ignore[arg-type]
     environment = {
         BACKENDS_VARIABLE: url_of(server),
-        main.HEADERS_VARIABLE: f"X-Key: {TOKEN}",
+        options.HEADERS_VARIABLE: f"X-Key: {TOKEN}",
         "SEEN": str(tmp_path / "seen.txt"),
     }
     motion = ("--motion", f'"{sys.executable}" "{spy}"', "--patience", "0.005", "--fps", "1")

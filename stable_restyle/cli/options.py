@@ -1,0 +1,303 @@
+"""The options of the command line, their types, and what environment variables add to them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stable_restyle.core.records import (
+    ANCHOR,
+    BACKENDS_VARIABLE,
+    DEFAULT_RATE,
+    DEFLICKER_MOST,
+    FLOW_ANCHOR,
+    FLOW_MASK_SIZE,
+    FLOW_MASK_STRENGTH,
+    MASK_SIZE,
+    MASK_STRENGTH,
+    Settings,
+)
+
+HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
+NTSC_RATES = [Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120)]
+DEFAULTS = Settings()
+
+
+class Number(click.FloatRange):
+    """A number between two bounds; "nan" is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+class AnyPath(click.Path):
+    """A path, which need not exist."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "\0" in str(value):
+            self.fail(f"{value!r}: a file name cannot contain a NUL character.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Rate(click.ParamType[Fraction]):
+    """Frames per second, such as 25 or 30000/1001, kept exact; 23.976 is read as 24000/1001."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is not a frame rate; write 25 or 30000/1001.", param, ctx)
+        return next((each for each in NTSC_RATES if str(value) in _rounded(each)), rate)
+
+
+def _rounded(rate: Fraction) -> set[str]:
+    """Return a rate with 2 and with 3 decimals, as people write it."""
+    return {f"{float(rate):.{digits}f}" for digits in (2, 3)}
+
+
+OPTIONS = (
+    click.argument("source", type=AnyPath(), default=DEFAULTS.source),
+    click.argument("target", type=AnyPath(), default=DEFAULTS.target),
+    click.option(
+        "--model",
+        metavar="FILE",
+        default=DEFAULTS.model,
+        show_default=True,
+        help="Workflow that draws the slides: a ComfyUI API file, or the name of a shipped one.",
+    ),
+    click.option(
+        "--backend",
+        "backends",
+        metavar="BACKEND",
+        multiple=True,
+        help="Where slides are drawn: http://HOST:8188 (a ComfyUI server), or preview, "
+        "preview:clay, preview:anime (the built-in preview engine). Repeat the option or separate "
+        f"by commas for several.  [default: ${BACKENDS_VARIABLE}, or the servers on this machine]",
+    ),
+    click.option(
+        "--set",
+        "changes",
+        metavar="[SCENES:]ID.INPUT=VALUE",
+        multiple=True,
+        help="Change an input of a workflow node, for the whole run or for some scenes: "
+        '6.text="clay rabbit", 3,5-7:6.text="clay fox". --dry-run shows the numbers of scenes.',
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**64 - 1),
+        metavar="N",
+        help="Replace every seed in the workflow.  [default: the workflow's]",
+    ),
+    click.option(
+        "--header",
+        "headers",
+        metavar="'NAME: VALUE'",
+        multiple=True,
+        help="HTTP header for every request to every server, such as a token. "
+        f"${HEADERS_VARIABLE} adds one per line. Never shown or saved.",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=Number(0, min_open=True),
+        metavar="SECONDS",
+        default=DEFAULTS.timeout_s,
+        show_default=True,
+        help="How long a server may take for one slide once it has started on it.",
+    ),
+    click.option(
+        "--patience",
+        "patience_min",
+        type=Number(0),
+        metavar="MINUTES",
+        default=DEFAULTS.patience_min,
+        show_default=True,
+        help="How long to wait for a server to come back when all have failed.",
+    ),
+    click.option(
+        "--keep-on-server",
+        is_flag=True,
+        help="Also keep every slide on the server: leave the workflow's output node unchanged.",
+    ),
+    click.option(
+        "--mask-strength",
+        type=Number(0, 8),
+        metavar="NUMBER",
+        help="How much is kept from the previous slide: 8 all that can be tracked (with codec: all "
+        f"that does not move), 0 nothing.  [default: {FLOW_MASK_STRENGTH:g}; "
+        f"with codec {MASK_STRENGTH:g}]",
+    ),
+    click.option(
+        "--mask-size",
+        type=click.IntRange(0),
+        metavar="PIXELS",
+        help="How far the mask extends around moving parts.  "
+        f"[default: {FLOW_MASK_SIZE}; with codec {MASK_SIZE}]",
+    ),
+    click.option(
+        "--anchor",
+        type=Number(0, 1),
+        metavar="SHARE",
+        help="Pull colours back towards the scene's middle at each slide: 0 not at all, 1 fully. "
+        "Changes of light in the frames are kept.  "
+        f"[default: {FLOW_ANCHOR:g}; with codec {ANCHOR:g}]",
+    ),
+    click.option(
+        "--deflicker",
+        type=click.IntRange(0, DEFLICKER_MOST),
+        metavar="N",
+        default=DEFAULTS.deflicker,
+        show_default=True,
+        help="Average each slide with up to N neighbours on each side, motion-compensated; 0 turns "
+        "this off. The slides as drawn stay in the working folder.",
+    ),
+    click.option(
+        "--fps",
+        "frames_per_slide",
+        type=click.IntRange(1),
+        metavar="N",
+        default=DEFAULTS.frames_per_slide,
+        show_default=True,
+        help="Frames per slide.",
+    ),
+    click.option(
+        "--motion",
+        metavar="flow|flow:fast|codec|COMMAND",
+        default=DEFAULTS.motion,
+        show_default=True,
+        help="How slides follow the motion: flow is optical flow; flow:fast takes half the time; "
+        "codec uses the motion-transfer library, as the original did; a program with "
+        "motion-transfer's command line is run once per slide.",
+    ),
+    click.option(
+        "--keys",
+        type=click.IntRange(1),
+        metavar="K",
+        default=DEFAULTS.keys,
+        show_default=True,
+        help="Let the model draw only every K-th slide, more where the film changes faster, and "
+        "fill those between from these keys. Needs optical flow. The choice is saved in keys.json "
+        "in the working folder.",
+    ),
+    click.option(
+        "--fill-only",
+        is_flag=True,
+        help="With --keys: fill all other slides without the model, even where keys show too "
+        "little of them.",
+    ),
+    click.option(
+        "--scene-threshold",
+        type=Number(0, 100),
+        metavar="NUMBER",
+        default=DEFAULTS.scene_threshold,
+        show_default=True,
+        help="How different two frames must be for a cut (FFmpeg's scdet). Scenes are saved in "
+        "scenes.json in the working folder; remove it to detect them again.",
+    ),
+    click.option(
+        "--rate",
+        type=Rate(),
+        metavar="RATE",
+        help="Frames per second of a SOURCE folder when TARGET is a film.  "
+        f"[default: {DEFAULT_RATE}]",
+    ),
+    click.option(
+        "--work",
+        type=AnyPath(file_okay=False),
+        metavar="DIR",
+        help="Working folder.  [default: interp next to a TARGET folder, NAME.restyle next to a "
+        "film]",
+    ),
+    click.option(
+        "--save-interp",
+        is_flag=True,
+        help="Keep warped pictures, masks and guides in the working folder.",
+    ),
+    click.option(
+        "--fresh",
+        is_flag=True,
+        help="Start over: discard the slides of an earlier run, then draw.",
+    ),
+    click.option(
+        "--redo",
+        metavar="SLIDES",
+        default=DEFAULTS.redo,
+        help="Draw these slides again, such as 12,40-46, with a new seed or that of --seed. The "
+        "earlier ones are kept in redone/ in the working folder.",
+    ),
+    click.option(
+        "--redo-chain",
+        is_flag=True,
+        help="With --redo: also draw the slides again that follow these in their chains.",
+    ),
+    click.option(
+        "--report",
+        is_flag=True,
+        help="Only write the report page, report.html in the working folder, as things are now; "
+        "works during a run too.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Show scenes, slides and chains; write nothing."),
+    click.option(
+        "--seconds",
+        type=Number(0, min_open=True),
+        metavar="S",
+        help="With --dry-run: estimate the time if each slide takes S seconds on each backend.",
+    ),
+    click.option(
+        "--check",
+        is_flag=True,
+        help="Only check every backend: draw a small slide and show what is missing there.",
+    ),
+    click.option(
+        "--measure",
+        is_flag=True,
+        help="Only measure how steady the slides of a run are, and save that in measure.json in "
+        "the working folder. Settings and scenes are those of the run.",
+    ),
+    click.option(
+        "--dask",
+        metavar="ADDRESS|local[:N]",
+        default=DEFAULTS.dask,
+        help="Draw on the workers of a Dask cluster, such as tcp://HOST:8786. local starts N "
+        "workers on this machine, to try it. localhost in --backend then means each worker's own.",
+    ),
+    click.option(
+        "--batch",
+        type=AnyPath(),
+        metavar="FILE",
+        help="Restyle the films of a list, one per line: SOURCE TARGET -- OPTIONS. Options given "
+        "here apply to all films; those of a line take precedence. Finished films are skipped.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Show more messages."),
+    click.option("-q", "--quiet", is_flag=True, help="Show only warnings and errors."),
+    click.version_option(package_name="stable-restyle", message="%(prog)s %(version)s"),
+)
+
+
+def options(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a function with all arguments and options."""
+    for each in reversed(OPTIONS):
+        function = each(function)
+    return function
+
+
+def split_backends(backends: str) -> list[str]:
+    """Split a list of backends at its commas; a comma may also be part of a URL."""
+    following = r"\s*(?:preview\b|\w+://|[\w.-]+:\d+(?:[/,]|$))"
+    return [each.strip() for each in re.split(f",(?={following})", backends)]

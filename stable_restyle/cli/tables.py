@@ -1,0 +1,109 @@
+"""Results as text: the end of a run, --dry-run, --check and --measure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from stable_restyle.cli.console import clock
+from stable_restyle.core.errors import are, counted
+
+if TYPE_CHECKING:
+    from stable_restyle.backends.base import BackendCheck
+    from stable_restyle.imaging.metrics import Stability
+    from stable_restyle.run.measurement import Measurement
+    from stable_restyle.run.pipeline import Outcome, Plan
+
+# Legend of --measure.
+FIGURES = (
+    "E_warp     change between neighbours after motion compensation: mean square, RGB 0..1",
+    "  long-term  the same between each slide and its scene's middle",
+    "  ratio      flicker after motion compensation; 1 is as steady as the source",
+    "flicker    jumps of the mean lightness that the frames do not have: L*, 0..100",
+    "sharpness  1 is that of the middle; less is blurred",
+    "style      distance of the palette from that of the middle: levels of 255",
+    "  end        the same at the ends of the scene only",
+    "structure  how well a slide keeps the edges of its frame: 1 is all of them",
+)
+
+
+def summary(outcome: Outcome) -> str:
+    """Return the last line of a successful run."""
+    drawn = "all of them new" if outcome.drawn == outcome.slides else f"{outcome.drawn} of them new"
+    if outcome.drawn == 0:
+        drawn = "none of them new"
+    return f"Done: {counted(outcome.slides, 'slide')}, {drawn}, in {outcome.target}"
+
+
+def describe_plan(plan: Plan) -> str:
+    """Return the text of --dry-run."""
+    lines = [
+        f"{plan.source}: {counted(plan.frames, 'frame')} of {plan.width}x{plan.height} for "
+        f"{counted(plan.slides, 'slide')}; {plan.finished} {are(plan.finished)} finished.",
+        "scene         frames         slides  middle  chain down, up",
+    ]
+    for scene in plan.scenes:
+        frames = f"{scene.start + 1}-{scene.stop}"
+        slides = f"{scene.slides.start + 1}-{scene.slides.stop}"
+        down, up = scene.middle - scene.slides.start, scene.slides.stop - 1 - scene.middle
+        lines.append(
+            f"{scene.number:5} {frames:>14} {slides:>14} {scene.middle + 1:7}  {down:>10}, {up}"
+        )
+    lines.append(
+        f"{counted(len(plan.scenes), 'scene')}; "
+        f"the longest chain still to draw is {counted(plan.longest_chain, 'slide')}."
+    )
+    if plan.asked < plan.slides:
+        asked = counted(plan.asked, "slide")
+        lines.append(f"For the model: at least {asked}; the others are filled.")
+    if plan.drawing_s is not None:
+        lines.append(f"Drawing takes about {clock(plan.drawing_s)} on these backends.")
+    return "\n".join(lines)
+
+
+def describe_backend(check: BackendCheck) -> str:
+    """Return what --check prints about one backend."""
+    rows = [("can draw this run", "no: " + check.fault if check.fault else "yes"), *check.about]
+    rows += [("missing", problem) for problem in check.problems]
+    if check.trial_s is not None:
+        rows.append(("slide of 64x64", f"{check.trial_s:.1f} s"))
+    indented = ((what, said.strip().replace("\n", "\n" + " " * 21)) for what, said in rows)
+    return "\n".join([check.name, *(f"  {what:18} {said}" for what, said in indented)])
+
+
+def describe_measurement(measurement: Measurement) -> str:
+    """Return the table of --measure."""
+    rows = [
+        (str(scene.number), f"{scene.slides.start + 1}-{scene.slides.stop}", its)
+        for scene, its in measurement.scenes
+    ]
+    rows.append(("all", counted(measurement.whole.slides, "slide"), measurement.whole))
+    return "\n".join(
+        [
+            "                         E_warp  long-term E_warp",
+            "scene       slides   x 1000  ratio   x 1000  ratio   flicker  sharpness  style    end"
+            "  structure",
+            *(f"{number:>5} {slides:>12} {_measured(its)}" for number, slides, its in rows),
+            "",
+            *FIGURES,
+        ]
+    )
+
+
+def _measured(its: Stability) -> str:
+    """Return the figures of a scene in columns; "-" where nothing could be compared."""
+    columns = [
+        (1000 * its.e_warp, 8, 3),
+        (its.e_warp_ratio, 6, 2),
+        (1000 * its.e_warp_long, 8, 3),
+        (its.e_warp_long_ratio, 6, 2),
+        (its.flicker, 9, 3),
+        (its.sharpness, 10, 2),
+        (its.style, 6, 1),
+        (its.style_ends, 6, 1),
+        (its.structure, 10, 2),
+    ]
+    return " ".join(
+        f"{'-':>{width}}" if math.isnan(value) else f"{value:{width}.{digits}f}"
+        for value, width, digits in columns
+    )
