@@ -68,7 +68,7 @@ class Worked:
 def measure(out: Path, small: bool) -> Report:
     """The same film on more and more workers, its beginning by the thread pool, and the farm."""
     frames = (footage.small_frames if small else footage.real_frames)(out)
-    draw_s, teams = (0.05, (1, 2)) if small else (DRAW_S, WORKERS)
+    draw_s, teams = (0.05, (1,)) if small else (DRAW_S, WORKERS)
     chance = random.Random(8)
     lengths = [chance.randint(SHORTEST, LONGEST) for _ in range(3 if small else SCENES)]
     slides = sum(lengths)
