@@ -288,7 +288,7 @@ threading.Thread(target=press, daemon=True).start()
 from stable_restyle.cli.main import main
 main()
 """
-    make_frames(40)
+    make_frames(200)  # more than are drawn before it ends
     command = [sys.executable, "-c", program, *PREVIEW]
     with Program(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         until(lambda: slides(tmp_path / "out"), process)
