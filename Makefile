@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check soak wine bench format clean
+.PHONY: install demo test check soak wine bench format options clean
 
 install: .venv/installed
 
@@ -52,6 +52,10 @@ bench: .venv/installed-for-bench
 format: .venv/installed-for-tests
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Writes docs/options.md from the program's own help.
+options: .venv/installed-for-tests
+	PYTHONPATH=tests $(BIN)/python -m support.options_page
 
 clean:
 	rm -rf .venv .wine build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

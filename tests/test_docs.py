@@ -1,4 +1,4 @@
-"""What README.md says that the program says, it says; and what it leads to is there."""
+"""What the documents say is true: messages, links, options."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from support import paths
+from support import options_page, paths
 
 ROOT = paths.ROOT
-README = (ROOT / "README.md").read_text("utf-8")
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
 # Adjacent literals are one text: the ends of lines between them go.
 SOURCE = re.sub(
     r'"\s*\n?\s*f?r?"',
@@ -25,9 +25,8 @@ FROM_THE_SYSTEM = (
 
 
 def messages() -> list[str]:
-    """The texts in the first column of the tables of "What can go wrong"."""
-    section = README.partition("## What can go wrong")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)
+    """Return the messages in the first column of the tables of docs/troubleshooting.md."""
+    rows = re.findall(r"^\| (.*?) \|", TROUBLESHOOTING, re.MULTILINE)
     return [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
 
 
@@ -36,7 +35,7 @@ def test_there_are_messages_to_look_for() -> None:
 
 
 @pytest.mark.parametrize("message", messages())
-def test_a_message_in_the_readme_is_the_programs(message: str) -> None:
+def test_a_message_in_the_documents_is_the_programs(message: str) -> None:
     """Names, numbers and what stands for others in it may differ; its words may not."""
     for text in FROM_THE_SYSTEM:
         message = message.replace(text, "")
@@ -47,7 +46,7 @@ def test_a_message_in_the_readme_is_the_programs(message: str) -> None:
 
 
 def links() -> list[tuple[Path, str]]:
-    """What the pages lead to within the project, each with the page that does."""
+    """Return the links of the pages within the project, each with its page."""
     pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")])
     found = [
         (page, link)
@@ -67,3 +66,7 @@ def test_a_link_leads_to_what_is_there(page: Path, link: str) -> None:
         assert anchor in [
             re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings
         ]
+
+
+def test_the_page_of_options_is_the_command_lines() -> None:
+    assert options_page.PAGE.read_text("utf-8") == options_page.page(), "make options"
