@@ -3,7 +3,7 @@
 Every frame a slide, scenes of fifty, pictures of 64x48. Three things are timed, each in a fresh
 process: the plan (--dry-run: listing frames and slides, scenes, schedule); the resume of a film of
 which all but eight slides are there, with what its report is made of; and carrying out the whole
-schedule where preparing and drawing do nothing. Targets of issue 4: together at most 30 s, none
+schedule where preparing and drawing do nothing. Targets: together at most 30 s, none
 over 300 MB, and time linear in the number of frames, which is held here against a film of a quarter
 of the length: a frame of the long film may take 1.2 times as long.
 """

@@ -1,7 +1,7 @@
 """Runs on a Dask cluster, with a simulated server for each worker: what do many machines bring?
 
 1, 2, 4 and 8 worker processes on this machine, a server that draws for 2 s beside each, and a film
-of 30 scenes. Target of issue 8: servers busy for 95 % of the time from their first slide on, until
+of 30 scenes. Target: servers busy for 95 % of the time from their first slide on, until
 scenes run out, that is until the first server has drawn its last one. Besides, for one worker:
 processor time a slide of worker, command and scheduler, and of the thread pool, which draws the
 first scenes of the same film. All processes share this machine, whose cores the workers need too:

@@ -1,7 +1,7 @@
 """The most memory of a run: does it grow with the film?
 
 Two servers that draw for 0.1 s, real frames of 1280x720, scenes of ten slides: a film of 40 slides,
-and one of 400, carried by codec and by flow, each in a fresh process. Targets of issue 4: at most
+and one of 400, carried by codec and by flow, each in a fresh process. Targets: at most
 450 MB, and for the film ten times as long at most 5 % more.
 """
 

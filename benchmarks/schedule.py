@@ -4,7 +4,7 @@ A thousand random films of 1 to 400 scenes on 1 to 64 servers, half of them on s
 half on servers of which the fastest is up to four times as fast as the slowest. No run is shorter
 than its lower bound: all slides on all servers, or the k longest chains on the k fastest servers,
 for any k (chains share no slide here, and k of them keep k servers busy at most).
-Target of issue 4: 1.02 times that bound on average, and the shortest time possible wherever trying
+Target: 1.02 times that bound on average, and the shortest time possible wherever trying
 every order can tell which that is: films of up to three scenes of up to four slides, on one to
 three servers of one speed.
 

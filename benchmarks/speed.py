@@ -1,8 +1,8 @@
 """Whole runs over simulated servers: are the servers ever idle, and what does a slide cost here?
 
 Two cases, each run in a fresh process: one server that draws for 0.25 s, 24 slides of one scene,
-the median of seven runs; and eight servers that draw for 2 s, 360 slides of 30 scenes. Targets of
-issue 4: at most 0.17 s of processor time a slide; servers busy for 97 % of the time, counted until
+the median of seven runs; and eight servers that draw for 2 s, 360 slides of 30 scenes. Targets:
+at most 0.17 s of processor time a slide; servers busy for 97 % of the time, counted until
 the chains run out (fewer slides can be drawn than there are servers); the whole run, which is the
 call of pipeline.run, at most 1.05 times its lower bound, the larger of total work / servers and the
 longest chain.
@@ -98,7 +98,7 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def cases() -> list[Case]:
-    """Those of issue 4; the second takes 90 s at least."""
+    """Return the two cases; the second takes 90 s at least."""
     chance = random.Random(4)
     lengths = [chance.randint(6, 18) for _ in range(29)]
     return [

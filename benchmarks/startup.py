@@ -1,6 +1,6 @@
 """How long `video-restyle --help` and `--version` take, as a user starts them: a process each.
 
-The median of fifteen. Target of issue 4: at most 0.15 s. Beside it, what Python itself needs to
+The median of fifteen. Target: at most 0.15 s. Beside it, what Python itself needs to
 start in the same environment and do nothing.
 """
 

@@ -70,3 +70,24 @@ def test_a_link_leads_to_what_is_there(page: Path, link: str) -> None:
 
 def test_the_page_of_options_is_the_command_lines() -> None:
     assert options_page.PAGE.read_text("utf-8") == options_page.page(), "make options"
+
+
+def test_the_readme_is_short() -> None:
+    """What it leaves out has a page in docs/."""
+    assert len((ROOT / "README.md").read_bytes()) <= 9 * 1024
+
+
+def files_named() -> list[str]:
+    """Return the paths of Python files and folders that developers' pages name."""
+    pages = [
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "docs" / "architecture.md",
+        ROOT / "docs" / "testing.md",
+    ]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    return sorted(set(re.findall(r"`([\w-]+/(?:[\w/-]+\.py)?)`", text)))
+
+
+@pytest.mark.parametrize("name", files_named())
+def test_a_file_that_the_pages_name_is_there(name: str) -> None:
+    assert any((folder / name).exists() for folder in (ROOT, ROOT / "stable_restyle"))

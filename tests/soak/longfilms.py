@@ -21,7 +21,7 @@ from stable_restyle.run import pipeline
 
 WIDTH, HEIGHT = 32, 24
 PICTURES = 4  # that differ; they come again and again
-MEMORY_MB = 300  # of issue 4, for the bookkeeping of 100,000 frames
+MEMORY_MB = 300  # for the bookkeeping of 100,000 frames
 
 
 def picture(index: int) -> Pixels:
