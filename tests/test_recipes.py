@@ -1,0 +1,66 @@
+"""Every command of the documents works as it can be pasted, in the order of its page."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import clips, paths
+from support.comfy_server import ComfyServer
+from support.programs import LONGEST_S
+
+from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.media import images
+
+FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LIST = "films.txt"
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """Return the blocks of a page that are fenced as this kind."""
+    return [text for _, its, text in FENCED.findall(page.read_text("utf-8")) if its == kind]
+
+
+def pages() -> list[Path]:
+    found = sorted([*paths.ROOT.glob("*.md"), *paths.ROOT.glob("docs/*.md")])
+    return [page for page in found if blocks(page, "sh")]
+
+
+@pytest.fixture
+def servers() -> Iterator[list[str]]:
+    with ComfyServer() as one, ComfyServer() as two:
+        yield [one.url, two.url]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="they are written for a POSIX shell")
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
+def test_a_page_can_be_pasted(page: Path, tmp_path: Path, servers: list[str]) -> None:
+    frames = clips.scenes(7, 5)
+    clips.make(tmp_path / "film.mp4", frames)
+    (tmp_path / "in").mkdir()
+    for index, frame in enumerate(frames):
+        images.write(tmp_path / "in" / images.name(index), frame)
+    for text in blocks(page, "text"):
+        if text.startswith(f"# {LIST}\n"):
+            (tmp_path / LIST).write_text(text, "utf-8")
+    programs = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    shown = {**os.environ, "PATH": programs, BACKENDS_VARIABLE: ",".join(servers)}
+    for text in blocks(page, "sh"):
+        for host, url in zip(("gpu1", "gpu2"), servers, strict=True):
+            text = text.replace(f"http://{host}:8188", url)
+        ended = subprocess.run(
+            ["bash", "-ec", text],
+            cwd=tmp_path,
+            env=shown,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{text}{ended.stdout}{ended.stderr}"
