@@ -47,6 +47,7 @@ from stable_restyle.cluster.worker import (
     named,
     versions,
 )
+from stable_restyle.core import files
 from stable_restyle.core.errors import (
     NoBackendLeft,
     PoolClosed,
@@ -170,8 +171,8 @@ class DaskCluster:
         )
         with ExitStack() as stack:
             run_spec.token.parent.mkdir(parents=True, exist_ok=True)
-            images.write_whole(run_spec.token, run.encode())
-            stack.callback(images.remove, run_spec.token.parent, [run_spec.token.name])
+            files.write_whole(run_spec.token, run.encode())
+            stack.callback(files.remove_all, run_spec.token.parent, [run_spec.token.name])
             cluster = ClusterRun(self, run_spec)
             stack.callback(_tidy, paths.slides)
             stack.callback(cluster.leave)
@@ -570,7 +571,7 @@ async def _greet(address: str) -> None:
 
 def _tidy(slides: Path) -> None:
     """Remove what workers that died have left half written."""
-    images.remove(slides, [path.name for path in slides.glob("*.png.*.part")])
+    files.remove_all(slides, [path.name for path in slides.glob("*.png.*.part")])
 
 
 def _all_of(news: SimpleQueue[Any]) -> Iterator[Any]:

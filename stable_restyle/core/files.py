@@ -1,8 +1,8 @@
-"""Replace, move and remove files that another program may have open; read JSON.
+"""Write, replace, move and remove files, whole or not at all; read JSON.
 
 On Windows a file that another program has open can be neither replaced, moved nor removed, and a
-virus scanner or OneDrive opens each new file for a moment. So what is refused for that reason is
-tried again for PATIENCE_S. What to write is left to others.
+virus scanner or OneDrive opens each new file for a moment. Whatever is refused for that reason is
+tried again for PATIENCE_S.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
 
-from stable_restyle.core.errors import is_in_use
+from stable_restyle.core.errors import UnusableInput, cannot_remove, cannot_write, is_in_use
 
 T = TypeVar("T")
 
@@ -91,9 +91,91 @@ def temporary_folder() -> Iterator[Path]:
             remove_tree(folder)
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds, in UTF-8 or UTF-16, with a byte-order mark or without.
+def read_json(path: Path, parse: Callable[[Any], T], next_step: str) -> T:
+    """Return what `parse` makes of a JSON file, in UTF-8 or UTF-16, with a byte-order mark or not.
 
-    Raises OSError, ValueError or RecursionError.
+    parse: raises an error, mostly ValueError, where the content is not as it should be. next_step:
+    ends the message. Raises UnusableInput.
     """
-    return json.loads(path.read_bytes())
+    try:
+        return parse(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise UnusableInput(f"{path} cannot be read: {error}.\n{next_step}") from error
+
+
+def write_whole(path: Path, data: bytes, writer: str = "") -> None:
+    """Write a file under a temporary name, see it on the disk, then give it its own name.
+
+    writer: who writes, where others may write the same file at the same time.
+    """
+    part = path.with_name(f"{path.name}{writer and '.'}{writer}.part")
+    try:
+        remove(part)  # it may be a link that leads out of the folder
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            _flush(file.fileno())
+        replace(part, path)
+        sync(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            remove(part)
+        raise cannot_write(path, error, len(data)) from error
+
+
+def sync(path: Path) -> None:
+    """See a file, or the names in a folder, on the disk: after a power loss they are there."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":  # Windows opens no folders; NTFS keeps a journal of names
+        return
+    handle = patiently(lambda: os.open(path, os.O_RDONLY if is_folder else os.O_RDWR))
+    try:
+        _flush(handle)
+    except OSError as error:
+        if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise  # some network file systems cannot sync a folder
+    finally:
+        os.close(handle)
+
+
+def move_whole(part: Path, folder: Path) -> None:
+    """Give a folder of finished files its own name, once they are all on the disk."""
+    try:
+        for each in part.iterdir():
+            sync(each)
+        sync(part)
+        replace(part, folder)
+        sync(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def remove_all(folder: Path, names: Collection[str]) -> None:
+    """Remove files of a run from their folder; of links, the links. Raises UnusableInput."""
+    for each in names:
+        try:
+            remove(folder / each)
+        except OSError as error:
+            raise cannot_remove(folder / each, error) from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it; of a link, the link. Raises UnusableInput."""
+    try:
+        if folder.is_symlink():
+            remove(folder)
+        elif folder.exists():
+            remove_tree(folder)
+    except OSError as error:
+        raise cannot_remove(folder, error) from error
+
+
+def _flush(handle: int) -> None:
+    """See what was written to an open file on the disk. Raises OSError."""
+    if sys.platform == "darwin":  # there, fsync leaves it in the memory of the disk itself
+        import fcntl
+
+        with suppress(OSError):  # not every file system can do that
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)

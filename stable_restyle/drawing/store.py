@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Pixels, Slide
 from stable_restyle.imaging import arrays
@@ -47,7 +48,7 @@ class SlideStore:
 
     def _save(self, index: int, slide: Slide) -> None:
         png = slide.png or images.encode(slide.pixels)
-        images.write_whole(self._folder / images.name(index), png, self._writer)
+        files.write_whole(self._folder / images.name(index), png, self._writer)
 
     def _write(self, index: int, slide: Slide) -> None:
         self._save(index, slide)

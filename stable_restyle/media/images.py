@@ -1,4 +1,4 @@
-"""Read images; write them, and every other file of a run, whole or not at all.
+"""Read and write frames, slides and masks.
 
 Which frames there are and whether they can be used is decided here, before any work is done; what a
 picture means is left to others. A folder of frames is 000001.png, 000002.png, ... without a gap.
@@ -6,19 +6,16 @@ picture means is left to others. A folder of frames is 000001.png, 000002.png, .
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
 import struct
-import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,10 +24,8 @@ from isal import isal_zlib
 from PIL import Image
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput, cannot_read, cannot_remove, cannot_write
+from stable_restyle.core.errors import UnusableInput, cannot_read
 from stable_restyle.core.records import Pixels
-
-Checked = TypeVar("Checked")
 
 PIXELS_MAX = 2**26  # 8192 x 8192: past that a picture is a mistake or a bomb
 BYTES_PER_PIXEL_MAX = 8  # of a PNG file: four channels of 16 bits that do not compress
@@ -275,79 +270,7 @@ def encode(image: Pixels) -> bytes:
 
 def write(path: Path, image: Pixels) -> None:
     """Write a picture or mask as PNG, whole or not at all."""
-    write_whole(path, encode(image))
-
-
-def read_json(path: Path, checked: Callable[[object], Checked], mend: str) -> Checked:
-    """A JSON file of a run that people may edit.
-
-    checked: takes what it holds, and raises ValueError saying what is wrong with it. mend: what to
-    do then. Raises UnusableInput.
-    """
-    try:
-        found = files.read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnusableInput(f"{path} cannot be read: {error}.{mend}") from error
-    try:
-        return checked(found)
-    except ValueError as error:
-        raise UnusableInput(f"{path} {error}.{mend}") from error
-
-
-def write_whole(path: Path, data: bytes, writer: str = "") -> None:
-    """Write a file under a temporary name, see it on the disk, then give it its own name.
-
-    writer: who writes, where others may write the same file at the same time.
-    """
-    part = path.with_name(f"{path.name}{writer and '.'}{writer}.part")
-    try:
-        files.remove(part)  # it may be a link that leads out of the folder
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            _flush(file.fileno())
-        files.replace(part, path)
-        sync(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            files.remove(part)
-        raise cannot_write(path, error, len(data)) from error
-
-
-def sync(path: Path) -> None:
-    """See a file, or the names in a folder, on the disk: after a power loss they are there."""
-    is_folder = path.is_dir()
-    if is_folder and os.name == "nt":  # Windows opens no folders; NTFS keeps a journal of names
-        return
-    handle = files.patiently(lambda: os.open(path, os.O_RDONLY if is_folder else os.O_RDWR))
-    try:
-        _flush(handle)
-    except OSError as error:
-        if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise  # some network file systems cannot sync a folder
-    finally:
-        os.close(handle)
-
-
-def move_whole(part: Path, folder: Path) -> None:
-    """Give a folder of finished files its own name, once they are all on the disk."""
-    try:
-        for each in part.iterdir():
-            sync(each)
-        sync(part)
-        files.replace(part, folder)
-        sync(folder.parent)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def remove(folder: Path, names: Collection[str]) -> None:
-    """Remove files of a run from their folder; of links, the links. Raises UnusableInput."""
-    for each in names:
-        try:
-            files.remove(folder / each)
-        except OSError as error:
-            raise cannot_remove(folder / each, error) from error
+    files.write_whole(path, encode(image))
 
 
 def move(folder: Path, to: Path) -> None:
@@ -356,30 +279,8 @@ def move(folder: Path, to: Path) -> None:
         try:
             files.replace(folder / each, to / each)
         except OSError:  # on another disk
-            write_whole(to / each, (folder / each).read_bytes())
-            remove(folder, [each])
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it; of a link, the link. Raises UnusableInput."""
-    try:
-        if folder.is_symlink():
-            files.remove(folder)
-        elif folder.exists():
-            files.remove_tree(folder)
-    except OSError as error:
-        raise cannot_remove(folder, error) from error
-
-
-def _flush(handle: int) -> None:
-    """See what was written to an open file on the disk. Raises OSError."""
-    if sys.platform == "darwin":  # there, fsync leaves it in the memory of the disk itself
-        import fcntl
-
-        with suppress(OSError):  # not every file system can do that
-            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-            return
-    os.fsync(handle)
+            files.write_whole(to / each, (folder / each).read_bytes())
+            files.remove_all(folder, [each])
 
 
 def _unfit(slide: Path, frame_size: tuple[int, int]) -> str | None:

@@ -169,10 +169,10 @@ def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) 
         # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
         files.remove(unfinished)
         yield unfinished
-        images.sync(unfinished)
+        files.sync(unfinished)
         on_whole(unfinished)
         files.replace(unfinished, target)
-        images.sync(target.parent)
+        files.sync(target.parent)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from stable_restyle.core import files
 from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Keys, Pixels, Scene
 from stable_restyle.imaging import arrays, optical_flow
-from stable_restyle.media import images
 from stable_restyle.plan import scenes
 
 LOOKED_AT_PX = 320 * 180  # frames are compared at this size: it takes a tenth of reading them
@@ -83,14 +83,14 @@ def at_least(found: Sequence[Scene], every: int) -> Keys:
 
 def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
     """Read keys.json; None if its keys are of another kind. Raises UnusableInput."""
-    mend = "\nCorrect the file, or remove it to have the keys chosen again."
+    next_step = "Correct the file, or remove it to have the keys chosen again."
 
     def of_kind(noted: Any) -> Keys | None:
         keys = checked(noted, slides)
         same = (noted.get("every"), noted.get("fill_only")) == (kind.every, kind.fill_only)
         return keys if same else None
 
-    return images.read_json(path, of_kind, mend)
+    return files.read_json(path, of_kind, next_step)
 
 
 def checked(noted: object, slides: int) -> Keys:
@@ -100,7 +100,9 @@ def checked(noted: object, slides: int) -> Keys:
         if not isinstance(numbers, list) or not all(
             type(slide) is int and 0 <= slide < slides for slide in numbers
         ):
-            raise ValueError(f'must list slides from 0 to {slides - 1} as "keys" and as "mended"')
+            raise ValueError(
+                f'it must list slides from 0 to {slides - 1} as "keys" and as "mended"'
+            )
     keys, assisted = (frozenset(numbers or ()) for numbers in lists)
     return Keys(keys, assisted)
 
@@ -112,7 +114,7 @@ def noted(keys: Keys) -> dict[str, list[int]]:
 
 def write(path: Path, keys: Keys, kind: Kind) -> None:
     """Write keys.json."""
-    images.write_whole(path, json.dumps({**asdict(kind), **noted(keys)}).encode())
+    files.write_whole(path, json.dumps({**asdict(kind), **noted(keys)}).encode())
 
 
 def _choose(

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 
+from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Keys, Scene, Step
-from stable_restyle.media import images
 
 
 def boundaries(cuts: Iterable[int], frames: int) -> list[int]:
@@ -120,11 +120,12 @@ def outdated(
 
 def read_boundaries(path: Path, frames: int) -> list[int]:
     """Read scenes.json and hold it against the number of frames. Raises UnusableInput."""
-    mend = "\nCorrect the file, or remove it to have the scenes detected again."
-    checked = images.read_json(path, checked_boundaries, mend)
+    next_step = "Correct the file, or remove it to have the scenes detected again."
+    checked = files.read_json(path, checked_boundaries, next_step)
     if checked[-1] != frames:
         raise UnusableInput(
-            f"{path} does not fit these frames: it must end with their number, {frames}.{mend}"
+            f"{path} does not fit these frames: it must end with their number, {frames}.\n"
+            f"{next_step}"
         )
     return checked
 
@@ -132,15 +133,15 @@ def read_boundaries(path: Path, frames: int) -> list[int]:
 def checked_boundaries(bounds: object) -> list[int]:
     """What was read from a file, if it is the boundaries of scenes. Raises ValueError."""
     if not isinstance(bounds, list) or not all(type(bound) is int for bound in bounds):
-        raise ValueError("is not a list of whole numbers, such as [0, 240]")
+        raise ValueError("it is not a list of whole numbers, such as [0, 240]")
     for before, after in pairwise(bounds):
         if after <= before:
-            raise ValueError(f"must increase, but {after} follows {before}")
+            raise ValueError(f"it must increase, but {after} follows {before}")
     if len(bounds) < 2 or bounds[0] != 0:
-        raise ValueError("must begin with 0 and end with the number of frames")
+        raise ValueError("it must begin with 0 and end with the number of frames")
     return bounds
 
 
 def write_boundaries(path: Path, bounds: Sequence[int]) -> None:
     """Write scenes.json, one line, as the original program did."""
-    images.write_whole(path, json.dumps(list(bounds)).encode())
+    files.write_whole(path, json.dumps(list(bounds)).encode())

@@ -46,13 +46,13 @@ def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
     path = paths.deflicker_file
     wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
     if path.exists() and (not reach or _read(path) != wanted):
-        images.remove(paths.shown, images.numbered(paths.shown))
+        files.remove_all(paths.shown, images.numbered(paths.shown))
     if reach and not path.exists():
         images.move(paths.shown, paths.drawn)
     if reach:
-        images.write_whole(path, wanted)
+        files.write_whole(path, wanted)
     else:
-        images.remove(paths.interp, [path.name])
+        files.remove_all(paths.interp, [path.name])
         images.move(paths.drawn, paths.shown)
         with suppress(OSError):  # not there, or someone else's files are in it
             files.remove_empty(paths.drawn)
@@ -76,7 +76,7 @@ def discard(paths: RunPaths, found: Sequence[Scene], missing: Collection[int], r
         for slide in scene.slides
         if any(near in missing for near in _window(scene, slide, reach))
     ]
-    images.remove(paths.shown, outdated)
+    files.remove_all(paths.shown, outdated)
 
 
 def smooth(

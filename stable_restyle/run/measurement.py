@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging.metrics import Figures, Shown, Stability
-from stable_restyle.media import images
 from stable_restyle.media.images import Frames
 
 
@@ -77,7 +77,7 @@ def write(survey: Measurement, path: Path) -> None:
         ],
         "slides": [{"slide": slide + 1, **_values(its)} for slide, its in survey.slides.items()],
     }
-    images.write_whole(path, json.dumps(tree, indent=1, allow_nan=False).encode())
+    files.write_whole(path, json.dumps(tree, indent=1, allow_nan=False).encode())
 
 
 @dataclass(frozen=True)

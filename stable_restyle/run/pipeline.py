@@ -19,7 +19,7 @@ from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
 from stable_restyle.backends.pool import Pool
-from stable_restyle.core import memory
+from stable_restyle.core import files, memory
 from stable_restyle.core.errors import RestyleError, UnusableInput, WrongUsage, are, counted
 from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress, task
 from stable_restyle.core.records import DEFAULT_RATE, Keys, Scene, Settings, Step
@@ -209,7 +209,7 @@ def _draw(
     kept = _kept(paths, len(steps), spec.frames)
     missing = {step.slide for step in steps} - kept
     if missing:
-        images.remove(paths.interp, [paths.measure_file.name])  # it tells of other slides
+        files.remove_all(paths.interp, [paths.measure_file.name])  # it tells of other slides
     if settings.deflicker:
         deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
     with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
@@ -534,7 +534,7 @@ def _deflicker(
     finished, _ = images.find_slides(paths.shown, count, size)
     if len(finished) == count:
         return
-    images.remove(paths.interp, [paths.measure_file.name])
+    files.remove_all(paths.interp, [paths.measure_file.name])
     with task(progress, "Deflickering", count, "slide", done=len(finished)):
         deflicker.smooth(
             paths,

@@ -82,7 +82,7 @@ def _split_whole(
         frames = images.find_frames(part)
     if not paths.scenes_file.exists():
         scenes.write_boundaries(paths.scenes_file, scenes.boundaries(cuts, frames.count))
-    images.move_whole(part, paths.frames)
+    files.move_whole(part, paths.frames)
 
 
 def _tidy(paths: RunPaths) -> None:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from stable_restyle.core import files
-from stable_restyle.media import images
+from stable_restyle.core.errors import UnusableInput
 from stable_restyle.plan import keyframes
 from stable_restyle.workdir.layout import InputSnapshot, RunPaths
 
@@ -22,7 +22,7 @@ HASH = "sha256"
 
 def forget(paths: RunPaths) -> None:
     """A run is at work: until its end nothing is finished."""
-    images.remove(paths.interp, [paths.finished_file.name])
+    files.remove_all(paths.interp, [paths.finished_file.name])
 
 
 def note(
@@ -33,7 +33,7 @@ def note(
 ) -> None:
     """A run has come to its end. settings: all that decide its result. slides: their marks."""
     told = json.dumps({HASH: _hash(paths, settings, input_snapshot, slides)})
-    images.write_whole(paths.finished_file, told.encode())
+    files.write_whole(paths.finished_file, told.encode())
 
 
 def holds(
@@ -44,9 +44,9 @@ def holds(
 ) -> bool:
     """Whether a run with these settings, over this input, would find nothing left to do."""
     try:
-        noted = files.read_json(paths.finished_file)
-        return bool(noted == {HASH: _hash(paths, settings, input_snapshot, slides)})
-    except (OSError, ValueError, RecursionError):
+        noted = files.read_json(paths.finished_file, dict, "")
+        return noted == {HASH: _hash(paths, settings, input_snapshot, slides)}
+    except (UnusableInput, OSError):
         return False
 
 

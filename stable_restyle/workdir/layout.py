@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path, PurePath
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from stable_restyle.core import files
@@ -401,13 +401,13 @@ def claim_input(
         raise UnusableInput(_input_refusal(paths, was, now, len(outdated), beyond))
     if outdated:
         log.info("Starting over in part: %s discarded.", _are(len(outdated)))
-        images.remove(paths.slides, outdated)
+        files.remove_all(paths.slides, outdated)
     elif fresh:
         _discard(paths, other_film=False)
     note: dict[str, object] = {"frames": list(now.marks), "scenes": list(now.bounds)}
     if now.keys is not None:
         note |= keyframes.noted(now.keys)
-    images.write_whole(paths.input_file, json.dumps(note).encode())
+    files.write_whole(paths.input_file, json.dumps(note).encode())
     changes = {str(scene): list(its) for scene, its in now.changes.items()}
     _write_json(paths.settings_file, {**noted, SCENES: changes})
 
@@ -461,16 +461,20 @@ def _read_settings(path: Path, *, fresh: bool) -> dict[str, object]:
     if not path.exists():
         return {}
     try:
-        earlier = files.read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
+        return files.read_json(
+            path,
+            _object,
+            "It says with which settings the slides were made. Remove it if you know that they "
+            "were the same as now, or add --fresh to start over.",
+        )
+    except UnusableInput:
         if fresh:
             return {}
-        raise UnusableInput(
-            f"{path} cannot be read: {error}.\n"
-            "It says with which settings the slides were made. Remove it if you know that they "
-            "were the same as now, or add --fresh to start over."
-        ) from error
-    return earlier if isinstance(earlier, dict) else {}
+        raise
+
+
+def _object(tree: object) -> dict[str, object]:
+    return tree if isinstance(tree, dict) else {}
 
 
 def _check_result(paths: RunPaths, earlier: Mapping[str, object]) -> None:
@@ -553,10 +557,9 @@ def _is_ours(paths: RunPaths, earlier: Mapping[str, object], owner: Mapping[str,
 def _read_owner(paths: RunPaths) -> dict[str, object]:
     """Whose the slides in TARGET are; empty where nobody says so."""
     try:
-        owner = files.read_json(paths.owner_file)
-    except (OSError, ValueError, RecursionError):
+        return files.read_json(paths.owner_file, _object, "")
+    except UnusableInput:
         return {}
-    return owner if isinstance(owner, dict) else {}
 
 
 def _seen_from(folder: Path, path: Path) -> str:
@@ -582,7 +585,7 @@ def _are(slides: int) -> str:
 
 
 def _write_json(path: Path, tree: Mapping[str, object]) -> None:
-    images.write_whole(path, json.dumps(tree, indent=2).encode())
+    files.write_whole(path, json.dumps(tree, indent=2).encode())
 
 
 def _read_input(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
@@ -592,21 +595,25 @@ def _read_input(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSna
     path = paths.input_file
     if not path.exists():
         return replace(now, changes=changes)
-    try:
-        noted = files.read_json(path)
+
+    def parse(noted: Any) -> InputSnapshot:
         marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
         if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
             raise ValueError("its scenes are not those of its frames")
-        its_keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
+        return InputSnapshot(marks, bounds, changes, keys)
+
+    try:
+        return files.read_json(
+            path,
+            parse,
+            "It says which frames and scenes the slides were made of. Remove it if you know that "
+            "they were the same as now, or add --fresh to start over.",
+        )
+    except UnusableInput:
         if fresh:
             return replace(now, changes=changes)
-        raise UnusableInput(
-            f"{path} cannot be read: {error}.\n"
-            "It says which frames and scenes the slides were made of. Remove it if you know that "
-            "they were the same as now, or add --fresh to start over."
-        ) from error
-    return InputSnapshot(marks, bounds, changes, its_keys)
+        raise
 
 
 def _scene_changes(noted: object) -> SceneChanges:
@@ -738,15 +745,15 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
     if slides := _slides(paths):
         log.info("Starting over: %s discarded.", _are(len(slides)))
     for folder in (paths.shown, paths.drawn):
-        images.remove(folder, images.numbered(folder))
-    images.remove(paths.interp, [each for each in os.listdir(paths.interp) if _ours(each)])
+        files.remove_all(folder, images.numbered(folder))
+    files.remove_all(paths.interp, [each for each in os.listdir(paths.interp) if _ours(each)])
     told = (paths.redo_file, paths.journal_file, paths.report_file, paths.deflicker_file)
-    images.remove(paths.interp, [each.name for each in told])
-    images.remove_folder(paths.report_folder)
-    images.remove(paths.interp, [paths.settings_file.name, paths.input_file.name])
+    files.remove_all(paths.interp, [each.name for each in told])
+    files.remove_folder(paths.report_folder)
+    files.remove_all(paths.interp, [paths.settings_file.name, paths.input_file.name])
     if paths.film is not None and other_film:
-        images.remove_folder(paths.frames)
-        images.remove(paths.interp, [paths.scenes_file.name, paths.keys_file.name])
+        files.remove_folder(paths.frames)
+        files.remove_all(paths.interp, [paths.scenes_file.name, paths.keys_file.name])
 
 
 def _ours(name: str) -> bool:

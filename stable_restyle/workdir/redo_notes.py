@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput
-from stable_restyle.media import images
 
 
 @dataclass(frozen=True)
@@ -26,13 +24,11 @@ def read(path: Path) -> RedoNotes:
     """Return what redo.json holds; nothing if it is not there. Raises UnusableInput."""
     if not path.exists():
         return RedoNotes()
-    try:
-        return _parse(files.read_json(path))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UnusableInput(
-            f"{path} cannot be read: {error}.\n"
-            "It says with which seeds slides were drawn again. Remove it if they need not be known."
-        ) from error
+    return files.read_json(
+        path,
+        _parse,
+        "It holds the seeds of slides that were drawn again. Remove it if they do not matter.",
+    )
 
 
 def write(path: Path, notes: RedoNotes) -> None:
@@ -42,7 +38,7 @@ def write(path: Path, notes: RedoNotes) -> None:
         "unfinished": [slide + 1 for slide in notes.slides],
         "moved": notes.moved,
     }
-    images.write_whole(path, json.dumps(tree, indent=1).encode())
+    files.write_whole(path, json.dumps(tree, indent=1).encode())
 
 
 def _parse(tree: Any) -> RedoNotes:

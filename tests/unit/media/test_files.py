@@ -89,12 +89,12 @@ def test_a_file_that_another_program_has_open_is_waited_for(
     winerror: int, scanner: Scanner, tmp_path: Path
 ) -> None:
     scanner.winerror = winerror
-    images.write_whole(tmp_path / "a", b"old")
-    images.write_whole(tmp_path / "a", b"new")
+    its_files.write_whole(tmp_path / "a", b"old")
+    its_files.write_whole(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
     (tmp_path / "folder" / "in").mkdir(parents=True)
     its_files.move(tmp_path / "a", tmp_path / "folder" / "in" / "b")
-    images.remove_folder(tmp_path / "folder")
+    its_files.remove_folder(tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
     assert scanner.refused == {
         ("replace", "a.part"): 2,
@@ -121,7 +121,7 @@ def test_a_file_is_moved_to_another_disk_too(
 def test_what_this_user_may_not_change_is_not_waited_for(scanner: Scanner, tmp_path: Path) -> None:
     scanner.winerror = None
     with pytest.raises(UnusableInput, match="Permission denied"):
-        images.write_whole(tmp_path / "a", b"data")
+        its_files.write_whole(tmp_path / "a", b"data")
     assert scanner.refused["replace", "a.part"] == 1
 
 
@@ -182,14 +182,14 @@ def test_a_file_that_is_really_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with path.open("rb") as file:
         letting_go = threading.Timer(0.3, file.close)
         letting_go.start()
-        images.write_whole(path, b"new")
+        its_files.write_whole(path, b"new")
     letting_go.join()
     assert path.read_bytes() == b"new"
     monkeypatch.setattr(its_files, "PATIENCE_S", 0.1)
     with path.open("rb"), pytest.raises(UnusableInput, match="another program has it open"):
-        images.write_whole(path, b"newer")
+        its_files.write_whole(path, b"newer")
     with path.open("rb"), pytest.raises(UnusableInput, match="another program has it open"):
-        images.remove(tmp_path, ["a"])
+        its_files.remove_all(tmp_path, ["a"])
     assert path.read_bytes() == b"new"
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 from support import pngs
 from support.runs import files
 
+from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import arrays
@@ -386,13 +387,13 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
         give_name(path, target)
 
     monkeypatch.setattr("os.replace", noted_replace)
-    images.write_whole(tmp_path / "000001.png", b"twelve bytes")
+    its_files.write_whole(tmp_path / "000001.png", b"twelve bytes")
     folder = [] if os.name == "nt" else ["folder"]
     assert done == ["12 bytes", "name", *folder]
     done.clear()
     part = folder_of(tmp_path / "in.part", picture())
     done.clear()
-    images.move_whole(part, tmp_path / "in")
+    its_files.move_whole(part, tmp_path / "in")
     size = (tmp_path / "in" / "000001.png").stat().st_size
     assert done == [f"{size} bytes", *folder, "name", *folder]
 
@@ -414,7 +415,7 @@ def test_macos_is_asked_to_empty_the_memory_of_the_disk_too(
     monkeypatch.setattr("fcntl.F_FULLFSYNC", 51, raising=False)
     monkeypatch.setattr("fcntl.fcntl", control)
     monkeypatch.setattr("os.fsync", lambda handle: done.append("fsync"))
-    images.write_whole(tmp_path / "a", b"data")
+    its_files.write_whole(tmp_path / "a", b"data")
     assert done == (["the disk's memory"] * 2 if is_able else ["the disk's memory", "fsync"] * 2)
 
 
@@ -422,7 +423,7 @@ def test_a_folder_that_cannot_have_its_name_stays_whole(tmp_path: Path) -> None:
     part = folder_of(tmp_path / "in.part", picture())
     folder_of(tmp_path / "in", picture(), picture())
     with pytest.raises(UnusableInput, match=r"in cannot be written: .*\n.*repeat the command"):
-        images.move_whole(part, tmp_path / "in")
+        its_files.move_whole(part, tmp_path / "in")
     assert images.numbered(part) == ["000001.png"]
     assert images.numbered(tmp_path / "in") == ["000001.png", "000002.png"]
 
@@ -458,22 +459,22 @@ def test_slides_are_moved_to_another_disk_too(tmp_path: Path, another_disk: Path
 def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "in", picture())
     folder_of(folder / "deeper", picture())
-    images.remove_folder(folder)
+    its_files.remove_folder(folder)
     assert not folder.exists()
-    images.remove_folder(folder)
+    its_files.remove_folder(folder)
     folder.touch()
     with pytest.raises(UnusableInput, match=r"in cannot be removed: .*\nRemove it"):
-        images.remove_folder(folder)
+        its_files.remove_folder(folder)
 
 
 def test_files_are_removed_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "out", picture(), picture())
     (folder / "000003.png").mkdir()
-    images.remove(folder, ["000001.png", "000009.png"])
+    its_files.remove_all(folder, ["000001.png", "000009.png"])
     assert images.numbered(folder) == ["000002.png", "000003.png"]
     refusal = r"000003\.png cannot be removed: .*\n(Remove it|Close that program)"
     with pytest.raises(UnusableInput, match=refusal):
-        images.remove(folder, ["000003.png"])
+        its_files.remove_all(folder, ["000003.png"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")

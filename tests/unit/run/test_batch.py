@@ -19,6 +19,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until, video_restyle
 from support.runs import Silent, files
 
 from stable_restyle.cli import main
+from stable_restyle.core import files as its_files
 from stable_restyle.core import shell
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
@@ -99,7 +100,7 @@ def test_a_film_is_finished_only_while_all_of_it_is_there(
     shelf: Path, lost: str, drawn: int
 ) -> None:
     run(shelf)
-    images.remove_folder(path) if (path := shelf.parent / lost).is_dir() else path.unlink()
+    its_files.remove_folder(path) if (path := shelf.parent / lost).is_dir() else path.unlink()
     assert [outcome.drawn for outcome in run(shelf)] == [drawn]
     assert (shelf.parent / "two.mp4").exists()
     assert run(shelf) == []

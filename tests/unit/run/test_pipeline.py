@@ -19,6 +19,7 @@ from support import clips
 from support.programs import video_restyle
 from support.runs import Silent, assert_goes_on, files, run
 
+from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
 from stable_restyle.media import images
@@ -449,7 +450,7 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
         "Comparing slides": [report / "steadiness.jsonl"],
     }[task]
     for path in lost:
-        images.remove_folder(path) if path.is_dir() else path.unlink()
+        its_files.remove_folder(path) if path.is_dir() else path.unlink()
     os.utime(film, ns=(5, 5))
     progress = Robbed(work / "interp", task)
     with pytest.raises(lock.FolderLost, match="no longer this run's"):
@@ -470,14 +471,14 @@ def test_a_run_that_has_lost_its_folder_does_not_replace_the_film(
     monkeypatch.setattr(lock, "BEAT_S", 0.01)
     asked = replace(asked, target=asked.target.with_name("clay.mp4"))
     progress = Robbed(asked.target.with_name("clay.restyle") / "interp", "none")
-    sync = images.sync
+    sync = its_files.sync
 
     def rob(path: Path) -> None:
         sync(path)
         if path.name.endswith(".part") and "clay.mp4" in path.name:
             progress.rob()
 
-    monkeypatch.setattr(images, "sync", rob)
+    monkeypatch.setattr(its_files, "sync", rob)
     with pytest.raises(lock.FolderLost, match="no longer this run's"):
         pipeline.run(asked, progress)
     assert not list(asked.target.parent.glob("clay.mp4*"))

@@ -14,6 +14,7 @@ import pytest
 from support import clips
 from support.runs import Silent, files, run
 
+from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
 from stable_restyle.imaging import metrics
@@ -121,7 +122,7 @@ def test_without_a_run_there_is_nothing_to_measure(
     with pytest.raises(UnusableInput, match="There is no run to measure"):
         measured(elsewhere)
     assert not elsewhere.target.parent.exists()
-    images.remove(asked.target, images.numbered(asked.target))
+    its_files.remove_all(asked.target, images.numbered(asked.target))
     with pytest.raises(UnusableInput, match=r"no slides in .*out"):
         measured(asked)
     with pytest.raises(UnusableInput, match="does not fit these frames"):
