@@ -1,4 +1,4 @@
-"""What draws slides: the protocol that servers and the preview engine have in common."""
+"""The protocol of what draws slides: servers and the preview engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TRIAL_PX = 64
 
 @dataclass(frozen=True)
 class BackendCheck:
-    """What --check finds out about a backend."""
+    """The result of --check for one backend."""
 
     name: str
-    fault: str | None = None  # why it cannot draw; None: it can
-    about: Sequence[tuple[str, str]] = ()  # what it is: label and text
+    fault: str | None = None  # why it cannot draw this run; None: it can
+    about: Sequence[tuple[str, str]] = ()  # labels and texts
     problems: Sequence[str] = ()  # what keeps it from drawing with the workflow
     trial_s: float | None = None  # time of a small slide
 
@@ -31,31 +31,31 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that the user may read: no password."""
+        """Return the name to show to the user, without passwords."""
         ...
 
     @property
     def engine(self) -> str:
-        """What makes its pictures: "ComfyUI", or the preview engine's look."""
+        """Return what makes its pictures: "ComfyUI", or the preview engine's look."""
         ...
 
     @property
     def about(self) -> str:
-        """What it is, in a few words, as far as it has said so."""
+        """Describe it in a few words, as far as it is known."""
         ...
 
     @property
     def at_once(self) -> int:
-        """Slides that it draws side by side."""
+        """Return how many slides it draws at the same time."""
         ...
 
     @property
     def slots(self) -> int:
-        """Slides that it takes; those above `at_once` wait there for their turn."""
+        """Return how many slides it accepts; those above `at_once` are queued there."""
         ...
 
     def fit(self) -> list[str]:
-        """See that it can draw this run; return a line about each input that was added for that.
+        """Prepare for this run; return a line about each input that had to be added.
 
         Raises ServerFault where nothing answers, WorkflowFault where it cannot draw the workflow.
         """
@@ -73,20 +73,20 @@ class Backend(Protocol):
         ...
 
     def free_memory(self) -> None:
-        """Make room after OutOfMemory."""
+        """Free memory after OutOfMemory."""
         ...
 
     def answers(self) -> bool:
-        """Return whether it could draw now; asked of one that failed."""
+        """Return whether it could draw now; called after it failed."""
         ...
 
     def close(self) -> None:
-        """Give up what is in flight, soon, and release everything."""
+        """Abandon slides in flight and release everything, within seconds."""
         ...
 
 
 def time_trial(draw: Callable[[Job], Slide]) -> float:
-    """Have a slide of 64x64 drawn; return the seconds that it took."""
+    """Draw a slide of 64x64; return the seconds that it took."""
     ramp = np.linspace(0, 255, TRIAL_PX).astype(np.uint8)
     guide = np.stack(np.broadcast_arrays(ramp, ramp[:, np.newaxis], ramp[::-1]), axis=2)
     began = time.perf_counter()

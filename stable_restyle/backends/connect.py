@@ -1,4 +1,4 @@
-"""Turn the names that --backend takes into backends, and ask these what they can do."""
+"""Create the backends that --backend names, and check what they can do."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _none_can_draw(faults: Mapping[str, RestyleError | None]) -> RestyleError:
     tried = "\n".join(f"  {name}: {fault}" for name, fault in faults.items())
     return NoBackendLeft(
         f"No backend can draw:\n{tried}\nStart one, or correct --backend; "
-        "`video-restyle --check` tells more. Finished slides are kept."
+        "`video-restyle --check` shows details. Finished slides are kept."
     )
 
 
@@ -132,7 +132,7 @@ def _nothing_found() -> RestyleError:
     return NoBackendLeft(
         f"No ComfyUI server answers at {' or '.join(USUAL_SERVERS)}, and no backend was named.\n"
         "Do one of these:\n"
-        "  start ComfyUI on this machine, and repeat the command;\n"
+        "  start ComfyUI on this machine, and run the command again;\n"
         "  add --backend http://HOST:8188 for a server elsewhere (or set VIDEO_RESTYLE_BACKENDS);\n"
         "  add --backend preview to try the film on the embedded preview engine."
     )
@@ -148,7 +148,7 @@ def _backend(name: str, variants: WorkflowVariants, access: Access) -> Backend:
         return ComfyBackend(name, variants, access)
     meant = f" Did you mean http://{_without_user(name)}?" if ":" in name else ""
     raise WrongUsage(
-        f"--backend {_without_user(name)}: this is no backend.{meant}\n"
+        f"--backend {_without_user(name)}: there is no such backend.{meant}\n"
         f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
     )
 

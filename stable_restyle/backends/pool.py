@@ -31,10 +31,10 @@ from stable_restyle.core.errors import (
 from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide
 from stable_restyle.media import images
 
-FIRST_PAUSE_S = 2.0  # before a backend that failed is looked for again; doubled each time
+FIRST_PAUSE_S = 2.0  # before a backend that failed is checked; doubled each time
 LONGEST_PAUSE_S = 60.0
-SLIDE_S = 1.0  # what a slide is expected to take as long as no backend has drawn any
-LATEST = 5  # slides by which a backend's speed is judged
+SLIDE_S = 1.0  # expected for a slide before any is drawn
+LATEST = 5  # slides that a backend's speed is the median of
 
 log = logging.getLogger(__name__)
 
@@ -44,33 +44,33 @@ Lease: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
 
 @dataclass(eq=False)
 class _Sent:
-    """A slide that a backend has; changed under the pool's lock only."""
+    """A slide that was sent to a backend; changed under the pool's lock only."""
 
-    began: float | None = None  # time.perf_counter(); None: it waits there for those before it
-    warm: bool = False  # whether the backend had drawn one by then
+    began: float | None = None  # time.perf_counter(); None: still queued there
+    warm: bool = False  # whether the backend had drawn a slide before
 
 
 @dataclass(eq=False)
 class _Member:
-    """A backend of the pool and how it fares; changed under the pool's lock only."""
+    """A backend of the pool and its record; changed under the pool's lock only."""
 
     backend: Backend
-    pause_s: float  # before it is looked for after its next fault
+    pause_s: float  # before it is checked after its next fault
     in_flight: int = 0
-    sent: list[_Sent] = field(default_factory=list)  # of those in flight, in their order
-    warm: bool = False  # whether it has drawn one: the first takes longer, since models are loaded
+    sent: list[_Sent] = field(default_factory=list)  # in flight, the oldest first
+    warm: bool = False  # whether it has drawn one: the first takes longer, as it loads models
     took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
-    fault: str | None = None  # why it is retired; None: it works
-    look_again: float = 0.0  # time.monotonic()
+    fault: str | None = None  # why it is suspended; None: it works
+    check_at: float = 0.0  # time.monotonic()
 
     def begin(self) -> None:
-        """Note that the first of what was sent are drawn now, as many as are drawn side by side."""
+        """Note the start of the oldest slides in flight, as many as are drawn at once."""
         for each in self.sent[: self.backend.at_once]:
             if each.began is None:
                 each.began, each.warm = time.perf_counter(), self.warm
 
     def busy_s(self) -> float:
-        """Return for how long it has been drawing the first of what was sent, in seconds."""
+        """Return for how long it has been drawing the oldest slide in flight, in seconds."""
         began = self.sent[0].began if self.sent else None
         return 0.0 if began is None else time.perf_counter() - began
 
@@ -87,8 +87,8 @@ class Pool(AbstractContextManager["Pool"]):
     ) -> None:
         """patience_s: how long draws wait for a backend to come back once all have failed.
 
-        faults: what is wrong, by name, with backends that are left out from the beginning.
-        lease: what a draw on a backend holds meanwhile.
+        faults: by name, why backends are left out from the beginning. lease: entered for each
+        draw on a backend.
         """
         self._members = [_Member(backend, FIRST_PAUSE_S) for backend in backends]
         self._patience_s = patience_s
@@ -99,31 +99,31 @@ class Pool(AbstractContextManager["Pool"]):
         for member in self._members:
             if fault := (faults or {}).get(member.backend.name):
                 self._suspend(member, fault)
-        self._searcher = Thread(target=self._search, name="look for backends", daemon=True)
+        self._searcher = Thread(target=self._search, name="check backends", daemon=True)
         self._searcher.start()
 
     @property
     def engine(self) -> str:
-        """What draws the slides; backends of different engines do not mix."""
+        """Return what draws the slides; all backends have the same engine."""
         return self._members[0].backend.engine
 
     @property
     def is_closed(self) -> bool:
-        """Whether draws are given up."""
+        """Return whether the pool was closed."""
         return self._closed
 
     @property
     def about(self) -> dict[str, str]:
-        """What each backend is, by its name, as far as it has been told."""
+        """Describe each backend, by its name."""
         return {m.backend.name: m.backend.about for m in self._members}
 
     @property
     def slots(self) -> int:
-        """Slides that all of them take."""
+        """Return how many slides all backends accept together."""
         return sum(member.backend.slots for member in self._members)
 
     def estimates(self) -> list[BackendEstimate]:
-        """What can be expected of each backend that works; of all while none does."""
+        """Estimate each backend that works, or all while none does."""
         with self._changed:
             working = any(member.fault is None for member in self._members)
             known = [median(member.took_s) for member in self._members if member.took_s]
@@ -141,7 +141,7 @@ class Pool(AbstractContextManager["Pool"]):
             ]
 
     def draw(self, job: Job, number: int) -> Slide:
-        """Have a slide drawn by the backend of that number, by others if it has no room or fails.
+        """Draw a slide on the backend of that number, or on another if it is full or fails.
 
         Raises WorkflowFault if a second backend, or the only one that works, refuses the workflow;
         NoBackendLeft if all have failed and none came back in time.
@@ -149,12 +149,12 @@ class Pool(AbstractContextManager["Pool"]):
         refused_by: _Member | None = None
         refusal: WorkflowFault | None = None
         while True:
-            member = self._take(job, number, avoid=refused_by)
+            member = self._acquire(job, number, avoid=refused_by)
             if member is None:
                 assert refusal is not None
                 raise refusal
             try:
-                with self._lease(member.backend), self._at(member) as sent:
+                with self._lease(member.backend), self._in_flight(member) as sent:
                     slide = _draw(member.backend, job)
                     drawn = self._record_success(member, sent)
             except WorkflowFault as fault:
@@ -164,14 +164,14 @@ class Pool(AbstractContextManager["Pool"]):
             except ServerFault as fault:
                 self._suspend(member, fault)
             else:
-                if refused_by is not None and refusal is not None:  # it was that one's fault
+                if refused_by is not None and refusal is not None:  # not the workflow's fault
                     self._suspend(refused_by, refusal)
                 return replace(slide, drawn=drawn)
             finally:
-                self._give_back(member)
+                self._release(member)
 
     def close(self) -> None:
-        """Close every backend; slides in flight are given up."""
+        """Close every backend; slides in flight are abandoned."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -187,10 +187,10 @@ class Pool(AbstractContextManager["Pool"]):
     ) -> None:
         self.close()
 
-    def _take(self, job: Job, number: int, avoid: _Member | None) -> _Member | None:
-        """A member with room, waited for, the one of that number if it is among them.
+    def _acquire(self, job: Job, number: int, avoid: _Member | None) -> _Member | None:
+        """Wait for a member with room, preferably of that number, and reserve a slot there.
 
-        None if nothing works but the one to avoid.
+        Returns None if only the member to avoid works.
         """
         wanted = self._members[number]
         with self._changed:
@@ -208,24 +208,24 @@ class Pool(AbstractContextManager["Pool"]):
                 self._changed.wait(None if working else self._patience_left(job))
 
     def _patience_left(self, job: Job) -> float:
-        """Seconds for which a backend may still come back. Raises NoBackendLeft at their end."""
+        """Return for how long to wait for a backend. Raises NoBackendLeft once that is over."""
         left = self._all_gone_since + self._patience_s - time.monotonic()
         if left > 0:
             return left
         tried = "\n".join(f"  {m.backend.name}: {m.fault}" for m in self._members)
         raise NoBackendLeft(
             f"No backend could draw {images.name(job.slide)}:\n{tried}\n"
-            "Start one again and repeat the command; finished slides are kept."
+            "Start one and run the command again; finished slides are kept."
         )
 
-    def _give_back(self, member: _Member) -> None:
+    def _release(self, member: _Member) -> None:
         with self._changed:
             member.in_flight -= 1
             self._changed.notify_all()
 
     @contextmanager
-    def _at(self, member: _Member) -> Iterator[_Sent]:
-        """Note that a slide is at a member meanwhile."""
+    def _in_flight(self, member: _Member) -> Iterator[_Sent]:
+        """Record a slide as in flight."""
         sent = _Sent()
         with self._changed:
             member.sent.append(sent)
@@ -238,7 +238,7 @@ class Pool(AbstractContextManager["Pool"]):
                 member.begin()
 
     def _record_success(self, member: _Member, sent: _Sent) -> DrawRecord:
-        """Note that a member has drawn a slide; returns when, without the time that it waited."""
+        """Record a finished slide; return when it was drawn, without the time in the queue."""
         now = time.perf_counter()
         with self._changed:
             began = now if sent.began is None else sent.began
@@ -249,12 +249,12 @@ class Pool(AbstractContextManager["Pool"]):
             return DrawRecord(member.backend.name, began, now - began)
 
     def _suspend(self, member: _Member, fault: Exception) -> None:
-        """Give it no more slides until it is found again."""
+        """Send no more slides to a member until it answers again."""
         with self._changed:
             if member.fault is not None or self._closed:
                 return
             member.fault = str(fault)
-            member.look_again = time.monotonic() + member.pause_s
+            member.check_at = time.monotonic() + member.pause_s
             member.pause_s = min(2 * member.pause_s, LONGEST_PAUSE_S)
             log.warning("%s is left out for now: %s", member.backend.name, fault)
             if all(m.fault is not None for m in self._members):
@@ -266,8 +266,8 @@ class Pool(AbstractContextManager["Pool"]):
             self._changed.notify_all()
 
     def _search(self) -> None:
-        """Look for retired members again, each after its pause, until the pool is closed."""
-        while member := self._next_to_look_for():
+        """Check suspended members, each after its pause, until the pool is closed."""
+        while member := self._next_to_check():
             found = member.backend.answers()
             with self._changed:
                 if found:
@@ -275,16 +275,16 @@ class Pool(AbstractContextManager["Pool"]):
                     log.info("%s answers again.", member.backend.name)
                     self._changed.notify_all()
                 else:
-                    member.look_again = time.monotonic() + member.pause_s
+                    member.check_at = time.monotonic() + member.pause_s
                     member.pause_s = min(2 * member.pause_s, LONGEST_PAUSE_S)
 
-    def _next_to_look_for(self) -> _Member | None:
-        """The next retired member whose pause is over, waited for; None when the pool closes."""
+    def _next_to_check(self) -> _Member | None:
+        """Wait for the next suspended member whose pause is over; None when the pool closes."""
         with self._changed:
             while not self._closed:
-                retired = [m for m in self._members if m.fault is not None]
-                member = min(retired, key=lambda m: m.look_again, default=None)
-                pause_s = member.look_again - time.monotonic() if member else None
+                suspended = [m for m in self._members if m.fault is not None]
+                member = min(suspended, key=lambda m: m.check_at, default=None)
+                pause_s = member.check_at - time.monotonic() if member else None
                 if pause_s is not None and pause_s <= 0:
                     return member
                 self._changed.wait(pause_s)
@@ -292,7 +292,7 @@ class Pool(AbstractContextManager["Pool"]):
 
 
 def _draw(backend: Backend, job: Job) -> Slide:
-    """One more try, with the memory freed, where it ran out."""
+    """Draw a slide; if memory runs out, free it and try once more."""
     try:
         return backend.draw(job)
     except OutOfMemory:

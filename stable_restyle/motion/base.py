@@ -1,4 +1,4 @@
-"""What a way of moving slides must do: the protocol of --motion.
+"""The protocol of --motion: estimate motion between frames, and warp slides along it.
 
 Pictures are (H, W, 3) RGB uint8, masks (H, W) uint8, 0 keeps a pixel and 255 frees it.
 """

@@ -10,7 +10,7 @@ from stable_restyle.motion.program import ProgramMotion
 
 
 def choose(motion: str) -> Motion:
-    """Return what a value of --motion names. Raises WrongUsage for a program that is not there."""
+    """Return the motion that --motion names. Raises WrongUsage for a program not found."""
     if motion in FLOWS:
         return FlowMotion(fast=motion == FAST_FLOW)
     return CodecMotion() if motion == "codec" else ProgramMotion(motion)

@@ -18,13 +18,13 @@ class CodecMotion(Motion):
     """The motion-transfer library in this process."""
 
     def estimate(self, path: FramePath) -> MotionEstimate:
-        """Measure the motion along all frames crossed. Raises UnusableInput."""
+        """Estimate the motion along all frames crossed. Raises UnusableInput."""
         frames = path.crossed()
         try:
             motion = motion_transfer.measure(frames)
         except motion_transfer.MotionError as error:
             raise UnusableInput(
-                f"The motion of these frames cannot be measured: {error}"
+                f"The motion of these frames cannot be estimated: {error}"
             ) from error
         return BlockEstimate(masks.change(frames), partial(motion_transfer.apply, motion))
 

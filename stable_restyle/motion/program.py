@@ -1,4 +1,4 @@
-"""Move slides by an outside program with motion-transfer's command line, run once a slide."""
+"""Move slides by an external program with motion-transfer's command line, once per slide."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProgramMotion(Motion):
     """The program that --motion COMMAND names."""
 
     def __init__(self, command: str) -> None:
-        """command: as typed in a shell, with arguments. Raises WrongUsage if it is not there."""
+        """Take a command as typed in a shell. Raises WrongUsage if the program is not found."""
         try:
             words = shell.split(command)
         except ValueError as error:
@@ -38,7 +38,7 @@ class ProgramMotion(Motion):
         self._command = [found, *words[1:]]
 
     def estimate(self, path: FramePath) -> MotionEstimate:
-        """Return what warps by running the program along all frames crossed."""
+        """Return an estimate that runs the program along all frames crossed."""
         frames = path.crossed()
         return BlockEstimate(masks.change(frames), partial(self._warp, tuple(frames)))
 
@@ -62,5 +62,5 @@ class ProgramMotion(Motion):
         command = [*self._command, *map(str, arguments)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode:
-            said = done.stderr.decode(errors="replace")
-            raise ProgramFailed("Moving a slide", command, said)
+            output = done.stderr.decode(errors="replace")
+            raise ProgramFailed("Moving a slide", command, output)

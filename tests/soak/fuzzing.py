@@ -416,7 +416,7 @@ class Deaf(BaseException):
 
 def _heard(client: ComfyUI, message: object) -> None:
     try:
-        client._hear(message)
+        client._on_message(message)
     except Exception as error:
         raise Deaf(repr(message)[:200]) from error
 
@@ -462,7 +462,7 @@ def _http(folder: Path) -> Iterator[Attempt]:
             try:
                 status, body = http.ask("GET", "/queue", tries=1, limit=10**6)
                 assert isinstance(status, int) and len(body) <= 10**6
-                responses.place(parse(address.sound(status, body)), PROMPT)
+                responses.place(parse(address.check_status(status, body)), PROMPT)
             except ServerFault as fault:
                 assert str(fault).isprintable()
 

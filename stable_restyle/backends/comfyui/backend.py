@@ -18,13 +18,13 @@ from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault,
 from stable_restyle.core.records import Job, Slide
 from stable_restyle.media import images
 
-KEPT = "stable-restyle-out"  # folder of the server's own for slides that it keeps
+KEPT = "stable-restyle-out"  # the server's folder for slides that it keeps
 ASKED_AT_ONCE = 4  # node classes
 
 
 @dataclass(frozen=True)
 class Access:
-    """How servers are reached and used; the same for all of them."""
+    """How to reach and use servers; the same for all of them."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = 300.0
@@ -32,13 +32,13 @@ class Access:
 
 
 class ComfyBackend:
-    """One server that draws one workflow, or the variant of it that is its scene's."""
+    """One server that draws a workflow, or its variant for a scene."""
 
     engine = "ComfyUI"
     at_once, slots = ComfyUI.at_once, ComfyUI.slots
 
     def __init__(self, url: str, variants: WorkflowVariants, access: Access) -> None:
-        """Nothing is asked of the server yet. Raises WrongUsage for what is no URL or header."""
+        """Send nothing to the server yet. Raises WrongUsage for an invalid URL or header."""
         self._keep = access.keep_on_server
         self._fitted = variants
         self._variants = variants
@@ -53,19 +53,19 @@ class ComfyBackend:
 
     @property
     def name(self) -> str:
-        """The URL without user and password."""
+        """Return the URL without user and password."""
         return self._client.name
 
     @property
     def about(self) -> str:
-        """What the server said of itself when it was last looked at."""
+        """Describe the server by its last answer."""
         if self._server is None:
             return "ComfyUI; it has not answered"
         version, device = self._server.version, self._server.device
         return f"ComfyUI {version or 'of an unknown version'}{f', {device}' if device else ''}"
 
     def fit(self) -> list[str]:
-        """Fit the workflow to the server's nodes; returns a line about each input added to it.
+        """Fit the workflow to the server's nodes; return a line about each input added to it.
 
         Raises ServerFault if no ComfyUI answers, WorkflowFault if it cannot draw with the workflow.
         """
@@ -76,7 +76,7 @@ class ComfyBackend:
         return added
 
     def draw(self, job: Job) -> Slide:
-        """The slide, of the guide's size, or a scale of it where the workflow scales."""
+        """Return the slide, of the guide's size, or a scale of it where the workflow scales."""
         return self._client.draw(job)
 
     def free_memory(self) -> None:
@@ -84,7 +84,7 @@ class ComfyBackend:
         self._client.free_memory()
 
     def answers(self) -> bool:
-        """Whether it could draw now."""
+        """Return whether it could draw now."""
         try:
             self.fit()
         except RestyleError:
@@ -100,7 +100,7 @@ class ComfyBackend:
         check = BackendCheck(self.name)
         try:
             check = replace(check, about=_about(self._client.inspect()))
-            socket = "works" if self._client.hears() else "does not work; asking instead"
+            socket = "works" if self._client.websocket_works() else "does not work; asking instead"
             check = replace(check, about=[*check.about, ("websocket", socket)])
             if problems := self._fit()[1]:
                 fault = "it cannot draw with this workflow"
@@ -145,7 +145,7 @@ def _about(server: Server) -> list[tuple[str, str]]:
 
 
 def parse_headers(lines: Sequence[str]) -> dict[str, str]:
-    """Headers as typed, "Name: value". Raises WrongUsage, without showing what may be a secret."""
+    """Parse "Name: value" lines. Raises WrongUsage, without showing what may be a secret."""
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
@@ -159,6 +159,6 @@ def _refusal(server: str, workflow: str, found: Sequence[Incompatibility]) -> st
     lines = "".join(f"\n  {misfit}" for misfit in found)
     return (
         f"{server} cannot draw with {workflow}:{lines}\n"
-        "Install there what is missing, or name in the workflow what the server has "
-        "(--set ID.INPUT=VALUE changes it for a run)."
+        "Install what is missing on the server, or use what it has: --set ID.INPUT=VALUE changes "
+        "the workflow for a run."
     )

@@ -1,11 +1,10 @@
 """One ComfyUI server: upload, submit, listen, fetch.
 
 Whatever a server does, `ComfyUI.draw` ends in a slide, in a ServerFault (this server failed) or in
-a WorkflowFault (the workflow did). Which other server draws the slide then is left to `backends`,
-and what stands in the workflow to the function that makes the prompt.
+a WorkflowFault (the workflow did). `pool` then chooses another server; `backend` makes the prompts.
 
-The websocket only says when to look: what became of a prompt is read from the server's history, so
-that a message lost, late, doubled or made up costs time and nothing else.
+Messages of the websocket only trigger a look at the server's history, which alone says what became
+of a prompt: a message that is lost, late, doubled or forged costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide
 from stable_restyle.media import images
 
-# Fills the workflow in for a job: node IDs -> nodes, ready to post. It is given the names under
-# which the server's LoadImage nodes find the guide and the mask.
+# Returns the nodes to post for a job, by ID. Takes the names by which the server's LoadImage nodes
+# find the guide and the mask.
 MakePrompt = Callable[[Job, str, str], dict[str, Any]]
 
 PICTURE_MAX = 64  # bytes for each pixel of the guide, and a MiB: room for an upscaler's raw pixels
@@ -45,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Server:
-    """What a server says about itself; None where it does not say."""
+    """What a server says about itself; None where it says nothing."""
 
     version: str | None
     device: str | None
@@ -54,11 +53,11 @@ class Server:
 
 
 class ComfyUI:
-    """A backend: one server. Thread-safe."""
+    """Client of one server. Thread-safe."""
 
     engine = "ComfyUI"
     at_once = 1
-    slots = 2  # one is drawn while the other's pictures travel
+    slots = 2  # one is drawn while the other is transferred
 
     def __init__(
         self,
@@ -70,7 +69,7 @@ class ComfyUI:
         timeout_s: float = 300.0,
         timeouts: Timeouts | None = None,
     ) -> None:
-        """Nothing is asked of the server yet. Raises WrongUsage for a URL or header that is none.
+        """Send nothing to the server yet. Raises WrongUsage for an invalid URL or header.
 
         url: http or https; may carry a user and a password, a path and a query. output: the ID of
         the node whose picture is the slide. headers: sent with every request. timeout_s: how long
@@ -83,11 +82,11 @@ class ComfyUI:
         self._timeouts = timeouts = timeouts or Timeouts()
         answer_s = min(timeouts.answer_s, timeout_s)
         self._http = HttpClient(self._address, timeouts.connect_s, answer_s, timeout_s)
-        self._farewell = HttpClient(
+        self._cleanup = HttpClient(
             self._address, timeouts.farewell_s, timeouts.farewell_s, timeouts.farewell_s
         )
         self._listener = EventListener(
-            self._address, self._http.trusted, timeouts, self._hear, self._wake
+            self._address, self._http.trusted, timeouts, self._on_message, self._wake_draws
         )
         self._news = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
@@ -97,16 +96,13 @@ class ComfyUI:
 
     @property
     def name(self) -> str:
-        """The URL without user, password and query."""
+        """Return the URL without user, password and query."""
         return self._address.base
 
     def draw(self, job: Job) -> Slide:
-        """The slide; blocks.
+        """Return the slide, of the guide's size or the scale of it that the workflow makes; blocks.
 
-        Of the guide's size, or of a scale of it where the workflow ends in a picture that is larger
-        or smaller than the guide: then the slide keeps that size.
-
-        Raises ServerFault, OutOfMemory among them, or WorkflowFault.
+        Raises ServerFault (or OutOfMemory) or WorkflowFault.
         """
         with self._at_work():
             guide, mask = pad(job.guide), pad(job.mask)
@@ -121,11 +117,11 @@ class ComfyUI:
             raise ServerFault(f"it lost the slide {SUBMISSIONS} times: {reason}")
 
     def inspect(self) -> Server:
-        """Ask the server what it is. Raises ServerFault where no ComfyUI answers."""
+        """Return the server's description. Raises ServerFault where ComfyUI does not answer."""
         stats = self._ask("GET", "/system_stats")
         system, devices = responses.get(stats, "system"), responses.get(stats, "devices")
         if not isinstance(system, dict):
-            raise ServerFault("something answers there, but it is no ComfyUI")
+            raise ServerFault("something answers there, but it is not ComfyUI")
         device = (responses.sequence(devices) or [None])[0]
         return Server(
             self._text(responses.get(system, "comfyui_version")),
@@ -135,7 +131,7 @@ class ComfyUI:
         )
 
     def answers(self) -> bool:
-        """Whether a ComfyUI answers there."""
+        """Return whether ComfyUI answers there."""
         try:
             self.inspect()
         except ServerFault:
@@ -143,16 +139,16 @@ class ComfyUI:
         return True
 
     def node_classes(self) -> dict[str, Any]:
-        """Every node class that the server has, as in its /object_info. Raises ServerFault."""
+        """Return all node classes of the server, as in /object_info. Raises ServerFault."""
         return responses.mapping(self._ask("GET", "/object_info"))
 
     def node_class(self, name: str) -> dict[str, Any] | None:
-        """One node class as in /object_info; None if the server lacks it. Raises ServerFault."""
+        """Return a node class as in /object_info, or None. Raises ServerFault."""
         found = responses.mapping(self._ask("GET", f"/object_info/{quote(name, safe='')}"))
         return responses.mapping(found[name]) if name in found else None
 
-    def hears(self) -> bool:
-        """Whether its websocket works; without it, slides are waited for by asking."""
+    def websocket_works(self) -> bool:
+        """Return whether its websocket works; without it, the client polls."""
         return self._listener.try_out()
 
     def free_memory(self) -> None:
@@ -160,7 +156,7 @@ class ComfyUI:
         self._http.post("/free", {"unload_models": True, "free_memory": True})
 
     def close(self) -> None:
-        """Give up what is in flight: draws raise ServerFault, and the server is told to stop."""
+        """Abandon what is in flight: draws raise ServerFault, and the server is asked to stop."""
         with self._news:
             if self._closed:
                 return
@@ -168,17 +164,17 @@ class ComfyUI:
             self._news.notify_all()
         self._http.shut()
         self._listener.close()
-        leave_by = time.monotonic() + self._timeouts.connect_s
+        deadline = time.monotonic() + self._timeouts.connect_s
         with self._news:
-            while self._drawing and time.monotonic() < leave_by:
+            while self._drawing and time.monotonic() < deadline:
                 self._news.wait(0.05)
-                self._http.shut()  # one that was just connecting has a socket only now
+                self._http.shut()  # one that was connecting has a socket only now
             unfinished = list(self._prompts)
         with suppress(ServerFault):
             self._withdraw(unfinished)
             self._forget_done()
         self._http.close()
-        self._farewell.close()
+        self._cleanup.close()
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -194,20 +190,20 @@ class ComfyUI:
                 self._news.notify_all()
 
     def _attempt(self, job: Job, guide: Pixels, mask: Pixels, limit: int) -> bytes:
-        """Submit a slide once; returns its file as the server sends it, `limit` bytes at most.
+        """Submit a slide once; return the file that the server sends, `limit` bytes at most.
 
-        Raises Lost where another attempt may do.
+        Raises Lost where another attempt may succeed.
         """
-        self._listener.wait()  # messages are not repeated: be there before the first
-        with ThreadPoolExecutor(1, "upload") as beside:
-            mask_stored = beside.submit(self._upload, "mask", mask)
+        self._listener.wait()  # connect before the first message: none is repeated
+        with ThreadPoolExecutor(1, "upload") as uploader:
+            mask_stored = uploader.submit(self._upload, "mask", mask)
             uploads = self._upload("guide", guide), mask_stored.result()
         nodes = self._make_prompt(job, *uploads)
         submission = Submission(self.name, nodes, self._output, uploads, self._address.clean)
         with self._followed() as prompt:
             self._submit(prompt, submission)
             with suppress(ServerFault):
-                self._forget_done()  # now that nothing waits for us
+                self._forget_done()  # while the server draws
             entry = self._outcome(prompt)
             try:
                 return self._view(submission.picture(entry), limit)
@@ -217,10 +213,10 @@ class ComfyUI:
                     self._done.append(prompt.id)
 
     def _upload(self, kind: str, picture: Pixels) -> str:
-        """Give the server a picture; returns the name by which its nodes load it.
+        """Upload a picture; return the name by which the server's nodes load it.
 
-        The name is new each time: a prompt with the names of an earlier one would not be run again,
-        and overwriting a file changes the prompts that wait for it.
+        The name is new each time: ComfyUI caches the results of equal prompts, and overwriting a
+        file would change the prompts in its queue.
         """
         png = images.encode(picture)
         stored = self._ask(
@@ -235,7 +231,7 @@ class ComfyUI:
 
     @contextmanager
     def _followed(self) -> Iterator[Prompt]:
-        """A prompt to which messages find their way; withdrawn if it is left unfinished."""
+        """Yield a prompt that receives its messages; withdraw it if it is left unfinished."""
         prompt = Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
         with self._news:
             self._prompts[prompt.id] = prompt
@@ -272,26 +268,26 @@ class ComfyUI:
         submission.check_accepted(answer)
 
     def _rename(self, prompt: Prompt, answered: object) -> None:
-        """Old servers give every prompt an ID of their own choice."""
+        """Take the ID that the server answered: old servers choose their own."""
         prompt_id = responses.name(answered)
         if prompt_id != prompt.id:
             with self._news:
                 self._prompts.pop(prompt.id, None)
                 prompt.id = prompt_id
-                prompt.news = True  # what was said of the new ID so far went unheard: look
+                prompt.news = True  # its messages so far were ignored
                 self._prompts[prompt.id] = prompt
 
     def _outcome(self, prompt: Prompt) -> dict[str, Any]:
-        """Wait until a prompt is over; returns its entry in the history.
+        """Wait until a prompt is over; return its entry in the history.
 
-        Raises ServerFault when it takes too long, Lost when the server does not know it any more.
+        Raises ServerFault when it takes too long, Lost when the server has forgotten it.
         """
         while True:
             self._await_news(prompt)
             entry = self._entry(prompt)
             if entry is None:
                 place = self._place(prompt)
-                # It may have gone from the queue into the history between the two questions.
+                # It may have moved from the queue to the history between the two requests.
                 entry = self._entry(prompt) if place is None else None
                 if place is None and entry is None:
                     prompt.on_server = False
@@ -306,7 +302,7 @@ class ComfyUI:
             prompt.check_overdue(self._timeouts, self._timeout_s)
 
     def _await_news(self, prompt: Prompt) -> None:
-        """Return when a prompt is said to be over, or else when it is time to look at it."""
+        """Return when a message says that a prompt is over, or when it is time to poll."""
         with self._news:
             while not self._closed and not prompt.news:
                 look = prompt.next_look(self._timeouts, self._timeout_s, self._listener.client_id)
@@ -319,7 +315,7 @@ class ComfyUI:
             prompt.look()
 
     def _entry(self, prompt: Prompt) -> dict[str, Any] | None:
-        """A prompt's entry in the history, None if there is none (yet)."""
+        """Return a prompt's entry in the history, None if there is none (yet)."""
         history = responses.mapping(self._ask("GET", f"/history/{quote(prompt.id, safe='')}"))
         return responses.mapping(history[prompt.id]) if prompt.id in history else None
 
@@ -327,56 +323,56 @@ class ComfyUI:
         return responses.place(self._ask("GET", "/queue"), prompt.id)
 
     def _view(self, picture: Mapping[str, str], limit: int) -> bytes:
-        """Fetch a file that the server made, by filename, subfolder and type."""
+        """Return a file that the server made, by filename, subfolder and type."""
         status, body = self._http.ask("GET", "/view", query=picture, limit=limit)
         if status == 404:
             raise Lost("the picture that it made is gone")
-        return self._address.sound(status, body)
+        return self._address.check_status(status, body)
 
     def _forget_done(self) -> None:
-        """Free the entries of finished prompts in the history. Raises ServerFault."""
+        """Delete finished prompts from the history. Raises ServerFault."""
         with self._news:
             done, self._done = self._done, []
         if done:
-            self._farewell.post("/history", {"delete": done})
+            self._cleanup.post("/history", {"delete": done})
 
     def _withdraw(self, ids: Sequence[str]) -> None:
-        """Take prompts of ours out of the queue, the running one too. Raises ServerFault."""
+        """Remove our prompts from the queue, including the running one. Raises ServerFault."""
         if not ids:
             return
-        self._farewell.post("/queue", {"delete": list(ids)})
-        running = self._running(ids)  # old servers would interrupt whatever is
+        self._cleanup.post("/queue", {"delete": list(ids)})
+        running = self._running(ids)  # old servers interrupt any prompt that is running
         for each in running:
-            self._farewell.post("/interrupt", {"prompt_id": each})
-        leave_by = time.monotonic() + self._timeouts.stop_s
-        while running and time.monotonic() < leave_by:
+            self._cleanup.post("/interrupt", {"prompt_id": each})
+        deadline = time.monotonic() + self._timeouts.stop_s
+        while running and time.monotonic() < deadline:
             time.sleep(0.02)
             running = self._running(ids)
-        self._farewell.post("/history", {"delete": list(ids)})
+        self._cleanup.post("/history", {"delete": list(ids)})
 
     def _running(self, ids: Sequence[str]) -> list[str]:
-        queue = self._json(*self._farewell.ask("GET", "/queue"))
+        queue = self._json(*self._cleanup.ask("GET", "/queue"))
         return [each for each in ids if responses.place(queue, each) == "queue_running"]
 
-    def _hear(self, message: object) -> None:
-        """Take note of a message of the websocket; called in the listening thread."""
+    def _on_message(self, message: object) -> None:
+        """Process a message of the websocket; called in the listening thread."""
         kind, data = responses.get(message, "type"), responses.get(message, "data")
         with self._news:
             prompt = self._prompts.get(str(responses.get(data, "prompt_id")))
             if prompt is not None and prompt.hear(kind, responses.get(data, "node")):
                 self._news.notify_all()
 
-    def _wake(self) -> None:
-        """Have waiting draws think again: the websocket has come or gone."""
+    def _wake_draws(self) -> None:
+        """Have waiting draws reconsider when to poll: the websocket was opened or lost."""
         with self._news:
             self._news.notify_all()
 
     def _ask(self, method: str, path: str, **body: Any) -> Any:
-        """The JSON of an answer. Raises ServerFault."""
+        """Return the JSON of an answer. Raises ServerFault."""
         return self._json(*self._http.ask(method, path, **body))
 
     def _json(self, status: int, body: bytes) -> Any:
-        answer = parse(self._address.sound(status, body))
+        answer = parse(self._address.check_status(status, body))
         if answer is None:
             raise ServerFault("something answers there, but not in JSON as ComfyUI does")
         return answer

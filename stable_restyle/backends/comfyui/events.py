@@ -22,7 +22,7 @@ class EventListener:
     """Listen on the server's websocket in one thread, and reconnect when the connection is lost.
 
     Each connection has a client ID of its own. Under the old one the server might go on sending to
-    the socket that was lost; prompts that were submitted under it are asked after instead.
+    the lost socket; prompts that were submitted under it are polled instead.
 
     WebSocketApp of websocket-client is not used: it follows redirects and sends our headers along,
     reads a message however large, and waits three seconds for an answer when it closes.
@@ -36,12 +36,12 @@ class EventListener:
         on_message: Callable[[object], None],
         on_change: Callable[[], None],
     ) -> None:
-        """Nothing is opened yet.
+        """Open no connection yet.
 
-        on_message: called with every message, as JSON. on_change: called when `client_id` has
+        on_message: called with every message, parsed. on_change: called when `client_id` has
         changed. Both are called in the listening thread.
         """
-        self.client_id: str | None = None  # None: nobody listens
+        self.client_id: str | None = None  # None: not connected
         self._address = address
         self._trusted = trusted
         self._timeouts = timeouts
@@ -63,14 +63,14 @@ class EventListener:
         self._tried.wait(2 * self._timeouts.socket_s)
 
     def reconnect(self, client_id: str) -> None:
-        """Replace the connection of that client ID: a message was missed on it."""
+        """Replace the connection of that client ID, because it missed a message."""
         with self._lock:
             if self.client_id == client_id and self._socket is not None:
-                log.info("%s: its websocket has fallen silent; reconnecting.", self._address.base)
+                log.info("%s: its websocket is silent; reconnecting.", self._address.base)
                 self._socket.shut()
 
     def try_out(self) -> bool:
-        """Return whether a message comes over a new connection; blocks."""
+        """Return whether a new connection receives a message; blocks."""
         connection = _Socket(self._trusted)
         try:
             connection.open(self._address, uuid4().hex, self._timeouts.socket_s)
@@ -84,8 +84,8 @@ class EventListener:
         """Stop listening. Returns within `connect_s`."""
         self._closed.set()
         self._tried.set()
-        over_by = time.monotonic() + self._timeouts.connect_s
-        while self._thread and self._thread.is_alive() and time.monotonic() < over_by:
+        deadline = time.monotonic() + self._timeouts.connect_s
+        while self._thread and self._thread.is_alive() and time.monotonic() < deadline:
             with self._lock:
                 if self._socket is not None:
                     self._socket.shut()
@@ -103,7 +103,7 @@ class EventListener:
             pause_s = min(2 * pause_s, longest)
 
     def _listen(self) -> Generator[object, None, None]:
-        """Yield the messages of one connection, as JSON, until it is lost or replaced."""
+        """Yield the parsed messages of one connection until it is lost or replaced."""
         connection, client_id = _Socket(self._trusted), uuid4().hex
         with self._lock:
             self._socket = connection
@@ -130,13 +130,13 @@ class _Socket(websocket.WebSocket):
 
     def __init__(self, trusted: str) -> None:
         kind = "ca_cert_path" if os.path.isdir(trusted) else "ca_certs"
-        # Its check of UTF-8 is in Python, and would take longer than all else about a message.
+        # Its UTF-8 check is in Python, and takes longer than the rest of a message.
         super().__init__(sslopt={kind: trusted}, skip_utf8_validation=True)
         self._unread = 0  # bytes of the message that is coming in
         self._is_shut = False
 
     def open(self, address: Address, client_id: str, timeout_s: float) -> None:
-        """Connect; from then on the server sends here what concerns this client ID."""
+        """Connect as this client ID, to which the server then sends messages."""
         self.settimeout(timeout_s)
         self.connect(  # type: ignore[no-untyped-call]
             address.socket_url(client_id),
@@ -146,7 +146,7 @@ class _Socket(websocket.WebSocket):
         )
 
     def texts(self, ping_s: float) -> Iterator[str]:
-        """Yield text messages until `shut`, or nothing comes for ping_s, nor so after a ping."""
+        """Yield text messages until `shut`, or until a ping stays unanswered for ping_s."""
         look_s = min(ping_s, TICK_S)  # on Windows, `shut` wakes no reader
         self.settimeout(look_s)
         quiet_s, pinged = 0.0, False
@@ -175,7 +175,7 @@ class _Socket(websocket.WebSocket):
         return str(frame.data, "utf-8") if opcode == websocket.ABNF.OPCODE_TEXT else None
 
     def shut(self) -> None:
-        """Wake the thread that waits for a message, from another one."""
+        """Wake the thread that waits for a message; called from another one."""
         self._is_shut = True
         shut_socket(self.sock)
 

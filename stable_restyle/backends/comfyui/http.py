@@ -44,16 +44,14 @@ class Timeouts:
     """How long to wait for a server, and how often to ask it."""
 
     connect_s: float = 1.5  # each of TRIES
-    answer_s: float = (
-        60.0  # silence in an answer: a server that loads a model may be deaf that long
-    )
+    answer_s: float = 60.0  # silence in an answer; a server that loads a model may need as long
     socket_s: float = 5.0  # silence while the websocket is opened
-    ping_s: float = 10.0  # silence on it before it is pinged, and again before it is given up
-    retry_s: tuple[float, float] = (0.25, 5.0)  # between attempts to open it: first, longest
-    look_s: tuple[float, float] = (0.25, 2.0)  # between looks while it is in doubt: first, longest
-    quiet_s: float = 5.0  # between looks at a prompt that it says nothing about
+    ping_s: float = 10.0  # silence before a ping, and again before reconnecting
+    retry_s: tuple[float, float] = (0.25, 5.0)  # between attempts to connect: first, longest
+    look_s: tuple[float, float] = (0.25, 2.0)  # between polls without a websocket: first, longest
+    quiet_s: float = 5.0  # between polls of a prompt without messages
     queue_s: float = 3600.0  # the longest wait in the server's queue
-    farewell_s: float = 1.0  # for an answer to what is tidied up
+    farewell_s: float = 1.0  # for an answer while cleaning up
     stop_s: float = 0.5  # for a prompt that was interrupted to go into the history
 
 
@@ -63,7 +61,7 @@ class BrokenOff(ServerFault):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is and what opens its door. Only `base` may be shown."""
+    """URL and credentials of a server. Only `base` may be shown."""
 
     base: str  # without user, password and query; no slash at the end
     query: tuple[tuple[str, str], ...] = field(repr=False)
@@ -72,7 +70,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str, headers: Mapping[str, str]) -> Address:
-        """Take a URL apart. Raises WrongUsage, without showing it."""
+        """Parse a URL. Raises WrongUsage, without showing it."""
         try:
             parts = urlsplit(url)
             host = parts.netloc.rpartition("@")[2]
@@ -94,42 +92,42 @@ class Address:
         return cls(plain.rstrip("/"), query, sent, sorted(secrets, key=len, reverse=True))
 
     def socket_url(self, client_id: str) -> str:
-        """Where its websocket is."""
+        """Return the URL of its websocket."""
         query = urlencode([*self.query, ("clientId", client_id)])
         return f"ws{self.base.removeprefix('http')}/ws?{query}"
 
     def clean(self, text: object, longest: int = 300) -> str:
-        """What a server says, fit to be shown: one line, printable, without our secrets."""
+        """Return a text of the server fit to show: one line, printable, without secrets."""
         line = str(text)
         for secret in self.secrets:
             line = line.replace(secret, "***")
         line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
         return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
-    def sound(self, status: int, body: bytes) -> bytes:
-        """The body of an answer of status 200. Raises ServerFault for any other."""
+    def check_status(self, status: int, body: bytes) -> bytes:
+        """Return the body of an answer of status 200. Raises ServerFault for any other."""
         if status == 200:
             return body
         if status in (401, 403):
             raise ServerFault(
-                f"it does not let us in (HTTP {status}): write user and password into its URL, "
+                f"it denies access (HTTP {status}): write user and password into its URL, "
                 "http://USER:PASSWORD@HOST:8188, or add what it asks for with --header"
             )
         if status == 404:
-            raise ServerFault("something answers there, but it is no ComfyUI (HTTP 404)")
+            raise ServerFault("something answers there, but it is not ComfyUI (HTTP 404)")
         text = body[:2000].decode("utf-8", "replace").strip()
         said = "" if text.startswith("<") else self.clean(text, 200)
         raise ServerFault(f"it answered HTTP {status}{f': {said}' if said else ''}")
 
 
 def _no_url() -> WrongUsage:
-    return WrongUsage("A --backend is no address of a server: write http://HOST:8188.")
+    return WrongUsage("A --backend is not the address of a server: write http://HOST:8188.")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise WrongUsage("A --header has no proper name: write 'Name: value'.")
+            raise WrongUsage("A --header has an invalid name: write 'Name: value'.")
         if not value.isprintable() or not value.isascii():
             raise WrongUsage(f"The --header {name} has a value that cannot be sent.")
 
@@ -142,15 +140,15 @@ class HttpClient:
     """
 
     def __init__(self, address: Address, connect_s: float, answer_s: float, whole_s: float) -> None:
-        """answer_s: the longest silence in an answer. whole_s: the longest time a body takes.
+        """Set the limits for a server; `trusted` is the file or folder of the CA certificates.
 
-        `trusted` is the file or folder of the certificates that are trusted.
+        answer_s: the longest silence in an answer. whole_s: the longest time a body takes.
         """
         self._address = address
         self._connect_s, self._answer_s, self._whole_s = connect_s, answer_s, whole_s
         self._adapter = _Adapter()
         self._shut = False
-        with requests.Session() as session:  # proxies and certificates, as the environment has them
+        with requests.Session() as session:  # proxies and certificates of the environment
             chosen = session.merge_environment_settings(address.base, {}, True, None, None)
         self._proxies = chosen["proxies"]
         verify = chosen["verify"]
@@ -166,10 +164,10 @@ class HttpClient:
         tries: int = TRIES,
         **body: Any,
     ) -> tuple[int, bytes]:
-        """Status and body of the answer to a request. Raises ServerFault where there is none.
+        """Return status and body of the answer to a request. Raises ServerFault without one.
 
-        limit: bytes of the answer. tries: more than one only for what may be asked twice. body:
-        `json`, or `files` and `data`, as requests has them.
+        limit: bytes of the answer. tries: more than one only for what may be sent twice. body:
+        `json`, or `files` and `data`, as for `requests`.
         """
         request = requests.Request(
             method,
@@ -192,10 +190,10 @@ class HttpClient:
 
     def post(self, path: str, value: object) -> None:
         """Post JSON and ignore the body of the answer. Raises ServerFault unless it is a 200."""
-        self._address.sound(*self.ask("POST", path, json=value))
+        self._address.check_status(*self.ask("POST", path, json=value))
 
     def shut(self) -> None:
-        """End what is under way, in whatever thread, and refuse all that follows."""
+        """Abort the requests of all threads, and refuse further ones."""
         self._shut = True
         self._adapter.shut()
 
@@ -213,28 +211,28 @@ class HttpClient:
         )
         with closing(answer):
             if 300 <= answer.status_code < 400:
-                raise ServerFault(self._sent_on(answer.headers.get("Location", "")))
+                raise ServerFault(self._redirected(answer.headers.get("Location", "")))
             return answer.status_code, self._read(answer.raw, limit)
 
     def _read(self, raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
-        over_by = time.monotonic() + self._whole_s
+        deadline = time.monotonic() + self._whole_s
         body = bytearray()
         while chunk := raw.read1(_CHUNK, decode_content=True):
             body += chunk
             if len(body) > limit:
                 raise ServerFault(f"its answer is larger than {limit / 1e6:.1f} MB")
-            if time.monotonic() > over_by:
-                raise ServerFault(f"its answer was not over after {self._whole_s:g} s")
+            if time.monotonic() > deadline:
+                raise ServerFault(f"its answer had not ended after {self._whole_s:g} s")
         return bytes(body)
 
-    def _sent_on(self, location: str) -> str:
+    def _redirected(self, location: str) -> str:
         try:
             parts = urlsplit(urljoin(self._address.base + "/", location))
             there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         except ValueError:
             there = "nowhere"
         return (
-            f"it sends us on to {self._address.clean(there)}: "
+            f"it redirects to {self._address.clean(there)}: "
             "give the address where ComfyUI itself answers"
         )
 
@@ -271,13 +269,13 @@ class _Adapter(HTTPAdapter):
         return self._watch(super().proxy_manager_for(*args, **options))
 
     def shut(self) -> None:
-        """Have every thread that waits for an answer find the connection closed."""
+        """Shut down the connections under the threads that wait for answers."""
         for each in self._all():
             shut_socket(each.sock)
 
     def close(self) -> None:
         super().close()
-        for each in self._all():  # urllib3 leaves those to the garbage collector
+        for each in self._all():  # urllib3 leaves that to the garbage collector
             each.close()
 
     def _all(self) -> list[Any]:
@@ -304,7 +302,7 @@ class _Adapter(HTTPAdapter):
 
 
 def shut_socket(sock: socket.socket | None) -> None:
-    """Wake whoever waits on a socket; it stays theirs to close."""
+    """Wake the threads that wait on a socket, without closing it."""
     if sock is not None:
         with suppress(OSError):
             # That of ssl.SSLSocket would take the encryption away under the reader.
@@ -312,7 +310,7 @@ def shut_socket(sock: socket.socket | None) -> None:
 
 
 def parse(text: str | bytes) -> Any:
-    """JSON, or None for what is none."""
+    """Parse JSON; return None where it is invalid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""The workflow as it is drawn with: changed by --seed and --set, for the run or for some scenes.
+"""Change a workflow by --seed and --set, for the run or for some scenes.
 
-Whether a server takes the new values is for `fitting` to say.
+Whether a server accepts the new values is checked in `validate`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class WorkflowVariants:
     scene_changes: Mapping[int, Sequence[str]]
 
     def of(self, scene: int) -> Workflow:
-        """The workflow that draws a scene."""
+        """Return the workflow that draws a scene."""
         return self.scenes.get(scene, self.base)
 
     def __iter__(self) -> Iterator[Workflow]:
@@ -40,9 +40,9 @@ class WorkflowVariants:
 def apply_overrides(
     workflow: Workflow, seed: int | None, changes: Sequence[str]
 ) -> WorkflowVariants:
-    """The workflow with --seed and every --set, `[SCENES:]ID.INPUT=VALUE`.
+    """Return the workflow with --seed and every --set, `[SCENES:]ID.INPUT=VALUE`.
 
-    Changes are made in their order, those for the whole run first. Raises WrongUsage.
+    Changes are made in order, those for the whole run first. Raises WrongUsage.
     """
     base = workflow if seed is None else with_seed(workflow, seed)
     for_run: list[str] = []
@@ -67,7 +67,7 @@ def _changed(workflow: Workflow, assignments: Sequence[str]) -> Workflow:
 
 
 def _split(change: str, workflow: Workflow) -> tuple[Sequence[int], str]:
-    """The scenes of a change, none for the whole run, and the rest of it."""
+    """Return the scenes of a change, none for the whole run, and its assignment."""
     target, equals, value = change.partition("=")
     place, dot, name = target.partition(".")
     if not (equals and dot and place and name):
@@ -82,7 +82,7 @@ def _split(change: str, workflow: Workflow) -> tuple[Sequence[int], str]:
 
 
 def numbers(listed: str, option: str, what: str) -> Sequence[int]:
-    """The numbers in "3,5-7", counted from 1. Raises WrongUsage; `what` is what they number."""
+    """Parse numbers such as "3,5-7", counted from 1. Raises WrongUsage; `what` names them."""
     found: set[int] = set()
     for part in listed.split(","):
         match = _RANGE.fullmatch(part.strip())
@@ -90,7 +90,7 @@ def numbers(listed: str, option: str, what: str) -> Sequence[int]:
         last = int(match[2] or first) if match else 0
         if not 0 < first <= last <= _NUMBER_MAX:
             raise WrongUsage(
-                f"{option}: {part.strip()!r} is no {what}; write them as 3,5-7, counted from 1."
+                f"{option}: {part.strip()!r} is not a {what}; write 3,5-7, counted from 1."
             )
         found.update(range(first, last + 1))
     return sorted(found)

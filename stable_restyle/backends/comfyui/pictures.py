@@ -1,4 +1,4 @@
-"""Make pictures fit for models, and read the slides that come back."""
+"""Pad pictures for models, and read the slides that come back."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def read_slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> 
     """Return the slide in a file that the server made, with its PNG if it came as a whole one.
 
     padded, frame: height and width of the guide as it was sent, and of the frame in it. Raises
-    ServerFault for anything but a whole picture of a scale of `padded`.
+    ServerFault for anything but a complete picture of a scale of `padded`.
     """
     try:
         picture = images.decode(data, FORMATS)
     except ValueError as error:
         raise ServerFault(
-            f"what it made is no whole picture (PNG, JPEG or WebP): {error}"
+            f"what it made is not a complete picture (PNG, JPEG or WebP): {error}"
         ) from None
     slide = cropped(picture, padded, frame)
     return Slide(slide, images.only_pixels(data) if slide is picture else None)

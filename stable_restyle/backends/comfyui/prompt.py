@@ -1,4 +1,4 @@
-"""A prompt in a server's queue: what is known of it, and when to ask about it again."""
+"""The state of a submitted prompt, and when to poll it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a ComfyUI server's answers say about a prompt: accepted, done, or whose fault it is.
+"""Interpret a server's answers about a prompt: accepted, done, or what failed.
 
-Pure functions of what was submitted and what came back; asking is left to `comfyui`. An answer may
-be any JSON: every question ends in an answer, a ServerFault, a WorkflowFault or in Lost.
+Pure functions of what was submitted and what came back. An answer may be any JSON: every function
+returns, or raises ServerFault, WorkflowFault or Lost.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Place = Literal["queue_running", "queue_pending"]
 
 
 class Lost(Exception):
-    """The server does not know a prompt or its pictures any more: submit it again."""
+    """The server has lost a prompt or its pictures: submit it again."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A prompt as one server was given it."""
+    """A prompt as submitted to one server."""
 
     server: str
     nodes: dict[str, Any]
@@ -33,9 +33,9 @@ class Submission:
     def refused(
         self, answer: Mapping[str, Any], classes: Callable[[], Mapping[str, Any]]
     ) -> WorkflowFault:
-        """Why the server did not accept it. Raises Lost if our pictures are gone.
+        """Return why the server did not accept it. Raises Lost if our pictures are gone.
 
-        answer: of POST /prompt. classes: asks the server for the node classes that it has.
+        answer: of POST /prompt. classes: returns the node classes of the server.
         """
         faulty = items(answer.get("node_errors"))
         if any(self._loads_upload(node) for node, _ in faulty):
@@ -51,7 +51,7 @@ class Submission:
         )
 
     def check_accepted(self, answer: Mapping[str, Any]) -> None:
-        """Raise WorkflowFault where the server accepted the prompt, but without our output.
+        """Raise WorkflowFault if the server accepted the prompt, but without our output.
 
         answer: of POST /prompt.
         """
@@ -60,10 +60,10 @@ class Submission:
                 raise self.refused(answer, dict)
 
     def picture(self, entry: Mapping[str, Any]) -> dict[str, str]:
-        """The file that the output made: filename, subfolder and type, as /view wants them.
+        """Return the file that the output made: filename, subfolder and type, as for /view.
 
         entry: from /history. Raises WorkflowFault if a node failed or the output made no picture,
-        OutOfMemory if there was too little, Lost if our pictures are gone or somebody stopped it,
+        OutOfMemory, Lost if our pictures are gone or somebody interrupted it,
         and ServerFault if the entry makes no sense.
         """
         status = entry.get("status")
@@ -77,7 +77,7 @@ class Submission:
             raise ServerFault("the slide failed there, and it does not say why")
         made = mapping(mapping(entry.get("outputs")).get(self.output, {})).get("images", [])
         if not isinstance(made, list):
-            raise nonsense()
+            raise malformed()
         if not made:
             raise self._fault(
                 [f"{self._label(self.output)} made no picture."],
@@ -86,7 +86,7 @@ class Submission:
         return {key: name(get(made[0], key)) for key in ("filename", "subfolder", "type")}
 
     def _failure(self, data: object) -> Exception:
-        """data: of an execution_error."""
+        """Return the error for the data of an execution_error."""
         node, kind = get(data, "node_id"), self.clean(get(data, "exception_type"))
         message = self.clean(get(data, "exception_message"))
         if self._loads_upload(node):
@@ -96,8 +96,8 @@ class Submission:
         advice = "Run the workflow once in ComfyUI itself: the same node will fail there."
         if kind == "KeyError" and "SDXL" in str(get(self.nodes.get(str(node)), "class_type")):
             advice = (  # it looks for the tokens of a text encoder that only SDXL models have
-                "That node is for SDXL models, and the checkpoint seems to be none: "
-                "name one that is with --set NODE.ckpt_name=FILE."
+                "That node is for SDXL models, and the checkpoint seems to be another kind: "
+                "name an SDXL one with --set NODE.ckpt_name=FILE."
             )
         return self._fault([f"{self._label(node)}: {kind}: {message}"], advice)
 
@@ -106,7 +106,7 @@ class Submission:
         return WorkflowFault(f"{self.server} cannot run the workflow:\n{lines}{advice}")
 
     def _complaint(self, error: object) -> str:
-        """One validation error in words, with what the server offers instead."""
+        """Describe a validation error, with what the server offers instead."""
         if not isinstance(error, dict):
             return self.clean(error)
         extra = error.get("extra_info")
@@ -118,7 +118,7 @@ class Submission:
         return ": ".join(part for part in parts if part)
 
     def _missing(self, classes: Callable[[], Mapping[str, Any]]) -> list[str]:
-        """The nodes whose class the server does not have. It names at most the first itself."""
+        """Describe the nodes whose class the server lacks; itself it names only the first."""
         try:
             known = classes()
         except ServerFault:
@@ -137,7 +137,7 @@ class Submission:
         return "" if offered else "; it has none at all"
 
     def _label(self, node: object) -> str:
-        """A node as the user may know it: node 4 "Load Checkpoint" (CheckpointLoaderSimple)."""
+        """Return a node as the user knows it: node 4 "Load Checkpoint" (CheckpointLoaderSimple)."""
         content = self.nodes.get(str(node))
         title, kind = get(get(content, "_meta"), "title"), get(content, "class_type")
         quoted = f' "{self.clean(title)}"' if title else ""
@@ -149,21 +149,21 @@ class Submission:
 
 
 def place(queue: object, prompt_id: str) -> Place | None:
-    """Where in an answer of GET /queue a prompt is. Raises ServerFault if it is no such answer."""
+    """Return where a prompt is in an answer of GET /queue. Raises ServerFault if malformed."""
     places: tuple[Place, ...] = ("queue_running", "queue_pending")
     for each in places:
         found = mapping(queue).get(each)
         if not isinstance(found, list):
-            raise nonsense()
+            raise malformed()
         if any(isinstance(item, list) and item[1:2] == [prompt_id] for item in found):
             return each
     return None
 
 
 def nearest(wanted: str, offered: Sequence[str]) -> list[str]:
-    """Up to three of the names offered that are like the one wanted, the likeliest first.
+    """Return up to three of the names offered that resemble the one wanted, the best first.
 
-    Folders and the size of letters do not count: servers sort the same files differently.
+    Folders and upper case are ignored: servers sort the same files differently.
     """
 
     def likeness(other: str) -> float:
@@ -175,7 +175,7 @@ def nearest(wanted: str, offered: Sequence[str]) -> list[str]:
 
 
 def choices(config: object) -> list[str]:
-    """The values that an input takes, none if it is not one of a list; config: of /object_info.
+    """Return the values of a list input, none for other inputs; config: of /object_info.
 
     Old servers write [[VALUE, ...], {...}], new ones also ["COMBO", {"options": [VALUE, ...]}].
     """
@@ -190,35 +190,35 @@ def _bare(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2].lower()
 
 
-def nonsense() -> ServerFault:
-    """The fault of an answer that has not the form it should have."""
+def malformed() -> ServerFault:
+    """Return the fault for an answer of another form than expected."""
     return ServerFault("its answer makes no sense")
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """A JSON object. Raises ServerFault for anything else."""
+    """Return a JSON object. Raises ServerFault for anything else."""
     if not isinstance(value, dict):
-        raise nonsense()
+        raise malformed()
     return value
 
 
 def name(value: object) -> str:
-    """A name or an ID, fit to go into a URL. Raises ServerFault for anything else."""
+    """Return a name or an ID, fit for a URL. Raises ServerFault for anything else."""
     if not isinstance(value, str) or not value.isprintable():
-        raise nonsense()
+        raise malformed()
     return value
 
 
 def get(value: object, key: str) -> Any:
-    """A member of a JSON object; None if there is none, or no object."""
+    """Return a member of a JSON object; None if it or the object is missing."""
     return value.get(key) if isinstance(value, dict) else None
 
 
 def sequence(value: object) -> list[Any]:
-    """A JSON array; an empty one for anything else."""
+    """Return a JSON array, empty for anything else."""
     return value if isinstance(value, list) else []
 
 
 def items(value: object) -> list[tuple[str, Any]]:
-    """The members of a JSON object; none for anything else."""
+    """Return the members of a JSON object, none for anything else."""
     return list(value.items()) if isinstance(value, dict) else []

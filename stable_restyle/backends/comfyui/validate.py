@@ -1,6 +1,6 @@
-"""Fit a workflow to a server: what its version of each node asks for, and what it cannot do.
+"""Fit a workflow to a server: add inputs that its nodes require, and find what it lacks.
 
-Pure functions of a workflow and of what the server's /object_info says about the node classes.
+Pure functions of a workflow and the node classes in the server's /object_info.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 from stable_restyle.backends.comfyui.responses import choices, get, items, nearest, sequence
 from stable_restyle.backends.comfyui.workflow import Workflow, fill
 
-# Node classes as /object_info describes them; None for one that the server lacks. Nothing in them
-# can be relied on: node packs write them.
+# Node classes as in /object_info; None for one that the server lacks. Node packs write them: they
+# may hold anything.
 Classes: TypeAlias = Mapping[str, Mapping[str, Any] | None]
 
-_SHOWN = 3  # names to offer where none is like the one that is not there
+_SHOWN = 3  # names to list where none resembles the missing one
 _NUMBERS = ("INT", "FLOAT")
 
 
@@ -33,13 +33,13 @@ class Incompatibility:
 
 
 def classes_of(workflow: Workflow) -> set[str]:
-    """The node classes that a server must have, those that the client puts in among them."""
+    """Return the node classes that a server must have, including those that the client adds."""
     prompt = fill(workflow, "guide.png", "mask.png")
     return {node["class_type"] for node in prompt.values()}
 
 
 def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]:
-    """Give nodes the defaults of what this server's version requires and the file lacks.
+    """Add the defaults of inputs that this server requires and the file lacks.
 
     Returns the workflow, and a line about each input that was added.
     """
@@ -52,14 +52,14 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
             if name not in node["inputs"] and default is not None:
                 node["inputs"][name] = default
                 added.append(
-                    f"Node {node_id} ({node['class_type']}) also asks for {name}, which "
-                    f"{workflow.name} does not have: {default!r}, its default, is used."
+                    f"Node {node_id} ({node['class_type']}) also requires {name}, which "
+                    f"{workflow.name} lacks: its default, {default!r}, is used."
                 )
     return replace(workflow, nodes=nodes), added
 
 
 def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibility]:
-    """What keeps a server with these node classes from drawing with a workflow."""
+    """Return why a server with these node classes cannot draw with a workflow."""
     found = [
         Incompatibility(class_type, "the server has no such node class")
         for class_type in sorted(classes_of(workflow))
@@ -83,13 +83,13 @@ def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibil
 
 
 def _others(workflow: Workflow) -> Iterator[str]:
-    """The nodes that the client does not fill in itself."""
+    """Return the nodes that the client does not replace."""
     owned = (workflow.input, workflow.mask, workflow.output)
     return (node_id for node_id in workflow.nodes if node_id not in owned)
 
 
 def _idle(inputs: Mapping[str, Any]) -> str | None:
-    """A sampler whose every step is skipped gives its input back, and the server is content."""
+    """Return why a sampler skips all its steps, which the server would accept; None if not."""
     start, steps = inputs.get("start_at_step"), inputs.get("steps")
     if type(start) is int and type(steps) is int and start >= steps:
         return f"start_at_step {start} leaves none of {steps} steps: nothing would be drawn"
@@ -97,7 +97,7 @@ def _idle(inputs: Mapping[str, Any]) -> str | None:
 
 
 def _inputs(info: Mapping[str, Any] | None, kind: str) -> Iterator[tuple[str, list[Any]]]:
-    """The inputs of a node class and how each is configured: [type or choices, options]."""
+    """Yield the inputs of a node class, each with its [type or choices, options]."""
     for name, config in items(get(get(info, "input"), kind)):
         if sequence(config):
             yield name, config
@@ -108,7 +108,7 @@ def _option(config: list[Any], name: str) -> Any:
 
 
 def _objection(value: object, config: list[Any]) -> str | None:
-    """Why a server would refuse a value; None if it would not."""
+    """Return why a server would refuse a value; None if it would not."""
     if isinstance(value, list):  # a link
         return None
     if isinstance(config[0], list) or config[0] == "COMBO":
@@ -137,5 +137,5 @@ def _out_of_range(value: object, config: list[Any]) -> str | None:
         low = number if least is None else float(least)
         high = number if most is None else float(most)
     except (TypeError, ValueError, OverflowError):
-        return f"is {value!r}, which is no number"
+        return f"is {value!r}, which is not a number"
     return None if low <= number <= high else f"is {value!r}, but must be {least} to {most}"

@@ -22,12 +22,12 @@ DENOISE_UNKNOWN = 0.6
 
 _SEED_STOP = 2**64
 _SEEDS = ("seed", "noise_seed")
-_IMAGE_INPUTS = ("images", "image")  # what the nodes that save or show pictures call theirs
+_IMAGE_INPUTS = ("images", "image")  # of nodes that save or show pictures
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow that has been checked: its links lead to its own nodes and never in a circle."""
+    """A checked workflow: its links lead to its own nodes, without cycles."""
 
     name: str  # as the user gave it; of one that is shipped, with its ending
     nodes: Mapping[str, Node]  # by ID
@@ -38,7 +38,7 @@ class Workflow:
 
     @property
     def seed(self) -> int | None:
-        """The first seed in the file, 0..2**64-1; None if no node has one of its own."""
+        """Return the first seed in the file, 0..2**64-1; None if no node has a literal one."""
         seeds = (
             value
             for node in self.nodes.values()
@@ -49,13 +49,13 @@ class Workflow:
 
     @property
     def denoise(self) -> float:
-        """How far the guide is drawn anew, 0..1, by the first sampler that says so."""
+        """Return how far the guide is redrawn, 0..1, by the first sampler with such a value."""
         shares = (_denoise(node["inputs"]) for node in self.nodes.values())
         return next((share for share in shares if share is not None), DENOISE_UNKNOWN)
 
     @property
     def sha256(self) -> str:
-        """A hash of all that a slide depends on; titles and the order in the file do not count."""
+        """Return a hash of all that slides depend on, without titles and the order in the file."""
         prompt = fill(self, "input", "mask")
         content = {
             node_id: [node["class_type"], node["inputs"]] for node_id, node in prompt.items()
@@ -64,9 +64,9 @@ class Workflow:
 
 
 def fill(workflow: Workflow, image: str, mask: str, *, keep: str | None = None) -> dict[str, Any]:
-    """The prompt to post for a slide; the workflow stays as it is.
+    """Return the prompt to post for a slide.
 
-    image, mask: how the server calls the uploaded guide and mask ("restyle/guide.png [temp]").
+    image, mask: the server's names of the uploaded guide and mask ("restyle/guide.png [temp]").
     keep: the start of the file name under which the server keeps the slide for good; without it the
     slide is among the server's temporary files.
     """
@@ -76,7 +76,7 @@ def fill(workflow: Workflow, image: str, mask: str, *, keep: str | None = None) 
         prompt[workflow.mask] = _stock("LoadImageMask", image=mask, channel="red")
     else:
         prompt[workflow.mask] = _stock("LoadImage", image=mask)
-        _load_taken_mask(prompt, workflow.mask, mask)
+        _replace_mask_output(prompt, workflow.mask, mask)
     inputs = prompt[workflow.output]["inputs"]
     if keep is None:
         prompt[workflow.output] = _stock("PreviewImage", images=image_link(inputs))
@@ -89,7 +89,7 @@ def fill(workflow: Workflow, image: str, mask: str, *, keep: str | None = None) 
 
 
 def with_seed(workflow: Workflow, seed: int) -> Workflow:
-    """The workflow with this seed wherever a node has one of its own."""
+    """Return the workflow with this seed wherever a node has a literal one."""
     nodes = deepcopy(workflow.nodes)
     for node in nodes.values():
         for name, value in node["inputs"].items():
@@ -99,10 +99,10 @@ def with_seed(workflow: Workflow, seed: int) -> Workflow:
 
 
 def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workflow:
-    """The workflow with another value for one input of a node.
+    """Return the workflow with another value for one input of a node.
 
-    text: the value as typed; it is taken as what the file has there: text, number, true or false.
-    Raises WrongUsage: no such node or input, the client or another node fills it, not such a value.
+    text: the value as typed; it is parsed as the type in the file: text, number, true or false.
+    Raises WrongUsage for an unknown node or input, one that is not a literal, or another type.
     """
     option = f"--set {node_id}.{name}={text}"
     node = workflow.nodes.get(node_id)
@@ -131,7 +131,7 @@ def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workfl
 
 
 def _typed(text: str, present: object) -> object:
-    """The text as a value of the kind that stands there now. Raises ValueError."""
+    """Parse text as the type of the present value. Raises ValueError."""
     if isinstance(present, str):
         return text
     if isinstance(present, bool):
@@ -146,28 +146,28 @@ def _typed(text: str, present: object) -> object:
 
 
 def _stock(class_type: str, **inputs: object) -> dict[str, Any]:
-    """A node of ComfyUI's own."""
+    """Return a node of a class that every ComfyUI has."""
     return {"class_type": class_type, "inputs": inputs}
 
 
-def _load_taken_mask(prompt: dict[str, Any], mask_id: str, mask: str) -> None:
-    """Give those that take the MASK (output 1) of the mask's LoadImage a LoadImageMask instead.
+def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: str) -> None:
+    """Link inputs that take the MASK (output 1) of the mask's LoadImage to a LoadImageMask.
 
-    LoadImage makes its MASK from an alpha channel, which our mask has not: nothing would be freed.
+    LoadImage makes its MASK from an alpha channel, which ours lacks: nothing would be freed.
     """
-    takers = [(taker, name) for taker, name, output in consumers(mask_id, prompt) if output == 1]
-    if not takers:
+    users = [(user, name) for user, name, output in consumers(mask_id, prompt) if output == 1]
+    if not users:
         return
     new_id = f"{mask_id}-mask"
     while new_id in prompt:
         new_id += "-mask"
     prompt[new_id] = _stock("LoadImageMask", image=mask, channel="red")
-    for taker, name in takers:
-        prompt[taker]["inputs"][name] = [new_id, 0]
+    for user, name in users:
+        prompt[user]["inputs"][name] = [new_id, 0]
 
 
 def _denoise(inputs: Mapping[str, Any]) -> float | None:
-    """The share of a sampler's steps that run, or its `denoise`, 0..1; None if neither is there."""
+    """Return the share of a sampler's steps that run, or its `denoise`, 0..1; None without."""
     steps, start, stop = (inputs.get(each) for each in ("steps", "start_at_step", "end_at_step"))
     if type(steps) is int and type(start) is int and type(stop) is int and steps > 0:
         return max(min(stop, steps) - min(max(start, 0), steps), 0) / steps
@@ -176,14 +176,14 @@ def _denoise(inputs: Mapping[str, Any]) -> float | None:
 
 
 def links(node: Node) -> Iterator[tuple[str, str, int]]:
-    """What a node takes from others: the input's name, the other's ID, the number of its output."""
+    """Yield the links of a node: input name, ID of the source, number of the source's output."""
     for name, value in node["inputs"].items():
         if isinstance(value, list):
             yield name, value[0], value[1]
 
 
 def gives_mask(node_id: str, nodes: Mapping[str, Node]) -> bool:
-    """Whether a node's first output is a MASK: its class says so, or the input that takes it."""
+    """Return whether a node's first output is a MASK, by its class or the input that takes it."""
     taken_as_mask = (
         output == 0 and name.lower().endswith("mask")
         for _, name, output in consumers(node_id, nodes)
@@ -196,11 +196,11 @@ def has_word(node: Node, *words: str) -> bool:
 
 
 def consumers(node_id: str, nodes: Mapping[str, Node]) -> Iterator[tuple[str, str, int]]:
-    """Where a node's outputs go: the ID of the other, its input's name, the output's number."""
-    for taker, node in nodes.items():
+    """Yield the links to a node's outputs: ID of the consumer, input name, output number."""
+    for user, node in nodes.items():
         for name, source, output in links(node):
             if source == node_id:
-                yield taker, name, output
+                yield user, name, output
 
 
 def image_link(inputs: Mapping[str, Any]) -> list[Any] | None:

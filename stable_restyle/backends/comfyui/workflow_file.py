@@ -27,18 +27,18 @@ from stable_restyle.backends.comfyui.workflow import (
 )
 from stable_restyle.core.errors import UnusableInput, cannot_read
 
-ELEMENT = "stable-restyle"  # beside the nodes of a file: which of them are input, mask and output
+ELEMENT = "stable-restyle"  # key of the object that names input, mask and output
 OWNED = ("input", "mask", "output")
 _SIZE_MAX = 16 * 2**20  # bytes; a workflow with pictures inside has some
 _DEPTH_MAX = 32  # levels of objects and lists; a plain workflow has 4
 
 
 class _Fault(Exception):
-    """What is wrong with a file, and where in it; `load` adds the file's name."""
+    """What is wrong with a file, and where; `load` adds the file's name."""
 
 
 def load(name: str) -> Workflow:
-    """The workflow in the file `name`, or else the shipped one, with or without its ".json".
+    """Return the workflow in the file `name`, or the shipped one, with or without ".json".
 
     Raises UnusableInput naming the file and the place in it.
     """
@@ -77,7 +77,7 @@ def _source(name: str) -> Traversable:
 
 
 def _parse(data: bytes) -> object:
-    """The JSON in a file; its objects have no key twice, its numbers are finite, it is not deep."""
+    """Parse JSON; reject duplicate keys, numbers that are not finite, and deep nesting."""
     if len(data) > _SIZE_MAX:
         raise _Fault(f"it has more than {_SIZE_MAX >> 20} MiB.")
     try:
@@ -173,7 +173,7 @@ def _check_order(nodes: Mapping[str, Node]) -> None:
 
 
 def _owned(element: Mapping[str, object], nodes: Mapping[str, Node]) -> dict[str, str]:
-    """IDs of the input, the mask and the output: by element, else by title, else by class."""
+    """Return the IDs of input, mask and output: by the element, by title, or by class."""
     owned = {role: _named(element[role], role, nodes) for role in OWNED if role in element}
     if len(set(owned.values())) < len(owned):
         raise _Fault(f'"{ELEMENT}" names one node for two purposes.')
@@ -208,7 +208,7 @@ def _title(node: Node) -> str:
 
 
 def _of_class(role: str, nodes: Mapping[str, Node]) -> list[str]:
-    """Nodes that can have this role by the name of their class; for a mask, best those that say so.
+    """Return the nodes whose class suits a role; for a mask, preferably mask loaders.
 
     Packs have their own names: SwarmLoadImageB64, ETN_LoadMaskBase64, SaveImageWebsocket.
     """
@@ -236,12 +236,12 @@ def _undecided(role: str, owned: Mapping[str, str], nodes: Mapping[str, Node]) -
 
 
 def _check_loader(role: str, loader: str, nodes: Mapping[str, Node]) -> None:
-    """What stands in for a loader has two outputs, IMAGE and MASK, or the MASK alone."""
+    """Check that links fit the node that replaces a loader: IMAGE and MASK, or MASK alone."""
     outputs = 1 if role == "mask" and gives_mask(loader, nodes) else 2
-    for taker, name, output in consumers(loader, nodes):
+    for user, name, output in consumers(loader, nodes):
         if output >= outputs:
             raise _Fault(
-                f"{_place(taker, name)} takes output {output} of node {loader!r}, the {role}; "
+                f"{_place(user, name)} takes output {output} of node {loader!r}, the {role}; "
                 f"what loads a picture there has {outputs}, counted from 0."
             )
 
@@ -252,9 +252,9 @@ def _check_output(output: str, nodes: Mapping[str, Node]) -> None:
             f"node {output!r}, the output, has no picture linked to its input 'images'.\n"
             "The output must be a node that saves or shows the slide, such as SaveImage."
         )
-    for taker, name, _ in consumers(output, nodes):
+    for user, name, _ in consumers(output, nodes):
         raise _Fault(
-            f"{_place(taker, name)} comes from node {output!r}, the output, which must be the last."
+            f"{_place(user, name)} comes from node {output!r}, the output, which must be the last."
         )
 
 

@@ -117,7 +117,7 @@ def _glow(light: Floats, unit: float) -> Floats:
 def _ink(light: Floats, simple: Pixels, unit: float, simple_unit: float) -> Floats:
     """Find the lines to draw, on the dark side of edges: (H, W) float32, 0..1.
 
-    light: (H, W) float32 L. simple: uint8 Lab at the working size, which tells where lines run.
+    light: (H, W) float32 L. simple: uint8 Lab at the working size, which gives where lines run.
     """
     root = np.sqrt(light.clip(0, 255) * np.float32(1 / 255))  # so that dark scenes get lines too
     inner, outer = (blur(root, width * unit) for width in INK_WIDTHS)

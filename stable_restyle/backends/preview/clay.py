@@ -50,7 +50,7 @@ CREASE_WIDTHS = (1.6, 5.0)  # units: the line itself, and how far the clay round
 CREASE_DEPTH = 6.0  # units
 CREASE_SHADOW = 0.18  # the share of its light that a crease loses
 SWELL = 0.05  # units of height per level of L: what is light stands out
-MADE_UP_SWELL = 1.3  # units, at denoise 1: the clay is pressed anew for every slide
+MADE_UP_SWELL = 1.3  # units, at denoise 1: the clay is pressed again for every slide
 RELIEF = 0.95  # how much of the slope the lamp shows
 LIGHT = np.array([-0.42, -0.62, 0.66], np.float32)  # towards the lamp; x right, y down, z to us
 SHADING = 0.5
@@ -191,13 +191,13 @@ def _press(clay: Floats, top: float, left: float, unit: float, chances: list[flo
     dy, dx = np.ogrid[: patch.shape[0], : patch.shape[1]]
     dy, dx = dy + (rows.start - y), dx + (columns.start - x)
     cos, sin = np.cos(np.pi * turn), np.sin(np.pi * turn)
-    along, beside = dx * cos + dy * sin, dy * cos - dx * sin
-    distance = np.square(along / long) + np.square(beside / short)  # 1 on the oval
+    along, across = dx * cos + dy * sin, dy * cos - dx * sin
+    distance = np.square(along / long) + np.square(across / short)  # 1 on the oval
     rim = np.exp(-3.0 * np.square(distance - 1.3))
     hollow = 0.25 * rim - np.exp(-1.4 * np.square(distance))
     patch += (hollow * ((depth - 0.25) * DENT_DEPTH * long / unit)).astype(np.float32)
     if printed < PRINT_SHARE:
-        from_tip = np.hypot(along + 1.5 * long, beside + (bend - 0.5) * 2.4 * long)
+        from_tip = np.hypot(along + 1.5 * long, across + (bend - 0.5) * 2.4 * long)
         ridges = np.sin(from_tip * (2 * np.pi / (PRINT_PERIOD * unit)))
         fade = np.exp(-3.2 * np.maximum(distance - 0.25, 0))
         patch += (ridges * fade * PRINT_HEIGHT * (0.4 + 0.6 * strength)).astype(np.float32)

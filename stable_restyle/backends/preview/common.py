@@ -1,4 +1,4 @@
-"""What both looks of the preview engine do: make up detail, simplify, repaint.
+"""The steps that both looks of the preview engine share: make up, simplify, repaint.
 
 Like a model the engine changes the guide only as far as the mask frees it, makes up detail that
 jumps when the guide changes a little, and is fed its own slides again: a chain gives each slide
@@ -47,7 +47,7 @@ class Brush:
     wash_variance: float  # squared Lab levels: what counts as faint
     width: int  # units: radius of one dab
     hardness: int  # how strongly a dab prefers the calmest side of an edge
-    grain_variance: float  # squared Lab levels: texture that a dab does not tell from flat
+    grain_variance: float  # squared Lab levels: texture that a dab treats as flat
     detail_from: float  # Lab levels: a detail that stands out this far begins to be kept
     detail_range: float  # Lab levels from there to a detail kept as it is
     detail_most: float  # 0..1: how much of it is kept at most

@@ -31,7 +31,7 @@ class Preview:
     about = "the embedded preview engine"
 
     def __init__(self, look: str, seed: int, denoise: float) -> None:
-        """denoise: 0..1, the share of a sampler's steps that would run: how much is made up."""
+        """Choose the look; denoise, 0..1, is how much is made up, as for a sampler."""
         _painter(look)
         self.name = self.engine = f"preview:{look}"
         self.at_once = self.slots = cores()
@@ -40,7 +40,7 @@ class Preview:
         self._denoise = denoise
 
     def fit(self) -> list[str]:
-        """Add nothing: it draws every workflow alike."""
+        """Return nothing: it needs no inputs."""
         return []
 
     def check(self) -> BackendCheck:
@@ -54,14 +54,14 @@ class Preview:
         return Slide(restyle(job.guide, job.mask, look=look, seed=seed, denoise=denoise))
 
     def free_memory(self) -> None:
-        """It holds none between two slides."""
+        """Do nothing: no memory is held between slides."""
 
     def answers(self) -> bool:
-        """It is always there."""
+        """Return True."""
         return True
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""
 
 
 def restyle(guide: Pixels, mask: Pixels, *, look: str, seed: int, denoise: float) -> Pixels:

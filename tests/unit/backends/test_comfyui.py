@@ -262,7 +262,7 @@ def test_user_password_headers_and_query_go_with_every_request() -> None:
     with guarded_server() as (server, url, headers):
         with client_of(url, headers=headers) as client:
             assert_draws(client)
-            assert client.hears()
+            assert client.websocket_works()
             assert client.name == f"http://127.0.0.1:{server.port}"
         assert server.connections == 2
         assert all(each["X-Token"] == "hush-token" for each in server.received)
@@ -342,7 +342,7 @@ def test_a_certificate_that_is_not_trusted_is_refused() -> None:
     with ComfyServer(tls=True) as server, client_of(server) as client:
         with pytest.raises(ServerFault, match="certificate cannot be trusted"):
             client.draw(a_job())
-        assert not client.hears()
+        assert not client.websocket_works()
         assert not server.requests
 
 
@@ -386,9 +386,9 @@ def test_nobody_is_sent_on_to_another_address(server: ComfyServer, route: str) -
         with client_of(server) as client:
             if route == "GET /ws":
                 assert_draws(client)
-                assert not client.hears()
+                assert not client.websocket_works()
             else:
-                there = f"sends us on to {elsewhere.url}/new/place: give the address"
+                there = f"redirects to {elsewhere.url}/new/place: give the address"
                 with pytest.raises(ServerFault, match=there):
                     client.draw(a_job())
         assert not elsewhere.requests
@@ -406,7 +406,7 @@ BAD_ANSWERS: list[tuple[str, Day, str]] = [
         r"HTTP 500: No space left \[31m$",
     ),
     ("POST /upload/image", answer(413, "Too large"), "HTTP 413"),
-    ("POST /upload/image", answer(404), "no ComfyUI"),
+    ("POST /upload/image", answer(404), "not ComfyUI"),
     ("POST /upload/image", answer(200, "Hello"), "not in JSON"),
     ("POST /upload/image", answer(200, '["Hello"]'), "makes no sense"),
     ("POST /upload/image", answer(200, '{"name": 1}'), "makes no sense"),
@@ -421,14 +421,14 @@ BAD_ANSWERS: list[tuple[str, Day, str]] = [
     ("GET /history/{id}", answer(200, "[]"), "makes no sense"),
     ("GET /history/{id}", mangled(lambda body: body.replace(b'"outputs"', b'"no"')), "no sense"),
     ("GET /view", answer(500, "Traceback"), "HTTP 500"),
-    ("GET /view", answer(200, ""), "no whole picture"),
-    ("GET /view", answer(200, HTML), "no whole picture"),
-    ("GET /view", halved, "no whole picture"),
-    ("GET /view", mangled(lambda body: body[:-8]), "no whole picture"),
+    ("GET /view", answer(200, ""), "not a complete picture"),
+    ("GET /view", answer(200, HTML), "not a complete picture"),
+    ("GET /view", halved, "not a complete picture"),
+    ("GET /view", mangled(lambda body: body[:-8]), "not a complete picture"),
     (
         "GET /view",
         mangled(lambda body: body[:300] + bytes([body[300] ^ 1]) + body[301:]),
-        "no whole picture",
+        "not a complete picture",
     ),
     ("GET /view", endless, "larger than 1.3 MB"),
     ("GET /view", answer(403), "HTTP 403"),
@@ -458,7 +458,7 @@ def test_answers_take_no_more_time_than_they_may(
     with client_of(server, timeout_s=60) as client, monkeypatch.context() as patch:
         minutes = SimpleNamespace(monotonic=count(step=61).__next__)
         patch.setattr("stable_restyle.backends.comfyui.http.time", minutes)
-        with pytest.raises(ServerFault, match="not over after 60 s"):
+        with pytest.raises(ServerFault, match="not ended after 60 s"):
             client.inspect()
 
 
@@ -561,7 +561,7 @@ def test_what_does_not_even_speak_http_as_it_should(words: bytes) -> None:
         with pytest.raises(ServerFault):
             client.draw(a_job())
         assert not client.answers()
-        assert not client.hears()
+        assert not client.websocket_works()
 
 
 def test_a_proxy_that_lets_no_websocket_through(
@@ -729,7 +729,7 @@ def test_without_a_websocket_that_works_slides_come_too(server: ComfyServer, day
     server.always("GET /ws", day)
     with client_of(server, WARY) as client:
         assert_draws(client)
-        assert client.hears() is False
+        assert client.websocket_works() is False
         assert_draws(client)
     assert server.prompts_run == 2
 
@@ -1037,7 +1037,7 @@ def test_other_kinds_of_picture(
 def test_half_a_picture_of_any_kind(server: ComfyServer, kind: str) -> None:
     save = saved_as(kind)
     server.runs.append(Run(picture=lambda picture: save(picture)[:-1500]))
-    with client_of(server) as client, pytest.raises(ServerFault, match="no whole picture"):
+    with client_of(server) as client, pytest.raises(ServerFault, match="not a complete picture"):
         client.draw(a_job())
 
 
@@ -1125,7 +1125,7 @@ def test_what_a_server_says_about_itself(server: ComfyServer) -> None:
         told = client.inspect()
         assert (told.version, told.device) == ("0.3.64", "cuda:0 Test GPU : cudaMallocAsync")
         assert (told.memory_free, told.memory_total) == (20 * 2**30, 24 * 2**30)
-        assert client.answers() and client.hears()
+        assert client.answers() and client.websocket_works()
         assert set(client.node_classes()) == set(server.classes)
         steps = {"default": 20, "min": 1, "max": 10000}
         sampler = client.node_class("KSamplerAdvanced")
@@ -1263,7 +1263,7 @@ class TestRealServer:
     def test_what_it_says_about_itself(self) -> None:
         with client_of(REAL, Timeouts()) as client:
             assert client.inspect().version
-            assert client.answers() and client.hears()
+            assert client.answers() and client.websocket_works()
             assert client.node_class("LoadImage")
             assert client.node_class("NoSuchNode") is None
             client.free_memory()

@@ -242,7 +242,7 @@ def test_all_servers_gone_ends_the_run_when_patience_does(
     dying[0].runs.extend([Run()] * 3 + [Run(seconds=math.inf)])
     with (
         killed_after(dying[0], 4),
-        pytest.raises(NoBackendLeft, match="repeat the command") as end,
+        pytest.raises(NoBackendLeft, match="run the command again") as end,
     ):
         run(on(asked, dying, patience_min=0.005))
     assert dying[0].url in str(end.value)
@@ -431,8 +431,8 @@ def test_swarm_nodes_get_the_defaults_that_they_ask_for(
     (tmp_path / "swarm.json").write_text(json.dumps(nodes))
     two = servers(2)
     run(on(asked, two, model=str(tmp_path / "swarm.json")))
-    assert caplog.text.count("also asks for tile_sample") == 1
-    assert caplog.text.count("also asks for tile_size") == 1
+    assert caplog.text.count("also requires tile_sample") == 1
+    assert caplog.text.count("also requires tile_size") == 1
     assert len(files(asked.target)) == 11
 
 

@@ -173,7 +173,7 @@ def test_failures_of_several_kinds_exit_with_1(shelf: Path, tmp_path: Path) -> N
         ("one out -- more", "unexpected extra argument"),
         ("one out -- --keys 3 --motion codec", "Write --motion flow"),
         ("one out -- --motion no-such-program", "there is no such program"),
-        ("one out -- --backend ftp://x", "this is no backend"),
+        ("one out -- --backend ftp://x", "there is no such backend"),
         ("one out -- --model no.json", "no.json"),
         ("none out", "There is no none"),
         ("one one", "SOURCE and TARGET are both"),

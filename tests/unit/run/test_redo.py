@@ -194,9 +194,9 @@ def test_fresh_forgets_the_seeds(asked: Settings) -> None:
     ("slides", "reason"),
     [
         ("8", "no slide 8; the film has 7"),
-        ("3-1", "is no slide"),
-        ("x", "is no slide"),
-        ("9" * 5000, "is no slide"),
+        ("3-1", "is not a slide"),
+        ("x", "is not a slide"),
+        ("9" * 5000, "is not a slide"),
     ],
 )
 def test_slides_that_there_are_not(asked: Settings, slides: str, reason: str) -> None:
