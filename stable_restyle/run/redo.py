@@ -12,9 +12,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from stable_restyle.backends.comfyui.overrides import numbers
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted, reason
+from stable_restyle.core.ranges import parse_ranges
 from stable_restyle.core.records import Step
 from stable_restyle.media import images
 from stable_restyle.workdir import redo_notes
@@ -30,7 +30,7 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
     """The slides that "12,40-46" names; with `chain` also what hangs on them. Raises WrongUsage."""
     if not listed:
         return []
-    wanted = {number - 1 for number in numbers(listed, f"--redo {listed}", "slide")}
+    wanted = {number - 1 for number in parse_ranges(listed, f"--redo {listed}", "slide")}
     if beyond := [slide for slide in wanted if slide >= len(steps)]:
         raise WrongUsage(
             f"--redo {listed}: there is no slide {min(beyond) + 1}; the film has {len(steps)}."

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from stable_restyle.backends.comfyui.workflow import Workflow, with_seed, with_value
 from stable_restyle.core.errors import WrongUsage
+from stable_restyle.core.ranges import parse_ranges
 
 _SCENES = re.compile(r"(?P<scenes>[\d\s,-]+):(?P<node>.+)")
-_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
-_NUMBER_MAX = 1_000_000  # a film of 999,999 frames has no more scenes or slides
 
 
 @dataclass(frozen=True)
@@ -78,19 +77,5 @@ def _split(change: str, workflow: Workflow) -> tuple[Sequence[int], str]:
     found = _SCENES.fullmatch(place)
     if place in workflow.nodes or found is None:  # a node of a group has a colon in its ID
         return (), change
-    return numbers(found["scenes"], f"--set {change}", "scene"), f"{found['node']}.{name}={value}"
-
-
-def numbers(listed: str, option: str, what: str) -> Sequence[int]:
-    """Parse numbers such as "3,5-7", counted from 1. Raises WrongUsage; `what` names them."""
-    found: set[int] = set()
-    for part in listed.split(","):
-        match = _RANGE.fullmatch(part.strip())
-        first = int(match[1]) if match else 0
-        last = int(match[2] or first) if match else 0
-        if not 0 < first <= last <= _NUMBER_MAX:
-            raise WrongUsage(
-                f"{option}: {part.strip()!r} is not a {what}; write 3,5-7, counted from 1."
-            )
-        found.update(range(first, last + 1))
-    return sorted(found)
+    scenes = parse_ranges(found["scenes"], f"--set {change}", "scene")
+    return scenes, f"{found['node']}.{name}={value}"

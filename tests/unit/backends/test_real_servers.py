@@ -330,7 +330,7 @@ def test_check(frames: Path) -> None:
     assert "can draw this run  yes" in tables.describe_backend(check)
 
 
-def test_what_a_server_lacks_is_told(frames: Path) -> None:
+def test_what_a_server_lacks_is_shown(frames: Path) -> None:
     nodes = shipped("anime.json")
     nodes["odd"] = {"class_type": "NoSuchNode", "inputs": {}}
     settings = asked(nodes, frames)

@@ -27,19 +27,19 @@ def server(**inputs: Any) -> dict[str, Any]:
     return classes
 
 
-def told(classes: dict[str, Any], drawn_with: Workflow = CLAY) -> list[str]:
+def problems(classes: dict[str, Any], drawn_with: Workflow = CLAY) -> list[str]:
     return [str(misfit) for misfit in incompatibilities(drawn_with, classes)]
 
 
 def test_a_server_that_takes_anything() -> None:
-    assert told(server()) == []
+    assert problems(server()) == []
 
 
 def test_a_missing_class_is_named_once() -> None:
     classes = server()
     classes["LoraLoader"] = None
     del classes["PreviewImage"]
-    assert told(classes) == [
+    assert problems(classes) == [
         "LoraLoader: the server has no such node class",
         "PreviewImage: the server has no such node class",
     ]
@@ -50,28 +50,28 @@ def test_a_missing_class_is_named_once() -> None:
 )
 def test_a_choice_that_is_not_there_gets_the_nearest(listed: list[Any]) -> None:
     changed = workflow.with_value(CLAY, SAMPLER, "scheduler", "karas")
-    assert told(server(scheduler=listed), changed) == [
+    assert problems(server(scheduler=listed), changed) == [
         "node 10 (KSamplerAdvanced): scheduler is 'karas', which the server does not have; "
         "the nearest it has: karras"
     ]
 
 
 def test_a_choice_unlike_any_is_told_what_there_is() -> None:
-    assert told(server(scheduler=[["a", "b", "c", "d", "e"]]))[0].endswith(
+    assert problems(server(scheduler=[["a", "b", "c", "d", "e"]]))[0].endswith(
         "it has a, b, c and 2 more"
     )
 
 
 def test_a_sampler_that_skips_all_its_steps_would_draw_nothing() -> None:
     few = workflow.with_value(CLAY, SAMPLER, "steps", "14")
-    assert told(server(), few) == [
+    assert problems(server(), few) == [
         "node 10 (KSamplerAdvanced): start_at_step 14 leaves none of 14 steps: "
         "nothing would be drawn"
     ]
 
 
 def test_nothing_to_choose_from() -> None:
-    assert told(server(scheduler=[[]])) == [
+    assert problems(server(scheduler=[[]])) == [
         "node 10 (KSamplerAdvanced): scheduler is 'normal', but the server has none at all"
     ]
 
@@ -87,14 +87,14 @@ def sampler_with(**inputs: Any) -> Workflow:
     ("value", "good"), [(0, True), (100, True), (100.5, False), (-1, False), (10**400, False)]
 )
 def test_numbers_have_their_bounds(kind: str, value: float, good: bool) -> None:
-    found = told(server(cfg=[kind, {"min": 0.0, "max": 100.0}]), sampler_with(cfg=value))
+    found = problems(server(cfg=[kind, {"min": 0.0, "max": 100.0}]), sampler_with(cfg=value))
     assert (found == []) == good
 
 
 def test_what_comes_from_another_node_is_for_the_server_to_check() -> None:
     linked = sampler_with(scheduler=["7", 0], steps=["7", 1], cfg=["7", 2])
     classes = server(scheduler=[["karras"]], steps=["INT", {"max": 9}], cfg=["FLOAT", {"max": 9}])
-    assert told(classes, linked) == []
+    assert problems(classes, linked) == []
 
 
 def test_an_optional_input_may_be_missing_but_not_be_wrong() -> None:
@@ -103,7 +103,7 @@ def test_an_optional_input_may_be_missing_but_not_be_wrong() -> None:
         "scheduler": [["normale", "normal_2", "b"]],
         "tile_size": ["INT", {"default": 1024}],
     }
-    assert told(classes) == [
+    assert problems(classes) == [
         "node 10 (KSamplerAdvanced): scheduler is 'normal', which the server does not have; "
         "the nearest it has: normale, normal_2"
     ]
@@ -115,7 +115,7 @@ def test_what_is_required_and_has_a_default_is_added() -> None:
     assert completed.nodes[SAMPLER]["inputs"]["tile_size"] == 1024
     assert "tile_size" not in CLAY.nodes[SAMPLER]["inputs"]
     assert len(added) == 1 and "asks for tile_size" in added[0]
-    assert told(classes, completed) == [
+    assert problems(classes, completed) == [
         "node 10 (KSamplerAdvanced): tile_sample is required, and the file lacks it"
     ]
 
@@ -123,7 +123,7 @@ def test_what_is_required_and_has_a_default_is_added() -> None:
 def test_what_the_client_fills_in_is_not_checked() -> None:
     classes = server()
     classes["LoadImage"] = {"input": {"required": {"image": [["a.png"]], "more": ["INT"]}}}
-    assert told(classes) == []
+    assert problems(classes) == []
 
 
 json_values = st.recursive(

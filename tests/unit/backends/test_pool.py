@@ -27,7 +27,7 @@ def job(slide: int = 0) -> Job:
 
 
 class Painter:
-    """A backend whose every draw does what it is told."""
+    """A backend whose draws call a function."""
 
     engine, about = "test", "a test's"
 
@@ -138,17 +138,17 @@ def test_what_is_expected_of_a_backend_is_learnt_from_its_slides_but_the_first(
         return work
 
     with pool_of(Painter("slow", take(8.0)), Painter("fast", take(2.0))) as pool:
-        assert {outlook.slide_s for outlook in pool.estimates()} == {pools.SLIDE_S}
+        assert {estimate.slide_s for estimate in pool.estimates()} == {pools.SLIDE_S}
         pool.draw(job(0), 0)  # it loads its models
         for slide in (1, 2):
             pool.draw(job(slide), 0)
-        assert [outlook.slide_s for outlook in pool.estimates()] == [8.0, 8.0]
+        assert [estimate.slide_s for estimate in pool.estimates()] == [8.0, 8.0]
         for slide in (3, 4):
             pool.draw(job(slide), 1)
-        assert [outlook.slide_s for outlook in pool.estimates()] == [8.0, 2.0]
+        assert [estimate.slide_s for estimate in pool.estimates()] == [8.0, 2.0]
 
 
-class Studio:
+class ClockedPool:
     """A backend of two slots on which draws begin and end by a clock that the test sets."""
 
     def __init__(self, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ class Studio:
         assert self._sent[slide].wait(LONGEST_S)
 
     def end(self, slide: int, at: float) -> tuple[float, float]:
-        """Returns when the slide was begun, and what it took."""
+        """Finish a slide; return when it began and how long it took."""
         self.clock = at
         self._done[slide].set()
         drawn = self._slides[slide].result(LONGEST_S).drawn
@@ -186,32 +186,32 @@ class Studio:
 
 def test_slides_side_by_side_take_their_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers come every four seconds, but a slide takes eight."""
-    with closing(Studio(2, monkeypatch)) as studio:
-        studio.send(0, at=100)
-        studio.end(0, at=110)  # it loaded its models
-        studio.send(1, at=110)
-        studio.send(2, at=114)
-        assert studio.end(1, at=118) == (110, 8)
-        studio.send(3, at=118)
-        assert studio.pool.estimates()[0].busy_s == 4
-        assert studio.end(2, at=122) == (114, 8)
-        assert studio.end(3, at=126) == (118, 8)
-        assert studio.pool.estimates()[0].slide_s == 8
+    with closing(ClockedPool(2, monkeypatch)) as clocked:
+        clocked.send(0, at=100)
+        clocked.end(0, at=110)  # it loaded its models
+        clocked.send(1, at=110)
+        clocked.send(2, at=114)
+        assert clocked.end(1, at=118) == (110, 8)
+        clocked.send(3, at=118)
+        assert clocked.pool.estimates()[0].busy_s == 4
+        assert clocked.end(2, at=122) == (114, 8)
+        assert clocked.end(3, at=126) == (118, 8)
+        assert clocked.pool.estimates()[0].slide_s == 8
 
 
 def test_a_slide_that_waits_at_a_backend_is_begun_when_its_turn_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with closing(Studio(1, monkeypatch)) as studio:
-        studio.send(0, at=100)
-        studio.send(1, at=101)
-        assert studio.end(0, at=110) == (100, 10)
-        studio.send(2, at=111)
-        assert studio.pool.estimates()[0].busy_s == 1
-        assert studio.end(1, at=118) == (110, 8)
-        assert studio.end(2, at=126) == (118, 8)
-        assert studio.pool.estimates()[0].slide_s == 8
-        assert studio.pool.estimates()[0].busy_s == 0
+    with closing(ClockedPool(1, monkeypatch)) as clocked:
+        clocked.send(0, at=100)
+        clocked.send(1, at=101)
+        assert clocked.end(0, at=110) == (100, 10)
+        clocked.send(2, at=111)
+        assert clocked.pool.estimates()[0].busy_s == 1
+        assert clocked.end(1, at=118) == (110, 8)
+        assert clocked.end(2, at=126) == (118, 8)
+        assert clocked.pool.estimates()[0].slide_s == 8
+        assert clocked.pool.estimates()[0].busy_s == 0
 
 
 def test_nothing_is_expected_of_a_backend_that_has_failed() -> None:
@@ -219,10 +219,10 @@ def test_nothing_is_expected_of_a_backend_that_has_failed() -> None:
     bad.alive = False
     with pool_of(bad, good) as pool:
         pool.draw(job(0), 0)
-        assert [outlook.backend for outlook in pool.estimates()] == [1]
+        assert [estimate.backend for estimate in pool.estimates()] == [1]
     with pool_of(bad) as pool:
         pool._suspend(pool._members[0], ServerFault("it is down"))
-        assert [outlook.backend for outlook in pool.estimates()] == [0]  # to be waited for
+        assert [estimate.backend for estimate in pool.estimates()] == [0]  # to be waited for
 
 
 def test_slides_of_a_backend_that_fails_go_to_the_others() -> None:

@@ -1122,9 +1122,12 @@ def test_a_client_that_never_drew_is_closed_too() -> None:
 
 def test_what_a_server_says_about_itself(server: ComfyServer) -> None:
     with client_of(server) as client:
-        told = client.inspect()
-        assert (told.version, told.device) == ("0.3.64", "cuda:0 Test GPU : cudaMallocAsync")
-        assert (told.memory_free, told.memory_total) == (20 * 2**30, 24 * 2**30)
+        described = client.inspect()
+        assert (described.version, described.device) == (
+            "0.3.64",
+            "cuda:0 Test GPU : cudaMallocAsync",
+        )
+        assert (described.memory_free, described.memory_total) == (20 * 2**30, 24 * 2**30)
         assert client.answers() and client.websocket_works()
         assert set(client.node_classes()) == set(server.classes)
         steps = {"default": 20, "min": 1, "max": 10000}
