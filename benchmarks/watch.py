@@ -38,7 +38,7 @@ SEAMS: Sequence[tuple[str, Any, str]] = (
     ("encode", images, "encode"),
     ("network", http.HttpClient, "ask"),
     ("network", events.EventListener, "_run"),
-    ("decode", client, "_slide"),
+    ("decode", client, "read_slide"),
     ("write", images, "write_whole"),
 )
 STEPS = tuple(dict.fromkeys(step for step, _, _ in SEAMS))
