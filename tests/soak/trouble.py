@@ -53,9 +53,9 @@ TIMEOUTS = Timeouts(
     socket_s=0.5,
     ping_s=0.2,
     retry_s=(0.01, 0.2),
-    look_s=(0.01, 0.1),
+    poll_s=(0.01, 0.1),
     quiet_s=0.3,
-    farewell_s=LONGEST_S,
+    cleanup_s=LONGEST_S,
     stop_s=LONGEST_S,
 )
 BAD_DAYS: list[Day] = [

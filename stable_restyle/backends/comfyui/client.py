@@ -23,7 +23,13 @@ from uuid import uuid4
 
 from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.events import EventListener
-from stable_restyle.backends.comfyui.http import Address, BrokenOff, HttpClient, Timeouts, parse
+from stable_restyle.backends.comfyui.http import (
+    Address,
+    ConnectionLost,
+    HttpClient,
+    Timeouts,
+    parse,
+)
 from stable_restyle.backends.comfyui.pictures import pad, read_slide
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
@@ -83,12 +89,12 @@ class ComfyUI:
         answer_s = min(timeouts.answer_s, timeout_s)
         self._http = HttpClient(self._address, timeouts.connect_s, answer_s, timeout_s)
         self._cleanup = HttpClient(
-            self._address, timeouts.farewell_s, timeouts.farewell_s, timeouts.farewell_s
+            self._address, timeouts.cleanup_s, timeouts.cleanup_s, timeouts.cleanup_s
         )
         self._listener = EventListener(
             self._address, self._http.trusted, timeouts, self._on_message, self._wake_draws
         )
-        self._news = Condition()  # guards what follows
+        self._changed = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
         self._done: list[str] = []  # those that may be in its history
         self._drawing = 0
@@ -157,17 +163,17 @@ class ComfyUI:
 
     def close(self) -> None:
         """Abandon what is in flight: draws raise ServerFault, and the server is asked to stop."""
-        with self._news:
+        with self._changed:
             if self._closed:
                 return
             self._closed = True
-            self._news.notify_all()
+            self._changed.notify_all()
         self._http.shut()
         self._listener.close()
         deadline = time.monotonic() + self._timeouts.connect_s
-        with self._news:
+        with self._changed:
             while self._drawing and time.monotonic() < deadline:
-                self._news.wait(0.05)
+                self._changed.wait(0.05)
                 self._http.shut()  # one that was connecting has a socket only now
             unfinished = list(self._prompts)
         with suppress(ServerFault):
@@ -178,16 +184,16 @@ class ComfyUI:
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
-        with self._news:
+        with self._changed:
             if self._closed:
                 raise ServerFault("the run has ended")
             self._drawing += 1
         try:
             yield
         finally:
-            with self._news:
+            with self._changed:
                 self._drawing -= 1
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def _attempt(self, job: Job, guide: Pixels, mask: Pixels, limit: int) -> bytes:
         """Submit a slide once; return the file that the server sends, `limit` bytes at most.
@@ -200,7 +206,7 @@ class ComfyUI:
             uploads = self._upload("guide", guide), mask_stored.result()
         nodes = self._make_prompt(job, *uploads)
         submission = Submission(self.name, nodes, self._output, uploads, self._address.clean)
-        with self._followed() as prompt:
+        with self._registered() as prompt:
             self._submit(prompt, submission)
             with suppress(ServerFault):
                 self._forget_done()  # while the server draws
@@ -209,7 +215,7 @@ class ComfyUI:
                 return self._view(submission.picture(entry), limit)
             finally:
                 prompt.on_server = False
-                with self._news:
+                with self._changed:
                     self._done.append(prompt.id)
 
     def _upload(self, kind: str, picture: Pixels) -> str:
@@ -230,15 +236,15 @@ class ComfyUI:
         return f"{folder}/{name} [{place}]" if folder else f"{name} [{place}]"
 
     @contextmanager
-    def _followed(self) -> Iterator[Prompt]:
+    def _registered(self) -> Iterator[Prompt]:
         """Yield a prompt that receives its messages; withdraw it if it is left unfinished."""
         prompt = Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
-        with self._news:
+        with self._changed:
             self._prompts[prompt.id] = prompt
         try:
             yield prompt
         finally:
-            with self._news:
+            with self._changed:
                 left_to_close = self._closed and prompt.on_server
                 if not left_to_close:
                     self._prompts.pop(prompt.id, None)
@@ -256,8 +262,8 @@ class ComfyUI:
         prompt.on_server = True
         try:
             status, body = self._http.ask("POST", "/prompt", tries=1, json=request)
-        except BrokenOff as fault:
-            if self._place(prompt) is None and self._entry(prompt) is None:
+        except ConnectionLost as fault:
+            if self._queue_place(prompt) is None and self._entry(prompt) is None:
                 raise Lost(str(fault)) from None
             return  # only the answer was lost
         if status == 400 and isinstance(refusal := parse(body), dict):
@@ -271,10 +277,10 @@ class ComfyUI:
         """Take the ID that the server answered: old servers choose their own."""
         prompt_id = responses.name(answered)
         if prompt_id != prompt.id:
-            with self._news:
+            with self._changed:
                 self._prompts.pop(prompt.id, None)
                 prompt.id = prompt_id
-                prompt.news = True  # its messages so far were ignored
+                prompt.poll_now = True  # its messages so far were ignored
                 self._prompts[prompt.id] = prompt
 
     def _outcome(self, prompt: Prompt) -> dict[str, Any]:
@@ -283,17 +289,17 @@ class ComfyUI:
         Raises ServerFault when it takes too long, Lost when the server has forgotten it.
         """
         while True:
-            self._await_news(prompt)
+            self._await_message(prompt)
             entry = self._entry(prompt)
             if entry is None:
-                place = self._place(prompt)
+                place = self._queue_place(prompt)
                 # It may have moved from the queue to the history between the two requests.
                 entry = self._entry(prompt) if place is None else None
                 if place is None and entry is None:
                     prompt.on_server = False
                     raise Lost("it does not know the slide's prompt any more")
                 if place == "queue_running":
-                    with self._news:
+                    with self._changed:
                         prompt.start()
             if entry is not None:
                 if not prompt.over:
@@ -301,25 +307,27 @@ class ComfyUI:
                 return entry
             prompt.check_overdue(self._timeouts, self._timeout_s)
 
-    def _await_news(self, prompt: Prompt) -> None:
+    def _await_message(self, prompt: Prompt) -> None:
         """Return when a message says that a prompt is over, or when it is time to poll."""
-        with self._news:
-            while not self._closed and not prompt.news:
-                look = prompt.next_look(self._timeouts, self._timeout_s, self._listener.client_id)
-                pause_s = look - time.monotonic()
+        with self._changed:
+            while not self._closed and not prompt.poll_now:
+                poll_at = prompt.next_poll(
+                    self._timeouts, self._timeout_s, self._listener.client_id
+                )
+                pause_s = poll_at - time.monotonic()
                 if pause_s <= 0:
                     break
-                self._news.wait(pause_s)
+                self._changed.wait(pause_s)
             if self._closed:
                 raise ServerFault("the run has ended")
-            prompt.look()
+            prompt.note_poll()
 
     def _entry(self, prompt: Prompt) -> dict[str, Any] | None:
         """Return a prompt's entry in the history, None if there is none (yet)."""
         history = responses.mapping(self._ask("GET", f"/history/{quote(prompt.id, safe='')}"))
         return responses.mapping(history[prompt.id]) if prompt.id in history else None
 
-    def _place(self, prompt: Prompt) -> Place | None:
+    def _queue_place(self, prompt: Prompt) -> Place | None:
         return responses.place(self._ask("GET", "/queue"), prompt.id)
 
     def _view(self, picture: Mapping[str, str], limit: int) -> bytes:
@@ -331,7 +339,7 @@ class ComfyUI:
 
     def _forget_done(self) -> None:
         """Delete finished prompts from the history. Raises ServerFault."""
-        with self._news:
+        with self._changed:
             done, self._done = self._done, []
         if done:
             self._cleanup.post("/history", {"delete": done})
@@ -357,15 +365,15 @@ class ComfyUI:
     def _on_message(self, message: object) -> None:
         """Process a message of the websocket; called in the listening thread."""
         kind, data = responses.get(message, "type"), responses.get(message, "data")
-        with self._news:
+        with self._changed:
             prompt = self._prompts.get(str(responses.get(data, "prompt_id")))
             if prompt is not None and prompt.hear(kind, responses.get(data, "node")):
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def _wake_draws(self) -> None:
         """Have waiting draws reconsider when to poll: the websocket was opened or lost."""
-        with self._news:
-            self._news.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         """Return the JSON of an answer. Raises ServerFault."""

@@ -48,14 +48,14 @@ class Timeouts:
     socket_s: float = 5.0  # silence while the websocket is opened
     ping_s: float = 10.0  # silence before a ping, and again before reconnecting
     retry_s: tuple[float, float] = (0.25, 5.0)  # between attempts to connect: first, longest
-    look_s: tuple[float, float] = (0.25, 2.0)  # between polls without a websocket: first, longest
+    poll_s: tuple[float, float] = (0.25, 2.0)  # between polls without a websocket: first, longest
     quiet_s: float = 5.0  # between polls of a prompt without messages
     queue_s: float = 3600.0  # the longest wait in the server's queue
-    farewell_s: float = 1.0  # for an answer while cleaning up
+    cleanup_s: float = 1.0  # for an answer while cleaning up
     stop_s: float = 0.5  # for a prompt that was interrupted to go into the history
 
 
-class BrokenOff(ServerFault):
+class ConnectionLost(ServerFault):
     """A connection failed: the server may have heard the request, or not."""
 
 
@@ -186,7 +186,7 @@ class HttpClient:
                 # Their texts hold the URL, and with it the secrets of its query.
                 waited = isinstance(error, requests.ReadTimeout | urllib3.exceptions.TimeoutError)
                 if waited or tries == 0:
-                    raise BrokenOff(self._reason(error)) from None
+                    raise ConnectionLost(self._reason(error)) from None
 
     def post(self, path: str, value: object) -> None:
         """Post JSON and ignore the body of the answer. Raises ServerFault unless it is a 200."""

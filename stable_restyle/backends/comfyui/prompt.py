@@ -18,10 +18,10 @@ class Prompt:
     submitted: float = field(default_factory=time.monotonic)
     started: float = 0.0  # 0: not yet
     heard: float = field(default_factory=time.monotonic)  # its last message
-    looked: float = field(default_factory=time.monotonic)
-    looks: int = 0
+    polled: float = field(default_factory=time.monotonic)
+    polls: int = 0
     over: bool = False  # by the websocket
-    news: bool = False  # since the last look
+    poll_now: bool = False  # a message asks for it
     on_server: bool = False  # as far as we know
 
     def hear(self, kind: object, node: object) -> bool:
@@ -31,30 +31,30 @@ class Prompt:
             self.start()
         ends = kind == "executing" and node is None and not self.over
         if ends:
-            self.over = self.news = True
+            self.over = self.poll_now = True
         return ends
 
     def start(self) -> None:
         """Note that the server draws it now."""
         self.started = self.started or time.monotonic()
 
-    def look(self) -> None:
+    def note_poll(self) -> None:
         """Note that its state is about to be read."""
-        self.news = False
-        self.looked = time.monotonic()
-        self.looks += 1
+        self.poll_now = False
+        self.polled = time.monotonic()
+        self.polls += 1
 
-    def next_look(self, timeouts: Timeouts, timeout_s: float, client_id: str | None) -> float:
+    def next_poll(self, timeouts: Timeouts, timeout_s: float, client_id: str | None) -> float:
         """Return when to read its state if no message comes, in time.monotonic().
 
         client_id: of the websocket that is open now.
         """
         if self.client_id == client_id and not self.over:
-            look = max(self.heard, self.looked) + timeouts.quiet_s
+            poll_at = max(self.heard, self.polled) + timeouts.quiet_s
         else:
-            shortest, longest = timeouts.look_s
-            look = self.looked + min(shortest * 1.5**self.looks, longest)
-        return min(look, self.started + timeout_s) if self.started else look
+            shortest, longest = timeouts.poll_s
+            poll_at = self.polled + min(shortest * 1.5**self.polls, longest)
+        return min(poll_at, self.started + timeout_s) if self.started else poll_at
 
     def check_overdue(self, timeouts: Timeouts, timeout_s: float) -> None:
         """Raise ServerFault if it waits too long to start, or takes longer than timeout_s."""

@@ -80,10 +80,10 @@ QUICK = Timeouts(
     socket_s=LONGEST_S,
     ping_s=LONGEST_S,
     retry_s=(0.01, 0.1),
-    look_s=(0.01, 0.05),
+    poll_s=(0.01, 0.05),
     quiet_s=LONGEST_S,
     queue_s=math.inf,
-    farewell_s=LONGEST_S,
+    cleanup_s=LONGEST_S,
     stop_s=LONGEST_S,
 )
 WARY = replace(QUICK, socket_s=0.5, ping_s=0.1, quiet_s=0.2)  # of a websocket that says nothing
@@ -326,7 +326,7 @@ def test_without_the_password_the_message_says_where_to_write_it() -> None:
     ],
 )
 def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(WrongUsage, match="no address of a server") as refusal:
+    with pytest.raises(WrongUsage, match="not the address of a server") as refusal:
         ComfyUI(url, fill, OUTPUT)
     assert "secret" not in str(refusal.value)
 
@@ -494,7 +494,7 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_a_server_that_takes_no_connections() -> None:
-    timeouts = Timeouts(connect_s=0.3, socket_s=0.2, farewell_s=0.1)
+    timeouts = Timeouts(connect_s=0.3, socket_s=0.2, cleanup_s=0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as busy, ExitStack() as others:
         for _ in range(4):  # Linux drops what comes when the backlog is full
             other = others.enter_context(socket.socket())
@@ -738,7 +738,7 @@ def test_without_a_websocket_the_server_is_asked_less_and_less(server: ComfyServ
     server.always("GET /ws", answer(404))
     server.draw_s = 0.5
     began = time.monotonic()
-    with client_of(server, replace(QUICK, retry_s=(0.05, 0.2), look_s=(0.05, 0.2))) as client:
+    with client_of(server, replace(QUICK, retry_s=(0.05, 0.2), poll_s=(0.05, 0.2))) as client:
         assert_draws(client)
     took_s = time.monotonic() - began
     for route, growth in (("GET /history/{id}", 1.5), ("GET /ws", 2)):
@@ -1102,7 +1102,7 @@ def test_closing_gives_up_what_is_in_flight_and_stops_the_server(server: ComfySe
 )
 def test_closing_does_not_wait_for_a_server_that_hangs(server: ComfyServer, route: str) -> None:
     server.always(route, slow(math.inf))
-    timeouts = replace(QUICK, answer_s=1e6, socket_s=1e6, farewell_s=0.5)
+    timeouts = replace(QUICK, answer_s=1e6, socket_s=1e6, cleanup_s=0.5)
     with (
         client_of(server, timeouts, timeout_s=1e6) as client,
         in_the_background(client, a_job()) as slide,
@@ -1210,7 +1210,7 @@ def bad_body(chance: random.Random) -> Callable[[bytes], bytes]:
     return change
 
 
-TIMEOUTS_OF_FUZZ = replace(QUICK, retry_s=(0.001, 0.01), look_s=(0.005, 0.02), quiet_s=0.03)
+TIMEOUTS_OF_FUZZ = replace(QUICK, retry_s=(0.001, 0.01), poll_s=(0.005, 0.02), quiet_s=0.03)
 
 
 def test_mangled_messages_and_bodies_end_in_a_slide_or_a_fault(server: ComfyServer) -> None:

@@ -389,8 +389,8 @@ def test_changes_of_a_scene_draw_that_scene_anew(
     ("change", "reason"),
     [
         ("99.text=clay", "no such node"),
-        ("0:6.text=clay", "no scene"),
-        ("5-3:6.text=clay", "no scene"),
+        ("0:6.text=clay", "not a scene"),
+        ("5-3:6.text=clay", "not a scene"),
         ("6", "write"),
         ("text=clay", "write"),
     ],

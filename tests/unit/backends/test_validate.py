@@ -114,7 +114,7 @@ def test_what_is_required_and_has_a_default_is_added() -> None:
     completed, added = complete(CLAY, classes)
     assert completed.nodes[SAMPLER]["inputs"]["tile_size"] == 1024
     assert "tile_size" not in CLAY.nodes[SAMPLER]["inputs"]
-    assert len(added) == 1 and "asks for tile_size" in added[0]
+    assert len(added) == 1 and "requires tile_size" in added[0]
     assert problems(classes, completed) == [
         "node 10 (KSamplerAdvanced): tile_sample is required, and the file lacks it"
     ]
