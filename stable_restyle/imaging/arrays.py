@@ -1,4 +1,4 @@
-"""Warp, resize, blur and mix arrays: each of these stands here once.
+"""Warp, resize, blur and mix arrays. Other modules use these, not their own.
 
 Pictures are (H, W, 3) RGB uint8, planes (H, W), a flow is (H, W, 2) float32: for each pixel, how
 far to the right and downwards it is found in the other picture, in pixels.
@@ -21,11 +21,11 @@ Floats: TypeAlias = "NDArray[np.float32]"
 Flags: TypeAlias = "NDArray[np.bool_]"
 Kind = TypeVar("Kind", np.uint8, np.float32)
 
-STRIP_PX = 128  # of a picture that is made strip by strip
+STRIP_PX = 128  # width of the strips in which large pictures are processed
 
 
 def resize(picture: NDArray[Kind], width: int, height: int, interpolation: int) -> NDArray[Kind]:
-    """Return a picture or plane at another size; the same array if it has that size already.
+    """Return a picture or plane at another size; the array itself if it already has that size.
 
     interpolation: one of OpenCV's INTER_ constants.
     """
@@ -36,18 +36,18 @@ def resize(picture: NDArray[Kind], width: int, height: int, interpolation: int) 
 
 
 def shrink(picture: NDArray[Kind], width: int, height: int) -> NDArray[Kind]:
-    """Return a picture at a smaller size, each pixel the mean of those that it covers."""
+    """Shrink a picture: each pixel becomes the mean of those that it covers."""
     return resize(picture, width, height, cv2.INTER_AREA)
 
 
 def fit(picture: Pixels, width: int, height: int) -> Pixels:
-    """Scale a picture between the size of the frames and that of a workflow that scales."""
+    """Scale a picture between the size of the frames and the size that a workflow returns."""
     shrinks = width < picture.shape[1]
     return resize(picture, width, height, cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
 
 
 def enlarge(picture: NDArray[Kind], shape: tuple[int, ...]) -> NDArray[Kind]:
-    """Return a picture or plane at the height and width that `shape` begins with, bilinear."""
+    """Enlarge a picture or plane to the first two sides of `shape`, bilinear."""
     return resize(picture, shape[1], shape[0], cv2.INTER_LINEAR)
 
 
@@ -57,12 +57,12 @@ def blur(plane: Floats, sigma: float) -> Floats:
 
 
 def warp(picture: NDArray[Kind], flow: Floats) -> NDArray[Kind]:
-    """Fetch each pixel from where the flow leads, bilinear; past the border, the border's."""
+    """Fetch each pixel from where the flow leads, bilinear; the border is replicated."""
     return fetch(picture, *pixel_positions(flow), cv2.INTER_LINEAR)
 
 
 def fetch(picture: NDArray[Kind], x: Floats, y: Floats, interpolation: int) -> NDArray[Kind]:
-    """Fetch each pixel from the position (x, y); past the border, the border's. x, y: (H, W)."""
+    """Fetch each pixel from the position (x, y); the border is replicated. x, y: (H, W)."""
     fetched = cv2.remap(picture, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(fetched, picture.dtype)
 
@@ -105,5 +105,5 @@ def squared_length(vectors: Floats) -> Floats:
 
 
 def strips(length: int) -> Iterator[slice]:
-    """Yield parts of a side. What is done part by part needs no second picture in memory."""
+    """Yield consecutive slices of a side, to process a picture without a second one in memory."""
     yield from (slice(start, start + STRIP_PX) for start in range(0, length, STRIP_PX))

@@ -1,4 +1,4 @@
-"""Keep the colours of a chain: match what was kept, correct drift, recolour what the frame shows.
+"""Keep the colours of a chain steady: match kept pixels, correct drift, recolour frames.
 
 Pictures are (H, W, 3) RGB uint8. Colours are compared in 8-bit Lab at an eighth of the size.
 """
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 COLOUR_SHRINK = 8  # colours are compared at an eighth of the size
 COLOUR_WIDTH = 4.0  # shrunken pixels: how far a local difference in colour reaches
-COLOUR_TRUST = 0.2  # how much trusted surface it takes to believe in one
-GAIN_LEAST, GAIN_MOST = 0.8, 1.25  # matching fully would kill the palette
+COLOUR_TRUST = 0.2  # weight of no difference, against the trusted pixels nearby
+GAIN_LEAST, GAIN_MOST = 0.8, 1.25  # a full match would flatten the palette
 TRUSTED_LEAST = 0.05  # of the picture: with less, colours are left as they are
-CHANGE_LEAST = 0.5  # of 255: rounding undoes a smaller change
+CHANGE_LEAST = 0.5  # levels: rounding undoes a smaller change
 DEVIATION_LEAST = 1.0  # levels: below that there is no contrast to compare
 
 
@@ -44,11 +44,12 @@ def colour_stats(picture: Pixels) -> ColourStats:
 
 
 def match_kept_colours(answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
-    """Take out of the model's answer the change of colour that kept pixels show.
+    """Remove from the model's answer the change of colour that its kept pixels show.
 
-    They should not have changed, so what did change them, changed the free ones too. Per channel of
-    Lab `a x + b`, a = sd(warped) / sd(answer) held in 0.8..1.25, b = mean(warped) - a mean(answer),
-    over the kept pixels; the answer as it is where these are too few. mask: (H, W) uint8, 0 keeps.
+    They should not have changed, so what changed them has changed the free ones too. Each channel
+    of Lab becomes `a x + b`, a = sd(warped) / sd(answer) limited to 0.8..1.25, b = mean(warped) -
+    a mean(answer), over the kept pixels; the answer is unchanged if these are too few. mask: (H, W)
+    uint8, 0 keeps.
     """
     kept = (_shrunken(mask) == 0).astype(np.float32)
     if kept.mean() < TRUSTED_LEAST:
@@ -68,10 +69,10 @@ def correct_drift(
 ) -> Pixels:
     """Pull the colours of a picture of a chain back towards those of the scene's middle.
 
-    What the frames themselves changed in between is no drift: per channel of Lab, the mean that is
-    wanted is `mean(middle slide) + g (mean(frame) - mean(middle frame))`, g = sd(middle slide) /
-    sd(middle frame) held in 0.8..1.25, and the contrast sd(middle slide) sd(frame) /
-    sd(middle frame). share: of the way there, 0..1. The change is the same all over the picture.
+    Changes of the frames themselves are not drift. For each channel of Lab, the target mean is
+    `mean(middle slide) + g (mean(frame) - mean(middle frame))`, g = sd(middle slide) /
+    sd(middle frame) limited to 0.8..1.25, and the target deviation is sd(middle slide) sd(frame) /
+    sd(middle frame). share: how much is corrected, 0..1. All pixels change in the same way.
     """
     now, here = colour_stats(picture), colour_stats(frame)
     gain = _held(middle_slide.deviation / middle_frame.deviation)
@@ -85,8 +86,8 @@ def correct_drift(
 def recolour(frame: Pixels, warped: Pixels, trust: Floats) -> Pixels:
     """Give a frame the colours of the warped slide, learnt where that can be trusted.
 
-    trust: (H, W), 0..1. Per channel of RGB `a x + b`: a = sd(warped) / sd(frame) of the whole,
-    held in 0.8..1.25, b of the neighbourhood; the frame as it is if too little can be trusted.
+    trust: (H, W), 0..1. Each channel of RGB becomes `a x + b`: a = sd(warped) / sd(frame) of the
+    whole picture, limited to 0.8..1.25, b local; the frame is unchanged if too little is trusted.
     """
     if trust.mean() < TRUSTED_LEAST:
         return frame
@@ -130,8 +131,8 @@ def _held(gain: Floats) -> Floats:
 def _adjust(picture: Pixels, gain: Floats, offset: Floats) -> Pixels:
     """Return `gain x + offset` for each channel of Lab, (3,) each, 8-bit levels; rounded once.
 
-    The picture itself if that changes nothing. Going through 8-bit Lab would cost a level here and
-    there each time, which piles up along a chain to a visible grain.
+    Return the picture itself if that changes nothing. Converting to 8-bit Lab would cost a level
+    here and there each time, which adds up to a visible grain along a chain.
     """
     levels = np.arange(256, dtype=np.float32)[:, None]
     if np.abs(gain * levels + offset - levels).max() < CHANGE_LEAST:

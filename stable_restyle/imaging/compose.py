@@ -1,4 +1,4 @@
-"""Make slides of warped slides, frames and the model's answers.
+"""Compose slides from warped slides, frames and the model's answers.
 
 Pictures are (H, W, 3) RGB uint8, masks (H, W) uint8, 0 keeps a pixel.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 # Swept, with tables in benchmarks/: FILL_REACH and KEY_*.
 FILL_REACH = 1  # pixels: the soft edge between what is warped and what the frame fills in
 KEY_ERROR_WIDTH, KEY_ERROR_LEAST = 2.0, 3.0  # pixels; levels
-KEY_CHOICE = 3  # times errors are squared: how decidedly the better keyframe is taken
+KEY_CHOICE = 3  # times errors are squared: how clearly the better keyframe is preferred
 
 
 def warp_slide(previous: Pixels, estimate: FlowEstimate) -> Pixels:
-    """Warp the previous slide to this frame; what it cannot show comes from the frame, recoloured.
+    """Warp the previous slide to this frame; fill what it lacks from the frame, recoloured.
 
-    `W (1 - m) + frame m`, W the warped slide and m the unreliability with a soft edge.
+    `W (1 - m) + recoloured m`, W the warped slide and m the unreliability with a soft edge.
     """
     warped = resample(previous, estimate)
     lost = spread(enlarge(estimate.unreliability, warped.shape), FILL_REACH)
@@ -40,10 +40,10 @@ def warp_slide(previous: Pixels, estimate: FlowEstimate) -> Pixels:
 
 
 def compose(answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
-    """Return the model's answer where it was free, the warped pixels, untouched, elsewhere.
+    """Return the model's answer where it was free, and the unchanged warped pixels elsewhere.
 
-    Pixels that do not pass through the model keep their colours and their grain: a VAE changes both
-    a little each time. `answer m + warped (1 - m)`, m = mask / 255.
+    Kept pixels bypass the model, whose VAE would change their colours and grain a little each time.
+    `answer m + warped (1 - m)`, m = mask / 255.
     """
     return mix(answer, warped, np.divide(mask, 255, dtype=np.float32))
 
@@ -52,9 +52,9 @@ def fill(keys: Sequence[Pixels], estimates: Sequence[FlowEstimate]) -> Pixels:
     """Make a slide between two keyframes, without the model.
 
     keys: two slides. estimates: from each of them to this slide, along pairs. The weights are
-    `w_a = e_b^8 / (e_a^8 + e_b^8)`, e the blurred residual of a key's frame warped here, plus 3
-    levels: the better key nearly alone, since a mean of both is soft. A key that does not show a
-    pixel has no say in it. What neither shows comes from the frame, recoloured.
+    `w_a = e_b^8 / (e_a^8 + e_b^8)`, e the blurred residual of a keyframe warped to this frame, plus
+    3 levels: mostly the better key alone, since a mean of both is soft. A key that does not show a
+    pixel does not count there. What neither shows comes from the frame, recoloured.
     """
     first, second = keys
     weight_b, weight_a = map(_key_error, estimates)
@@ -68,11 +68,11 @@ def fill(keys: Sequence[Pixels], estimates: Sequence[FlowEstimate]) -> Pixels:
 def deflicker(
     slide: Pixels, neighbours: Sequence[tuple[Pixels, FlowEstimate, int]], sigma: float
 ) -> Pixels:
-    """Return the mean of a slide and its neighbours, warped to where the slide has them.
+    """Return the motion-compensated weighted mean of a slide and its neighbours.
 
-    neighbours: slides of the scene, what leads from this slide's frame to theirs, and how many
-    slides they are away. sigma: of the weights, in slides. A neighbour has no say where it cannot
-    be relied on. Neighbours as they were drawn, not deflickered, so that the order does not matter.
+    neighbours: slides of the scene, the motion from this slide's frame to theirs, and how many
+    slides they are away; as drawn, not deflickered, so that the order does not matter. sigma: of
+    the weights, in slides. A neighbour does not count where its motion is unreliable.
     """
     total = slide.astype(np.float32)
     weights = np.ones(slide.shape[:2], np.float32)
@@ -85,7 +85,7 @@ def deflicker(
 
 
 def _key_error(estimate: FlowEstimate) -> Floats:
-    """Return how wrong a key is at each pixel: levels, and far more where it has no say."""
+    """Return how wrong a key is at each pixel, in levels; far more where it does not count."""
     assert estimate.residual is not None
     error = blur(estimate.residual, KEY_ERROR_WIDTH) + np.float32(KEY_ERROR_LEAST)
     return error + np.float32(255) * estimate.unreliability

@@ -1,6 +1,6 @@
-"""Decide where the model may repaint, and what it starts from.
+"""Make masks, which say where the model may repaint, and guides, from which it starts.
 
-A mask is an (H, W) uint8 image: 0 keeps a pixel, 255 gives it away. Pure functions of arrays.
+A mask is an (H, W) uint8 image: 0 keeps a pixel, 255 frees it.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _BINOMIAL_9 = np.array([1, 8, 28, 56, 70, 56, 28, 8, 1], np.float32) / 256
 
 
 def from_change(change: Pixels, strength: float, grow_px: int) -> Pixels:
-    """Return what the model may change between two slides. change: (H, W), as `change` makes it."""
+    """Return the mask of a slide by how much pixels changed. change: (H, W), of `change`."""
     return soften(grow(freedom(change, strength), grow_px))
 
 
 def from_flow(estimates: Sequence[FlowEstimate], strength: float, grow_px: int) -> Pixels:
-    """Return what the model may change of a slide that is warped by optical flow.
+    """Return the mask of a slide that is warped by optical flow.
 
-    estimates: from each slide that this one is made from; what one of them shows is kept. strength:
-    0 frees every pixel, 8 frees only what moved in a way that warping cannot follow, or was
-    uncovered. grow_px: how far around such pixels the mask reaches, in pixels of the frame.
+    estimates: from each slide that this one is made from; what any of them shows is kept. strength:
+    0 frees every pixel, 8 only those that were uncovered or moved in a way that warping cannot
+    follow. grow_px: how far the mask extends around such pixels, in pixels of the frame.
     """
     lost = estimates[0].unreliability
     for each in estimates[1:]:
         lost = np.minimum(lost, each.unreliability)
     wide = spread(enlarge(lost, estimates[0].frame.shape), grow_px)
     free = np.minimum(wide * np.float32(MASK_GAIN), 1)
-    still = min(256 - 32 * strength, 255)  # as `freedom` gives a pixel that did not change
+    still = min(256 - 32 * strength, 255)  # of a pixel that did not change, as in `freedom`
     return np.asarray(np.rint(still + (255 - still) * free), np.uint8)
 
 
 def free_all(frame: Pixels) -> Pixels:
-    """Return the mask of a middle slide: everything may change. frame: (H, W, 3)."""
+    """Return the mask of a middle slide, which frees everything. frame: (H, W, 3)."""
     return np.full(frame.shape[:2], 255, np.uint8)
 
 
@@ -63,28 +63,28 @@ def change(frames: Sequence[Pixels]) -> Pixels:
 
 
 def freedom(change: Pixels, strength: float) -> Pixels:
-    """Turn change into permission to repaint.
+    """Return the mask for a change, neither grown nor softened.
 
-    change: (H, W) uint8. strength: 0 frees every pixel, 8 frees only those that changed.
+    change: (H, W) uint8. strength: 0 frees every pixel, 8 only those that changed.
     """
-    still = 256 - 32 * strength  # what a pixel that did not change is given
-    grey = np.arange(256, dtype=np.float32) * strength + still  # of every change that there is
-    return np.asarray(cv2.LUT(change, grey.clip(0, 255).astype(np.uint8)), np.uint8)
+    still = 256 - 32 * strength  # the mask where nothing changed
+    table = np.arange(256, dtype=np.float32) * strength + still
+    return np.asarray(cv2.LUT(change, table.clip(0, 255).astype(np.uint8)), np.uint8)
 
 
 def grow(mask: Pixels, px: int) -> Pixels:
     """Return the maximum over a square that reaches `px` pixels to each side."""
     if px == 0:
         return mask
-    px = min(px, max(mask.shape))  # more reaches no further, and would not fit into memory
+    px = min(px, max(mask.shape))  # a larger square changes nothing, and may not fit in memory
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * px + 1, 2 * px + 1))
     return np.asarray(cv2.dilate(mask, square), np.uint8)
 
 
 def soften(mask: Pixels) -> Pixels:
-    """Go past the 9x9 binomial blur by half again: `m - 1.5 * (m - blur(m))`, borders replicated.
+    """Blur with a 9x9 binomial filter, half as much again: `m - 1.5 * (m - blur(m))`.
 
-    This is FFmpeg's `unsharp` filter with a 9x9 matrix and the amount -1.5.
+    This is FFmpeg's `unsharp` filter with a 9x9 matrix and the amount -1.5; borders are replicated.
     """
     blurred = cv2.sepFilter2D(
         mask, cv2.CV_32F, _BINOMIAL_9, _BINOMIAL_9, borderType=cv2.BORDER_REPLICATE
@@ -94,7 +94,7 @@ def soften(mask: Pixels) -> Pixels:
 
 
 def blend(warped: Pixels, frame: Pixels, mask: Pixels) -> Pixels:
-    """Return the guide: half the frame where the mask frees a pixel, none where it keeps one.
+    """Return the guide: half frame, half warped slide where free; the warped slide elsewhere.
 
     warped, frame: (H, W, 3) RGB. mask: (H, W). `warped * (1-a) + frame * a`, a = mask / 510.
     """
@@ -103,7 +103,7 @@ def blend(warped: Pixels, frame: Pixels, mask: Pixels) -> Pixels:
 
 
 def spread(share: Floats, reach_px: int) -> Floats:
-    """Return a share that reaches further, with a soft edge as wide as that: (H, W), 0..1."""
+    """Grow a share by `reach_px`, with a soft edge as wide: (H, W), 0..1."""
     side = 2 * min(reach_px, max(share.shape)) + 1
     grown = cv2.dilate(share, np.ones((side, side), np.uint8))
     return np.asarray(cv2.blur(grown, (side, side)), np.float32)

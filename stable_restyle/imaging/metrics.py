@@ -1,10 +1,9 @@
-"""Measure how steady a restyled film is, and what that cost: blur, a frozen or a faded picture.
+"""Measure how steady a restyled film is, and at what cost: blur, a frozen or a faded picture.
 
-Motion is always that of the input frames, applied to the slides: what a model makes up does not
-move, so its own motion would hide the boil that is looked for. No pair of pictures spans a cut.
-Pictures are (H, W, 3) RGB uint8; flow is (H, W, 2) float32: for each pixel, how far to the right
-and downwards it is found in the other picture, in pixels. Choosing what to do about a figure, and
-showing it, is left to others.
+The motion is that of the input frames, applied to the slides: the motion of the slides themselves
+would hide their flicker. No pair of pictures spans a cut. Pictures are (H, W, 3) RGB uint8. A flow
+is (H, W, 2) float32: for each pixel, how far to the right and downwards it is found in the other
+picture, in pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Shown: TypeAlias = "tuple[Pixels, Pixels]"
 # Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos", as used by Lai et al. 2018.
 MOTION_EDGE_SHARE, MOTION_EDGE_PX2 = 0.01, 0.002
 
-# IEC 61966-2-1 (sRGB): the light of each 8-bit level; what red, green and blue add to luminance.
+# IEC 61966-2-1 (sRGB): the light of each 8-bit level, and the weights of red, green and blue.
 _LEVELS = np.arange(256) / 255
 _BENT = ((_LEVELS + 0.055) / 1.055) ** 2.4
 LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, _BENT).astype(np.float32)
@@ -45,21 +44,21 @@ SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of one slide; nan where there is nothing to compare it with."""
+    """The metrics of one slide; nan where there is nothing to compare it with."""
 
-    e_warp: float  # to the slide before it; RGB 0..1, squared
+    e_warp: float  # against the previous slide; RGB 0..1, squared
     e_warp_input: float  # the same of their frames
-    e_warp_long: float  # to the middle
+    e_warp_long: float  # against the middle
     e_warp_long_input: float
-    flicker: float  # to the slide before it; L*, 0..100
-    sharpness: float  # 1 is the middle's
-    style: float  # distance to the middle, 8-bit Lab levels
-    structure: float  # 1 where the slide has the edges of its frame
+    flicker: float  # against the previous slide; L*, 0..100
+    sharpness: float  # relative to the middle's
+    style: float  # distance from the middle, 8-bit Lab levels
+    structure: float  # 1 if the slide has the edges of its frame
 
 
 @dataclass(frozen=True)
 class Stability:
-    """The means over a scene, or over scenes put together; nan where nothing could be compared."""
+    """The mean metrics of one or more scenes; nan where nothing could be compared."""
 
     slides: int
     pairs: int  # of neighbouring slides
@@ -71,12 +70,12 @@ class Stability:
     flicker: float
     sharpness: float
     style: float
-    style_ends: float  # style of the last slides of the chains alone
+    style_ends: float  # of the last slides of the chains only
     structure: float
 
     @property
     def e_warp_ratio(self) -> float:
-        """E_warp relative to the input's own; nan if the input has none."""
+        """E_warp relative to that of the input; nan if that is 0."""
         return self.e_warp / self.e_warp_input if self.e_warp_input else math.nan
 
     @property
@@ -85,9 +84,9 @@ class Stability:
 
 
 def occlusion(forward: Floats, backward: Floats) -> Flags:
-    """Which pixels of the first picture do not count, (H, W): they have no sure match in the other.
+    """Find the pixels of the first picture without a reliable match in the second: (H, W).
 
-    forward: from the first picture to the second, backward: the way back. A pixel does not count if
+    forward: from the first picture to the second, backward: the way back. A pixel is occluded if
     `|F + B~|^2 > 0.01 (|F|^2 + |B~|^2) + 0.5`, B~ being the way back from where F leads; on an edge
     of the motion, `|grad u|^2 + |grad v|^2 > 0.01 |F|^2 + 0.002`; or if it leaves the picture.
     (Lai et al. 2018, "Learning Blind Video Temporal Consistency", after Ruder et al. 2016.)
@@ -99,10 +98,10 @@ def occlusion(forward: Floats, backward: Floats) -> Flags:
 
 
 def warping_error(first: Pixels, second: Pixels, forward: Floats, occluded: Flags) -> float:
-    """How much two pictures differ once motion is taken out: the mean square, RGB in 0..1.
+    """Return the mean squared difference of two pictures after motion compensation, RGB in 0..1.
 
-    `sum(M (V^ - V)^2) / sum(M)`, V^ the second picture warped onto the first, bilinear, M = not
-    occluded. forward: from first to second. nan if no pixel counts.
+    `sum(M (V^ - V)^2) / sum(M)`, V^ the second picture warped to the first, bilinear, M = not
+    occluded. forward: from first to second. nan if all pixels are occluded.
     """
     counted = ~occluded
     if not counted.any():
@@ -113,9 +112,9 @@ def warping_error(first: Pixels, second: Pixels, forward: Floats, occluded: Flag
 
 
 def lightness(picture: Pixels) -> float:
-    """The mean L* of a picture, 0..100 (CIE 1976).
+    """Return the mean L* of a picture, 0..100 (CIE 1976).
 
-    Not by OpenCV's Lab: making its tables costs 0.1 s, which no other part of a usual run needs.
+    OpenCV's Lab would need 0.1 s for its tables, which no other part of a usual run uses.
     """
     linear = np.asarray(cv2.LUT(picture, LINEAR), np.float32)
     luminance = np.asarray(cv2.transform(linear, LUMINANCE), np.float32)
@@ -125,24 +124,23 @@ def lightness(picture: Pixels) -> float:
 
 
 def sharpness(picture: Pixels) -> float:
-    """The variance of the Laplacian of L, 8-bit levels squared: falls when a picture is blurred."""
+    """Return the variance of the Laplacian of L, in 8-bit levels squared. Blur lowers it."""
     light = lab(picture)[..., 0].astype(np.float32)
     return float(np.var(cv2.Laplacian(light, cv2.CV_32F), dtype=np.float64))
 
 
 def style_distance(picture: Pixels, other: Pixels) -> float:
-    """How far apart two palettes are: 8-bit Lab levels, the mean over L, a and b.
+    """Return the distance of two palettes in 8-bit Lab levels, the mean over L, a and b.
 
-    The earth mover's distance of each channel's histograms: how far, on average, a pixel's value
-    has to be moved to turn one histogram into the other. It is the area between their cumulated
-    forms, and the pictures may differ in size.
+    It is the earth mover's distance of each channel's histograms, which is the area between the
+    cumulative histograms. The pictures may differ in size.
     """
-    gap = np.abs(_cumulated(lab(picture)) - _cumulated(lab(other)))
+    gap = np.abs(_cumulative_histograms(lab(picture)) - _cumulative_histograms(lab(other)))
     return float(gap.sum(axis=1).mean())
 
 
 def structure(slide: Pixels, frame: Pixels) -> float:
-    """The SSIM of the edge maps of a slide and of its frame (Wang et al. 2004): 1 for equal ones.
+    """Return the SSIM of the edge maps of a slide and its frame (Wang et al. 2004): 1 if equal.
 
     An edge map is the length of the luma's gradient, in 8-bit levels a pixel.
     """
@@ -157,10 +155,10 @@ def structure(slide: Pixels, frame: Pixels) -> float:
 
 
 def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> Figures:
-    """The figures of one slide.
+    """Measure one slide.
 
-    Each is a frame and its slide, of one size. before: the slide before it in its scene, if it is
-    there. middle: the scene's middle, if it is there and is another one.
+    Each argument is a frame and its slide, of one size. before: the previous slide of the scene, if
+    it exists. middle: the scene's middle, if it exists and is another slide.
     """
     near = _errors(before, shown)
     far = near if middle is before else _errors(middle, shown)
@@ -175,9 +173,9 @@ def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> F
 
 
 def of_scene(slides: Sequence[Figures | None], middle: int) -> Stability:
-    """The figures of a scene from those of its slides in the film's order; None: not there.
+    """Return the mean metrics of a scene.
 
-    middle: which of them, from 0, is the middle.
+    slides: in the film's order, None for those that are missing. middle: the index of the middle.
     """
     there = [slide for slide in slides if slide is not None]
     ends = [slides[index] for index in {0, len(slides) - 1} - {middle}]
@@ -202,7 +200,7 @@ def of_scene(slides: Sequence[Figures | None], middle: int) -> Stability:
 
 
 def measure_scene(pictures: Sequence[Shown], middle: int) -> Stability:
-    """Measure a scene that is in memory: the frame and the slide of each of its slides."""
+    """Measure a scene in memory. pictures: each frame with its slide. middle: its index."""
     slides = [
         measure_slide(
             shown,
@@ -215,10 +213,10 @@ def measure_scene(pictures: Sequence[Shown], middle: int) -> Stability:
 
 
 def together(scenes: Sequence[Stability]) -> Stability:
-    """Several scenes as one: each figure weighted by how many comparisons it is the mean of."""
+    """Return the mean metrics of several scenes, weighted by their numbers of comparisons."""
     pairs = [scene.pairs for scene in scenes]
     slides = [scene.slides for scene in scenes]
-    others = [scene.slides - scene.scenes for scene in scenes]  # than the middles
+    others = [scene.slides - scene.scenes for scene in scenes]  # slides that are no middles
     counts = [scene.scenes for scene in scenes]
 
     def mean(figure: str, weights: Sequence[int]) -> float:
@@ -242,7 +240,7 @@ def together(scenes: Sequence[Stability]) -> Stability:
 
 
 def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
-    """E_warp of two slides and of their frames."""
+    """Return E_warp of two slides, and of their frames."""
     if first is None:
         return math.nan, math.nan
     forward, backward = optical_flow.fine_flows(first[0], second[0])
@@ -255,13 +253,13 @@ def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
 
 
 def _relative_sharpness(slide: Pixels, middle: Pixels) -> float:
-    """1 is the middle's; nan if there is nothing in that one that could be sharp."""
+    """Return the sharpness relative to the middle's; nan if that is 0."""
     full = sharpness(middle)
     return sharpness(slide) / full if full else math.nan
 
 
 def _flicker(first: Shown, second: Shown) -> float:
-    """How much the lightness of two slides changes that of their frames does not: L*, 0..100."""
+    """Return the change of lightness of two slides that their frames do not show: L*, 0..100."""
     frames, slides = (
         lightness(after) - lightness(before) for before, after in zip(first, second, strict=True)
     )
@@ -269,7 +267,7 @@ def _flicker(first: Shown, second: Shown) -> float:
 
 
 def _mean(values: Sequence[float], weights: Sequence[int] | None = None) -> float:
-    """The weighted mean of the values that are numbers; nan if there are none."""
+    """Return the weighted mean, without values that are nan; nan if no value is left."""
     weighted = [
         (value, weight)
         for value, weight in zip(values, weights or [1] * len(values), strict=True)
@@ -279,8 +277,8 @@ def _mean(values: Sequence[float], weights: Sequence[int] | None = None) -> floa
     return sum(value * weight for value, weight in weighted) / total if total else math.nan
 
 
-def _cumulated(picture: Pixels) -> NDArray[np.float64]:
-    """For each channel, the share of the pixels at or below each of 256 levels: (3, 256)."""
+def _cumulative_histograms(picture: Pixels) -> NDArray[np.float64]:
+    """Return each channel's share of pixels at or below each level: (3, 256)."""
     counts = [np.bincount(picture[..., channel].ravel(), minlength=256) for channel in range(3)]
     shares: NDArray[np.float64] = np.cumsum(counts, axis=1) / picture[..., 0].size
     return shares
@@ -289,7 +287,7 @@ def _cumulated(picture: Pixels) -> NDArray[np.float64]:
 def _edges(picture: Pixels) -> Floats:
     luma = grey(picture)
     x, y = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, scale=1 / 4) for dx in (1, 0))
-    # cv2.magnitude rounds differently with where in memory its arrays begin.
+    # cv2.magnitude rounds differently depending on the alignment of its arrays.
     return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
 
@@ -299,7 +297,7 @@ def _window(plane: Floats) -> Floats:
 
 
 def _slope(vectors: Floats) -> Floats:
-    """|grad u|^2 + |grad v|^2 by one-sided differences, 0 past the last row and column."""
+    """Return |grad u|^2 + |grad v|^2 by one-sided differences, 0 past the last row and column."""
     total = np.zeros(vectors.shape[:2], np.float32)
     total[:, :-1] += squared_length(np.diff(vectors, axis=1))
     total[:-1] += squared_length(np.diff(vectors, axis=0))

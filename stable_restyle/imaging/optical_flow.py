@@ -1,7 +1,7 @@
-"""Estimate how the picture moved between two frames, and how far that can be relied on.
+"""Estimate the motion between two frames, and where that estimate is unreliable.
 
-Pure functions of arrays, so that any number of threads may call them, and a run that goes on from
-the slides on disk draws what an undisturbed one would have drawn.
+The functions are pure: any number of threads may call them, and a resumed run draws what an
+uninterrupted one would have drawn.
 
 Pictures are (H, W, 3) RGB uint8. A flow is (H, W, 2) float32: for each pixel, how far to the right
 and downwards it is found in the other picture, in pixels.
@@ -46,29 +46,28 @@ INCONSISTENT_SHARE, INCONSISTENT_PX2 = 0.01, 0.5
 
 # unreliability = smooth step of e^2 / (e^2 + HALF^2), e = residual + LOST where inconsistent.
 ERROR_WIDTH = 1.5  # pixels: sigma of the blur
-ERROR_HALF = 20.0  # levels: what is as bad as a pixel drawn from nothing
-ERROR_HALF_FAST = 15.0  # at half the size the same misfit leaves less
+ERROR_HALF = 20.0  # levels
+ERROR_HALF_FAST = 15.0  # at half the size the same misfit leaves a smaller error
 ERROR_LOST = 12.0  # levels
 UNRELIABLE_FROM, UNRELIABLE_TO = 0.3, 0.35  # below the first a pixel is kept, above the second free
 
-BORDER_PX = 1.0  # flow that leads no further past the border is taken for its own noise
-SCALED_LEAST_PX = 64  # with shorter sides there may be no coarser scale to begin with
-FLOW_SIDE_LEAST = 32  # pixels: DIS crashes on flat pictures that are less than 29 high
+BORDER_PX = 1.0  # flow that leads less far past the border counts as noise
+SCALED_LEAST_PX = 64  # with shorter sides DIS may have no coarser scale to start with
+FLOW_SIDE_LEAST = 32  # pixels: DIS crashes on flat pictures less than 29 pixels high
 
 
 @dataclass(frozen=True)
 class FlowEstimate:
-    """What two frames say about the slides that show them. Needs input frames only.
+    """The motion between the frames of two slides.
 
-    flow, unreliability and residual have the size of estimating, `frame` has its own.
+    flow, unreliability and residual have the size that motion is estimated at, `frame` its own.
     """
 
     frame: Pixels  # this slide's
     flow: Floats  # from this frame to the previous slide's
-    # (H, W), 0..1: 0 where the previous slide shows what this one has to, 1 where it does not.
+    # (H, W): 0 where the previous slide shows what this one has to show, 1 where it does not.
     unreliability: Floats
-    # (H, W): what of the frames' difference warping leaves, in levels; known along pairs only, for
-    # slides between keyframes.
+    # (H, W): the frames' difference after warping, in levels; of `estimate_along` only.
     residual: Floats | None = None
 
     def flow_at(self, shape: tuple[int, ...]) -> Floats:
@@ -78,9 +77,9 @@ class FlowEstimate:
 
 @dataclass(frozen=True)
 class FlowPair:
-    """The flow from one slide's frame to another's, and back, at the size of estimating.
+    """The flow from one frame to another, and back, at the size that motion is estimated at.
 
-    (H, W, 2) float16 each, which keeps 1/32 of a pixel up to 64 pixels, and half of the memory.
+    (H, W, 2) float16 each: exact to 1/32 of a pixel up to 64 pixels, in half of the memory.
     """
 
     forward: Halves
@@ -88,15 +87,15 @@ class FlowPair:
 
     @property
     def reversed(self) -> FlowPair:
-        """The same pair, from the second frame to the first."""
+        """The pair from the second frame to the first."""
         return FlowPair(self.backward, self.forward)
 
 
 def estimate(before: Pixels, frame: Pixels, *, fast: bool = False) -> FlowEstimate:
-    """Estimate how the picture moved from the previous slide's frame to this slide's.
+    """Estimate the motion from the previous slide's frame to this slide's.
 
-    before, frame: of one size. fast: at half the resolution, in a quarter of the time. The way
-    there and back is needed only to see where it does not close, so the way there may be rough.
+    before, frame: of one size. fast: at half the resolution, in a quarter of the time. The flow
+    from `before` to `frame` is rough: it only serves to find inconsistent pixels.
     """
     small_before, small = (_at_estimated_size(picture, fast) for picture in (before, frame))
     there, here = grey(small_before), grey(small)
@@ -115,10 +114,10 @@ def estimate_pair(first: Pixels, second: Pixels, *, fast: bool = False) -> FlowP
 def estimate_along(
     before: Pixels, frame: Pixels, pairs: Sequence[FlowPair], *, fast: bool
 ) -> FlowEstimate:
-    """`estimate` for slides that are several apart: `pairs` lead from `frame` to `before`.
+    """Estimate the motion over several slides: `pairs` lead from `frame` to `before`.
 
-    Short steps are found far more surely than one long one, and two slides in a row that go nearly
-    the same way get nearly the same picture. What hides a pixel in between cuts it off, though.
+    Short steps are far more reliable than one long step, and successive slides, whose paths are
+    nearly the same, get nearly the same picture. A pixel that is hidden in between is lost, though.
     """
     small_before, small = (_at_estimated_size(picture, fast) for picture in (before, frame))
     flow, forth = pairs[0].forward.astype(np.float32), pairs[0].backward.astype(np.float32)
@@ -177,8 +176,8 @@ def _at_estimated_size(picture: Pixels, fast: bool) -> Pixels:
 def _flow(first: Pixels, second: Pixels) -> Floats:
     """Return the flow between (H, W) luma pictures.
 
-    The full size comes last, in an object of its own: one for all scales would hold the buffers of
-    all of them, a third more than of the largest.
+    A second object computes the full size: one for all scales would hold the buffers of all of
+    them, a third more than those of the largest.
     """
     flow, dis = np.zeros((*first.shape, 2), np.float32), _dis(finest=0)
     if min(first.shape) >= SCALED_LEAST_PX:
@@ -188,7 +187,7 @@ def _flow(first: Pixels, second: Pixels) -> Floats:
 
 
 def _dis(finest: int) -> cv2.DISOpticalFlow:
-    """finest: the scale to stop at, as a power of 1/2. DIS keeps its buffers: one object a call."""
+    """Return a new DIS object, since it keeps its buffers. finest: last scale, a power of 1/2."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(finest)
     dis.setPatchStride(PATCH_STRIDE)
@@ -202,7 +201,7 @@ def _rough_flow(first: Pixels, second: Pixels) -> Floats:
 
 
 def _calculate(dis: cv2.DISOpticalFlow, first: Pixels, second: Pixels, guess: Floats) -> Floats:
-    """guess: the flow to begin with; may be overwritten."""
+    """Run DIS. guess: the flow to start with, which may be overwritten."""
     return np.asarray(dis.calc(first, second, guess), np.float32)
 
 
@@ -214,7 +213,7 @@ def _residual(before: Pixels, frame: Pixels, flow: Floats) -> Floats:
 
 
 def _unreliability(residual: Floats, flow: Floats, forth: Floats, fast: bool) -> Floats:
-    """Return how little the previous slide says about each pixel: (H, W), 0..1."""
+    """Return how unreliable the flow is at each pixel: (H, W), 0..1."""
     lost = inconsistent(flow, forth)
     error = residual + ERROR_LOST * blur(lost.astype(np.float32), ERROR_WIDTH)
     wrong = error * error
@@ -226,7 +225,7 @@ def _unreliability(residual: Floats, flow: Floats, forth: Floats, fast: bool) ->
 
 
 def _enlarge_flow(flow: Floats, shape: tuple[int, ...]) -> Floats:
-    """Return a flow at another size; its lengths grow with it."""
+    """Return a flow at another size, its vectors scaled with it."""
     height, width = flow.shape[:2]
     if (height, width) == shape[:2]:
         return flow

@@ -1,8 +1,8 @@
 """Warp a slide along a flow without softening it.
 
-A chain resamples the same pixels at every slide, and each time bilinear or bicubic interpolation
-takes some of their detail: at half size after eight slides, or none at all. At double size, made
-with a long filter, what bicubic takes lies past the detail that there is.
+A chain resamples the same pixels at every slide, and bilinear or bicubic interpolation removes
+detail each time. From a picture doubled with a long filter, bicubic interpolation removes only
+frequencies that the picture does not have.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 TAPS = 12  # swept, with tables in benchmarks/, as are TAPS_BETA and SOFT_SHARE
 TAPS_BETA = 5.0  # of the Kaiser window
-# OpenCV's bicubic kernel (A = -0.75) adds 2.5 % to middling detail each time, which piles up along
-# a chain; some bilinear takes it away again. How much is found for each slide, within these bounds;
-# the first is for a slide without any detail.
+# OpenCV's bicubic kernel (A = -0.75) amplifies medium detail by 2.5 % each time, which adds up in
+# a chain; a share of bilinear interpolation compensates for that. It is computed for each slide,
+# within these bounds; the first is for a slide without any detail.
 SOFT_SHARE, SOFT_LEAST, SOFT_MOST = 0.17, -0.15, 0.5
 LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # BT.601
-# What rounding to 8 bits adds to the mean square of the luma's Laplacian, whose taps are -4 and 1
+# Rounding to 8 bits adds this to the mean square of the luma's Laplacian, whose taps are -4 and 1
 # four times: rounding has a variance of 1/12 in each channel.
 ROUNDING_ENERGY = (4**2 + 4) / 12 * float(np.sum(LUMA**2))
-DOUBLED_MOST_PX = 2560 * 1440  # larger pictures have less to lose, and would take gigabytes
+DOUBLED_MOST_PX = 2560 * 1440  # larger pictures lose less, and would take gigabytes
 
 
 def resample(picture: Pixels, estimate: FlowEstimate) -> Pixels:
@@ -63,10 +63,10 @@ def _fetch_finely(picture: Pixels, flow: Floats) -> tuple[Floats, Floats]:
 def _soft_share(
     previous: Pixels, crisp: Floats, soft: Floats, flow: Floats, unreliability: Floats
 ) -> float:
-    """Return how much of the soft picture leaves the warped one as sharp as the previous slide.
+    """Return the share of the soft picture that makes the mix as sharp as the previous slide.
 
-    Sharp means the mean square of the luma's Laplacian, over the pixels that can be relied on; it
-    is a quadratic function of the share.
+    Sharpness is the mean square of the luma's Laplacian over reliable pixels, a quadratic function
+    of the share.
     """
     detail = _laplacian(previous.astype(np.float32))
     wanted = warp(detail * detail, flow) - np.float32(ROUNDING_ENERGY)
@@ -91,8 +91,8 @@ def _laplacian(picture: Floats) -> Floats:
 def _double(picture: Pixels) -> Floats:
     """Double a picture to (2 H, 2 W, 3): its pixels at even places, values between at odd ones.
 
-    That keeps what is on a pixel's place exactly as it is; cv2.resize moves everything by a quarter
-    of a pixel, and softens it. Rounding to whole levels here would pile up to a visible grain.
+    This keeps the pixels themselves exactly; cv2.resize moves them by a quarter of a pixel, and
+    softens them. Rounding to integers here would add up to a visible grain.
     """
     height, width = picture.shape[:2]
     taps, alone = _half_sample_taps(), np.ones(1, np.float32)

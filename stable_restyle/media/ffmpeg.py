@@ -29,17 +29,17 @@ T = TypeVar("T")
 _NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
 
 PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
-# A film may name other places to be read from: none of them is read over a network.
+# A film may refer to other sources: read none of them over a network.
 FILES_ONLY = {"protocol_whitelist": "file"}
-# Stand-ins for names in a command line: ffmpeg-python chokes on those that are not Unicode.
+# Placeholders in a command line: ffmpeg-python fails on file names that are not Unicode.
 FILM, TARGET = "<film>", "<target>"
 
 
 def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
-    """The FFmpeg on PATH if it has what we need, else the one that imageio-ffmpeg carries.
+    """Return the FFmpeg on PATH if it can do all that is needed, otherwise imageio-ffmpeg's.
 
-    extra: filters and encoders needed beyond those of every run. task: what for, as a message
-    begins. RestyleError names what each of the two lacks.
+    extra: filters and encoders needed besides those of every run. task: what needs them, as the
+    beginning of a message. Raises RestyleError naming what each of the two lacks.
     """
     needs = _NEEDS.union(extra)
     shortcomings = []
@@ -49,7 +49,7 @@ def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
             return program
         shortcomings.append(f"  {program} lacks {', '.join(sorted(missing))}\n")
     raise RestyleError(
-        f"{task} needs an FFmpeg with {', '.join(sorted(needs))}; there is none.\n"
+        f"{task} needs an FFmpeg with {', '.join(sorted(needs))}; none was found.\n"
         f"{''.join(shortcomings)}"
         "Install a full build of FFmpeg (https://ffmpeg.org/download.html) or the newest "
         "imageio-ffmpeg from the Python package index."
@@ -57,21 +57,22 @@ def find_ffmpeg(*extra: str, task: str = "Reading and writing films") -> str:
 
 
 def programs() -> Iterator[str]:
+    """Yield the FFmpeg on PATH and that of imageio-ffmpeg, where there is one."""
     if on_path := shell.find("ffmpeg"):
-        yield os.path.abspath(on_path)  # it is started in another folder
-    if shell.IS_WINDOWS:  # where the package carries none, it looks for one as the system does
+        yield os.path.abspath(on_path)  # it runs in another folder
+    if shell.IS_WINDOWS:  # the package may search for one as the system does
         os.environ.setdefault("NODEFAULTCURRENTDIRECTORYINEXEPATH", "1")
     try:
         import imageio_ffmpeg
 
         yield imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError):  # some platforms have no wheel that carries one
+    except (ImportError, RuntimeError):  # some platforms have no wheel with one
         return
 
 
 @functools.cache
 def abilities(program: str) -> frozenset[str]:
-    """The names of an FFmpeg's filters, encoders and options; none if it does not even start."""
+    """Return the names of an FFmpeg's filters, encoders and options; none if it does not start."""
     listed: set[str] = set()
     for what in (["-filters"], ["-encoders"], ["-h", "long"]):
         try:
@@ -79,8 +80,8 @@ def abilities(program: str) -> frozenset[str]:
                 [program, "-hide_banner", *what], stdin=subprocess.DEVNULL, capture_output=True
             )
         except OSError as error:
-            if told := from_system(error):
-                raise told from error
+            if known := from_system(error):
+                raise known from error
             return frozenset()
         # " T. scdet  V->V  ...", " V....D png  ...", "-fps_mode[:<stream_spec>]  set ..."
         for line in answer.stdout.decode(errors="replace").splitlines():
@@ -90,8 +91,16 @@ def abilities(program: str) -> frozenset[str]:
 
 @functools.cache
 def media_endings() -> frozenset[str]:
-    """Return the endings, such as ".avi", of files that are films, pictures or sounds."""
-    known = {"av1", "ffv1", "part", "prores", "tmp", "vp8", "vp9"}  # no formats, but often meant so
+    """Return the suffixes, such as ".avi", of films, pictures and sound files, in lower case."""
+    known = {
+        "av1",
+        "ffv1",
+        "part",
+        "prores",
+        "tmp",
+        "vp8",
+        "vp9",
+    }  # no formats, but often taken for some
     for name in av.formats_available:
         for mode in ("r", "w"):
             with contextlib.suppress(ValueError):  # it can only be read, or only be written
@@ -100,13 +109,14 @@ def media_endings() -> frozenset[str]:
 
 
 def file_url(path: Path) -> str:
+    """Return a path in a form that FFmpeg and PyAV cannot take for anything else."""
     return f"file:{os.path.abspath(path)}"
 
 
 def command_line(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:
-    """The command line of a graph; names: what to put for its stand-ins."""
-    talk = ("-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1")
-    words = output.global_args(*talk).compile(cmd=program, overwrite_output=True)
+    """Return the command line of a graph. names: what to put for its placeholders."""
+    output_options = ("-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1")
+    words = output.global_args(*output_options).compile(cmd=program, overwrite_output=True)
     return [(names or {}).get(word, word) for word in words]
 
 
@@ -120,12 +130,13 @@ def run(
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
 ) -> tuple[T, str]:
-    """Run FFmpeg in a folder while `attend` reads or feeds it: its result, and FFmpeg's complaints.
+    """Run FFmpeg in a folder while `attend` reads or feeds it.
 
-    result: the file or folder that it makes. Whatever ends `attend`, Ctrl-C included, the program
-    is gone afterwards. ProgramFailed if it ended with an error, UnusableInput for a full disk.
+    result: the file or folder that it makes. Returns the result of `attend` and what FFmpeg
+    complained about. Whatever ends `attend`, Ctrl-C included, the program is gone afterwards.
+    Raises ProgramFailed if it ended with an error, UnusableInput for a full disk.
     """
-    # Its complaints go to a file, which never fills as a pipe would.
+    # Complaints go to a file: a pipe could fill up.
     with tempfile.TemporaryFile() as complaints:
         with subprocess.Popen(
             command, bufsize=0 if stdin == subprocess.PIPE else -1, cwd=folder, stdin=stdin,
@@ -142,20 +153,23 @@ def run(
         for full in (errno.ENOSPC, errno.EDQUOT):
             if result and os.strerror(full) in said:
                 raise cannot_write(result, OSError(full, os.strerror(full)))
-        died = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
-        raise ProgramFailed(task, command, said + died)
+        killed = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
+        raise ProgramFailed(task, command, said + killed)
     return made, said
 
 
 def follow(lines: Iterable[bytes] | None, on_frame: Callable[[int], None]) -> tuple[int, list[int]]:
-    """Read what -progress and the metadata filter print: how many frames came, and the cuts."""
+    """Read what -progress and the metadata filter print; return the number of frames and the cuts.
+
+    on_frame: called with the number of further frames, twice a second.
+    """
     frames, cuts = 0, []
     for line in lines or ():
         if line.startswith(b"frame="):  # -progress, every half second and at the end
             before, frames = frames, int(line.removeprefix(b"frame="))
             on_frame(frames - before)
         elif line.startswith(b"frame:"):  # "frame:18   pts:18      pts_time:0.75"
-            # Not its `frame`, which restarts where FFmpeg rebuilds its filters. A pts counts frames
-            # here: its unit is the rate's.
+            # Its `frame` restarts where FFmpeg rebuilds its filters. The pts counts frames too: its
+            # unit is the duration of one.
             cuts.append(int(line.split(b"pts:")[1].split()[0]))
     return frames, cuts

@@ -1,8 +1,8 @@
-"""Decide whether a film is interlaced: whether its frames are woven of two moments each.
+"""Detect interlaced films, whose frames show two moments each, on alternating lines.
 
-The flags of frames are not enough: discs and broadcasts flag progressive frames as interlaced, and
-films that were converted without care are combed without a flag. So the pictures decide where they
-are clear, and otherwise the flags.
+The flags of frames are unreliable: discs and broadcasts flag progressive frames as interlaced, and
+carelessly converted films are combed without a flag. So the flags decide only where the pictures
+are unclear.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import numpy as np
 
 from stable_restyle.core.records import Pixels
 
-_PLACES = 5  # all over the film, where successive frames are looked at
+_PLACES = 5  # evenly spread over the film, where successive frames are compared
 _FRAMES = 6  # at each place
-_TALLEST = 1088  # lines: what has more is never interlaced
-_UNEQUAL = 1.04  # FFmpeg's idet has the same threshold, and the next
+_TALLEST = 1088  # lines: taller films are never interlaced
+_UNEQUAL = 1.04  # thresholds of FFmpeg's idet, as is the next
 _EQUAL = 1.5
-_CLEAR = 0.75  # of what was looked at: it is interlaced, whatever its flags say
+_CLEAR = 0.75  # share of clear frames that outweighs the flags
 
 
 class InterlaceDetector:
-    """What some frames of a film show of its fields, found while its packets are read."""
+    """Examines some frames of a film while its packets are read."""
 
     def __init__(self, stream: av.VideoStream, size: int) -> None:
-        """Look at frames from all over a file of `size` bytes."""
+        """size: of the file, in bytes: frames are taken from all over it."""
         self.first: av.VideoFrame | None = None  # of the film, that can be decoded
         self._decoder = stream.codec_context
         self._every = max(size // _PLACES, 1)
@@ -40,7 +40,7 @@ class InterlaceDetector:
         self._votes = Counter[str]()
 
     def look(self, packet: av.Packet[av.VideoStream]) -> None:
-        """Take the next packet of the film. Few are decoded."""
+        """Take the next packet of the film. Only a few are decoded."""
         if not self._left and packet.is_keyframe and (packet.pos or 0) >= self._next:
             self._decoder.flush_buffers()
             self._next += self._every
@@ -49,7 +49,7 @@ class InterlaceDetector:
             self._take(frame)
 
     def deinterlacing(self) -> Mapping[str, str] | None:
-        """Return the options with which bwdif deinterlaces the film; None: it is progressive."""
+        """Return the options of bwdif for the film; None if it is progressive."""
         lead = self._votes["tff"] - self._votes["bff"]
         if abs(lead) > _CLEAR * self._votes.total():
             return {"parity": "tff" if lead > 0 else "bff", "deint": "all"}
@@ -63,7 +63,7 @@ class InterlaceDetector:
             self._left, self._next = 0, math.inf
             return
         if self._begin is not None and frame.pts is not None and frame.pts < self._begin:
-            return  # it may lack frames that it was made from
+            return  # it may depend on frames that were skipped
         self._left = max(self._left - 1, 0)
         self._flagged |= frame.interlaced_frame
         self._run.append(np.asarray(frame.to_ndarray(format="gray")[:, ::4], np.uint8))
@@ -75,16 +75,16 @@ class InterlaceDetector:
 def _decoded(packet: av.Packet[av.VideoStream]) -> Sequence[av.VideoFrame]:
     try:
         return packet.decode()
-    except av.FFmpegError:  # a film cut out of another can begin with frames that lack their start
+    except av.FFmpegError:  # the beginning of a cut film can depend on what was cut off
         return ()
 
 
 def field_order(before: Pixels, frame: Pixels, after: Pixels) -> str:
-    """Return what a frame shows: "tff" or "bff" (top or bottom field first), "progressive", or "".
+    """Return "tff" or "bff" (top or bottom field first), "progressive", or "" if nothing moves.
 
     All are luma, (H, W) uint8. As in FFmpeg's idet, the lines of the frame are compared with the
     lines between them: those of the frame itself, and those of its neighbours which would be next
-    in time if the top field came first, and if the bottom field did. "" if nothing moves.
+    in time if the top field came first, or if the bottom field did.
     """
     around = frame[:-2].astype(np.int16) + frame[2:]
 

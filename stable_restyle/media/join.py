@@ -1,4 +1,4 @@
-"""Join slides to a film, with the tracks of the film that they show."""
+"""Join slides to a film, with the tracks of the film that they were made from."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ from stable_restyle.media.probe import Film, Track
 
 log = logging.getLogger(__name__)
 
-_SINCE_6 = "-stats_mux_pre"  # an option that FFmpeg 5.1 does not have
+_SINCE_6 = "-stats_mux_pre"  # an option of FFmpeg from version 6 on
 _EXACT_TO_YUV = "bicubic+accurate_rnd+full_chroma_inp"
+
 _LIBOPUS_SKIPPED_S = Fraction(312, 48000)
+
 # Nominal rates of SMPTE ST 12-1, and the form of a time code: FFmpeg refuses a film with another.
 _TIMECODE_RATES = {24, 25, 30, 48, 50, 60}
 _TIMECODE = re.compile(r"(?P<time>\d\d:\d\d:\d\d)(?P<mark>[:;.])(?P<frame>\d\d)")
@@ -45,27 +47,27 @@ _TIMECODE = re.compile(r"(?P<time>\d\d:\d\d:\d\d)(?P<mark>[:;.])(?P<frame>\d\d)"
 
 @dataclass(frozen=True)
 class Container:
-    """How a kind of film file is written, and which tracks it takes as they are."""
+    """How to write a film in a container format, and which tracks it can hold unchanged."""
 
     muxer: str
     options: Mapping[str, object]  # FFmpeg's, for the picture and the file
     sound: frozenset[str]
-    sound_encoder: str  # for sound that it does not take
+    sound_encoder: str  # for other sound
     subtitles: frozenset[str]
-    text_encoder: str  # for text subtitles that it does not take
+    text_encoder: str  # for other text subtitles
     covers: frozenset[str] = frozenset()
-    attaches: bool = False  # one cover of any kind, as a file
-    needs: tuple[str, ...] = ()  # of FFmpeg, beyond those of every run
+    attaches: bool = False  # holds one cover of any format, as an attached file
+    needs: tuple[str, ...] = ()  # encoders, besides those of every run
 
 
 _H264 = {"c:v": "libx264", "crf": 16}
-# On Big Buck Bunny and on street traffic, the SSIM that x264 reaches at 16 lies between those of
-# 12 and 16 here. FFmpeg takes a CRF for a bound on the bit rate unless that is 0.
+# On Big Buck Bunny and on street traffic, x264's SSIM at CRF 16 lies between those of 12 and 16
+# here. With a bit rate other than 0, FFmpeg would treat the CRF as a mere bound.
 _VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
 # `strict`: FFmpeg before 6 calls FLAC in MP4 experimental. `write_tmcd`: see `_timecode_options`.
 _QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
-# The sound and subtitle formats that each muxer was seen to take, FFmpeg 5.1 to 9.0. PyAV's
-# `supported_codecs` names more: for .mov some that its muxer then refuses, such as FLAC.
+# The sound and subtitle formats that each muxer accepted when tried, FFmpeg 5.1 to 9.0. PyAV's
+# `supported_codecs` has more: for .mov some that its muxer then refuses, such as FLAC.
 _SOUND = frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3"})
 _PCM = frozenset({"pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_f32le"})
 _COVERS = frozenset({"mjpeg", "png"})
@@ -119,13 +121,14 @@ def join_slides(
     on_whole: Callable[[Path], None] = lambda _: None,
     writer: str = "",
 ) -> None:
-    """Make a film of slides, with the sound, subtitles, chapters and titles of the film they show.
+    """Join slides to a film, with the sound, subtitles, chapters and tags of `film`.
 
-    slides: a folder of 000001.png and on, of one size, which need not be the film's. rate: slides
-    a second. target: its suffix is one of CONTAINERS; it appears when it is whole. on_frame: told
-    how many more are done, twice a second. on_whole: called with the whole film before it takes the
-    place of `target`, which stays as it is if this raises. writer: who writes, where others may
-    make the same film at the same time.
+    slides: a folder of 000001.png and on, of one size, which need not be the film's. count: of
+    slides. rate: slides a second. target: ends in one of CONTAINERS; it is replaced when the new
+    film is complete. on_frame: called with the number of further slides, twice a second. on_whole:
+    called with the complete film before it replaces `target`, which is kept if this raises.
+    writer: makes the temporary name unique, where others may write the same film at that time.
+    Raises WrongUsage, UnusableInput or ProgramFailed.
     """
     container = CONTAINERS.get(target.suffix.lower())
     if container is None:
@@ -148,25 +151,25 @@ def join_slides(
             folder=slides,
             result=target,
         )
-        if frames != count:  # FFmpeg ends at a gap in the numbers and skips what it cannot read
+        if frames != count:  # FFmpeg stops at a gap and skips what it cannot read
             said += f"Only {frames} of the {counted(count, 'slide')} in {slides} could be read."
             raise ProgramFailed(task, command, said)
     if said:
-        log.warning("FFmpeg complained as it made %s: %s", target.name, said.splitlines()[0])
+        log.warning("FFmpeg complained while it wrote %s: %s", target.name, said.splitlines()[0])
 
 
 def unfinished_name(target: Path, writer: str) -> Path:
-    """Return the name of a film while it is written. writer: see `join_slides`."""
+    """Return the temporary name of a film while it is written. writer: as for `join_slides`."""
     return target.with_name(f"{target.name}{writer and '.'}{writer}.part")
 
 
 @contextlib.contextmanager
 def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) -> Iterator[Path]:
-    """A name to write a file under: it becomes `target` if all goes well, else it is removed."""
+    """Yield a temporary path: the file replaces `target` on success, and is removed on failure."""
     unfinished = unfinished_name(target, writer)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # It may be a link to elsewhere; or the FFmpeg of a run that was killed still writes to it.
+        # It may be a link, or the FFmpeg of a killed run may still be writing to it.
         files.remove(unfinished)
         yield unfinished
         files.sync(unfinished)
@@ -189,9 +192,9 @@ def _graph(
     late_opus: bool,
     attached: Mapping[str, object],
 ) -> Any:
-    """The outputs of FFmpeg's command line that make a film of slides."""
-    # The encoder counts time in slides, so they begin at a whole number of them, and the film's
-    # tracks wait with them.
+    """Return the outputs of FFmpeg's command line that join slides to a film."""
+    # The encoder counts time in slides: round the start up to a slide, and delay the film's tracks
+    # by as much.
     begin_ms = round(film.start_s * 1000) if film else 0
     late_s = math.ceil(begin_ms * rate / 1000) / rate
     pictures = ffmpeg.input(
@@ -202,10 +205,10 @@ def _graph(
         framerate=rate,
         itsoffset=_seconds(late_s),
     )
-    # Not `-frames`: FFmpeg 5 ends the sound with the pictures then.
+    # With `-frames`, FFmpeg 5 would end the sound with the pictures.
     shown = pictures.filter("trim", end_frame=count)
     streams = [_to_yuv420p(shown, *images.size(slides / images.name(0)))]
-    # `passthrough`: FFmpeg 7 fills the time before the first slide, and a gap, with copies.
+    # Without `passthrough`, FFmpeg 7 repeats slides before the first one and in gaps.
     options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
     if film is None:
         return ffmpeg.output(*streams, TARGET, **options)
@@ -215,18 +218,18 @@ def _graph(
     for more in (*tracks.values(), attached, _timecode_options(film, rate, container)):
         options |= more
     joined = ffmpeg.output(*streams, TARGET, map_metadata=1, map_chapters=1, **options)
-    # In a transport stream FFmpeg counts time from the first track in use: unless the picture is in
-    # use too, the sound would lose its delay.
+    # In a transport stream FFmpeg counts time from the first track in use. Without this output that
+    # would be the sound, which would lose its delay.
     unseen = ffmpeg.output(source[str(film.stream)], "-", format="null", codec="copy")
     return ffmpeg.merge_outputs(joined, unseen)
 
 
 def _timing_options(film: Film, late_s: Fraction) -> dict[str, object]:
-    """Return the options with which FFmpeg shows the first frame of a film at `late_s`.
+    """Return the input options that put the first frame of a film at `late_s`.
 
-    FFmpeg counts the time of a film from its start, and its versions differ on whether that is
-    before or after what players discard of the sound. With `seek_timestamp` it keeps the film's own
-    clock; but where that may jump, it does so only as long as every track is in use.
+    FFmpeg counts time from the start of the film; whether that includes the sound that players
+    discard depends on its version. With `seek_timestamp` it keeps the film's own clock, but where
+    that may jump only if every track is in use.
     """
     if film.first_s is None:
         return {"itsoffset": _seconds(late_s - film.start_s)}
@@ -238,9 +241,9 @@ def _seconds(time_s: Fraction) -> str:
 
 
 def _must_delay_opus(program: str, container: Container) -> bool:
-    """Whether Opus must be written late by what players discard of its beginning.
+    """Return whether Opus must be delayed by what players discard at its beginning.
 
-    Matroska and WebM want that; FFmpeg does it by itself from version 6 on.
+    Matroska and WebM require that; FFmpeg does it itself from version 6 on.
     """
     return container.muxer in ("matroska", "webm") and _SINCE_6 not in abilities(program)
 
@@ -262,7 +265,7 @@ def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
 
 
 def _tracks(film: Film, container: Container, late_opus: bool) -> dict[int, dict[str, object]]:
-    """The sound and subtitle tracks that go into a container, with FFmpeg's options for each."""
+    """Return FFmpeg's options for each track that the container can hold, by stream index."""
     tracks: dict[int, dict[str, object]] = {}
     for kind, letter, found, options_for in (
         ("sound track", "a", film.sound, _sound_options),
@@ -274,7 +277,7 @@ def _tracks(film: Film, container: Container, late_opus: bool) -> dict[int, dict
             _cover_options,
         ),
     ):
-        place = 1 if letter == "v" else 0  # after the slides
+        index = 1 if letter == "v" else 0  # after the slides
         for number, track in enumerate(found, 1):
             options = options_for(track, container)
             if late_opus:
@@ -289,60 +292,59 @@ def _tracks(film: Film, container: Container, late_opus: bool) -> dict[int, dict
                     track.codec or "its format is unknown",
                 )
                 continue
-            tracks[track.stream] = {f"{key}:{letter}:{place}": v for key, v in options.items()}
-            place += 1
+            tracks[track.stream] = {f"{key}:{letter}:{index}": v for key, v in options.items()}
+            index += 1
     return tracks
 
 
 def _delay_options(track: Track, options: Mapping[str, object]) -> dict[str, object]:
-    """Return the option that delays an Opus track by what players discard of its beginning."""
+    """Return the option that delays an Opus track by what players discard at its beginning."""
     encoded = options.get("c") == "libopus"
     late = math.ceil(1000 * (_LIBOPUS_SKIPPED_S if encoded else track.skipped_s))
     return {"bsf": f"setts=ts=TS+{late}"} if late else {}  # in ticks of these containers
 
 
 def _sound_options(track: Track, container: Container) -> dict[str, object]:
-    """Options for one sound track; none if it cannot be read."""
+    """Return the options for a sound track; none if it cannot be read."""
     if not track.codec:
         return {}
     if track.codec in container.sound:
         return {"c": "copy"}
     if container.sound_encoder == "libopus":
-        # It refuses the other arrangements, 5.1(side) of DVDs and cameras among them.
+        # libopus refuses other layouts, such as the 5.1(side) of DVDs and cameras.
         layouts = "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"
         return {"c": "libopus", "filter": f"aformat=channel_layouts={layouts}"}
     return {"c": container.sound_encoder}
 
 
 def _subtitle_options(track: Track, container: Container) -> dict[str, object]:
-    """Options for one subtitle track; none for pictures that the container does not take."""
+    """Return the options for a subtitle track; none for pictures that the container cannot hold."""
     if track.codec in container.subtitles:
         return {"c": "copy"}
     return {"c": container.text_encoder} if track.text else {}
 
 
 def _cover_options(track: Track, container: Container) -> dict[str, object]:
-    """Options for one cover picture; none if the container does not take it."""
+    """Return the options for a cover picture; none if the container cannot hold it."""
     return {"c": "copy", "disposition": "attached_pic"} if track.codec in container.covers else {}
 
 
 def _attachment_options(film: Film, folder: Path) -> dict[str, object]:
-    """Write the first cover of a film to a folder; return the options that attach it."""
+    """Write the first cover of a film to a folder, and return the options that attach it."""
     if not film.covers:
         return {}
     cover = film.covers[0]
     kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
-    path = folder / f"cover.{kind.replace('jpeg', 'jpg')}"  # the name that players look for
+    path = folder / f"cover.{kind.replace('jpeg', 'jpg')}"  # the name that players expect
     with av.open(file_url(film.path), metadata_errors="replace", options=FILES_ONLY) as container:
         path.write_bytes(bytes(next(container.demux(container.streams[cover.stream]))))
     return {"attach": file_url(path), "metadata:s:t:0": f"mimetype=image/{kind}"}
 
 
 def _timecode_options(film: Film, rate: Fraction, container: Container) -> dict[str, object]:
-    """Return the options that keep a time code, whose last number then counts slides.
+    """Return the options that keep the time code; its last number then counts slides.
 
-    Where the rate has no time codes, so that the muxer would refuse it, it is left out with a
-    warning.
+    Where the muxer would refuse one, since the rate has no time codes, leave it out with a warning.
     """
     if film.timecode is None:
         return {}
@@ -350,7 +352,7 @@ def _timecode_options(film: Film, rate: Fraction, container: Container) -> dict[
     drops = parts is not None and parts["mark"] != ":"
     if parts is None or round(rate) not in _TIMECODE_RATES or (drops and round(rate) % 30):
         log.warning(
-            "The time code of %s, %s, is left out: there is none for %.3g slides a second.",
+            "The time code of %s, %s, is left out: no time code exists for %.3g slides a second.",
             film.path.name,
             film.timecode,
             rate,

@@ -31,10 +31,10 @@ _BRADFORD = np.array(
 
 
 def to_bt709(code: int) -> Matrix | None:
-    """Return the (3, 3) matrix from linear RGB of some primaries, as H.273 numbers them.
+    """Return the (3, 3) matrix from linear RGB of other primaries to that of BT.709.
 
-    None where there is nothing to convert: they are those of BT.709, or unknown. Another white
-    becomes that of BT.709.
+    code: of the primaries, in H.273. None if they are those of BT.709, or unknown. White becomes
+    the white of BT.709.
     """
     if code == _BT709 or code not in _CHROMATICITIES:
         return None

@@ -26,9 +26,11 @@ from stable_restyle.media.interlacing import InterlaceDetector
 
 log = logging.getLogger(__name__)
 _Times: TypeAlias = list[tuple[int | None, int | None]]
+
 _LISTS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"})
-# ITU-T H.273, tables 3 and 4. Code points of YUV matrices, with the names that swscale has for
-# them, and of the transfer functions that are HDR: PQ and HLG.
+
+# ITU-T H.273, tables 3 and 4. Code points of YUV matrices, with swscale's names for them, and
+# of the transfer functions that are HDR: PQ and HLG.
 _MATRICES = {
     1: "bt709",
     4: "fcc",
@@ -39,10 +41,12 @@ _MATRICES = {
     10: "bt2020",
 }
 _HDR_TRANSFERS = {16, 18}
+
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are no numbers
 _CLOCK_MAY_JUMP = 1 << 9  # AVFMT_TS_DISCONT; likewise
-# What a film without a constant rate is given, and what coarse time stamps are read as.
+
+# What a film of variable rate gets, and what coarse time stamps are rounded to.
 _USUAL_RATES = sorted(
     [Fraction(n) for n in (1, 2, 5, 8, 10, 12.5, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)]
     + [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
@@ -53,31 +57,31 @@ _USUAL_RATES = sorted(
 class Track:
     """A sound or subtitle track of a film."""
 
-    stream: int  # its place in the file, from 0
-    codec: str  # FFmpeg's name for the format; empty: one that cannot be read
+    stream: int  # its index in the file, from 0
+    codec: str  # FFmpeg's name for the format; empty if it cannot be read
     text: bool = False  # subtitles that are text, not pictures
-    skipped_s: Fraction = Fraction(0)  # of Opus: what a player discards of its beginning
+    skipped_s: Fraction = Fraction(0)  # of Opus: what a player discards at its beginning
 
 
 @dataclass(frozen=True)
 class Film:
-    """What splitting a film gives, and what joining its slides takes over from it."""
+    """What a film consists of, as splitting it and joining its slides need it."""
 
     path: Path
-    stream: int  # the picture's place in the file, from 0
-    stored: tuple[int, int]  # width and height of a frame as the file has it
+    stream: int  # index of the picture in the file, from 0
+    stored: tuple[int, int]  # width and height of a frame in the file
     width: int  # of a frame: upright, with square pixels
     height: int
     rate: Fraction  # frames a second, constant
-    steady: bool  # whether the film's own frames come at that rate
+    steady: bool  # whether the film's own frames have that rate
     frames: int  # an estimate: a damaged film gives fewer
-    start_s: Fraction  # how much later than the film its first frame is shown
-    first_s: Fraction | None  # the same by the film's own clock; None if that may jump midway
+    start_s: Fraction  # from the start of the film to its first frame
+    first_s: Fraction | None  # time stamp of that frame; None if the film's clock may jump
     matrix: str | None  # swscale's name for the YUV matrix; None for RGB
     primaries: int  # as ITU-T H.273 numbers them
-    transfer: int  # likewise
+    transfer: int  # as well
     alpha: bool
-    decoder: str | None  # None: FFmpeg's choice
+    decoder: str | None  # None: the one that FFmpeg chooses
     deinterlacing: Mapping[str, str] | None  # options of bwdif; None for a progressive film
     sound: tuple[Track, ...]
     subtitles: tuple[Track, ...]
@@ -94,9 +98,9 @@ class Film:
 
 
 def probe_film(path: Path) -> Film:
-    """Read what a film is, from its header, its time stamps and a few of its frames.
+    """Return what a film consists of, by its header, its time stamps and a few of its frames.
 
-    Reads the whole file. UnusableInput says why there is nothing to split.
+    Reads the whole file. Raises UnusableInput saying why it cannot be split.
     """
     try:
         with av.open(file_url(path), metadata_errors="replace", options=FILES_ONLY) as container:
@@ -104,7 +108,7 @@ def probe_film(path: Path) -> Film:
     except FileNotFoundError as error:
         raise UnusableInput(f"{path} does not exist.") from error
     except PermissionError as error:
-        raise UnusableInput(f"{path} may not be read: permission denied.") from error
+        raise UnusableInput(f"{path} cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError) as error:
         raise UnusableInput(
             f"{path} is not a film, or too damaged to be read as one ({_reason(error)})."
@@ -121,10 +125,10 @@ def _film(path: Path, container: InputContainer) -> Film:
     first, tick = fields.first, stream.time_base
     if first is None or tick is None:
         raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
-    said = (stream.guessed_rate, stream.average_rate, stream.base_rate)
-    stated = [rate for rate in said if rate is not None and rate > 0]
+    rates = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+    stated = [rate for rate in rates if rate is not None and rate > 0]
     stamps = _stamps(times, round(1 / (tick * stated[0])) if stated else 1)
-    if first.pts is not None:  # what comes before cannot be decoded: its beginning was cut off
+    if first.pts is not None:  # what precedes it cannot be decoded: the beginning was cut off
         stamps = [stamp for stamp in stamps if stamp >= first.pts] or [first.pts]
     rate, steady = _rate(stamps, tick, stated)
     begin_s = Fraction(container.start_time or 0, av.time_base)
@@ -157,7 +161,7 @@ def _film(path: Path, container: InputContainer) -> Film:
 
 
 def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    """The moving picture of a film: the one that its maker, else FFmpeg, holds for the main one."""
+    """Return the main video stream: the one that the file, or else FFmpeg, prefers."""
     kind = container.format.name
     if kind == "webp_pipe" and _is_animated_webp(path):
         raise UnusableInput(
@@ -169,15 +173,15 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
         raise UnusableInput(f"{path} is a picture, not a film.")
     if _LISTS & set(kind.split(",")):
         raise UnusableInput(
-            f"{path} is no film but a list of films ({kind}).\n"
-            "Join what it lists to one film first, with `ffmpeg`, if you trust it."
+            f"{path} is a list of films ({kind}), not a film.\n"
+            "If you trust it, join the films in it to one first, with `ffmpeg`."
         )
     if kind == "tty":
-        raise UnusableInput(f"{path} is a text, not a film.")
+        raise UnusableInput(f"{path} is a text file, not a film.")
     moving = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not moving:
-        still = " but a cover" if container.streams.video else ""
-        raise UnusableInput(f"{path} holds no picture{still}: there is nothing to restyle in it.")
+        cover = ", only a cover" if container.streams.video else ""
+        raise UnusableInput(f"{path} has no video{cover}: there is nothing to restyle in it.")
     best = container.streams.best("video")
     return best if best in moving else moving[0]
 
@@ -189,7 +193,7 @@ def _is_animated_webp(path: Path) -> bool:
 
 
 def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, InterlaceDetector]:
-    """The pts and dts of all packets, and what a few of the frames show."""
+    """Return the pts and dts of all packets, and what a few of the frames show of interlacing."""
     times: _Times = []
     fields = InterlaceDetector(stream, container.size)
     try:
@@ -197,17 +201,17 @@ def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, In
             if packet.size and not packet.is_discard:
                 times.append((packet.pts, packet.dts))
             fields.look(packet)
-    except av.FFmpegError as error:  # the rest is damaged; splitting will say how much came
-        log.debug("stopped reading: %s", error)
+    except av.FFmpegError as error:  # splitting will report what is missing
+        log.debug("Stopped reading: %s", error)
     return times, fields
 
 
 def _stamps(times: _Times, step: int) -> list[int]:
-    """When each frame is shown, in ticks, in that order.
+    """Return when each frame is shown, in ticks, in increasing order.
 
-    step: ticks between frames, for files that do not say when theirs are shown, or that begin to
-    count anew in the middle, as those of DVDs and recorders do. Frames before the first that has a
-    time (Matroska gives none below 0) are shown in a row up to it.
+    step: ticks between frames, for files without time stamps and for those whose clock restarts in
+    the middle, as on DVDs and recorders. Frames before the first with a time stamp (Matroska has
+    none below 0) immediately precede it.
     """
     stamps: list[int] = []
     unknown = 0
@@ -216,9 +220,9 @@ def _stamps(times: _Times, step: int) -> list[int]:
         if latest is not None and dts is not None and dts < latest:
             shift += latest + step - dts
         latest = latest if dts is None else dts
-        said = dts if pts is None else pts
-        if said is not None:
-            stamps.append(said + shift)
+        shown = dts if pts is None else pts
+        if shown is not None:
+            stamps.append(shown + shift)
         elif latest is None:
             unknown += 1
         else:
@@ -228,17 +232,17 @@ def _stamps(times: _Times, step: int) -> list[int]:
 
 
 def _rate(stamps: list[int], tick: Fraction, stated: list[Fraction]) -> tuple[Fraction, bool]:
-    """Frames a second for frames shown at these times, and whether they come steadily.
+    """Return the frames a second for frames shown at these times, and whether that is constant.
 
-    stamps: increasing, in ticks of a second. stated: what the file says; often it is an average,
-    or the tick itself. A rate that explains all stamps is the film's own; if there is none, the
-    film has no steady pace, and is given the usual rate that keeps up with it.
+    stamps: increasing, in ticks. tick: in seconds. stated: the rates in the file, which are often
+    averages, or the tick itself. A rate that explains all stamps is the film's own. A film without
+    one has a variable rate: it gets the usual rate that keeps up with it.
     """
     if len(stamps) < 2:
         only = stated[0] if stated else Fraction(25)
         return _usual_near(only) or min(only, _USUAL_RATES[-1]), True
     measured = Fraction(len(stamps) - 1, max(stamps[-1] - stamps[0], 1)) / tick
-    likely = [rate for said in stated for rate in (_usual_near(said), said)] + _USUAL_RATES
+    likely = [rate for each in stated for rate in (_usual_near(each), each)] + _USUAL_RATES
     for rate in (*likely, measured.limit_denominator(1), measured.limit_denominator(1001)):
         if rate and _explains(rate, stamps, tick):
             return rate, True
@@ -246,9 +250,9 @@ def _rate(stamps: list[int], tick: Fraction, stated: list[Fraction]) -> tuple[Fr
 
 
 def _explains(rate: Fraction, stamps: list[int], tick: Fraction) -> bool:
-    """Whether frame k is shown at k / rate, give or take the tick that its time is rounded to."""
+    """Return whether frame k is shown at k / rate, within the tick that its time is rounded to."""
     step = tick * rate  # frames in a tick
-    a, b = step.numerator, step.denominator  # whole numbers: Fractions would take seconds
+    a, b = step.numerator, step.denominator  # integers: Fractions would take seconds
     if a > b:  # ticks longer than a frame would explain any order
         return False
     begin = stamps[0]
@@ -256,10 +260,10 @@ def _explains(rate: Fraction, stamps: list[int], tick: Fraction) -> bool:
 
 
 def _usual_rate(stamps: list[int], tick: Fraction) -> Fraction:
-    """The lowest usual rate that drops no frame where the film goes at its own pace.
+    """Return the lowest usual rate that drops no frame at the usual pace of the film.
 
-    Pauses and stumbles count for nothing, but the alternating steps of telecined film (2 and 3
-    fields) are averaged: hence the mean of the steps around the median.
+    Pauses and jitter do not count, but the alternating steps of telecined film (2 and 3 fields) are
+    averaged: hence the mean of the steps around the median.
     """
     steps = [after - before for before, after in itertools.pairwise(stamps) if after > before]
     if not steps:
@@ -272,16 +276,16 @@ def _usual_rate(stamps: list[int], tick: Fraction) -> Fraction:
 
 
 def _usual_near(rate: Fraction) -> Fraction | None:
-    """The usual rate that another one is taken to mean, measured over few frames as it was."""
+    """Return the usual rate within 2 % of a measured one, if there is any."""
     nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
     return nearest if abs(nearest / rate - 1) < 0.02 else None
 
 
 def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
-    """Width and height once the pixels are square and the camera's rotation is undone.
+    """Return width and height with square pixels and with the camera's rotation undone.
 
-    aspect: width of a pixel by its height. The shorter side of the pixel is stretched, so that
-    nothing is thrown away, to an even number, which the encoder then need not pad.
+    aspect: width of a pixel by its height. The frame is stretched where pixels are short, so that
+    no detail is lost, to an even number of pixels, which need no padding when encoded.
     """
     width, height = first.width, first.height
     if aspect and aspect > 1:
@@ -292,10 +296,10 @@ def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
 
 
 def _matrix(first: av.VideoFrame) -> str:
-    """The YUV matrix that a frame is tagged with, else the one that its size lets expect.
+    """Return the YUV matrix that a frame is tagged with, or else the usual one for its size.
 
-    The rule of mpv and libplacebo (pl_color_system_guess_ycbcr): BT.601 is for standard
-    definition, of 576 lines at most; all from 1280x720 on is BT.709.
+    By the rule of mpv and libplacebo (pl_color_system_guess_ycbcr), it is BT.601 up to 576 lines
+    (standard definition) and BT.709 from 1280x720 on.
     """
     large = first.width >= 1280 or first.height > 576
     return _MATRICES.get(int(first.colorspace), "bt709" if large else "bt601")
@@ -306,7 +310,7 @@ def _is_cover(stream: av.VideoStream) -> bool:
 
 
 def _timecode(container: InputContainer) -> str | None:
-    """Return the time code of the first frame: of the film, or of the track that has it."""
+    """Return the time code of the first frame, from the tags of the film or of a track."""
     for tags in (container.metadata, *(stream.metadata for stream in container.streams)):
         for name, value in tags.items():
             if name.lower() == "timecode":
@@ -319,7 +323,7 @@ def _has_alpha(frame: av.VideoFrame) -> bool:
 
 
 def _alpha_decoder(stream: av.VideoStream) -> str | None:
-    """Return the decoder of a picture with alpha that FFmpeg's own decoder would ignore."""
+    """Return the decoder for an alpha channel that FFmpeg's own decoder ignores, if any."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     if tags.get("alpha_mode") != "1":
         return None

@@ -1,4 +1,4 @@
-"""Split a film into frames, and find its cuts."""
+"""Split films into frames, and find their cuts."""
 
 from __future__ import annotations
 
@@ -31,16 +31,20 @@ from stable_restyle.media.ffmpeg import (
 from stable_restyle.media.probe import Film
 
 log = logging.getLogger(__name__)
+
 _HDR_NEEDS = ("zscale", "tonemap")
-# Level 1 with the Up filter, measured on four clips of 192x144 to 1280x720: 1.2 to 1.8 bytes a
-# pixel, 2.3 with strong grain. To split the ten-second clip takes 3.5 s of CPU; what FFmpeg would
-# choose takes 14 s in version 9 (level 6, Paeth; 0.8 of the bytes), 5.4 s in version 7 (level 6,
-# no filter; 1.2 of the bytes).
+
+# Level 1 with the Up filter takes 1.2 to 1.8 bytes a pixel, measured on four clips of 192x144 to
+# 1280x720, and 2.3 with strong grain. The ten-second clip is split in 3.5 s of CPU. FFmpeg's
+# defaults take 14 s in version 9 (level 6, Paeth; 0.8 of the bytes) and 5.4 s in version 7
+# (level 6, no filter; 1.2 of the bytes).
 _FAST_PNG = {"compression_level": 1, "pred": "up"}
 _BYTES_PER_PIXEL = 2.0
-# What makes swscale exact: without them plain colours come out 3 to 4 levels off,
-# with them at most 1.
+
+# Flags that make swscale exact: plain colours are 3 to 4 levels off without them, at most 1 with
+# them.
 _EXACT_TO_RGB = "bicubic+accurate_rnd+full_chroma_int"
+
 # From a signal v, 0..1, to the light of a screen and back: sRGB, and for all others BT.1886.
 _SRGB = 13
 _SRGB_CURVE = (
@@ -48,17 +52,18 @@ _SRGB_CURVE = (
     "if(lt({v},0.0031308),12.92*{v},1.055*pow({v},1/2.4)-0.055)",
 )
 _SCREEN_CURVE = ("pow({v},2.4)", "pow({v},1/2.4)")
-_TICKS_PER_FRAME = 1000  # of the time of a frame, where several may be shown in it
+
+_TICKS_PER_FRAME = 1000  # where several frames may share the time of one
 
 
 def disk_needed(film: Film, frames_per_slide: int) -> int:
-    """About how many bytes the frames and the slides of a film take. fps: frames per slide."""
+    """Estimate how many bytes the frames and the slides of a film take on disk."""
     pictures = film.frames + math.ceil(film.frames / frames_per_slide)
     return round(pictures * film.width * film.height * _BYTES_PER_PIXEL)
 
 
 def check_disk(film: Film, folder: Path, frames_per_slide: int) -> None:
-    """UnusableInput if the disk of the folder, which need not exist yet, is too full."""
+    """Raise UnusableInput if the disk of a folder, which need not exist yet, is too full."""
     there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     needed, free = disk_needed(film, frames_per_slide), shutil.disk_usage(there).free
     if free < needed:
@@ -74,12 +79,12 @@ def split_film(
 ) -> list[int]:
     """Write the frames as 8-bit RGB PNGs, 000001.png and on, and find the cuts, in one decode.
 
-    folder: exists and is empty. threshold: scdet's, 0..100. on_frame: told how many more are done,
-    twice a second. Returns the first frame of each new scene, counted from 0.
+    folder: exists and is empty. threshold: scdet's, 0..100. on_frame: called with the number of
+    further frames, twice a second. Returns the first frame of each new scene, counted from 0.
 
-    Frames are upright, progressive, of square pixels and a constant rate: a film that pauses holds
-    its frame. Their primaries are those of BT.709, HDR becomes SDR, and what is transparent black.
-    A damaged film gives the frames that can be decoded, and a warning.
+    Frames are upright and progressive, with square pixels and a constant rate: a frame is repeated
+    while the film pauses. They have the primaries of BT.709; HDR becomes SDR, and transparency
+    black. A damaged film gives the frames that can be decoded, and a warning.
     """
     frames = _detecting_cuts(_frames(film), threshold).output(
         PICTURES, format="image2", **_FAST_PNG
@@ -90,7 +95,7 @@ def split_film(
 def detect_film_cuts(
     film: Film, threshold: float, on_frame: Callable[[int], None]
 ) -> tuple[int, list[int]]:
-    """As `split_film`, but nothing is written: how many frames there are, and the cuts."""
+    """Return the number of frames and the cuts, as found by `split_film`; write nothing."""
     return _read(
         film, _detecting_cuts(_frames(film), threshold).output("-", format="null"), on_frame
     )
@@ -99,10 +104,10 @@ def detect_film_cuts(
 def detect_cuts(
     frames: Iterable[Pixels], threshold: float, on_frame: Callable[[int], None]
 ) -> list[int]:
-    """Find the cuts between frames that are pictures already, as `split_film` does.
+    """Find the cuts between decoded frames, as `split_film` does.
 
-    frames: (H, W, 3) RGB 0..255, all of one size. on_frame: told of each. Returns the first frame
-    of each new scene, counted from 0.
+    frames: (H, W, 3) RGB uint8, all of one size. on_frame: called with 1 after each. Returns the
+    first frame of each new scene, counted from 0.
     """
     rest = iter(frames)
     first = next(rest, None)
@@ -124,8 +129,7 @@ def detect_cuts(
             on_frame(1)
         child.stdin.close()
 
-    # The cuts go to a file: FFmpeg would stop to wait for us to read a full pipe while we wait for
-    # it to read the next frame.
+    # The cuts go to a file: writing to a full pipe, FFmpeg would not read the next frame.
     with tempfile.TemporaryFile() as output:
         run("Looking for cuts", command, feed, stdin=subprocess.PIPE, stdout=output)
         output.seek(0)
@@ -133,7 +137,7 @@ def detect_cuts(
 
 
 def _write_frame(pipe: IO[bytes], frame: Pixels) -> bool:
-    """Write a frame to an unbuffered pipe; False if FFmpeg is gone, and its last words tell why."""
+    """Write a frame to an unbuffered pipe; return False if FFmpeg has ended."""
     left = np.ascontiguousarray(frame).data.cast("B")
     try:
         while left:
@@ -144,17 +148,17 @@ def _write_frame(pipe: IO[bytes], frame: Pixels) -> bool:
 
 
 def _detecting_cuts(stream: Any, threshold: float) -> Any:
-    """Have FFmpeg print a line on its standard output for each frame that starts a scene."""
+    """Make FFmpeg print a line on its standard output for each frame that starts a scene."""
     return stream.filter("scdet", threshold=threshold).filter(
         "metadata", mode="print", key="lavfi.scd.time", file="-", direct=1
     )
 
 
 def _frames(film: Film) -> Any:
-    """The frames of a film as 8-bit RGB.
+    """Decode a film to 8-bit RGB frames at a constant rate.
 
-    The filters in front are rebuilt for nothing, not even where the film changes size midway
-    (`reinit_filter`): they would count from the start again.
+    Without `reinit_filter=0`, FFmpeg would rebuild the filters where the film changes size, and
+    they would count from the start again.
     """
     decoder = {"c:v": film.decoder} if film.decoder else {}
     stream = ffmpeg.input(FILM, reinit_filter=0, **decoder, **FILES_ONLY)[str(film.stream)]
@@ -165,8 +169,8 @@ def _frames(film: Film) -> Any:
     stream = stream.filter("settb", 1 / film.rate)
     if not film.steady:
         stream = stream.filter("settb", 1 / film.rate / _TICKS_PER_FRAME)
-    # Whatever the file says of how long they last, the last one included, all are shown: one after
-    # the other where the film is steady, else of those in the time of one frame the last.
+    # Whatever duration the file gives them, all frames are kept, the last one included, where the
+    # rate is constant; elsewhere the last of those that share the time of one frame.
     stream = stream.filter("setpts", "max(PREV_OUTPTS+1,PTS)")
     stream = stream.filter("fps", film.rate, eof_action="pass")
     if film.hdr:
@@ -180,16 +184,16 @@ def _frames(film: Film) -> Any:
         stream = _convert_primaries(stream, to_bt709, film)
     if film.alpha:
         stream = _over_black(stream)
-    # Without tags: viewers would show frames and slides, which have none, in different colours.
+    # Slides have no colour tags: with tags, viewers would show frames in other colours.
     untagged = {"color_primaries": "unknown", "color_trc": "unknown"}
     return stream.filter("format", "rgb24").filter("setsar", 1).filter("setparams", **untagged)
 
 
 def _deinterlace(stream: Any, size: tuple[int, int], options: Mapping[str, str]) -> Any:
-    """Make a progressive frame of each interlaced one.
+    """Make one progressive frame of each interlaced one.
 
-    bwdif reads beyond frames that are smaller than the first, hence `scale`, which leaves those of
-    its size alone.
+    `bwdif` reads past the end of frames smaller than the first: hence `scale`, which changes only
+    frames of another size.
     """
     stream = stream.filter("scale", *size, interl=-1)
     return stream.filter("bwdif", mode="send_frame", **options)
@@ -198,9 +202,9 @@ def _deinterlace(stream: Any, size: tuple[int, int], options: Mapping[str, str])
 def _convert_primaries(stream: Any, matrix: primaries.Matrix, film: Film) -> Any:
     """Multiply the light of each pixel, (R, G, B), by a matrix.
 
-    FFmpeg's own filters for this will not do: `colorspace` is up to 27 levels off where colours are
-    saturated, and refuses odd sizes; `zscale` is not in every FFmpeg. This is at most 1 level off,
-    and up to 6 where one channel is nearly black.
+    FFmpeg's own filters are unsuitable: `colorspace` is up to 27 levels off in saturated colours,
+    and refuses odd sizes; `zscale` is not in every FFmpeg. This is at most 1 level off, and up to 6
+    where one channel is nearly black.
     """
     curve = _SRGB_CURVE if film.transfer == _SRGB else _SCREEN_CURVE
     to_light, to_signal = (
@@ -221,7 +225,7 @@ def _convert_primaries(stream: Any, matrix: primaries.Matrix, film: Film) -> Any
 
 
 def _over_black(stream: Any) -> Any:
-    """Multiply by the alpha channel. `premultiply` will not do: FFmpeg 9 takes that back again."""
+    """Multiply by the alpha channel. FFmpeg 9 would undo `premultiply` again."""
     both = stream.filter("format", "gbrap").split()
     colour = both[0].filter("format", "gbrp")
     alpha = both[1].filter("alphaextract").filter("format", "gbrp")
@@ -231,8 +235,8 @@ def _over_black(stream: Any) -> Any:
 def _to_sdr(stream: Any) -> Any:
     """Map PQ or HLG to the range of an ordinary screen.
 
-    HDR's reference white, 203 cd/m2 (ITU-R BT.2408), becomes 1. Mobius leaves what is darker
-    nearly as it is and rolls off what is brighter.
+    HDR's reference white, 203 cd/m2 (ITU-R BT.2408), becomes 1. Mobius keeps what is darker
+    nearly unchanged and compresses what is brighter.
     """
     return (
         stream.filter("zscale", transfer="linear", npl=203)
@@ -247,7 +251,7 @@ def _to_sdr(stream: Any) -> Any:
 def _read(
     film: Film, output: Any, on_frame: Callable[[int], None], folder: Path | None = None
 ) -> tuple[int, list[int]]:
-    """Run FFmpeg over a film; how many frames came, and the cuts."""
+    """Run FFmpeg on a film; return the number of frames and the cuts."""
     task = f"Splitting {film.path.name}" + (", which is HDR," if film.hdr else "")
     decoder = (film.decoder,) if film.decoder else ()
     program = find_ffmpeg(*(_HDR_NEEDS if film.hdr else ()), *decoder, task=task)
@@ -265,7 +269,7 @@ def _read(
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
     if said:
         log.warning(
-            "FFmpeg complained about %s: %s\nGoing on with the %s (%.1f s) that it made.",
+            "FFmpeg complained about %s: %s\nContinuing with the %s (%.1f s) that it decoded.",
             film.path.name,
             said.splitlines()[0],
             counted(frames, "frame"),

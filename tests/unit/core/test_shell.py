@@ -60,7 +60,7 @@ def test_nor_does_the_package_look_for_it_there(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", look)
     monkeypatch.delenv("NODEFAULTCURRENTDIRECTORYINEXEPATH", raising=False)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(RestyleError, match="there is none"):
+    with pytest.raises(RestyleError, match="none was found"):
         find_ffmpeg()
 
 

@@ -586,9 +586,9 @@ def test_sound_alone_is_refused_with_or_without_a_cover(tmp_path: Path) -> None:
     clips.run_ffmpeg("-f", "lavfi", "-i", "sine=d=0.5", sound)
     images.write(cover, clips.numbered(1)[0])
     clips.run_ffmpeg("-i", sound, "-i", cover, "-map", "0", "-map", "1", "-c", "copy", both)
-    with pytest.raises(UnusableInput, match="holds no picture:"):
+    with pytest.raises(UnusableInput, match="has no video:"):
         probe_film(sound)
-    with pytest.raises(UnusableInput, match="holds no picture but a cover:"):
+    with pytest.raises(UnusableInput, match="has no video, only a cover:"):
         probe_film(both)
 
 
@@ -608,7 +608,7 @@ def test_of_a_film_cut_short_the_rest_is_used(
     numbers = [clips.number(frame) for frame in frames]
     assert 5 < len(numbers) < 60 and numbers == list(range(len(numbers)))
     assert "FFmpeg complained about film.mkv: " in caplog.text
-    assert f"Going on with the {len(numbers)} frames" in caplog.text
+    assert f"Continuing with the {len(numbers)} frames" in caplog.text
 
 
 def test_a_film_with_nothing_to_decode_is_refused(tmp_path: Path) -> None:
