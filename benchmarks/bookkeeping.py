@@ -22,7 +22,7 @@ from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.records import BackendEstimate, Settings
 from stable_restyle.drawing.executor import Work, execute
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule
 from stable_restyle.run import pipeline
@@ -102,12 +102,12 @@ def _all(frames: int, out: Path) -> dict[str, Took]:
     with TemporaryDirectory(dir=out) as temporary:
         folder = Path(temporary)
         picture = folder / "picture.png"
-        images.write(picture, footage.small_frame(0))
+        png.write(picture, footage.small_frame(0))
         footage.copies(picture, frames, folder / "in")
         footage.copies(picture, frames, folder / "out")
         _report(picture, frames, folder / "interp" / "report")
         for index in range(0, frames, frames // LEFT):
-            (folder / "out" / images.name(index)).unlink()
+            (folder / "out" / sequence.name(index)).unlink()
         scenes.write_boundaries(folder / "interp" / "scenes.json", _bounds(frames))
         settings = Settings(
             folder / "in", folder / "out", frames_per_slide=1, backends=("preview:clay",)

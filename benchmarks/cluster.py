@@ -40,7 +40,7 @@ from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
 from stable_restyle.cluster import client as clusters
 from stable_restyle.core.records import BACKENDS_VARIABLE, Settings, Step
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.media.probe import probe_film
 from stable_restyle.media.split import split_film
 from stable_restyle.run import pipeline
@@ -158,7 +158,7 @@ def _split_s(out: Path, small: bool) -> float:
     with TemporaryDirectory(dir=out) as folder:
         began = time.monotonic()
         split_film(film, Path(folder), Settings().scene_threshold, lambda _: None)
-        return (time.monotonic() - began) / len(images.numbered(Path(folder)))
+        return (time.monotonic() - began) / len(sequence.numbered(Path(folder)))
 
 
 def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:

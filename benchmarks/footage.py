@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.split import split_film
 from stable_restyle.plan import scenes
@@ -45,9 +45,9 @@ def small_frames(out: Path) -> list[Path]:
     """Eight frames of a square that moves."""
     folder = out / "footage" / "small"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / images.name(index) for index in range(8)]
+    paths = [folder / sequence.name(index) for index in range(8)]
     for index, path in enumerate(paths):
-        images.write(path, small_frame(index))
+        png.write(path, small_frame(index))
     return paths
 
 
@@ -79,7 +79,7 @@ def link_all(pictures: Iterable[Path], folder: Path) -> None:
     """A folder of frames or slides, each of them a link to one of these pictures."""
     folder.mkdir(parents=True)
     for index, picture in enumerate(pictures):
-        _link(picture, folder / images.name(index))
+        _link(picture, folder / sequence.name(index))
 
 
 def copies(picture: Path, count: int, folder: Path) -> None:
@@ -89,7 +89,7 @@ def copies(picture: Path, count: int, folder: Path) -> None:
     """
     folder.mkdir(parents=True)
     for index in range(count):
-        path = (folder / images.name(index)).with_suffix(picture.suffix)
+        path = (folder / sequence.name(index)).with_suffix(picture.suffix)
         if index % LINKS_MAX == 0:
             shutil.copyfile(picture, path)
             os.utime(path, ns=(COPIED_NS, COPIED_NS))
@@ -112,4 +112,4 @@ def _split(film: Film, folder: Path) -> list[Path]:
         part.mkdir(parents=True)
         split_film(film, part, 100.0, lambda _: None)
         part.rename(folder)
-    return [folder / name for name in images.numbered(folder)]
+    return [folder / name for name in sequence.numbered(folder)]

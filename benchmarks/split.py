@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.media.ffmpeg import find_ffmpeg
 from stable_restyle.media.probe import probe_film
 from stable_restyle.media.split import split_film
@@ -55,7 +55,7 @@ def _pair(film: Path, out: Path) -> tuple[float, float]:
         export = [find_ffmpeg(), "-v", "error", "-i", str(film.resolve()), "%06d.png"]
         subprocess.run(export, cwd=theirs, stdin=subprocess.DEVNULL, check=True)
         ended = time.perf_counter()
-        assert images.numbered(Path(ours)) == images.numbered(Path(theirs))
+        assert sequence.numbered(Path(ours)) == sequence.numbered(Path(theirs))
     return between - began, ended - between
 
 

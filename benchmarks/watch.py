@@ -19,8 +19,9 @@ import motion_transfer
 
 from stable_restyle.backends import pool
 from stable_restyle.backends.comfyui import client, events, http
+from stable_restyle.core import files
 from stable_restyle.imaging import masks
-from stable_restyle.media import images
+from stable_restyle.media import png
 from stable_restyle.motion import codec
 from stable_restyle.plan import schedule
 
@@ -28,18 +29,18 @@ Function: TypeAlias = Callable[..., Any]
 
 # Step, and the function that does it: where it is found, and its name there.
 SEAMS: Sequence[tuple[str, Any, str]] = (
-    ("read", images, "read"),
+    ("read", png, "read"),
     ("motion", codec.CodecMotion, "estimate"),
     ("carry", motion_transfer, "apply"),
     ("mask", masks, "change"),
     ("mask", masks, "from_change"),
     ("mask", masks, "free_all"),
     ("blend", masks, "blend"),
-    ("encode", images, "encode"),
+    ("encode", png, "encode"),
     ("network", http.HttpClient, "ask"),
     ("network", events.EventListener, "_run"),
     ("decode", client, "read_slide"),
-    ("write", images, "write_whole"),
+    ("write", files, "write_whole"),
 )
 STEPS = tuple(dict.fromkeys(step for step, _, _ in SEAMS))
 COUNTED = ("read", "encode", "network", "decode", "write")  # one call is one file or request

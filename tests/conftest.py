@@ -16,7 +16,7 @@ from support.programs import default_signals
 from support.scanner import Scanner
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import ffmpeg, images
+from stable_restyle.media import ffmpeg, png, sequence
 
 WIDTH, HEIGHT = 66, 50  # no multiples of 4 or 8
 SCENES = [(40, 90, 200), (220, 180, 60), (60, 160, 80)]  # a colour each
@@ -62,7 +62,7 @@ def make_frames(tmp_path: Path) -> Callable[..., Path]:
         for scene, length in enumerate(lengths):
             for _ in range(length):
                 picture = frame(index, SCENES[scene % len(SCENES)])
-                images.write(folder / images.name(index), picture)
+                png.write(folder / sequence.name(index), picture)
                 index += 1
         return folder
 

@@ -33,7 +33,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a module imports, wherever in it: "media.images.read"."""
+    """Yield the dotted names that a module imports, wherever in it: "media.png.read"."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import"
@@ -44,7 +44,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def own_imports(path: Path) -> Iterator[list[str]]:
-    """Yield what a module imports of this project, in parts: ["media", "images", "read"]."""
+    """Yield what a module imports of this project, in parts: ["media", "png", "read"]."""
     for name in imports(path):
         package, _, rest = name.partition(".")
         if package == "stable_restyle":

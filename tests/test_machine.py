@@ -27,7 +27,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png
 from stable_restyle.run import pipeline
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such limits elsewhere")
@@ -68,7 +68,7 @@ def finish(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[st
 def assert_nothing_half(folder: Path) -> None:
     assert not list(folder.rglob("*.part*"))
     for path in folder.rglob("*.png"):
-        images.read(path)
+        png.read(path)
 
 
 # The disk

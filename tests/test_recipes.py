@@ -16,7 +16,7 @@ from support.comfy_server import ComfyServer
 from support.programs import LONGEST_S
 
 from stable_restyle.core.records import BACKENDS_VARIABLE
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LIST = "films.txt"
@@ -45,7 +45,7 @@ def test_a_page_can_be_pasted(page: Path, tmp_path: Path, servers: list[str]) ->
     clips.make(tmp_path / "film.mp4", frames)
     (tmp_path / "in").mkdir()
     for index, frame in enumerate(frames):
-        images.write(tmp_path / "in" / images.name(index), frame)
+        png.write(tmp_path / "in" / sequence.name(index), frame)
     for text in blocks(page, "text"):
         if text.startswith(f"# {LIST}\n"):
             (tmp_path / LIST).write_text(text, "utf-8")

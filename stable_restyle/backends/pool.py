@@ -29,7 +29,7 @@ from stable_restyle.core.errors import (
     counted,
 )
 from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 
 FIRST_PAUSE_S = 2.0  # before a backend that failed is checked; doubled each time
 LONGEST_PAUSE_S = 60.0
@@ -214,7 +214,7 @@ class Pool(AbstractContextManager["Pool"]):
             return left
         tried = "\n".join(f"  {m.backend.name}: {m.fault}" for m in self._members)
         raise NoBackendLeft(
-            f"No backend could draw {images.name(job.slide)}:\n{tried}\n"
+            f"No backend could draw {sequence.name(job.slide)}:\n{tried}\n"
             "Start one and run the command again; finished slides are kept."
         )
 

@@ -60,7 +60,7 @@ from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import DrawRecord, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSpec, OnSaved
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.workdir.layout import RunPaths
 
 LOCAL_WORKERS = 2
@@ -488,7 +488,7 @@ class _Drawing:
         """A share cannot be drawn, nor what waits for it, but for slides that are there."""
         slides = [step.slide for step in share.steps]
         size = (self._spec.frames.width, self._spec.frames.height)
-        there = images.find_finished(self._spec.slides, slides, size)
+        there = sequence.find_finished(self._spec.slides, slides, size)
         self._add(there)
         if lost := sorted(set(slides) - there):
             self.failures.append(Failure(share.steps[0], lost, why))

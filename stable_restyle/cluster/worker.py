@@ -44,7 +44,7 @@ from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import BACKENDS_VARIABLE, DrawRecord, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 
 SERVERS_S = 5.0  # for one of a worker's servers to come back, before it hands its scene back
 REST_S = 2.0  # before a worker that cannot draw gets the next task, which it may hand back too
@@ -168,7 +168,7 @@ class WorkerSession:
     ) -> list[Failure]:
         """Draw what is not there yet. check: raises when the task is not wanted any more."""
         size = (spec.frames.width, spec.frames.height)
-        kept = images.find_finished(spec.slides, [step.slide for step in steps], size)
+        kept = sequence.find_finished(spec.slides, [step.slide for step in steps], size)
         writer = f"{platform.node()}-{os.getpid()}"
         with self._idle:
             self._at_work += 1

@@ -1,6 +1,6 @@
 """The nouns of a run: frozen records, no behaviour beyond what follows from their own fields.
 
-Frames and slides are counted from 0 here; `images.name` alone turns an index into a file name, and
+Frames and slides are counted from 0 here; only `sequence.name` turns an index into a file name, and
 messages to the user show the number in that name. Nothing heavy is imported: `--help` reads the
 defaults from Settings.
 """

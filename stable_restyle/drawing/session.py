@@ -24,8 +24,8 @@ from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
 from stable_restyle.imaging import optical_flow
 from stable_restyle.imaging.optical_flow import FlowPair
-from stable_restyle.media import images
-from stable_restyle.media.images import Frames
+from stable_restyle.media import sequence
+from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan.schedule import Schedule
 from stable_restyle.report.thumbnails import Thumbnails
@@ -125,7 +125,7 @@ class DrawingSession:
         began = time.perf_counter()
         slide = self._drawer.draw(step, prepared, backend)
         assert slide.drawn is not None  # noted by the pool
-        took_s, name = time.perf_counter() - began, images.name(step.slide)
+        took_s, name = time.perf_counter() - began, sequence.name(step.slide)
         log.debug("%s: %.2f s on %s", name, took_s, slide.drawn.backend)
         save = self._store.add(step.slide, slide)
         picture = self._store.get(step.slide)

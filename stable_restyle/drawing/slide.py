@@ -13,8 +13,8 @@ from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import colour, masks
 from stable_restyle.imaging.colour import ColourStats
 from stable_restyle.imaging.optical_flow import FlowPair
-from stable_restyle.media import images
-from stable_restyle.media.images import Frames
+from stable_restyle.media import png, sequence
+from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 from stable_restyle.plan.scenes import frames_crossed
 
@@ -134,8 +134,8 @@ class SlideDrawer:
 
 def _keep_steps(folder: Path, step: Step, warped: Pixels, mask: Pixels, guide: Pixels) -> None:
     """Write what lies between frame and slide, under the original program's names."""
-    stem = Path(images.name(step.slide)).stem
+    stem = Path(sequence.name(step.slide)).stem
     direction = "b" if step.sources[0] > step.slide else "f"
-    images.write(folder / f"{stem}-{direction}.png", warped)
-    images.write(folder / f"{stem}-m.png", mask)
-    images.write(folder / f"{stem}.png", guide)
+    png.write(folder / f"{stem}-{direction}.png", warped)
+    png.write(folder / f"{stem}-m.png", mask)
+    png.write(folder / f"{stem}.png", guide)

@@ -11,7 +11,7 @@ from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Pixels, Slide
 from stable_restyle.imaging import arrays
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 Save: TypeAlias = Callable[[], None]  # writes a slide
 
@@ -47,8 +47,8 @@ class SlideStore:
         return partial(self._save, index, Slide(arrays.fit(picture, *self._slide_size)))
 
     def _save(self, index: int, slide: Slide) -> None:
-        png = slide.png or images.encode(slide.pixels)
-        files.write_whole(self._folder / images.name(index), png, self._writer)
+        encoded = slide.png or png.encode(slide.pixels)
+        files.write_whole(self._folder / sequence.name(index), encoded, self._writer)
 
     def _write(self, index: int, slide: Slide) -> None:
         self._save(index, slide)
@@ -56,7 +56,7 @@ class SlideStore:
         del self._unwritten[index]
 
     def _read(self, slide: int) -> Pixels:
-        return self._fit(images.read(self._folder / images.name(slide)))
+        return self._fit(png.read(self._folder / sequence.name(slide)))
 
     def _fit(self, picture: Pixels) -> Pixels:
         height, width = picture.shape[:2]

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
 
-PICTURES = "%06d.png"  # what images.name gives, as FFmpeg spells it
+PICTURES = "%06d.png"  # what sequence.name gives, as FFmpeg spells it
 # A film may refer to other sources: read none of them over a network.
 FILES_ONLY = {"protocol_whitelist": "file"}
 # Placeholders in a command line: ffmpeg-python fails on file names that are not Unicode.

@@ -18,7 +18,7 @@ import ffmpeg
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import ProgramFailed, WrongUsage, cannot_write, counted
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.media.ffmpeg import (
     FILES_ONLY,
     FILM,
@@ -207,7 +207,7 @@ def _graph(
     )
     # With `-frames`, FFmpeg 5 would end the sound with the pictures.
     shown = pictures.filter("trim", end_frame=count)
-    streams = [_to_yuv420p(shown, *images.size(slides / images.name(0)))]
+    streams = [_to_yuv420p(shown, *png.read_header(slides / sequence.name(0)).size)]
     # Without `passthrough`, FFmpeg 7 repeats slides before the first one and in gaps.
     options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
     if film is None:

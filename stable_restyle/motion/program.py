@@ -12,7 +12,7 @@ from stable_restyle.core import files, shell
 from stable_restyle.core.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.core.records import FLOWS, Pixels
 from stable_restyle.imaging import masks
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 from stable_restyle.motion.codec import BlockEstimate
 
@@ -44,13 +44,13 @@ class ProgramMotion(Motion):
 
     def _warp(self, frames: Sequence[Pixels], previous: Pixels) -> Pixels:
         with files.temporary_folder() as folder:
-            paths = [folder / images.name(index) for index in range(len(frames))]
+            paths = [folder / sequence.name(index) for index in range(len(frames))]
             for path, frame in zip(paths, frames, strict=True):
-                path.write_bytes(images.encode(frame))
+                path.write_bytes(png.encode(frame))
             image, warped = folder / "image.png", folder / "warped.png"
-            image.write_bytes(images.encode(previous))
+            image.write_bytes(png.encode(previous))
             self._run("-m", *paths, "-i", image, "-o", warped)
-            result = images.read(warped)
+            result = png.read(warped)
         if result.shape != previous.shape:
             raise UnusableInput(
                 f"{self._command[0]} made a picture of {result.shape[1]}x{result.shape[0]} "

@@ -39,7 +39,7 @@ import numpy as np
 from stable_restyle.core import files, shell
 from stable_restyle.core.errors import bytes_in_words, cannot_write
 from stable_restyle.core.records import Scene, Settings
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.journal import Run, RunInfo, SlideDrawn
@@ -179,7 +179,7 @@ def _look(
     reasons: list[str],
 ) -> _Slides:
     count = subject.scenes[-1].slides.stop
-    there = {int(name[:-4]) - 1 for name in images.numbered(subject.slides)}
+    there = {int(name[:-4]) - 1 for name in sequence.numbered(subject.slides)}
     new = {each.slide for each in shown.slides} if shown else set()
     states = [
         MISSING if slide not in there else NEW if slide in new else KEPT for slide in range(count)

@@ -28,7 +28,7 @@ from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.imaging import arrays, metrics, optical_flow
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.workdir.journal import JsonLines, finite
 
 WIDTH_PX = 320
@@ -157,8 +157,8 @@ class Thumbnails:
 
     def _open(self, slide: int) -> tuple[Pixels, Pixels]:
         """Read a frame and its slide, of one size. Raises UnusableInput."""
-        frame = images.read(self._frame_of(slide))
-        picture = images.read(self._slide_of(slide))
+        frame = png.read(self._frame_of(slide))
+        picture = png.read(self._slide_of(slide))
         height, width = frame.shape[:2]
         return frame, arrays.fit(picture, width, height)
 
@@ -194,7 +194,7 @@ class Thumbnails:
         Damaged pictures, as a loss of power leaves some, are made again.
         """
         try:
-            pictures = [images.decode(p.read_bytes(), ("JPEG",)) for p in self._small(slide)]
+            pictures = [png.decode(p.read_bytes(), ("JPEG",)) for p in self._small(slide)]
         except (OSError, ValueError):
             return self._shrink(slide, *self._open(slide))
         return np.hstack([*map(_to_compare, pictures)])
@@ -222,10 +222,10 @@ class Thumbnails:
         return self._small_frames / _name(slide), self._small_slides / _name(slide)
 
     def _frame_of(self, slide: int) -> Path:
-        return self._frames / images.name(slide * self._fps)
+        return self._frames / sequence.name(slide * self._fps)
 
     def _slide_of(self, slide: int) -> Path:
-        return self._slides / images.name(slide)
+        return self._slides / sequence.name(slide)
 
 
 def _each(items: Sequence[Item], do: Callable[[Item], None], tick: Callable[[int], None]) -> None:
@@ -242,7 +242,7 @@ def _tried(do: Callable[[Item], None], item: Item) -> None:
 
 
 def _name(slide: int) -> str:
-    return f"{Path(images.name(slide)).stem}.jpg"
+    return f"{Path(sequence.name(slide)).stem}.jpg"
 
 
 def _is_whole(jpeg: Path) -> bool:

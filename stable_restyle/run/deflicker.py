@@ -20,8 +20,8 @@ from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.slide import pairs_between
 from stable_restyle.imaging import arrays, compose, optical_flow
-from stable_restyle.media import images
-from stable_restyle.media.images import Frames
+from stable_restyle.media import png, sequence
+from stable_restyle.media.sequence import Frames
 from stable_restyle.workdir.layout import RunPaths
 
 WIDTH = 2 / 3  # of the reach: sigma of the weights
@@ -35,7 +35,7 @@ def as_left(paths: RunPaths) -> RunPaths:
 def mend(paths: RunPaths) -> None:
     """End a move of drawn slides that was stopped, by putting all of them into TARGET."""
     if not paths.deflicker_file.exists():
-        images.move(paths.drawn, paths.shown)
+        sequence.move(paths.drawn, paths.shown)
 
 
 def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
@@ -46,14 +46,14 @@ def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
     path = paths.deflicker_file
     wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
     if path.exists() and (not reach or _read(path) != wanted):
-        files.remove_all(paths.shown, images.numbered(paths.shown))
+        files.remove_all(paths.shown, sequence.numbered(paths.shown))
     if reach and not path.exists():
-        images.move(paths.shown, paths.drawn)
+        sequence.move(paths.shown, paths.drawn)
     if reach:
         files.write_whole(path, wanted)
     else:
         files.remove_all(paths.interp, [path.name])
-        images.move(paths.drawn, paths.shown)
+        sequence.move(paths.drawn, paths.shown)
         with suppress(OSError):  # not there, or someone else's files are in it
             files.remove_empty(paths.drawn)
 
@@ -71,7 +71,7 @@ def discard(paths: RunPaths, found: Sequence[Scene], missing: Collection[int], r
     missing: the slides that are not drawn.
     """
     outdated = [
-        images.name(slide)
+        sequence.name(slide)
         for scene in found
         for slide in scene.slides
         if any(near in missing for near in _window(scene, slide, reach))
@@ -97,7 +97,7 @@ def smooth(
     frame_of = LRUCache(lambda slide: frames.read(slide * frames_per_slide), at_hand)
     album = _Album(
         frame_of,
-        LRUCache(lambda slide: images.read(paths.drawn / images.name(slide)), at_hand),
+        LRUCache(lambda slide: png.read(paths.drawn / sequence.name(slide)), at_hand),
         LRUCache(
             lambda slide: optical_flow.estimate_pair(
                 frame_of.get(slide), frame_of.get(slide + 1), fast=True
@@ -109,7 +109,7 @@ def smooth(
 
     def make(place: tuple[Scene, int]) -> None:
         _, slide = place
-        images.write(paths.shown / images.name(slide), album.deflickered(*place))
+        png.write(paths.shown / sequence.name(slide), album.deflickered(*place))
 
     todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
     for _ in map_in_order(make, todo, tick):

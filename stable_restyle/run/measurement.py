@@ -19,7 +19,7 @@ from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging.metrics import Figures, Shown, Stability
-from stable_restyle.media.images import Frames
+from stable_restyle.media.sequence import Frames
 
 
 @dataclass(frozen=True)

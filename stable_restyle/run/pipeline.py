@@ -25,10 +25,10 @@ from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress,
 from stable_restyle.core.records import DEFAULT_RATE, Keys, Scene, Settings, Step
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
-from stable_restyle.media import images
-from stable_restyle.media.images import Frames
+from stable_restyle.media import png, sequence
 from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
+from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
@@ -157,7 +157,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             redo.finish(paths)
             if settings.deflicker:
                 _deflicker(paths, claimed.scenes, claimed.frames, settings, guarded)
-            slides = images.marks(paths.shown, count)
+            slides = sequence.marks(paths.shown, count)
             if paths.result is not None:
                 _join(claimed.source, paths, settings, count, guarded)
             ends = _what_ends(settings, decided, claimed.film)
@@ -248,13 +248,13 @@ def is_finished(settings: Settings) -> bool:
         return False
     settled = _what_ends(settings, _what_decides(settings, variants, engine), marks)
     try:
-        frames = images.find_frames(paths.frames)
+        frames = sequence.find_frames(paths.frames)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
         found = scenes.find_scenes(bounds, settings.frames_per_slide)
         count = scenes.slide_count(frames.count, settings.frames_per_slide)
         chosen = prepare.foresee_keys(found, paths, _kind(settings))
         input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
-        return finished.holds(paths, settled, input_snapshot, images.marks(paths.shown, count))
+        return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
     except UnusableInput:
         return False  # the run says what is wrong, or mends it
 
@@ -287,7 +287,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     chosen = prepare.foresee_keys(found, paths, _kind(settings))
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(paths)
-    finished, _ = images.find_slides(left.slides, len(steps), (source.width, source.height))
+    finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
     if settings.fresh:
         finished -= _discarded(settings, left, bounds, chosen)
     schedule = Schedule(steps, finished)
@@ -312,11 +312,11 @@ def _discarded(
 
     left: as `deflicker.as_left` gives it. A film is not read to see whether it is the same.
     """
-    names: Iterable[str] = images.numbered(left.slides)
+    names: Iterable[str] = sequence.numbered(left.slides)
     if left.frames.exists():
         variants, access = _drawn_with(settings)
         engine = connect.engine(settings.backends, variants, access)
-        frames = images.find_frames(left.frames)
+        frames = sequence.find_frames(left.frames)
         marks = layout.unread_marks(left.film) if left.film else {}
         size = {"frame_size": f"{frames.width}x{frames.height}"}
         decides = {**_what_decides(settings, variants, engine), **size, **marks}
@@ -342,11 +342,11 @@ def measure(settings: Settings, progress: Progress) -> Measurement:
     paths = layout.find_paths(settings)
     frames_per_slide = layout.fps_of(paths)
     with layout.locked(paths):
-        frames = images.find_frames(paths.frames)
+        frames = sequence.find_frames(paths.frames)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
         found = scenes.find_scenes(bounds, frames_per_slide)
         count = scenes.slide_count(frames.count, frames_per_slide)
-        finished, unfit = images.find_slides(paths.shown, count, (frames.width, frames.height))
+        finished, unfit = sequence.find_slides(paths.shown, count, (frames.width, frames.height))
         for line in unfit:
             log.warning("%s It is not measured.", line)
         if not finished:
@@ -430,7 +430,7 @@ def _kind(settings: Settings) -> keyframes.Kind | None:
 
 
 def _kept(paths: RunPaths, count: int, frames: Frames) -> set[int]:
-    finished, unfit = images.find_slides(paths.slides, count, (frames.width, frames.height))
+    finished, unfit = sequence.find_slides(paths.slides, count, (frames.width, frames.height))
     for line in unfit:
         log.warning("%s It is drawn again.", line)
     if finished:
@@ -531,7 +531,7 @@ def _deflicker(
     """Make what is missing of the deflickered slides."""
     size = (frames.width, frames.height)
     count = found[-1].slides.stop
-    finished, _ = images.find_slides(paths.shown, count, size)
+    finished, _ = sequence.find_slides(paths.shown, count, size)
     if len(finished) == count:
         return
     files.remove_all(paths.interp, [paths.measure_file.name])
@@ -636,7 +636,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
 def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> page.Subject:
     """What there is to report on, as far as it has come. Raises UnusableInput."""
     noted = layout.noted(paths)
-    frames = len(images.numbered(paths.frames))
+    frames = len(sequence.numbered(paths.frames))
     if not frames or not paths.scenes_file.exists():
         raise UnusableInput(
             f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
@@ -649,9 +649,9 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         if isinstance(frames_per_slide, int) and frames_per_slide > 0
         else settings.frames_per_slide
     )
-    width, height = images.size(paths.frames / images.name(0))
+    width, height = png.read_header(paths.frames / sequence.name(0)).size
     # Until the first slide is deflickered, those that are drawn are what there is to see.
-    shown = images.numbered(paths.shown)
+    shown = sequence.numbered(paths.shown)
     return page.Subject(
         paths=paths,
         slides=paths.shown if shown else deflicker.as_left(paths).slides,
@@ -686,7 +686,9 @@ def _with_own_seed(settings: Settings, paths: RunPaths) -> Settings:
 
 def _check_slides(paths: RunPaths, count: int) -> None:
     """Raises UnusableInput if slides that were finished are gone."""
-    gone = {images.name(slide) for slide in range(count)}.difference(images.numbered(paths.slides))
+    gone = {sequence.name(slide) for slide in range(count)}.difference(
+        sequence.numbered(paths.slides)
+    )
     if gone:
         raise UnusableInput(
             f"{len(gone)} of {counted(count, 'slide')} vanished from {paths.slides} meanwhile, "

@@ -17,9 +17,9 @@ from stable_restyle.core import files
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
-from stable_restyle.media import images
-from stable_restyle.media.images import Frames
+from stable_restyle.media import sequence
 from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media.sequence import Frames
 from stable_restyle.media.split import check_disk, detect_cuts, detect_film_cuts, split_film
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir.layout import RunPaths
@@ -32,7 +32,7 @@ def look(paths: RunPaths, rate: Fraction | None) -> Film | Frames:
     if paths.film is None:
         if rate is not None and paths.result is None:
             raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
-        return images.find_frames(paths.frames)
+        return sequence.find_frames(paths.frames)
     if rate is not None:
         raise WrongUsage(f"--rate is for a folder of frames; {paths.film} has a rate of its own.")
     return probe_film(paths.film)
@@ -69,7 +69,7 @@ def _split(
         finally:  # this one alone: the folder may be another run's by now
             with suppress(OSError):
                 files.remove_tree(part)
-    return images.find_frames(paths.frames)
+    return sequence.find_frames(paths.frames)
 
 
 def _split_whole(
@@ -79,7 +79,7 @@ def _split_whole(
     part.mkdir(parents=True)
     with task(progress, "Splitting", film.frames, "frame"):
         cuts = split_film(film, part, threshold, progress.advance)
-        frames = images.find_frames(part)
+        frames = sequence.find_frames(part)
     if not paths.scenes_file.exists():
         scenes.write_boundaries(paths.scenes_file, scenes.boundaries(cuts, frames.count))
     files.move_whole(part, paths.frames)
@@ -120,7 +120,7 @@ def foresee(
 ) -> tuple[int, Sequence[int]]:
     """Number of frames and boundaries of the scenes, nothing written."""
     if isinstance(source, Film) and paths.frames.exists():
-        source = images.find_frames(paths.frames)
+        source = sequence.find_frames(paths.frames)
     if isinstance(source, Film):
         with task(progress, "Finding scenes", source.frames, "frame"):
             count, cuts = detect_film_cuts(source, threshold, progress.advance)

@@ -16,7 +16,7 @@ from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted, reason
 from stable_restyle.core.ranges import parse_ranges
 from stable_restyle.core.records import Step
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.redo_notes import RedoNotes
@@ -52,7 +52,7 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
 
 def check_begun(paths: RunPaths, listed: str) -> None:
     """Raises WrongUsage where no slide was ever drawn that could be drawn again."""
-    if listed and not (images.numbered(paths.slides) or redo_notes.read(paths.redo_file).slides):
+    if listed and not (sequence.numbered(paths.slides) or redo_notes.read(paths.redo_file).slides):
         raise WrongUsage(
             f"--redo {listed}: there are no slides in {paths.slides} to draw again.\n"
             "Leave --redo out to draw them first; or name the SOURCE, the TARGET and the --work "
@@ -65,7 +65,7 @@ def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int)
 
     A slide that is all that is missing may be one that its user has removed.
     """
-    there = {int(name[:-4]) - 1 for name in images.numbered(paths.slides)}
+    there = {int(name[:-4]) - 1 for name in sequence.numbered(paths.slides)}
     missing = set(range(count)).difference(there, redo_notes.read(paths.redo_file).slides)
     if (absent := missing.intersection(wanted)) and not absent >= missing:
         raise WrongUsage(
@@ -128,7 +128,7 @@ def _move(paths: RunPaths, slides: Iterable[int]) -> None:
     folder.mkdir(exist_ok=True)
     moved = 0
     for slide in slides:
-        path = paths.slides / images.name(slide)
+        path = paths.slides / sequence.name(slide)
         if path.exists():
             files.move(path, _free(folder, path.stem))  # TARGET may be on another drive
             moved += 1

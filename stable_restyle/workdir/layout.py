@@ -1,6 +1,6 @@
 """Where a run keeps its files, who may work there, and which slides of an earlier run may stay.
 
-The frames and slides themselves are left to `images`, the scenes to `scenes`.
+The frames and slides themselves are left to `sequence`, the scenes to `scenes`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stable_restyle.core.errors import (
 )
 from stable_restyle.core.progress import Check, Progress, task
 from stable_restyle.core.records import Keys, Settings, Step
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.media.ffmpeg import media_endings
 from stable_restyle.media.join import CONTAINERS, unfinished_name
 from stable_restyle.plan import keyframes, scenes
@@ -145,7 +145,7 @@ class RunPaths:
 class InputSnapshot:
     """What single slides hang on, where the settings of the run are the same."""
 
-    marks: Sequence[str]  # of the frames, as images.Frames has them
+    marks: Sequence[str]  # of the frames, as sequence.Frames has them
     bounds: Sequence[int]  # of the scenes, as scenes.json has them
     changes: SceneChanges  # what is set in scenes
     keys: Keys | None = None  # None: every slide is one
@@ -358,7 +358,7 @@ def discarded_by_fresh(
 ) -> set[str]:
     """The slides that `claim` and `claim_input` would discard with `fresh`."""
     earlier = _read_settings(paths.settings_file, fresh=True)
-    slides = images.numbered(paths.slides)
+    slides = sequence.numbered(paths.slides)
     if _starts_over(paths, earlier, decides):
         return set(slides)
     return set(
@@ -512,7 +512,7 @@ def _check_owner(paths: RunPaths, earlier: Mapping[str, object]) -> None:
     else:  # its name alone, as earlier versions noted it
         folder = paths.shown.parent / owner
     try:
-        is_other = identity(folder) != identity(paths.shown) and images.numbered(folder)
+        is_other = identity(folder) != identity(paths.shown) and sequence.numbered(folder)
     except (OSError, ValueError):  # no folder can have such a name
         return
     if is_other:
@@ -527,7 +527,7 @@ def _strange(paths: RunPaths, earlier: Mapping[str, object], owner: Mapping[str,
 
     owner: as `_read_owner` returns it; slides of earlier versions and of the original have none.
     """
-    slides = len(images.numbered(paths.shown))
+    slides = len(sequence.numbered(paths.shown))
     is_ours = _is_ours(paths, earlier, owner)
     if not slides or ((earlier or paths.scenes_file.exists()) and (is_ours or not owner)):
         return ""
@@ -577,7 +577,7 @@ def _joined(folder: Path, seen: str) -> Path:
 
 def _slides(paths: RunPaths) -> list[str]:
     """The slides of the earlier run; where they are deflickered, those that were drawn count."""
-    return images.numbered(paths.slides) or images.numbered(paths.shown)
+    return sequence.numbered(paths.slides) or sequence.numbered(paths.shown)
 
 
 def _are(slides: int) -> str:
@@ -645,7 +645,7 @@ def _outdated(
     beyond = _beyond(paths, now, frames_per_slide)
     return [
         name
-        for name in images.numbered(paths.slides)
+        for name in sequence.numbered(paths.slides)
         if name in beyond or int(name[:-4]) - 1 in slides
     ]
 
@@ -653,7 +653,7 @@ def _outdated(
 def _beyond(paths: RunPaths, now: InputSnapshot, frames_per_slide: int) -> list[str]:
     """The finished slides past the end of the film."""
     count = scenes.slide_count(len(now.marks), frames_per_slide)
-    return [name for name in images.numbered(paths.slides) if int(name[:-4]) > count]
+    return [name for name in sequence.numbered(paths.slides) if int(name[:-4]) > count]
 
 
 def _changed_frames(was: InputSnapshot, now: InputSnapshot) -> set[int]:
@@ -670,7 +670,7 @@ def _input_refusal(
     lines = []
     if len(was.marks) != len(now.marks):
         lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
-    changed = [images.name(frame) for frame in sorted(_changed_frames(was, now))]
+    changed = [sequence.name(frame) for frame in sorted(_changed_frames(was, now))]
     changed = [name for name in changed if int(name[:-4]) <= len(was.marks)]
     if changed:
         more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
@@ -685,7 +685,7 @@ def _input_refusal(
             lines.append(f"--set in scene {scene}: {_said(then)} then, {_said(here)} now")
     if beyond:
         lines.append(f"past the end of the film: {counted(beyond, 'slide')}")
-    slides = counted(len(images.numbered(paths.slides)), "slide")
+    slides = counted(len(sequence.numbered(paths.slides)), "slide")
     return (
         f"{outdated} of the {slides} in {paths.slides} were made of something else:\n"
         + "".join(f"  {line}\n" for line in lines)
@@ -699,7 +699,7 @@ def _refusal(paths: RunPaths, differing: Iterable[str]) -> str:
     """Why a run with other settings does not go on, and what to do."""
     names, folder = _slides(paths), paths.slides
     slides = counted(len(names), "slide")
-    if not images.numbered(folder):
+    if not sequence.numbered(folder):
         folder = paths.shown
     return (
         f"{slides} in {folder} {'was' if len(names) == 1 else 'were'} made with other settings "
@@ -745,7 +745,7 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
     if slides := _slides(paths):
         log.info("Starting over: %s discarded.", _are(len(slides)))
     for folder in (paths.shown, paths.drawn):
-        files.remove_all(folder, images.numbered(folder))
+        files.remove_all(folder, sequence.numbered(folder))
     files.remove_all(paths.interp, [each for each in os.listdir(paths.interp) if _ours(each)])
     told = (paths.redo_file, paths.journal_file, paths.report_file, paths.deflicker_file)
     files.remove_all(paths.interp, [each.name for each in told])

@@ -36,7 +36,7 @@ from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.core.records import Keys
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir import layout
 from stable_restyle.workdir.layout import InputSnapshot, RunPaths
@@ -180,11 +180,11 @@ def _png(folder: Path) -> Iterator[Attempt]:
     def attempt(chance: Random) -> None:
         path.write_bytes(mangled_png(chance))
         try:
-            picture = images.read(path)
+            picture = png.read(path)
         except UnusableInput as error:
             assert str(path) in str(error)
         else:
-            width, height = images.size(path)
+            width, height = png.read_header(path).size
             assert picture.shape == (height, width, 3) and picture.dtype == np.uint8
 
     yield attempt
@@ -300,7 +300,7 @@ def _settings(folder: Path) -> Iterator[Attempt]:
     places.slides.mkdir()
     places.interp.mkdir()
     for slide in range(3):
-        (places.slides / images.name(slide)).touch()
+        (places.slides / sequence.name(slide)).touch()
     now = InputSnapshot(["a1", "b2", "c3", "d4", "e5", "f6"], [0, 2, 6], {1: ["6.text=fox"]})
 
     def attempt(chance: Random) -> None:
@@ -312,7 +312,7 @@ def _settings(folder: Path) -> Iterator[Attempt]:
         except UnusableInput as error:
             assert "\n" in str(error)  # what is wrong, and what to do
             str(error).encode("utf-8", "backslashreplace")
-        assert len(images.numbered(places.slides)) == 3
+        assert len(sequence.numbered(places.slides)) == 3
         assert mine.read_text() == "the user's own"
 
     yield attempt

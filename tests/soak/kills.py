@@ -22,7 +22,7 @@ from support.programs import COMMAND, LONGEST_S, Program
 from support.runs import files
 
 from stable_restyle.core.records import BACKENDS_VARIABLE
-from stable_restyle.media import images
+from stable_restyle.media import png
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Stage:
     def check_whole(self, folder: Path) -> None:
         """After a kill: what is there is finished."""
         for path in _out(self.story, folder).glob("*.png"):
-            images.read(path)
+            png.read(path)
 
     def check_same(self, folder: Path) -> None:
         """After the command was repeated: all is as in a calm run, and nothing else is there."""

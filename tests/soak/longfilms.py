@@ -15,7 +15,7 @@ import numpy as np
 from support.runs import Silent, files
 
 from stable_restyle.core.records import Pixels, Settings
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline
 
@@ -38,13 +38,13 @@ def one_frame_a_scene(folder: Path, count: int) -> float:
     for index in range(PICTURES):
         alone = folder / f"alone-{index}"
         (alone / "in").mkdir(parents=True)
-        images.write(alone / "in" / "000001.png", picture(index))
+        png.write(alone / "in" / "000001.png", picture(index))
         pipeline.run(_settings(alone, 1), Silent())
     expected = [files(folder / f"alone-{index}" / "out")["000001.png"] for index in range(PICTURES)]
     film = _film(folder / "film", count, list(range(count + 1)))
     peak_mb = _draw(film, 1, count)
     for index in range(count):
-        assert (film / "out" / images.name(index)).read_bytes() == expected[index % PICTURES]
+        assert (film / "out" / sequence.name(index)).read_bytes() == expected[index % PICTURES]
     return peak_mb
 
 
@@ -56,7 +56,7 @@ def one_scene(folder: Path, frames: int, frames_per_slide: int) -> float:
     film = _film(folder / "film", frames, [0, frames])
     slides = scenes.slide_count(frames, frames_per_slide)
     peak_mb = _draw(film, frames_per_slide, slides)
-    finished, unfit = images.find_slides(film / "out", slides, (WIDTH, HEIGHT))
+    finished, unfit = sequence.find_slides(film / "out", slides, (WIDTH, HEIGHT))
     assert (len(finished), unfit) == (slides, [])
     return peak_mb
 
@@ -91,9 +91,9 @@ def _film(folder: Path, frames: int, bounds: list[int]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "in").mkdir(parents=True)
     (folder / "interp").mkdir()
-    pictures = [images.encode(picture(index)) for index in range(PICTURES)]
+    pictures = [png.encode(picture(index)) for index in range(PICTURES)]
     for index in range(frames):
-        (folder / "in" / images.name(index)).write_bytes(pictures[index % PICTURES])
+        (folder / "in" / sequence.name(index)).write_bytes(pictures[index % PICTURES])
     scenes.write_boundaries(folder / "interp" / "scenes.json", bounds)
     return folder
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.media.ffmpeg import find_ffmpeg
 
 WIDTH, HEIGHT = 64, 48
@@ -125,12 +125,12 @@ def make_yuv(
 def write_folder(folder: Path, frames: Iterable[Pixels]) -> Path:
     folder.mkdir(parents=True)
     for index, picture in enumerate(frames):
-        images.write(folder / images.name(index), np.ascontiguousarray(picture))
+        png.write(folder / sequence.name(index), np.ascontiguousarray(picture))
     return folder
 
 
 def read_folder(folder: Path) -> list[Pixels]:
-    return [images.read(folder / name) for name in images.numbered(folder)]
+    return [png.read(folder / name) for name in sequence.numbered(folder)]
 
 
 def add_picture_subtitles(path: Path) -> Path:

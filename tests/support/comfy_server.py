@@ -40,7 +40,7 @@ from support import paths
 from support.programs import LONGEST_S
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images
+from stable_restyle.media import png
 
 RECORDINGS = paths.DATA / "comfyui"
 CERTIFICATE = RECORDINGS / "localhost.pem"
@@ -62,7 +62,7 @@ class Run:
     interrupted: bool = False  # by somebody at the server
     cached: bool = False  # the server thinks that it has the picture, but the file is gone
     restart: bool = False  # the server restarts in the midst of it
-    picture: Callable[[Pixels], bytes] = images.encode
+    picture: Callable[[Pixels], bytes] = png.encode
     told: Callable[[list[Message]], list[Message]] = list  # the messages -> what is sent
 
 

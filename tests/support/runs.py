@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.run import pipeline
 
 
@@ -50,6 +50,6 @@ def assert_goes_on(asked: Settings, lost: list[int]) -> None:
     run(asked)
     whole = files(asked.target)
     for slide in lost:
-        (asked.target / images.name(slide)).unlink()
+        (asked.target / sequence.name(slide)).unlink()
     assert run(asked).drawn == len(lost)
     assert files(asked.target) == whole

@@ -16,7 +16,7 @@ from stable_restyle.backends.comfyui.validate import Incompatibility
 from stable_restyle.backends.comfyui.workflow import fill, with_seed
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Job, Slide
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 
 KEPT = "stable-restyle-out"  # the server's folder for slides that it keeps
 ASKED_AT_ONCE = 4  # node classes
@@ -125,7 +125,7 @@ class ComfyBackend:
         return added, list(dict.fromkeys(found))
 
     def _prompt(self, job: Job, guide: str, mask: str) -> dict[str, Any]:
-        stem = Path(images.name(job.slide)).stem
+        stem = Path(sequence.name(job.slide)).stem
         keep = f"{KEPT}/{stem}" if self._keep else None
         workflow = self._fitted.of(job.scene)
         if job.seed is not None:

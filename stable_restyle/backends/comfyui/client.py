@@ -35,7 +35,7 @@ from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide
-from stable_restyle.media import images
+from stable_restyle.media import png
 
 # Returns the nodes to post for a job, by ID. Takes the names by which the server's LoadImage nodes
 # find the guide and the mask.
@@ -224,11 +224,11 @@ class ComfyUI:
         The name is new each time: ComfyUI caches the results of equal prompts, and overwriting a
         file would change the prompts in its queue.
         """
-        png = images.encode(picture)
+        encoded = png.encode(picture)
         stored = self._ask(
             "POST",
             "/upload/image",
-            files={"image": (f"{uuid4().hex}-{kind}.png", png, "image/png")},
+            files={"image": (f"{uuid4().hex}-{kind}.png", encoded, "image/png")},
             data={"subfolder": SUBFOLDER, "type": "temp"},
         )
         keys = ("subfolder", "name", "type")

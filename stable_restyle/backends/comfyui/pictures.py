@@ -6,7 +6,7 @@ import numpy as np
 
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Pixels, Slide
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 GRID = 8  # pixels: models crop what is no multiple of it
 FORMATS = ("PNG", "JPEG", "WEBP")  # of the slide
@@ -28,13 +28,13 @@ def read_slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> 
     ServerFault for anything but a complete picture of a scale of `padded`.
     """
     try:
-        picture = images.decode(data, FORMATS)
+        picture = png.decode(data, FORMATS)
     except ValueError as error:
         raise ServerFault(
             f"what it made is not a complete picture (PNG, JPEG or WebP): {error}"
         ) from None
     slide = cropped(picture, padded, frame)
-    return Slide(slide, images.only_pixels(data) if slide is picture else None)
+    return Slide(slide, png.strip_metadata(data) if slide is picture else None)
 
 
 def cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -> Pixels:
@@ -44,7 +44,7 @@ def cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) ->
     returned has the frame's size at that scale. Raises ServerFault if its shape is another.
     """
     height, width = picture.shape[:2]
-    if not images.is_scale((height, width), padded):
+    if not sequence.is_scale((height, width), padded):
         raise ServerFault(
             f"it made a picture of {width}x{height}, which is no scale of {padded[1]}x{padded[0]}"
         )

@@ -71,7 +71,7 @@ from stable_restyle.core.errors import (
     WrongUsage,
 )
 from stable_restyle.core.records import Job, Pixels, Slide
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 # Short pauses between attempts, and limits that only a server that hangs can reach.
 QUICK = Timeouts(
@@ -395,7 +395,7 @@ def test_nobody_is_sent_on_to_another_address(server: ComfyServer, route: str) -
 
 
 def wrong_size(_: Pixels) -> bytes:
-    return images.encode(np.zeros((64, 64, 3), np.uint8))
+    return png.encode(np.zeros((64, 64, 3), np.uint8))
 
 
 HTML = "<html><body>Bad Gateway</body></html>"
@@ -1010,7 +1010,7 @@ def saved_as(kind: str, mode: str = "RGB", **options: Any) -> Callable[[Pixels],
 def scaled(width: int, height: int) -> Callable[[Pixels], bytes]:
     def scale(picture: Pixels) -> bytes:
         resized = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
-        return images.encode(np.array(resized))
+        return png.encode(np.array(resized))
 
     return scale
 
@@ -1067,7 +1067,7 @@ def test_a_slide_that_is_accepted_is_a_scale_of_its_frame(
     answered = max(round(padded[0] * scale) + higher, 1), max(round(padded[1] * scale) + wider, 1)
     with suppress(ServerFault):
         slide = pictures.cropped(np.zeros((*answered, 3), np.uint8), padded, (height, width))
-        assert images.is_scale(slide.shape[:2], (height, width))
+        assert sequence.is_scale(slide.shape[:2], (height, width))
     twice = np.zeros((2 * padded[0], 2 * padded[1], 3), np.uint8)
     assert pictures.cropped(twice, padded, (height, width)).shape == (2 * height, 2 * width, 3)
 

@@ -33,7 +33,7 @@ from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import Job, Pixels, Settings, Slide
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 
 URLS = [url.strip().rstrip("/") for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
@@ -197,23 +197,23 @@ def off(one: Pixels, other: Pixels) -> Pixels:
 
 def check_slides(settings: Settings) -> None:
     """Of the frames' size; middles are drawn, and the others keep the guide where they have to."""
-    frames = images.find_frames(settings.source)
-    slides = images.numbered(settings.target)
+    frames = sequence.find_frames(settings.source)
+    slides = sequence.numbered(settings.target)
     assert len(slides) == -(-frames.count // settings.frames_per_slide)
     middles = kept = 0
     for slide, name in enumerate(slides):
-        picture = images.read(settings.target / name)
+        picture = png.read(settings.target / name)
         assert picture.shape == (frames.height, frames.width, 3)
         guide = settings.target.with_name("interp") / name
         if not guide.exists():
             middles += 1
             assert off(picture, frames.read(slide * settings.frames_per_slide)).mean() > DRAWN_OFF
             continue
-        mask = images.read(guide.with_stem(guide.stem + "-m"))[:, :, 0]
+        mask = png.read(guide.with_stem(guide.stem + "-m"))[:, :, 0]
         far = cv2.dilate(mask, np.ones((2 * FAR_PX + 1,) * 2, np.uint8)) == 0
         if far.any():
             kept += 1
-            assert off(picture, images.read(guide))[far].mean() < KEPT_OFF
+            assert off(picture, png.read(guide))[far].mean() < KEPT_OFF
     assert middles and kept
 
 
@@ -267,12 +267,12 @@ def test_sizes(tmp_path: Path, width: int, height: int) -> None:
     edges = clips.write_folder(tmp_path / "in", [picture] * 5)
     settings = asked(shipped("anime.json"), edges)
     run(settings)
-    slides = [settings.target / name for name in images.numbered(settings.target)]
-    assert [images.size(slide) for slide in slides] == [(width, height)] * 3
+    slides = [settings.target / name for name in sequence.numbered(settings.target)]
+    assert [png.read_header(slide).size for slide in slides] == [(width, height)] * 3
     guides = [tmp_path / "interp" / slide.name for slide in slides]
     assert [guide.exists() for guide in guides] == [True, False, True]
     for slide, guide in zip(slides[::2], guides[::2], strict=True):
-        assert off(images.read(slide), images.read(guide)).max() < KEPT_OFF_AT_MOST
+        assert off(png.read(slide), png.read(guide)).max() < KEPT_OFF_AT_MOST
 
 
 def test_an_enlarging_workflow(frames: Path) -> None:
@@ -285,7 +285,7 @@ def test_an_enlarging_workflow(frames: Path) -> None:
     nodes[the(nodes, "SaveImage")]["inputs"]["images"] = ["enlarge", 0]
     settings = asked(nodes, frames)
     run(settings)
-    assert {images.size(path) for path in settings.target.glob("*.png")} == {(244, 188)}
+    assert {png.read_header(path).size for path in settings.target.glob("*.png")} == {(244, 188)}
 
 
 def test_the_shape_of_the_original_with_swarm_nodes(frames: Path) -> None:

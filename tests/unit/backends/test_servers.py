@@ -30,7 +30,7 @@ from stable_restyle.cli import tables
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Pixels, Settings
 from stable_restyle.imaging import arrays
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 
 Servers = Callable[[int], list[ComfyServer]]
@@ -96,7 +96,7 @@ def test_slides_have_their_frames_size_and_the_mask_keeps(
     work = servers(1)
     run(on(asked, work))
     assert files(asked.target) == expected
-    assert {images.size(path) for path in asked.target.glob("*.png")} == {(66, 50)}
+    assert {png.read_header(path).size for path in asked.target.glob("*.png")} == {(66, 50)}
     assert all(kind == "temp" for kind, _, _ in work[0].files)
 
 
@@ -107,7 +107,7 @@ def test_slides_of_a_workflow_that_scales_are_found_again(
     """Frames of 66x50 are sent as 72x56."""
 
     def scaled(picture: Pixels) -> bytes:
-        return images.encode(arrays.fit(picture, *size))
+        return png.encode(arrays.fit(picture, *size))
 
     (server,) = servers(1)
     server.runs.extend([Run(picture=scaled)] * 11)
@@ -247,7 +247,7 @@ def test_all_servers_gone_ends_the_run_when_patience_does(
         run(on(asked, dying, patience_min=0.005))
     assert dying[0].url in str(end.value)
     for path in asked.target.glob("*.png"):
-        images.read(path)
+        png.read(path)
 
 
 def test_no_server_at_all_is_told_at_once(asked: Settings, servers: Servers) -> None:
@@ -336,12 +336,12 @@ def test_what_a_server_made_is_kept_byte_for_byte(tmp_path: Path, servers: Serve
 
 def test_an_enlarging_workflow_keeps_large_slides(asked: Settings, servers: Servers) -> None:
     def doubled(picture: Pixels) -> bytes:
-        return images.encode(np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1))
+        return png.encode(np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1))
 
     only = servers(1)
     only[0].runs += [Run(picture=doubled)] * 11
     run(on(asked, only))
-    assert {images.size(path) for path in asked.target.glob("*.png")} == {(132, 100)}
+    assert {png.read_header(path).size for path in asked.target.glob("*.png")} == {(132, 100)}
     (asked.target / "000001.png").unlink()
     only[0].runs += [Run(picture=doubled)]
     assert run(on(asked, only)).drawn == 1
@@ -377,7 +377,7 @@ def test_changes_of_a_scene_draw_that_scene_anew(
     assert run(replace(changed, fresh=True)).drawn == 7
     now = files(asked.target)
     assert [name for name in now if now[name] == expected[name]] == [
-        images.name(slide) for slide in range(4)
+        sequence.name(slide) for slide in range(4)
     ]
     assert run(changed).drawn == 0
     with pytest.raises(WrongUsage, match="there is no scene 4"):

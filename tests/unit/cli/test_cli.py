@@ -22,7 +22,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until, video_restyle
 
 from stable_restyle.cli import console, main, options
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.media import images
+from stable_restyle.media import png
 from stable_restyle.run import pipeline
 
 MakeFrames = Callable[..., Path]
@@ -250,7 +250,7 @@ def test_a_killed_run_is_resumed_to_the_same_slides(
         until(lambda: len(slides(out)) >= after and (tmp_path / "interp").exists(), process)
         process.kill()
     for path in out.glob("*.png"):
-        images.read(path)
+        png.read(path)
     assert video_restyle(*PREVIEW, folder=tmp_path).returncode == 0
     assert slides(out) == slides(tmp_path / "whole" / "out")
     assert not list(out.glob("*.part"))
@@ -270,7 +270,7 @@ def test_a_run_that_is_ended_keeps_what_is_finished(
     assert "repeat the command to go on" in said
     assert "Traceback" not in said
     for path in (tmp_path / "out").glob("*.png"):
-        images.read(path)
+        png.read(path)
     assert not list((tmp_path / "out").glob("*.part"))
 
 

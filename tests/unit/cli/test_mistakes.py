@@ -17,7 +17,7 @@ from support import clips
 
 from stable_restyle.cli import main, options
 from stable_restyle.core.errors import from_system
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 LONG = "x" * 5000
 LOOP = "loop/film.mp4"
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "in").mkdir()
     for index in range(4):
-        images.write(folder / "in" / images.name(index), conftest.frame(index, (40, 90, 200)))
+        png.write(folder / "in" / sequence.name(index), conftest.frame(index, (40, 90, 200)))
     clips.make(folder / "film.mp4", clips.scenes(4))
     if POSIX:
         (folder / "loop").symlink_to("loop")

@@ -16,7 +16,7 @@ from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.slide import Prepared, SlideDrawer
 from stable_restyle.drawing.store import SlideStore
-from stable_restyle.media.images import Frames
+from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.codec import CodecMotion
 
 

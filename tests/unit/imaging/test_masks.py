@@ -11,7 +11,7 @@ from support import paths
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import masks
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 GOLDEN = sorted((paths.DATA / "golden").iterdir())
 
@@ -32,8 +32,8 @@ def still(height: int = 40, width: int = 60) -> Pixels:
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
 def test_mask_is_the_original_programs(folder: Path) -> None:
-    crossed = [images.read(folder / "in" / images.name(index)) for index in (2, 1, 0)]
-    theirs = images.read(folder / "interp" / "000001-m.png")[:, :, 0]
+    crossed = [png.read(folder / "in" / sequence.name(index)) for index in (2, 1, 0)]
+    theirs = png.read(folder / "interp" / "000001-m.png")[:, :, 0]
     assert (
         share_within(masks.from_change(masks.change(crossed), *settings(folder)), theirs, 2) >= 0.98
     )
@@ -43,11 +43,11 @@ def test_mask_is_the_original_programs(folder: Path) -> None:
 def test_guide_is_the_original_programs(folder: Path) -> None:
     interp = folder / "interp"
     guide = masks.blend(
-        images.read(interp / "000001-b.png"),
-        images.read(folder / "in" / "000001.png"),
-        images.read(interp / "000001-m.png")[:, :, 0],
+        png.read(interp / "000001-b.png"),
+        png.read(folder / "in" / "000001.png"),
+        png.read(interp / "000001-m.png")[:, :, 0],
     )
-    assert share_within(guide, images.read(interp / "000001.png"), 8) >= 0.99
+    assert share_within(guide, png.read(interp / "000001.png"), 8) >= 0.99
 
 
 @pytest.mark.parametrize(("strength", "level"), [(0, 255), (2, 192), (4, 128), (7.5, 16), (8, 0)])

@@ -23,7 +23,7 @@ from stable_restyle.cli import main
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, cannot_write, is_in_use
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.motion.base import FramePath
 from stable_restyle.motion.choose import choose
 from stable_restyle.run import pipeline
@@ -225,7 +225,7 @@ def test_a_file_that_stays_open_ends_the_run_which_goes_on_when_it_is_closed(
     assert "another program has it open" in str(error.value)
     assert "epeat the command" in str(error.value)
     assert scanner.refused
-    kept = set(images.numbered(asked.target))
+    kept = set(sequence.numbered(asked.target))
     scanner.times = 0
     run(replace(asked, **changes))
     assert files(asked.target) == files(calm.target)

@@ -28,7 +28,7 @@ from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import arrays
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 
 
 def picture(height: int = 12, width: int = 16, seed: int = 0) -> Pixels:
@@ -38,40 +38,40 @@ def picture(height: int = 12, width: int = 16, seed: int = 0) -> Pixels:
 def folder_of(folder: Path, *pictures: Pixels) -> Path:
     folder.mkdir(exist_ok=True)
     for index, each in enumerate(pictures):
-        images.write(folder / images.name(index), each)
+        png.write(folder / sequence.name(index), each)
     return folder
 
 
 def test_frames_are_counted_and_read(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "in", picture(seed=1), picture(seed=2))
     (folder / "notes.txt").write_text("not a frame")
-    frames = images.find_frames(folder)
+    frames = sequence.find_frames(folder)
     assert (frames.count, frames.width, frames.height) == (2, 16, 12)
     assert np.array_equal(frames.read(1), picture(seed=2))
 
 
 def test_no_frames(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match=r"no frames .*000001\.png"):
-        images.find_frames(tmp_path)
+        sequence.find_frames(tmp_path)
 
 
 def test_a_frame_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match=r"in.000001\.png cannot be read: .*\nPut it back"):
-        images.read(tmp_path / "in" / "000001.png")
+        png.read(tmp_path / "in" / "000001.png")
 
 
 @pytest.mark.parametrize("missing", [0, 2])
 def test_a_gap_is_named(tmp_path: Path, missing: int) -> None:
     folder = folder_of(tmp_path / "in", *[picture()] * 5)
-    (folder / images.name(missing)).unlink()
-    with pytest.raises(UnusableInput, match=f"{images.name(missing)} is missing"):
-        images.find_frames(folder)
+    (folder / sequence.name(missing)).unlink()
+    with pytest.raises(UnusableInput, match=f"{sequence.name(missing)} is missing"):
+        sequence.find_frames(folder)
 
 
 def test_frames_of_two_sizes(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "in", picture(), picture(), picture(10, 16))
     with pytest.raises(UnusableInput, match=r"000003\.png is 16x10, but 000001\.png is 16x12"):
-        images.find_frames(folder)
+        sequence.find_frames(folder)
 
 
 def test_a_truncated_frame_is_named_wherever_it_ends(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_truncated_frame_is_named_wherever_it_ends(tmp_path: Path) -> None:
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(UnusableInput, match=r"000002\.png"):
-            images.find_frames(folder)
+            sequence.find_frames(folder)
 
 
 def test_a_damaged_frame_is_named_when_it_is_read(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_damaged_frame_is_named_when_it_is_read(tmp_path: Path) -> None:
     for place in range(16, len(whole) - 12):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         with pytest.raises(UnusableInput, match=r"000001\.png"):
-            images.read(path)
+            png.read(path)
 
 
 @given(st.binary(max_size=400), st.booleans())
@@ -99,16 +99,16 @@ def test_no_bytes_end_in_anything_but_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, junk: bytes, dressed: bool
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "junk.png"
-    whole = images.encode(picture(3, 4))
+    whole = png.encode(picture(3, 4))
     path.write_bytes(whole[:33] + junk + whole[-12:] if dressed else junk)
     with pytest.raises(UnusableInput, match=r"junk\.png"):
-        images.read(path)
+        png.read(path)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5, 3), (7, 1), (12, 16), (240, 320, 3)])
 def test_what_is_encoded_is_read_elsewhere_as_it_was(shape: tuple[int, ...]) -> None:
     drawn = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
-    with Image.open(io.BytesIO(images.encode(drawn))) as opened:
+    with Image.open(io.BytesIO(png.encode(drawn))) as opened:
         assert opened.mode == ("RGB" if len(shape) == 3 else "L")
         assert (np.asarray(opened) == drawn).all()
 
@@ -128,7 +128,7 @@ def test_the_same_pixels_give_the_same_bytes_in_every_thread(width: int) -> None
 
     def encoded(_: int) -> list[bytes]:
         at_once.wait()
-        return [images.encode(each) for each in drawn]
+        return [png.encode(each) for each in drawn]
 
     with ThreadPoolExecutor(at_once.parties) as threads:
         first, *others = threads.map(encoded, range(at_once.parties))
@@ -139,16 +139,16 @@ def test_another_format_under_the_name_of_a_png(tmp_path: Path) -> None:
     path = tmp_path / "000001.png"
     Image.fromarray(picture()).save(path, "JPEG")
     with pytest.raises(UnusableInput, match="not a PNG"):
-        images.find_frames(tmp_path)
+        sequence.find_frames(tmp_path)
 
 
 def test_a_size_past_the_bound_is_refused_before_decoding(tmp_path: Path) -> None:
-    whole = images.encode(picture())
+    whole = png.encode(picture())
     head = b"IHDR" + struct.pack(">II", 40_000, 40_000) + whole[24:29]
     bomb = whole[:8] + whole[8:12] + head + struct.pack(">I", zlib.crc32(head)) + whole[33:]
     (tmp_path / "000001.png").write_bytes(bomb)
     with pytest.raises(UnusableInput, match="40000x40000"):
-        images.find_frames(tmp_path)
+        sequence.find_frames(tmp_path)
 
 
 def saved(image: Image.Image, **options: object) -> bytes:
@@ -166,7 +166,7 @@ SPOT[5, 7] = 0
 
 
 @pytest.mark.parametrize(
-    ("png", "expected"),
+    ("data", "expected"),
     [
         pytest.param(saved(Image.fromarray(TRIPLED)), TRIPLED, id="rgb"),
         pytest.param(saved(Image.fromarray(GREY)), TRIPLED, id="grey"),
@@ -192,10 +192,10 @@ SPOT[5, 7] = 0
         ),
     ],
 )
-def test_every_kind_of_png_becomes_rgb(tmp_path: Path, png: bytes, expected: Pixels) -> None:
+def test_every_kind_of_png_becomes_rgb(tmp_path: Path, data: bytes, expected: Pixels) -> None:
     path = tmp_path / "000001.png"
-    path.write_bytes(png)
-    assert np.array_equal(images.read(path), expected)
+    path.write_bytes(data)
+    assert np.array_equal(png.read(path), expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (13, 11)], ids=str)
@@ -206,7 +206,7 @@ def test_every_colour_type_and_bit_depth_is_read(
     path = tmp_path / "000001.png"
     samples = pngs.samples_of(kind, *size)
     path.write_bytes(pngs.write(kind, samples))
-    assert np.array_equal(images.find_frames(tmp_path).read(0), pngs.shown(kind, samples))
+    assert np.array_equal(sequence.find_frames(tmp_path).read(0), pngs.shown(kind, samples))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_what_a_png_calls_transparent_is_black(tmp_path: Path, kind: pngs.Kind) 
     clear = samples[5, 7]
     path = tmp_path / "000001.png"
     path.write_bytes(pngs.write(kind, samples, pngs.transparent(kind, clear)))
-    assert np.array_equal(images.read(path), pngs.shown(kind, samples, clear))
+    assert np.array_equal(png.read(path), pngs.shown(kind, samples, clear))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -228,7 +228,7 @@ def test_an_orientation_turns_nothing(tmp_path: Path, kind: pngs.Kind, orientati
     samples = pngs.samples_of(kind, 13, 11)
     path = tmp_path / "000001.png"
     path.write_bytes(pngs.write(kind, samples, pngs.turned(orientation)))
-    frames = images.find_frames(tmp_path)
+    frames = sequence.find_frames(tmp_path)
     assert (frames.width, frames.height) == (13, 11)
     assert np.array_equal(frames.read(0), pngs.shown(kind, samples))
 
@@ -238,9 +238,9 @@ def test_a_kept_png_has_nothing_but_its_pixels() -> None:
     samples = pngs.samples_of(kind, 13, 11)
     bare = pngs.write(kind, samples)
     extra = pngs.turned(6) + pngs.chunk(b"tEXt", b"prompt\0a secret") + pngs.chunk(b"PLTE", b"abc")
-    assert images.only_pixels(pngs.write(kind, samples, extra)) == bare
+    assert png.strip_metadata(pngs.write(kind, samples, extra)) == bare
     assert (
-        images.only_pixels(pngs.write(kind, samples, pngs.transparent(kind, samples[0, 0]))) is None
+        png.strip_metadata(pngs.write(kind, samples, pngs.transparent(kind, samples[0, 0]))) is None
     )
 
 
@@ -248,35 +248,35 @@ def test_a_kept_png_has_nothing_but_its_pixels() -> None:
     "kind", [kind for kind in pngs.KINDS if str(kind)[:11] != "RGB, 8 bits"], ids=str
 )
 def test_other_pngs_are_written_again(kind: pngs.Kind) -> None:
-    assert images.only_pixels(pngs.write(kind, pngs.samples_of(kind, 13, 11))) is None
+    assert png.strip_metadata(pngs.write(kind, pngs.samples_of(kind, 13, 11))) is None
 
 
 def test_a_large_frame_cut_at_every_kilobyte_is_named(tmp_path: Path) -> None:
     path = tmp_path / "000001.png"
-    whole = images.encode(picture(240, 320))
+    whole = png.encode(picture(240, 320))
     for length in range(0, len(whole), 1024):
         path.write_bytes(whole[:length])
         with pytest.raises(UnusableInput, match=r"000001\.png"):
-            images.find_frames(tmp_path)
+            sequence.find_frames(tmp_path)
         path.write_bytes(whole[:length] + whole[-12:])  # with an end: told when it is decoded
         with pytest.raises(UnusableInput, match=r"000001\.png"):
-            images.read(path)
+            png.read(path)
 
 
 def test_16384_by_16384_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "000001.png").write_bytes(bomb(16384, 16384, 16384 * 2049))
-    with pytest.raises(UnusableInput, match="says that it is 16384x16384"):
-        images.find_frames(tmp_path)
+    with pytest.raises(UnusableInput, match="its header says 16384x16384"):
+        sequence.find_frames(tmp_path)
 
 
 GIGABYTE = 2**30
 PEAK = """
 import sys
 from pathlib import Path
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.core.errors import UnusableInput
 try:
-    images.read(Path(sys.argv[1]))
+    png.read(Path(sys.argv[1]))
 except UnusableInput:
     pass
 lines = Path("/proc/self/status").read_text().splitlines()
@@ -319,10 +319,10 @@ def zeros(count: int) -> bytes:
 
 def test_slides_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "out", *[picture()] * 4)
-    images.write(folder / "000002.png", picture(8, 8))
+    png.write(folder / "000002.png", picture(8, 8))
     (folder / "000003.png").write_bytes(b"")
-    images.write(folder / "000009.png", picture())
-    finished, unfit = images.find_slides(folder, 4, (16, 12))
+    png.write(folder / "000009.png", picture())
+    finished, unfit = sequence.find_slides(folder, 4, (16, 12))
     assert finished == {0, 3}
     assert [line.split()[0] for line in unfit] == [
         str(folder / "000002.png"),
@@ -339,32 +339,32 @@ def test_a_scale_has_both_sides_rounded_to_whole_pixels(
 ) -> None:
     rounded = max(round(width * scale), 1), max(round(height * scale), 1)
     whole = width * scale >= 0.5 and height * scale >= 0.5
-    assert images.is_scale(rounded, (width, height)) or not whole
-    assert images.is_scale(rounded[::-1], (height, width)) or not whole
+    assert sequence.is_scale(rounded, (width, height)) or not whole
+    assert sequence.is_scale(rounded[::-1], (height, width)) or not whole
 
 
 @pytest.mark.parametrize("size", [(16, 14), (18, 12), (12, 16), (8, 8), (32, 12), (1, 2)], ids=str)
 def test_another_shape_is_no_scale(size: tuple[int, int]) -> None:
-    assert not images.is_scale(size, (16, 12))
+    assert not sequence.is_scale(size, (16, 12))
 
 
 @pytest.mark.parametrize("size", [(8, 6), (16, 12), (24, 18), (80, 60)])
 def test_a_slide_of_any_scale_is_finished(tmp_path: Path, size: tuple[int, int]) -> None:
     folder = folder_of(tmp_path / "out", arrays.fit(picture(), *size))
-    assert images.find_slides(folder, 1, (16, 12)) == ({0}, [])
+    assert sequence.find_slides(folder, 1, (16, 12)) == ({0}, [])
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "000001.png"
-    images.write(path, picture(seed=1))
+    png.write(path, picture(seed=1))
 
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(UnusableInput, match="No space left on device"):
-        images.write(path, picture(seed=2))
-    assert np.array_equal(images.read(path), picture(seed=1))
+        png.write(path, picture(seed=2))
+    assert np.array_equal(png.read(path), picture(seed=1))
     assert [each.name for each in tmp_path.iterdir()] == ["000001.png"]
 
 
@@ -424,15 +424,15 @@ def test_a_folder_that_cannot_have_its_name_stays_whole(tmp_path: Path) -> None:
     folder_of(tmp_path / "in", picture(), picture())
     with pytest.raises(UnusableInput, match=r"in cannot be written: .*\n.*repeat the command"):
         its_files.move_whole(part, tmp_path / "in")
-    assert images.numbered(part) == ["000001.png"]
-    assert images.numbered(tmp_path / "in") == ["000001.png", "000002.png"]
+    assert sequence.numbered(part) == ["000001.png"]
+    assert sequence.numbered(tmp_path / "in") == ["000001.png", "000002.png"]
 
 
 def test_names_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    assert images.numbered(tmp_path / "nowhere") == []
+    assert sequence.numbered(tmp_path / "nowhere") == []
     for name in ("1000000.png", "999999.png", "000002.png", "00003.png", "000004.png.part"):
         (tmp_path / name).touch()
-    assert images.numbered(tmp_path) == ["000002.png", "999999.png", "1000000.png"]
+    assert sequence.numbered(tmp_path) == ["000002.png", "999999.png", "1000000.png"]
 
 
 @pytest.fixture
@@ -450,9 +450,9 @@ def test_slides_are_moved_to_another_disk_too(tmp_path: Path, another_disk: Path
     slides = files(drawn)
     (drawn / "notes.txt").write_text("no slide")
     out.mkdir()
-    images.move(drawn, out)
+    sequence.move(drawn, out)
     assert (list(files(drawn)), files(out)) == (["notes.txt"], slides)
-    images.move(out, another_disk)
+    sequence.move(out, another_disk)
     assert (files(out), files(another_disk)) == ({}, slides)
 
 
@@ -471,7 +471,7 @@ def test_files_are_removed_and_one_that_cannot_be_is_named(tmp_path: Path) -> No
     folder = folder_of(tmp_path / "out", picture(), picture())
     (folder / "000003.png").mkdir()
     its_files.remove_all(folder, ["000001.png", "000009.png"])
-    assert images.numbered(folder) == ["000002.png", "000003.png"]
+    assert sequence.numbered(folder) == ["000002.png", "000003.png"]
     refusal = r"000003\.png cannot be removed: .*\n(Remove it|Close that program)"
     with pytest.raises(UnusableInput, match=refusal):
         its_files.remove_all(folder, ["000003.png"])
@@ -484,7 +484,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, linked: str) -> None:
     mine.write_text("the user's own")
     out.mkdir()
     (out / linked).symlink_to(mine)
-    images.write(out / "000001.png", picture())
+    png.write(out / "000001.png", picture())
     assert mine.read_text() == "the user's own"
     assert [path.name for path in out.iterdir()] == ["000001.png"]
     assert not (out / "000001.png").is_symlink()
@@ -496,25 +496,25 @@ def test_what_is_no_file_is_no_slide_and_no_frame(tmp_path: Path) -> None:
     mine = folder_of(tmp_path / "mine", picture())
     out = folder_of(tmp_path / "out", *[picture()] * 5)
     for slide in range(4):
-        (out / images.name(slide)).unlink()
+        (out / sequence.name(slide)).unlink()
     (out / "000001.png").symlink_to(mine / "000001.png")
     (out / "000002.png").symlink_to(tmp_path / "nowhere")
     os.mkfifo(out / "000003.png")
     (out / "000004.png").mkdir()
-    finished, unfit = images.find_slides(out, 5, (16, 12))
+    finished, unfit = sequence.find_slides(out, 5, (16, 12))
     assert finished == {4}
     assert [line.partition(" is ")[2] for line in unfit] == [
-        "a link to another place.",
-        "a link to another place.",
-        "no file.",
-        "no file.",
+        "a symbolic link.",
+        "a symbolic link.",
+        "not a regular file.",
+        "not a regular file.",
     ]
-    with pytest.raises(UnusableInput, match=r"000003\.png is no file"):
-        images.read(out / "000003.png")
+    with pytest.raises(UnusableInput, match=r"000003\.png is not a regular file"):
+        png.read(out / "000003.png")
     (out / "000001.png").unlink()
     (out / "000002.png").unlink()
     with pytest.raises(UnusableInput, match=r"000001\.png is missing"):
-        images.find_frames(out)
+        sequence.find_frames(out)
 
 
 def test_frames_have_marks_of_their_own(tmp_path: Path) -> None:
@@ -522,7 +522,7 @@ def test_frames_have_marks_of_their_own(tmp_path: Path) -> None:
     spotted = picture()
     spotted[3, 5, 1] ^= 1
     folder = folder_of(tmp_path / "in", picture(), spotted, picture())
-    marks = images.find_frames(folder).marks
+    marks = sequence.find_frames(folder).marks
     assert marks[0] == marks[2] != marks[1]
     flat = np.full((12, 16, 3), 7, np.uint8)
     others = []
@@ -531,14 +531,16 @@ def test_frames_have_marks_of_their_own(tmp_path: Path) -> None:
             flat[row, column] += 1
             others.append(flat.copy())
             flat[row, column] -= 1
-    assert len(set(images.find_frames(folder_of(tmp_path / "flat", *others)).marks)) == len(others)
+    assert len(set(sequence.find_frames(folder_of(tmp_path / "flat", *others)).marks)) == len(
+        others
+    )
 
 
 def test_a_file_too_large_for_its_pixels_is_refused(tmp_path: Path) -> None:
-    whole = images.encode(picture())
+    whole = png.encode(picture())
     with (tmp_path / "000001.png").open("wb") as file:
         file.write(whole[:-12])
         file.seek(2**25)  # a hole: it takes no room
         file.write(whole[-12:])
     with pytest.raises(UnusableInput, match="bytes are too many for 16x12 pixels"):
-        images.read(tmp_path / "000001.png")
+        png.read(tmp_path / "000001.png")

@@ -22,7 +22,7 @@ from support import clips, paths
 
 from stable_restyle.core.errors import ProgramFailed, RestyleError, UnusableInput, WrongUsage
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.media.ffmpeg import find_ffmpeg
 from stable_restyle.media.join import CONTAINERS, join_slides
 from stable_restyle.media.probe import Film, probe_film
@@ -134,11 +134,11 @@ def test_the_ten_second_clip_has_its_frames_and_cuts(tmp_path: Path) -> None:
     assert film.rate == 24
     told: list[int] = []
     assert split_film(film, tmp_path, 10, told.append) == BUNNY_CUTS
-    frames = images.find_frames(tmp_path)
+    frames = sequence.find_frames(tmp_path)
     assert frames.count == sum(told) == 240
     assert detect_cuts(map(frames.read, range(240)), 10, ignore) == BUNNY_CUTS
 
-    first = (tmp_path / images.name(0)).read_bytes()
+    first = (tmp_path / sequence.name(0)).read_bytes()
     assert b"gAMA" not in first and b"cICP" not in first  # viewers would heed them
     written = sum(entry.stat().st_size for entry in tmp_path.iterdir())
     estimate = disk_needed(film, 1) / 2  # half of it is for the slides
@@ -547,7 +547,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     text.write_text("This is no film.\n" * 100)
     shutil.copy(text, tmp_path / "text.txt")
     empty.touch()
-    images.write(picture, clips.numbered(1)[0])
+    png.write(picture, clips.numbered(1)[0])
     for path, reason in [
         (tmp_path / "gone.mp4", "does not exist"),
         (text, "is not a film"),
@@ -584,7 +584,7 @@ def test_an_animated_webp_is_refused_with_the_way_to_a_gif(tmp_path: Path) -> No
 def test_sound_alone_is_refused_with_or_without_a_cover(tmp_path: Path) -> None:
     sound, cover, both = tmp_path / "sound.mp3", tmp_path / "cover.png", tmp_path / "both.mp3"
     clips.run_ffmpeg("-f", "lavfi", "-i", "sine=d=0.5", sound)
-    images.write(cover, clips.numbered(1)[0])
+    png.write(cover, clips.numbered(1)[0])
     clips.run_ffmpeg("-i", sound, "-i", cover, "-map", "0", "-map", "1", "-c", "copy", both)
     with pytest.raises(UnusableInput, match="has no video:"):
         probe_film(sound)
@@ -900,7 +900,7 @@ def with_cover(path: Path, cover: Path) -> Path:
 @each_ffmpeg
 def test_a_cover_stays_where_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cover = tmp_path / "cover.png"
-    images.write(cover, clips.numbered(6)[5])
+    png.write(cover, clips.numbered(6)[5])
     source = with_cover(tmp_path / "source.mp4", cover)
     for before, after in (("source.mp4", "a.mkv"), ("a.mkv", "b.mkv"), ("b.mkv", "c.mp4")):
         join_again(tmp_path / before, tmp_path / after)
@@ -1018,7 +1018,7 @@ def test_a_name_is_a_name(
     slides = Path(name + " frames")
     slides.mkdir()
     split_film(film, slides, 10, ignore)
-    assert len(images.numbered(slides)) == 4
+    assert len(sequence.numbered(slides)) == 4
     join_slides(slides, 4, film.rate, Path("new " + name), film, ignore)
     Path(name).unlink()
     join_slides(slides, 4, film.rate, Path(name), None, ignore)
@@ -1087,7 +1087,7 @@ def test_slides_that_cannot_be_read_leave_the_old_film(
 ) -> None:
     target = tmp_path / "film.mp4"
     target.write_text("an older film")
-    slide = slides / images.name(3)
+    slide = slides / sequence.name(3)
     if wrong == "missing":
         slide.unlink()
     else:

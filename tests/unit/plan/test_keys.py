@@ -17,7 +17,7 @@ from support.runs import Silent, assert_goes_on, files, run
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Keys, Pixels, Settings
 from stable_restyle.imaging import arrays
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.keyframes import Kind
 from stable_restyle.run import pipeline
@@ -123,7 +123,7 @@ def asked(tmp_path: Path) -> Settings:
     """Thirteen frames, of which one shows what no other does."""
     (tmp_path / "in").mkdir()
     for index, picture in enumerate(flash(9)):
-        images.write(tmp_path / "in" / images.name(index), picture)
+        png.write(tmp_path / "in" / sequence.name(index), picture)
     return Settings(
         tmp_path / "in",
         tmp_path / "out",
@@ -145,7 +145,7 @@ def test_slides_between_keys_are_carried_from_them(
     assert ("Choosing keys", 13, 0) in progress.tasks
     assert "4 of 13 slides go to the model: 3 keys at most 6 slides apart, 0 more" in caplog.text
     assert "1 because their keys show too little" in caplog.text
-    key, filled = (images.read(asked.target / images.name(slide)) for slide in (6, 3))
+    key, filled = (png.read(asked.target / sequence.name(slide)) for slide in (6, 3))
     assert np.abs(key.astype(int) - filled).mean() < 1  # the film stands still
     alone = replace(asked, target=asked.target.with_name("all"), work=asked.source / "work", keys=1)
     run(alone)
@@ -228,11 +228,14 @@ def test_slides_of_a_workflow_that_enlarges_have_one_size(asked: Settings) -> No
     """Those that are filled are scaled up to the size of the keys."""
     run(asked)
     for path in asked.target.glob("*.png"):
-        picture = images.read(path)
-        images.write(path, arrays.fit(picture, 2 * footage.WIDTH, 2 * footage.HEIGHT))
-    (asked.target / images.name(3)).unlink()
+        picture = png.read(path)
+        png.write(path, arrays.fit(picture, 2 * footage.WIDTH, 2 * footage.HEIGHT))
+    (asked.target / sequence.name(3)).unlink()
     assert run(asked).drawn == 1
-    assert images.size(asked.target / images.name(3)) == (2 * footage.WIDTH, 2 * footage.HEIGHT)
+    assert png.read_header(asked.target / sequence.name(3)).size == (
+        2 * footage.WIDTH,
+        2 * footage.HEIGHT,
+    )
 
 
 def test_a_filled_slide_is_redone_through_its_keys(asked: Settings) -> None:

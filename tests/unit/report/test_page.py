@@ -25,7 +25,7 @@ from support.runs import Silent, run
 from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import RestyleError
 from stable_restyle.core.records import Job, Scene, Settings, Slide
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.report import page as report_page
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import pipeline
@@ -311,7 +311,7 @@ def test_the_keyboard_alone_is_enough(visit: Open, page: Path) -> None:
 
 
 def test_missing_slides_are_told_of_in_words(visit: Open, page: Path, asked: Settings) -> None:
-    (asked.target / images.name(1)).unlink()
+    (asked.target / sequence.name(1)).unlink()
     pipeline.write_report(asked, Silent())
     its = visit(page).go()
     expect(its.find("#headline")).to_have_text("6 of 7 slides are drawn")
@@ -341,7 +341,7 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
         start += length
     backends = {f"http://gpu{number}:8188": "ComfyUI 0.3" for number in range(50)}
     for slide in (scenes[-1].middle, 60_000):  # those that are opened
-        images.write(paths.frames / images.name(2 * slide), np.zeros((9, 16, 3), np.uint8))
+        png.write(paths.frames / sequence.name(2 * slide), np.zeros((9, 16, 3), np.uint8))
     journal = Journal(paths.journal_file, RunInfo([], "", False, "24", {}, backends))
     journal.failed(range(start), "a server " + 20 * "said much ")
     JsonLines(paths.journal_file).add(

@@ -19,7 +19,7 @@ from support.runs import Silent, interp, run
 
 from stable_restyle.core.errors import UnusableInput, bytes_in_words
 from stable_restyle.core.records import DrawRecord, Settings
-from stable_restyle.media import images
+from stable_restyle.media import sequence
 from stable_restyle.report import page
 from stable_restyle.run import pipeline
 from stable_restyle.workdir.journal import Journal, JsonLines, RunInfo
@@ -75,13 +75,13 @@ def test_pictures_in_between_are_told_of(asked: Settings) -> None:
 
 def test_slides_that_were_kept_and_slides_that_are_missing(asked: Settings) -> None:
     run(asked)
-    (asked.target / images.name(6)).unlink()
+    (asked.target / sequence.name(6)).unlink()
     run(asked)
     assert block_of(asked)["state"] == "kkkkkkn"
     run(asked)  # draws nothing: what is shown is still the run before
     assert block_of(asked)["state"] == "kkkkkkn"
     assert [each["slides"] for each in film_of(asked)["runs"]] == [7, 1, 0]
-    (asked.target / images.name(6)).unlink()
+    (asked.target / sequence.name(6)).unlink()
     pipeline.write_report(asked, Silent())
     assert block_of(asked)["state"] == "kkkkkkm"
     film = film_of(asked)

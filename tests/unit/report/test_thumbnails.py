@@ -16,7 +16,7 @@ from support.runs import Silent, run
 
 from stable_restyle.core.records import Pixels, Settings
 from stable_restyle.imaging import metrics
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.report.thumbnails import WIDTH_PX, Thumbnails
 from stable_restyle.run import pipeline
@@ -38,7 +38,7 @@ def thumbnails(asked: Settings) -> Thumbnails:
 
 def small(asked: Settings, kind: str, slide: int) -> Pixels:
     path = asked.target.parent / "interp" / "report" / kind / f"{slide + 1:06}.jpg"
-    return images.decode(path.read_bytes(), ("JPEG",))
+    return png.decode(path.read_bytes(), ("JPEG",))
 
 
 def test_a_run_leaves_small_pictures_of_frames_and_slides(asked: Settings) -> None:
@@ -49,8 +49,8 @@ def test_a_run_leaves_small_pictures_of_frames_and_slides(asked: Settings) -> No
     assert its.lacking() == its.unmeasured() == []
     assert its.at_hand() == set(range(7))
     for slide in range(7):
-        frame = images.read(asked.source / images.name(2 * slide)).astype(int)
-        drawn = images.read(asked.target / images.name(slide)).astype(int)
+        frame = png.read(asked.source / sequence.name(2 * slide)).astype(int)
+        drawn = png.read(asked.target / sequence.name(slide)).astype(int)
         assert np.abs(small(asked, "frames", slide) - frame).mean() < 6
         assert np.abs(small(asked, "slides", slide) - drawn).mean() < 6
 
@@ -60,10 +60,10 @@ def test_small_pictures_are_small(tmp_path: Path) -> None:
     wide = np.full((540, 960, 3), 90, np.uint8)
     for folder in ("in", "out"):
         (tmp_path / folder).mkdir()
-        images.write(tmp_path / folder / images.name(0), wide)
+        png.write(tmp_path / folder / sequence.name(0), wide)
     its.add(0, wide, wide)
     path = tmp_path / "report" / "slides" / "000001.jpg"
-    assert images.decode(path.read_bytes(), ("JPEG",)).shape == (180, WIDTH_PX, 3)
+    assert png.decode(path.read_bytes(), ("JPEG",)).shape == (180, WIDTH_PX, 3)
 
 
 def test_pairs_are_measured_inside_scenes_only(asked: Settings) -> None:
@@ -78,8 +78,8 @@ def test_what_is_measured_is_what_stability_measures(asked: Settings) -> None:
     for slide in (1, 2, 3, 5, 6):
         before, shown = (
             (
-                images.read(asked.source / images.name(2 * each)),
-                images.read(asked.target / images.name(each)),
+                png.read(asked.source / sequence.name(2 * each)),
+                png.read(asked.target / sequence.name(each)),
             )
             for each in (slide - 1, slide)
         )
@@ -90,8 +90,8 @@ def test_what_is_measured_is_what_stability_measures(asked: Settings) -> None:
 
 def test_a_slide_that_flickers_stands_out(asked: Settings) -> None:
     run(asked)
-    path = asked.target / images.name(2)
-    images.write(path, images.read(path) // 2)
+    path = asked.target / sequence.name(2)
+    png.write(path, png.read(path) // 2)
     pipeline.write_report(asked, Silent())
     measured = thumbnails(asked).steadiness()
     calm = max(measured[slide].flicker for slide in (1, 5, 6))
@@ -101,10 +101,10 @@ def test_a_slide_that_flickers_stands_out(asked: Settings) -> None:
 
 def test_pictures_that_are_out_of_date_are_made_again(asked: Settings) -> None:
     run(asked)
-    path = asked.target / images.name(5)
+    path = asked.target / sequence.name(5)
     kept = path.with_name("kept")
     shutil.copy2(path, kept)
-    images.write(path, 255 - images.read(path))
+    png.write(path, 255 - png.read(path))
     assert thumbnails(asked).lacking() == [5]
     assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3]
     progress = Silent()
@@ -113,7 +113,7 @@ def test_pictures_that_are_out_of_date_are_made_again(asked: Settings) -> None:
     kept.replace(path)  # an older file than the one that was there
     assert thumbnails(asked).lacking() == [5]
     pipeline.write_report(asked, progress)
-    drawn = images.read(path).astype(int)
+    drawn = png.read(path).astype(int)
     assert np.abs(small(asked, "slides", 5) - drawn).mean() < 6
     assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3, 5, 6]
 
@@ -189,7 +189,7 @@ def test_a_slide_that_cannot_be_read_costs_its_own_picture(
     asked: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(asked)
-    path = asked.target / images.name(5)
+    path = asked.target / sequence.name(5)
     whole = path.read_bytes()
     path.write_bytes(whole[:60] + b"?" * 20 + whole[80:])
     with caplog.at_level(logging.WARNING):
@@ -215,7 +215,7 @@ def test_flat_pictures_are_compared_too(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for index in range(4):
-        images.write(folder / images.name(index), flat)
+        png.write(folder / sequence.name(index), flat)
     asked = Settings(folder, tmp_path / "out", frames_per_slide=1, backends=("preview:clay",))
     run(replace(asked, scene_threshold=100))
     assert len((tmp_path / "interp" / "report" / "steadiness.jsonl").read_text().split()) >= 3

@@ -23,7 +23,7 @@ from stable_restyle.core import files as its_files
 from stable_restyle.core import shell
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png
 from stable_restyle.run import batch, pipeline
 from stable_restyle.run.pipeline import Outcome
 
@@ -110,10 +110,10 @@ def test_a_film_is_finished_only_while_nothing_has_changed(shelf: Path) -> None:
     run(shelf)
     folder = shelf.parent
     slide = folder / "one-clay" / "out" / "000002.png"
-    images.write(slide, 255 - images.read(slide))
+    png.write(slide, 255 - png.read(slide))
     assert [outcome.slides for outcome in run(shelf)] == [3]
     frame = folder / "one" / "000003.png"
-    images.write(frame, 255 - images.read(frame))
+    png.write(frame, 255 - png.read(frame))
     with pytest.raises(batch.FilmsMissing, match=r"were made of something else") as told:
         run(shelf)
     assert told.value.exit_code == UnusableInput.exit_code

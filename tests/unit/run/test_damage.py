@@ -14,7 +14,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import RestyleError
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     (folder / "in").mkdir()
     for index in range(9):
-        images.write(folder / "in" / images.name(index), frame(index, SCENES[index // 5]))
+        png.write(folder / "in" / sequence.name(index), frame(index, SCENES[index // 5]))
     run(asked(folder))
     run(replace(asked(folder), redo="1"))
     pipeline.measure(asked(folder), Silent())

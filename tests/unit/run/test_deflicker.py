@@ -13,7 +13,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 
 MakeFrames = Callable[..., Path]
@@ -79,8 +79,8 @@ def test_target_has_calmer_slides_than_were_drawn(asked: Settings) -> None:
 
 def test_no_slide_is_averaged_across_a_cut(asked: Settings) -> None:
     run(asked)
-    alone = images.name(8)  # a scene of one slide
-    assert np.array_equal(images.read(asked.target / alone), images.read(drawn(asked) / alone))
+    alone = sequence.name(8)  # a scene of one slide
+    assert np.array_equal(png.read(asked.target / alone), png.read(drawn(asked) / alone))
 
 
 def test_another_reach_draws_nothing_again(
@@ -119,14 +119,14 @@ def test_what_hangs_on_a_slide_that_is_drawn_again_is_made_again(
 ) -> None:
     run(asked)
     scenes = (range(5), range(5, 8), range(8, 9))
-    black = images.encode(np.zeros((50, 66, 3), np.uint8))
+    black = png.encode(np.zeros((50, 66, 3), np.uint8))
     for slide in lost:
-        (drawn(asked) / images.name(slide)).unlink()
+        (drawn(asked) / sequence.name(slide)).unlink()
         if lost_in_target:
-            (asked.target / images.name(slide)).unlink()
+            (asked.target / sequence.name(slide)).unlink()
         near = [each for scene in scenes if slide in scene for each in scene]
         for each in set(near) & set(range(slide - 2, slide + 3)) - {slide}:
-            (asked.target / images.name(each)).write_bytes(black)
+            (asked.target / sequence.name(each)).write_bytes(black)
     assert run(asked).drawn == len(lost)
     assert (files(drawn(asked)), files(asked.target)) == whole
 
@@ -138,7 +138,7 @@ def test_a_move_that_was_stopped_is_ended(
     run(replace(asked, deflicker=0))
     drawn(asked).mkdir()
     for slide in (0, 4, 5):
-        (asked.target / images.name(slide)).rename(drawn(asked) / images.name(slide))
+        (asked.target / sequence.name(slide)).rename(drawn(asked) / sequence.name(slide))
     assert run(replace(asked, deflicker=reach)).drawn == 0
     assert files(asked.target) == whole[1 if reach else 0]
 
@@ -197,6 +197,6 @@ def test_a_film_is_made_of_the_deflickered_slides(asked: Settings) -> None:
 def test_enlarged_slides_are_deflickered_as_large_as_they_are(asked: Settings) -> None:
     run(replace(asked, deflicker=0))
     for path in asked.target.glob("*.png"):
-        images.write(path, images.read(path).repeat(2, axis=0).repeat(2, axis=1))
+        png.write(path, png.read(path).repeat(2, axis=0).repeat(2, axis=1))
     assert run(asked).drawn == 0
-    assert {images.size(path) for path in asked.target.glob("*.png")} == {(132, 100)}
+    assert {png.read_header(path).size for path in asked.target.glob("*.png")} == {(132, 100)}

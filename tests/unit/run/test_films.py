@@ -16,7 +16,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png
 from stable_restyle.run import pipeline
 
 EXAMPLE = paths.EXAMPLE
@@ -128,7 +128,7 @@ def test_a_film_is_split_once(asked: Settings) -> None:
 def test_a_split_that_was_stopped_begins_again(asked: Settings) -> None:
     part = asked.target.with_name("clay.restyle") / "in.part"
     part.mkdir(parents=True)
-    images.write(part / "000001.png", clips.scenes(1)[0])
+    png.write(part / "000001.png", clips.scenes(1)[0])
     (part / "000031.png").write_bytes(b"half")
     assert run(asked).drawn == 13
     assert not part.exists()

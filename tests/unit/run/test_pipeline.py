@@ -22,7 +22,7 @@ from support.runs import Silent, assert_goes_on, files, run
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import lock
 from stable_restyle.workdir.layout import find_paths
@@ -40,8 +40,8 @@ def test_frames_become_slides(asked: Settings) -> None:
     progress = Silent()
     outcome = pipeline.run(asked, progress)
     assert (outcome.slides, outcome.drawn) == (7, 7)
-    assert list(files(asked.target)) == [images.name(index) for index in range(7)]
-    assert {images.size(path) for path in asked.target.glob("*.png")} == {(66, 50)}
+    assert list(files(asked.target)) == [sequence.name(index) for index in range(7)]
+    assert {png.read_header(path).size for path in asked.target.glob("*.png")} == {(66, 50)}
     assert json.loads((asked.target.parent / "interp" / "scenes.json").read_text()) == [0, 8, 13]
     assert progress.tasks == [("Finding scenes", 13, 0), ("Drawing", 7, 0)]
     assert progress.counted == [13, 7]
@@ -51,7 +51,7 @@ def test_a_slide_of_a_chain_differs_from_one_drawn_alone(asked: Settings) -> Non
     run(asked)
     slide, alone = asked.target / "000002.png", asked.target.parent / "alone"
     run(replace(asked, target=alone, work=alone.with_name("work"), mask_strength=0))
-    assert not np.array_equal(images.read(slide), images.read(alone / slide.name))
+    assert not np.array_equal(png.read(slide), png.read(alone / slide.name))
 
 
 def test_the_same_run_makes_the_same_slides(asked: Settings, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_light_that_falls_in_the_frames_falls_in_slides_carried_by_flow(tmp_path
     (tmp_path / "in").mkdir()
     for index in range(17):
         dusk = conftest.frame(0, (200, 170, 90)) * (1 - 0.03 * index)
-        images.write(tmp_path / "in" / images.name(index), dusk.astype(np.uint8))
+        png.write(tmp_path / "in" / sequence.name(index), dusk.astype(np.uint8))
     asked = Settings(
         tmp_path / "in", tmp_path / "out", frames_per_slide=1, motion="flow", backends=("preview",)
     )
@@ -95,7 +95,7 @@ def test_light_that_falls_in_the_frames_falls_in_slides_carried_by_flow(tmp_path
         (tmp_path / "interp").mkdir(exist_ok=True)
         (tmp_path / "interp" / "scenes.json").write_text(json.dumps(bounds))
         run(replace(asked, anchor=anchor, fresh=True))
-        ends.append([images.read(asked.target / images.name(end)).mean() for end in (0, 16)])
+        ends.append([png.read(asked.target / sequence.name(end)).mean() for end in (0, 16)])
     carried, anchored, truth = (bright - dark for bright, dark in ends)
     assert carried < 0.1 * truth and anchored > 0.6 * truth
 
@@ -159,7 +159,7 @@ def test_a_folder_of_the_original_program_is_taken_over(asked: Settings) -> None
     interp = asked.target.parent / "interp"
     interp.mkdir()
     (interp / "scenes.json").write_text("[0,4,13]")
-    drawn = images.encode(np.full((50, 66, 3), 77, np.uint8))
+    drawn = png.encode(np.full((50, 66, 3), 77, np.uint8))
     for name in ("000002.png", "000005.png"):
         (asked.target / name).write_bytes(drawn)
     assert run(asked).drawn == 5

@@ -17,7 +17,7 @@ import stable_restyle.core.files
 from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Job, Settings, Slide
-from stable_restyle.media import images
+from stable_restyle.media import png
 
 MakeFrames = Callable[..., Path]
 
@@ -221,9 +221,9 @@ def test_a_redone_slide_that_is_put_back_stays(asked: Settings) -> None:
     (interp(asked) / "redone" / "000004.png").replace(asked.target / "000004.png")
     assert run(asked).drawn == 0
     assert files(asked.target) == before
-    picture = images.read(asked.target / "000004.png")
+    picture = png.read(asked.target / "000004.png")
     small = interp(asked) / "report" / "slides" / "000004.jpg"
-    assert np.abs(images.decode(small.read_bytes(), ("JPEG",)) - picture.astype(int)).mean() < 6
+    assert np.abs(png.decode(small.read_bytes(), ("JPEG",)) - picture.astype(int)).mean() < 6
 
 
 def test_a_plain_run_keeps_no_folder_for_earlier_slides(asked: Settings) -> None:

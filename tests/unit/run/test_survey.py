@@ -18,7 +18,7 @@ from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
 from stable_restyle.imaging import metrics
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 from stable_restyle.run.measurement import Measurement
 
@@ -44,8 +44,8 @@ def kept(asked: Settings) -> dict[str, Any]:
 
 
 def shown(asked: Settings, slide: int) -> metrics.Shown:
-    name = images.name(slide)
-    return images.read(asked.source / name), images.read(asked.target / name)
+    name = sequence.name(slide)
+    return png.read(asked.source / name), png.read(asked.target / name)
 
 
 def test_a_run_is_measured_with_its_own_settings(asked: Settings) -> None:
@@ -80,7 +80,7 @@ def test_what_is_missing_is_told_and_left_out(
     asked: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = measured(asked)
-    (asked.target / images.name(5)).unlink()  # the middle of the second scene
+    (asked.target / sequence.name(5)).unlink()  # the middle of the second scene
     with caplog.at_level(logging.WARNING):
         survey = measured(asked)
     assert "Missing, and so not measured: slide 6 of 7." in caplog.text
@@ -104,14 +104,14 @@ def test_figures_do_not_outlive_their_slides(asked: Settings) -> None:
     measured(asked)
     run(asked)
     assert kept(asked)["missing"] == []
-    (asked.target / images.name(2)).unlink()
+    (asked.target / sequence.name(2)).unlink()
     run(asked)
     assert not (asked.target.parent / "interp" / "measure.json").exists()
 
 
 def test_enlarged_slides_are_measured_at_the_size_of_the_frames(asked: Settings) -> None:
     for path in asked.target.glob("*.png"):
-        images.write(path, images.read(path).repeat(2, axis=0).repeat(2, axis=1))
+        png.write(path, png.read(path).repeat(2, axis=0).repeat(2, axis=1))
     assert measured(asked).whole.slides == 7
 
 
@@ -122,7 +122,7 @@ def test_without_a_run_there_is_nothing_to_measure(
     with pytest.raises(UnusableInput, match="There is no run to measure"):
         measured(elsewhere)
     assert not elsewhere.target.parent.exists()
-    its_files.remove_all(asked.target, images.numbered(asked.target))
+    its_files.remove_all(asked.target, sequence.numbered(asked.target))
     with pytest.raises(UnusableInput, match=r"no slides in .*out"):
         measured(asked)
     with pytest.raises(UnusableInput, match="does not fit these frames"):

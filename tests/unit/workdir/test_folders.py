@@ -20,7 +20,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline
 from stable_restyle.workdir.layout import check_name_on_windows, find_paths, identity
@@ -40,10 +40,10 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 def spoil(frame: Path) -> None:
     """Another picture of the same length in bytes, as old as the one before."""
     before = frame.stat()
-    picture = images.read(frame)
+    picture = png.read(frame)
     while True:
         picture = np.roll(picture, 1, axis=1)
-        data = images.encode(picture)
+        data = png.encode(picture)
         if len(data) <= before.st_size:
             break
     spare = before.st_size - len(data)
@@ -83,7 +83,7 @@ def age(folder: Path) -> None:
 def test_only_what_hangs_on_a_replaced_frame_is_drawn_again(
     asked: Settings, tmp_path: Path, frame: int, anew: list[int]
 ) -> None:
-    path = asked.source / images.name(frame - 1)
+    path = asked.source / sequence.name(frame - 1)
     spoil(path)
     age(asked.target)
     whole = files(asked.target)
@@ -157,7 +157,7 @@ def test_fewer_frames_keep_what_they_can(asked: Settings, tmp_path: Path) -> Non
         run(asked)
     assert len(files(asked.target)) == 12
     assert run(replace(asked, fresh=True)).drawn == 0
-    assert list(files(asked.target)) == [images.name(slide) for slide in range(8)]
+    assert list(files(asked.target)) == [sequence.name(slide) for slide in range(8)]
 
 
 def test_edited_scenes_draw_the_slides_of_these_scenes_only(
@@ -198,7 +198,7 @@ def test_putting_the_input_back_is_all_it_takes(asked: Settings) -> None:
 
 def test_changes_before_anything_hangs_on_them_are_nothing_to_ask_about(asked: Settings) -> None:
     for slide in (1, 2, 3, 4):
-        (asked.target / images.name(slide - 1)).unlink()
+        (asked.target / sequence.name(slide - 1)).unlink()
     spoil(asked.source / "000005.png")
     assert run(asked).drawn == 4
 
@@ -261,8 +261,8 @@ def test_starting_over_removes_links_not_what_they_lead_to(tmp_path: Path) -> No
     clips.make(film, clips.scenes(9))
     assert run(replace(settings, fresh=True)).drawn == 5
     assert (mine / "notes.txt").read_text() == "the user's own"
-    assert len(images.numbered(mine / "in")) == 6
-    assert len(images.numbered(work / "in")) == 9
+    assert len(sequence.numbered(mine / "in")) == 6
+    assert len(sequence.numbered(work / "in")) == 9
     assert not (work / "in").is_symlink()
 
 
@@ -358,7 +358,7 @@ def test_settings_are_told_in_plain_words(
 
 def test_a_number_of_one_is_told_as_one(asked: Settings) -> None:
     for slide in range(1, 12):
-        (asked.target / images.name(slide)).unlink()
+        (asked.target / sequence.name(slide)).unlink()
     with pytest.raises(UnusableInput, match=r"^1 slide in .*out was made with other") as refusal:
         run(replace(asked, seed=8))
     assert str(refusal.value).endswith("it discards 1 slide.")

@@ -16,7 +16,7 @@ from support.runs import Silent, files, interp, run
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
-from stable_restyle.media import images
+from stable_restyle.media import png, sequence
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import lock
 from stable_restyle.workdir.layout import find_paths
@@ -110,7 +110,7 @@ def test_stopped_while_it_takes_them_it_still_vouches_for_none(
 def test_slides_that_no_settings_vouch_for_are_refused_and_kept(asked: Settings) -> None:
     asked.target.mkdir()
     path = asked.target / "000002.png"
-    images.write(path, np.zeros((50, 66, 3), np.uint8))
+    png.write(path, np.zeros((50, 66, 3), np.uint8))
     for fresh in (False, True):
         with pytest.raises(UnusableInput, match="Nobody knows with which settings 1 slide") as told:
             run(replace(asked, fresh=fresh))
@@ -226,7 +226,7 @@ def test_no_link_leads_out_of_target(asked: Settings, tmp_path: Path) -> None:
 def test_scripts_that_list_slides_see_nothing_else(asked: Settings) -> None:
     run(asked)
     seen = [path.name for path in asked.target.iterdir() if not path.name.startswith(".")]
-    assert sorted(seen) == [images.name(slide) for slide in range(7)]
+    assert sorted(seen) == [sequence.name(slide) for slide in range(7)]
 
 
 @pytest.mark.parametrize("first", [{}, {"deflicker": 1}])
@@ -237,7 +237,7 @@ def test_fresh_leaves_no_slide_of_the_run_before(
     run(replace(asked, frames_per_slide=1, **first))  # type: ignore[arg-type]
     (asked.target / "mine.png").write_bytes(b"the user's own")
     run(replace(asked, fresh=True, **then))  # type: ignore[arg-type]
-    slides = [images.name(slide) for slide in range(7)]
+    slides = [sequence.name(slide) for slide in range(7)]
     assert sorted(files(asked.target)) == [*slides, "mine.png"]
     drawn = find_paths(asked).drawn
     assert not drawn.exists() or sorted(files(drawn)) == slides

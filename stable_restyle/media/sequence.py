@@ -1,0 +1,140 @@
+"""Find and check numbered frames and slides: 000001.png, 000002.png, ... without a gap."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stable_restyle.core import files
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Pixels
+from stable_restyle.media import png
+
+_NAME = re.compile(r"\d{6,}\.png")
+
+
+def name(index: int) -> str:
+    """Return the file name of a frame or slide. index: from 0; names count from 1."""
+    return f"{index + 1:06d}.png"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A checked folder of frames: numbered without a gap, all of one size."""
+
+    folder: Path
+    count: int
+    width: int
+    height: int
+    marks: Sequence[str]  # of the frames, see `png.read_header`
+
+    def read(self, index: int) -> Pixels:
+        """Return frame `index` as (H, W, 3) RGB. Raises UnusableInput naming the file."""
+        return png.read(self.folder / name(index))
+
+
+def find_frames(folder: Path) -> Frames:
+    """Check a folder of frames without decoding them.
+
+    Raises UnusableInput for no frames, a gap in the numbering, a file that is not a complete PNG,
+    or a size that differs from the first frame's. Only `read` finds damage inside a file.
+    """
+    names = numbered(folder)
+    if not names:
+        raise UnusableInput(
+            f"There are no frames in {folder}: they are called 000001.png, 000002.png, ...\n"
+            "Put them there, or name another folder or a film as SOURCE."
+        )
+    for index, found in enumerate(names):
+        if found != name(index):
+            raise UnusableInput(
+                f"{folder / name(index)} is missing, though {names[-1]} is there.\n"
+                "Add the missing frames, or number the frames without gaps from 000001.png."
+            )
+    headers = []
+    for found in names:
+        headers.append(png.read_header(folder / found))
+        (width, height), (first_width, first_height) = headers[-1].size, headers[0].size
+        if (width, height) != (first_width, first_height):
+            raise UnusableInput(
+                f"{folder / found} is {width}x{height}, "
+                f"but {names[0]} is {first_width}x{first_height}.\nAll frames must have one size."
+            )
+    return Frames(folder, len(names), *headers[0].size, [header.mark for header in headers])
+
+
+def find_slides(
+    folder: Path, count: int, frame_size: tuple[int, int]
+) -> tuple[set[int], list[str]]:
+    """Return which of `count` slides are finished, and a line about each unusable one."""
+    finished: set[int] = set()
+    unfit: list[str] = []
+    for found in numbered(folder):
+        index = int(Path(found).stem) - 1
+        if not 0 <= index < count or found != name(index):
+            continue
+        if why := _unfit(folder / found, frame_size):
+            unfit.append(why)
+        else:
+            finished.add(index)
+    return finished, unfit
+
+
+def find_finished(folder: Path, slides: Iterable[int], frame_size: tuple[int, int]) -> set[int]:
+    """Return which of these slides are finished, as `find_slides` does."""
+    return {
+        slide
+        for slide in slides
+        if (path := folder / name(slide)).exists() and _unfit(path, frame_size) is None
+    }
+
+
+def is_scale(size: Sequence[int], of: Sequence[int]) -> bool:
+    """Return whether a picture of one size is a picture of the other at any scale.
+
+    size, of: (width, height) or (height, width), both in the same order. The longer side may be off
+    by less than a pixel of `of`.
+    """
+    return abs(size[0] * of[1] - size[1] * of[0]) < max(of)
+
+
+def numbered(folder: Path) -> list[str]:
+    """Return the numbered names in a folder, in order; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    found = [entry for entry in os.listdir(folder) if _NAME.fullmatch(entry)]
+    return sorted(found, key=lambda entry: int(entry[:-4]))
+
+
+def marks(folder: Path, count: int) -> list[str]:
+    """Return the marks of the first `count` slides. Raises UnusableInput."""
+    return [png.read_header(folder / name(index)).mark for index in range(count)]
+
+
+def move(folder: Path, to: Path) -> None:
+    """Move the frames or slides of a folder, each atomically. Raises UnusableInput."""
+    for each in numbered(folder):
+        try:
+            files.replace(folder / each, to / each)
+        except OSError:  # on another disk
+            files.write_whole(to / each, (folder / each).read_bytes())
+            files.remove_all(folder, [each])
+
+
+def _unfit(slide: Path, frame_size: tuple[int, int]) -> str | None:
+    """Return why a slide cannot be kept; None if it can."""
+    if slide.is_symlink():
+        return f"{slide} is a symbolic link."
+    try:
+        its_size = png.read_header(slide).size
+    except UnusableInput as error:
+        return str(error).splitlines()[0]
+    if is_scale(its_size, frame_size):
+        return None
+    return (
+        f"{slide} is {its_size[0]}x{its_size[1]}, "
+        f"but the frames are {frame_size[0]}x{frame_size[1]}."
+    )
