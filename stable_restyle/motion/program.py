@@ -25,7 +25,7 @@ class ProgramMotion(Motion):
         try:
             words = shell.split(command)
         except ValueError as error:
-            raise WrongUsage(f"--motion {command}: a quotation mark has no counterpart.") from error
+            raise WrongUsage(f"--motion {command}: a quotation mark is not closed.") from error
         found = shell.find(words[0]) if words else None
         if found is None:
             meant = difflib.get_close_matches(command, (*FLOWS, "codec"), 1)

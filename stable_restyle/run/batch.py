@@ -211,7 +211,7 @@ def words(line: str) -> list[str]:
     try:
         return shell.split(line, comment="#")
     except ValueError as error:
-        raise WrongUsage("a quotation mark has no counterpart.") from error
+        raise WrongUsage("a quotation mark is not closed.") from error
 
 
 def _settle(found: Sequence[str], settle: ParseLine) -> Settings:

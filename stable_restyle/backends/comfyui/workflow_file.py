@@ -79,7 +79,7 @@ def _source(name: str) -> Traversable:
 def _parse(data: bytes) -> object:
     """Parse JSON; reject duplicate keys, numbers that are not finite, and deep nesting."""
     if len(data) > _SIZE_MAX:
-        raise _Fault(f"it has more than {_SIZE_MAX >> 20} MiB.")
+        raise _Fault(f"it is larger than {_SIZE_MAX >> 20} MiB.")
     try:
         tree = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
@@ -99,7 +99,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise _Fault(f"the key {twice!r} is there twice in one object.")
+        raise _Fault(f"the key {twice!r} appears twice in one object.")
     return made
 
 
@@ -169,7 +169,7 @@ def _check_order(nodes: Mapping[str, Node]) -> None:
         TopologicalSorter(sources).prepare()
     except CycleError as error:
         circle = " -> ".join(repr(node_id) for node_id in error.args[1])
-        raise _Fault(f"its nodes wait for one another: {circle}.") from None
+        raise _Fault(f"its links form a cycle: {circle}.") from None
 
 
 def _owned(element: Mapping[str, object], nodes: Mapping[str, Node]) -> dict[str, str]:

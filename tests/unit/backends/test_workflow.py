@@ -432,8 +432,8 @@ def test_the_interface_format_is_refused_with_the_way_out(store: Store) -> None:
         ('{"5": {"inputs": {"cfg": NaN}}}', r"used: '5' > 'inputs' > 'cfg' is nan"),
         ('{"5": {"inputs": {"cfg": 1e999}}}', r"'5' > 'inputs' > 'cfg' is inf"),
         ('{"5": ' + "9" * 5000 + "}", "a number in it is too long"),
-        ('{"5": 1, "5": 2}', "the key '5' is there twice"),
-        (b" " * (2**24 + 1), "more than 16 MiB"),
+        ('{"5": 1, "5": 2}', "the key '5' appears twice"),
+        (b" " * (2**24 + 1), "larger than 16 MiB"),
     ],
 )
 def test_what_is_no_json(store: Store, text: str | bytes, message: str) -> None:
@@ -466,8 +466,8 @@ def test_a_byte_order_mark_does_no_harm(store: Store) -> None:
         ({"5": node("VAEEncode", pixels=["15", True])}, "a list must be a link"),
         ({"5": node("VAEEncode", pixels=["15", 2])}, "takes output 2 of node '15', the input"),
         ({"101": node("ImageToMask", image=["100", 2])}, "takes output 2 of node '100', the mask"),
-        ({"5": node("VAEEncode", pixels=["8", 0])}, "wait for one another: .*'8' -> '5'"),
-        ({"5": node("VAEEncode", pixels=["5", 0])}, "wait for one another: '5' -> '5'"),
+        ({"5": node("VAEEncode", pixels=["8", 0])}, "links form a cycle: .*'8' -> '5'"),
+        ({"5": node("VAEEncode", pixels=["5", 0])}, "links form a cycle: '5' -> '5'"),
         (
             {"9": node("Upscale", image=["1501", 0])},
             "node '9', input 'image' comes from node '1501'",

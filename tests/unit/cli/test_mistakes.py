@@ -202,7 +202,7 @@ def test_one_bad_line_of_a_list_hides_no_other(closed: Path) -> None:
         listed = Path(folder, "films.txt")
         listed.write_text(lines)
         done = CliRunner().invoke(main.command, ["--batch", str(listed), *PREVIEW])
-    for number, said in ((1, "Permission denied"), (2, "nowhere.mp4"), (3, "no counterpart")):
+    for number, said in ((1, "Permission denied"), (2, "nowhere.mp4"), (3, "is not closed")):
         assert f"line {number}: " in str(done.exception) and said in str(done.exception)
 
 

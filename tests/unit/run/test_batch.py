@@ -165,7 +165,7 @@ def test_failures_of_several_kinds_exit_with_1(shelf: Path, tmp_path: Path) -> N
     [
         ("one", "expected a source and a target, found 1 name."),
         ("one two three", "found 3 names"),
-        ('"one out', "a quotation mark has no counterpart"),
+        ('"one out', "a quotation mark is not closed"),
         ("one out -- --fps 0", "Invalid value for '--fps'"),
         ("one out -- --check", "No such option"),
         ("one out -- --help", "No such option"),
