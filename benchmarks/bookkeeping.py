@@ -25,7 +25,7 @@ from stable_restyle.drawing.executor import Work, execute
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule
-from stable_restyle.run import pipeline
+from stable_restyle.run import dry_run, pipeline
 
 SCENE = 50  # frames, and slides
 LEFT = 8  # slides still to draw
@@ -68,7 +68,7 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def plan(settings: Settings) -> None:
-    pipeline.plan(settings, None, process.Silent())
+    dry_run.plan(settings, None, process.Silent())
 
 
 def resume(settings: Settings) -> None:

@@ -92,22 +92,23 @@ def command(
         )
     console = Console(verbose=verbose, quiet=quiet)
 
-    from stable_restyle.run import pipeline
+    from stable_restyle.run import measurement, pipeline, reporting, status
+    from stable_restyle.run.dry_run import plan
 
     if check:
-        checks = pipeline.check(settings)
+        checks = status.check_backends(settings)
         click.echo(visible("\n".join(tables.describe_backend(each) for each in checks)))
         if all(each.fault for each in checks):
             raise NoBackendLeft("No server can render this. Fix the problems above and try again.")
     elif measure:
-        click.echo(visible(tables.describe_measurement(pipeline.measure(settings, console))))
+        click.echo(visible(tables.describe_measurement(measurement.measure_run(settings, console))))
     elif dry_run:
-        click.echo(visible(tables.describe_plan(pipeline.plan(settings, seconds, console))))
+        click.echo(visible(tables.describe_plan(plan(settings, seconds, console))))
     elif report:
-        click.echo(visible(str(pipeline.write_report(settings, console))))
+        click.echo(visible(str(reporting.write_report(settings, console))))
     elif batch:
         run_batch(batch, options, console)
-    elif pipeline.is_finished(settings):
+    elif status.is_finished(settings):
         log.info("%s is finished, and nothing has changed since.", settings.target)
     else:
         log.info(tables.summary(pipeline.run(settings, console)))

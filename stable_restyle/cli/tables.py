@@ -11,8 +11,9 @@ from stable_restyle.core.errors import are, counted
 if TYPE_CHECKING:
     from stable_restyle.backends.base import BackendCheck
     from stable_restyle.imaging.metrics import Stability
+    from stable_restyle.run.dry_run import Plan
     from stable_restyle.run.measurement import Measurement
-    from stable_restyle.run.pipeline import Outcome, Plan
+    from stable_restyle.run.pipeline import Outcome
 
 # Legend of --measure.
 FIGURES = (

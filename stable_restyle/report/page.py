@@ -19,7 +19,7 @@ import re
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -40,13 +40,13 @@ from stable_restyle.core import files, shell
 from stable_restyle.core.errors import bytes_in_words, cannot_write
 from stable_restyle.core.records import Scene, Settings
 from stable_restyle.media import sequence
+from stable_restyle.report import timeline
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.journal import Run, RunInfo, SlideDrawn
 from stable_restyle.workdir.layout import RunPaths
 
 BLOCK = 500  # slides told of in one file
-BINS = 160  # the timeline's steps
 WARNINGS_SHOWN = 200
 RUNS_SHOWN = 50
 
@@ -271,7 +271,7 @@ def _film(
         "secrets": bool(about and about.secrets),
         "settings": _settings(subject.settings),
         "versions": list((about.versions if about else {}).items()),
-        "backends": _backends(shown) if shown else [],
+        "backends": timeline.backends(shown) if shown else [],
         "runs": [_run(run) for run in runs[-RUNS_SHOWN:]],
         "shown": runs.index(shown) - max(0, len(runs) - RUNS_SHOWN) if shown else -1,
         "warnings": _warnings(shown) if shown else [],
@@ -309,63 +309,9 @@ def _shown_value(value: object) -> str:
     return re.sub(r"\d+ bytes$", lambda size: bytes_in_words(int(size[0][:-6])), _word(value))
 
 
-def _backends(run: Run) -> list[dict[str, Any]]:
-    """Each backend of a run: what it is, what it drew, and how busy it was while slides were drawn.
-
-    A backend that holds two slides at once is busy as long as it has one of them.
-    """
-    start, stop = _drawing(run)
-    whole_s = stop - start
-    rows = []
-    for name, what in run.about.backends.items():
-        its = [each for each in run.slides if each.backend == name]
-        spans = _merged((each.began_s - start, each.began_s - start + each.seconds) for each in its)
-        busy_s = sum(stop - start for start, stop in spans)
-        rows.append(
-            {
-                "name": name,
-                "what": what,
-                "slides": len(its),
-                "seconds": round(sum(each.seconds for each in its) / len(its), 2) if its else None,
-                "busy": round(100 * busy_s / whole_s) if whole_s else 0,
-                "timeline": _timeline(spans, whole_s),
-            }
-        )
-    return rows
-
-
-def _drawing(run: Run) -> tuple[float, float]:
-    """When the first slide was begun, and when the last one was done: seconds since it began."""
-    start = min((each.began_s for each in run.slides), default=0.0)
-    return start, max((each.began_s + each.seconds for each in run.slides), default=0.0)
-
-
-def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Spans of time that overlap, as one."""
-    merged: list[tuple[float, float]] = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
-        else:
-            merged.append((start, stop))
-    return merged
-
-
-def _timeline(spans: Sequence[tuple[float, float]], whole_s: float) -> list[int]:
-    """The share of each of BINS steps that lies in the spans, in percent."""
-    if not whole_s:
-        return []
-    step = whole_s / BINS
-    shares = [0.0] * BINS
-    for start, stop in spans:
-        for index in range(int(start / step), min(BINS, int(stop / step) + 1)):
-            shares[index] += max(0.0, min(stop, (index + 1) * step) - max(start, index * step))
-    return [min(100, round(100 * share / step)) for share in shares]
-
-
 def _run(run: Run) -> dict[str, Any]:
     """When a run was, and what came of it."""
-    start, stop = _drawing(run)
+    start, stop = timeline.drawing_span(run)
     return {
         "began": run.began,
         "seconds": run.last_s,

@@ -30,7 +30,7 @@ from stable_restyle.core.errors import (
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.progress import Progress
 from stable_restyle.core.records import FILM_THREAD, Settings
-from stable_restyle.run import pipeline
+from stable_restyle.run import pipeline, status, team
 from stable_restyle.run.batch_progress import BatchProgress, FilmProgress
 from stable_restyle.run.pipeline import Outcome
 from stable_restyle.workdir.layout import identity
@@ -135,7 +135,7 @@ class _Shelf:
         for number, entry in self._left:
             with self._ending(entry):
                 source, target = entry.settings.source, entry.settings.target
-                if not pipeline.is_finished(entry.settings):
+                if not status.is_finished(entry.settings):
                     log.info("Film %d of %d: %s -> %s", number, self.films, source, target)
                     return entry
                 log.info("Film %d of %d: %s is finished.", number, self.films, target)
@@ -170,7 +170,7 @@ def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
     films = BatchProgress(progress)
     under_way: dict[Future[Outcome], tuple[Entry, FilmProgress]] = {}
     with (
-        pipeline.reach(entry.settings) as cluster,
+        team.reach(entry.settings) as cluster,
         ThreadPoolExecutor(shelf.films) as threads,
     ):
         try:
@@ -228,7 +228,7 @@ def _settle(found: Sequence[str], settle: ParseLine) -> Settings:
 
 def _written(settings: Settings) -> list[Path]:
     """The folders and the film that a run would write, after a look whether it could begin."""
-    paths = pipeline.look_over(settings)
+    paths = status.check_settings(settings)
     return [path for path in (paths.interp, paths.shown, paths.result) if path is not None]
 
 

@@ -1,25 +1,37 @@
-"""Measure the slides of a run, and keep the figures where a report finds them.
+"""Measure how steady the slides of a run are, and save the figures in measure.json.
 
-What is missing is left out, and told. The metrics are those of `stability`; which slides there
-should be, and when they are measured, is left to others.
+Missing slides are left out and named. The metrics are those of `imaging.metrics`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
+from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import cores, map_in_order
-from stable_restyle.core.records import Pixels, Scene
+from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.records import Pixels, Scene, Settings
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging.metrics import Figures, Shown, Stability
+from stable_restyle.media import sequence
 from stable_restyle.media.sequence import Frames
+from stable_restyle.plan import scenes
+from stable_restyle.workdir import layout
+
+if TYPE_CHECKING:
+    pass
+from stable_restyle.run.failures import slide_numbers
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,30 @@ class Measurement:
     missing: Sequence[int]
 
 
+def measure_run(settings: Settings, progress: Progress) -> Measurement:
+    """Measure the slides of a run, with the frames per slide and the scenes that it left."""
+    paths = layout.find_paths(settings)
+    frames_per_slide = layout.fps_of(paths)
+    with layout.locked(paths):
+        frames = sequence.find_frames(paths.frames)
+        bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
+        found = scenes.find_scenes(bounds, frames_per_slide)
+        count = scenes.slide_count(frames.count, frames_per_slide)
+        finished, unfit = sequence.find_slides(paths.shown, count, (frames.width, frames.height))
+        for line in unfit:
+            log.warning("%s It is not measured.", line)
+        if not finished:
+            raise UnusableInput(
+                f"There are no slides in {paths.shown}.\nRepeat the run, then measure it."
+            )
+        with task(progress, "Measuring", len(finished), "slide"):
+            done = measure(found, finished, frames, frames_per_slide, paths.shown, progress.advance)
+        write(done, paths.measure_file)
+    if done.missing:
+        log.warning("Missing, and so not measured: %s of %d.", slide_numbers(done.missing), count)
+    return done
+
+
 def measure(
     found: Sequence[Scene],
     finished: Collection[int],
@@ -42,7 +78,7 @@ def measure(
 ) -> Measurement:
     """Measure the slides of a folder, on all cores.
 
-    finished: those that are there. fps: frames per slide. tick: called in this thread with the
+    finished: those that are there. tick: called in this thread with the
     number of slides just measured, twice a second at least.
     """
     at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
@@ -60,11 +96,11 @@ def measure(
     return Measurement(metrics.together([its for _, its in scenes]), scenes, slides, missing)
 
 
-def write(survey: Measurement, path: Path) -> None:
-    """Keep the figures as JSON. Slides are numbered as their files are; null is not a number."""
+def write(done: Measurement, path: Path) -> None:
+    """Write the figures as JSON. Slides are numbered as their files; null stands for nan."""
     tree = {
-        "all": _values(survey.whole),
-        "missing": [slide + 1 for slide in survey.missing],
+        "all": _values(done.whole),
+        "missing": [slide + 1 for slide in done.missing],
         "scenes": [
             {
                 "scene": scene.number,
@@ -73,9 +109,9 @@ def write(survey: Measurement, path: Path) -> None:
                 "middle": scene.middle + 1,
                 **_values(its),
             }
-            for scene, its in survey.scenes
+            for scene, its in done.scenes
         ],
-        "slides": [{"slide": slide + 1, **_values(its)} for slide, its in survey.slides.items()],
+        "slides": [{"slide": slide + 1, **_values(its)} for slide, its in done.slides.items()],
     }
     files.write_whole(path, json.dumps(tree, indent=1, allow_nan=False).encode())
 
@@ -89,7 +125,7 @@ class _Album:
     finished: Collection[int]
 
     def measure(self, place: tuple[Scene, int]) -> Figures:
-        """place: a scene, and a slide of it that is there."""
+        """Measure a slide that is there. place: its scene, and the slide."""
         scene, slide = place
         before, middle = slide - 1, scene.middle
         shown_before = self._open(before) if before in scene.slides else None
@@ -112,7 +148,7 @@ def _of_scene(scene: Scene, slides: Mapping[int, Figures]) -> Stability:
 
 
 def _values(figures: Stability | Figures) -> dict[str, float | None]:
-    """The figures under their names, the ratios of a Stability among them."""
+    """Return the figures by name, the ratios of a Stability among them."""
     values = asdict(figures)
     if isinstance(figures, Stability):
         values["e_warp_ratio"] = figures.e_warp_ratio

@@ -34,7 +34,7 @@ from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import Job, Pixels, Settings, Slide
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import status
 
 URLS = [url.strip().rstrip("/") for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
 CHECKPOINT = os.environ.get("COMFYUI_CHECKPOINT", "")
@@ -322,7 +322,7 @@ def test_two_servers_share_a_film(frames: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_check(frames: Path) -> None:
-    (check,) = pipeline.check(asked(shipped("anime.json"), frames))
+    (check,) = status.check_backends(asked(shipped("anime.json"), frames))
     assert check.fault is None and not check.problems
     about = dict(check.about)
     assert about["ComfyUI"] and about["device"] and about["websocket"] == "works"

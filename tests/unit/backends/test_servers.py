@@ -31,7 +31,7 @@ from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFau
 from stable_restyle.core.records import Pixels, Settings
 from stable_restyle.imaging import arrays
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import status
 
 Servers = Callable[[int], list[ComfyServer]]
 
@@ -117,7 +117,7 @@ def test_slides_of_a_workflow_that_scales_are_found_again(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself Ctrl-C on Windows")
-@pytest.mark.parametrize("ask", [pipeline.check, run])
+@pytest.mark.parametrize("ask", [status.check_backends, run])
 def test_ctrl_c_waits_for_no_answer(
     asked: Settings,
     servers: Servers,
@@ -471,7 +471,7 @@ def test_check_describes_each_server(asked: Settings, servers: Servers) -> None:
     good, lacking, gone = servers(3)
     lacking.classes["LoraLoader"]["input"]["required"]["lora_name"] = [["CLAYMATE_V1.safetensors"]]
     gone.stop()
-    checks = pipeline.check(on(asked, [good, lacking, gone]))
+    checks = status.check_backends(on(asked, [good, lacking, gone]))
     texts = [tables.describe_backend(check) for check in checks]
     assert [bool(check.fault) for check in checks] == [False, True, True]
     assert "can draw this run  yes" in texts[0]

@@ -11,7 +11,7 @@ from support.comfy_server import ComfyServer
 from support.runs import Silent, files, interp, run
 
 from stable_restyle.core.records import Settings
-from stable_restyle.run import batch, pipeline
+from stable_restyle.run import batch, dry_run, measurement, pipeline, reporting, status
 from stable_restyle.workdir import journal
 
 pytestmark = pytest.mark.usefixtures("coarse_clock")
@@ -38,16 +38,16 @@ def test_a_run_of_the_preview_engine_with_all_that_is_timed(asked: Settings) -> 
     (noted,) = journal.read(interp(asked) / "journal.jsonl")
     assert len(noted.slides) == 23
     assert all(each.began_s >= 0 and each.seconds >= 0 for each in noted.slides)
-    assert pipeline.write_report(settings, Silent()).exists()
-    assert pipeline.measure(settings, Silent()).whole.slides == 23
+    assert reporting.write_report(settings, Silent()).exists()
+    assert measurement.measure_run(settings, Silent()).whole.slides == 23
 
 
 def test_a_check_and_an_estimate(asked: Settings) -> None:
     with ComfyServer() as server:
         settings = replace(asked, backends=(server.url, "preview:clay"))
-        assert [report.fault for report in pipeline.check(settings)] == [None, None]
+        assert [report.fault for report in status.check_backends(settings)] == [None, None]
     settings = replace(asked, backends=("preview:clay",))
-    assert pipeline.plan(settings, 0.001, Silent()).drawing_s is not None
+    assert dry_run.plan(settings, 0.001, Silent()).drawing_s is not None
 
 
 def test_a_batch(asked: Settings, tmp_path: Path) -> None:

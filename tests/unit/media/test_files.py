@@ -26,7 +26,7 @@ from stable_restyle.core.records import Settings
 from stable_restyle.media import sequence
 from stable_restyle.motion.base import FramePath
 from stable_restyle.motion.choose import choose
-from stable_restyle.run import pipeline
+from stable_restyle.run import reporting
 from stable_restyle.workdir import journal
 
 MakeFrames = Callable[..., Path]
@@ -144,7 +144,7 @@ def test_runs_end_as_they_do_in_peace(asked: Settings, calm: Settings, scanner: 
         assert scanner.refused["unlink", "running.json"] == 2
         assert scanner.refused["replace", "settings.json.part"] == 2
     assert files(interp(asked) / "redone") == files(interp(calm) / "redone")
-    assert pipeline.write_report(asked, Silent()).exists()
+    assert reporting.write_report(asked, Silent()).exists()
     assert not [path for path in asked.target.parent.rglob("*.part*")]
 
 

@@ -20,7 +20,7 @@ from stable_restyle.imaging import arrays
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.keyframes import Kind
-from stable_restyle.run import pipeline
+from stable_restyle.run import dry_run, pipeline
 from stable_restyle.workdir import journal
 
 EVERY_6 = Kind(6, fill_only=False)
@@ -178,13 +178,13 @@ def test_other_keys_than_before_are_chosen_anew(asked: Settings) -> None:
 
 
 def test_a_plan_tells_how_many_slides_go_to_the_model(asked: Settings) -> None:
-    foreseen = pipeline.plan(asked, 2.0, Silent())
+    foreseen = dry_run.plan(asked, 2.0, Silent())
     assert (foreseen.asked, foreseen.longest_chain, foreseen.drawing_s) == (3, 2, 6.0)
     assert not (asked.target.parent / "interp").exists()
     run(asked)
     for path in asked.target.glob("*.png"):
         path.unlink()
-    assert pipeline.plan(asked, None, Silent()).asked == 4
+    assert dry_run.plan(asked, None, Silent()).asked == 4
 
 
 def test_keys_need_flow(asked: Settings) -> None:

@@ -28,7 +28,7 @@ from stable_restyle.core.records import Job, Scene, Settings, Slide
 from stable_restyle.media import png, sequence
 from stable_restyle.report import page as report_page
 from stable_restyle.report.thumbnails import Thumbnails
-from stable_restyle.run import pipeline
+from stable_restyle.run import reporting
 from stable_restyle.workdir import layout
 from stable_restyle.workdir.journal import Journal, JsonLines, RunInfo
 from stable_restyle.workdir.journal import read as read_journal
@@ -312,7 +312,7 @@ def test_the_keyboard_alone_is_enough(visit: Open, page: Path) -> None:
 
 def test_missing_slides_are_told_of_in_words(visit: Open, page: Path, asked: Settings) -> None:
     (asked.target / sequence.name(1)).unlink()
-    pipeline.write_report(asked, Silent())
+    reporting.write_report(asked, Silent())
     its = visit(page).go()
     expect(its.find("#headline")).to_have_text("6 of 7 slides are drawn")
     expect(its.find("#scenes a").first).to_contain_text("1 missing: It was removed after the run")

@@ -20,8 +20,8 @@ from support.runs import Silent, interp, run
 from stable_restyle.core.errors import UnusableInput, bytes_in_words
 from stable_restyle.core.records import DrawRecord, Settings
 from stable_restyle.media import sequence
-from stable_restyle.report import page
-from stable_restyle.run import pipeline
+from stable_restyle.report import page, timeline
+from stable_restyle.run import failures, pipeline, reporting
 from stable_restyle.workdir.journal import Journal, JsonLines, RunInfo
 from stable_restyle.workdir.lock import hold
 
@@ -82,7 +82,7 @@ def test_slides_that_were_kept_and_slides_that_are_missing(asked: Settings) -> N
     assert block_of(asked)["state"] == "kkkkkkn"
     assert [each["slides"] for each in film_of(asked)["runs"]] == [7, 1, 0]
     (asked.target / sequence.name(6)).unlink()
-    pipeline.write_report(asked, Silent())
+    reporting.write_report(asked, Silent())
     assert block_of(asked)["state"] == "kkkkkkm"
     film = film_of(asked)
     assert film["scenes"][1][3:] == [0, 1, 1, 0]
@@ -95,7 +95,7 @@ def test_why_slides_are_missing(asked: Settings) -> None:
     path.write_bytes(good[:60] + b"?" * 20 + good[80:])
     (interp(asked)).mkdir()
     (interp(asked) / "scenes.json").write_text("[0,8,13]")
-    with pytest.raises(pipeline.SlidesMissing):
+    with pytest.raises(failures.SlidesMissing):
         run(asked)
     film, block = film_of(asked), block_of(asked)
     assert block["state"] == "mmnnnnn"
@@ -131,7 +131,7 @@ def test_a_report_while_a_run_goes_on(asked: Settings) -> None:
         def advance(self, count: int) -> None:
             super().advance(count)
             if self.tasks[-1][0] == "Drawing" and self.counted[-1] >= 2 and not seen:
-                pipeline.write_report(asked, Silent())
+                reporting.write_report(asked, Silent())
                 seen.append(block_of(asked)["state"])
 
     pipeline.run(asked, Looking())
@@ -143,7 +143,7 @@ def test_a_report_does_not_wait_for_the_lock(asked: Settings) -> None:
     run(asked)
     (interp(asked) / "report.html").unlink()
     with hold(interp(asked)):
-        pipeline.write_report(asked, Silent())
+        reporting.write_report(asked, Silent())
     assert (interp(asked) / "report.html").exists()
 
 
@@ -152,7 +152,7 @@ def test_a_folder_of_the_original_program(asked: Settings) -> None:
     for name in ("journal.jsonl", "settings.json", "report.html", "input.json"):
         (interp(asked) / name).unlink()
     shutil.rmtree(interp(asked) / "report")
-    assert pipeline.write_report(asked, Silent()) == interp(asked) / "report.html"
+    assert reporting.write_report(asked, Silent()) == interp(asked) / "report.html"
     film = film_of(asked)
     assert film["runs"] == film["backends"] == film["warnings"] == []
     assert film["command"] == f"video-restyle {asked.source} {asked.target}"
@@ -165,14 +165,14 @@ def test_deflickered_slides_are_those_that_are_shown(asked: Settings) -> None:
     assert block_of(asked)["small"] == "1111111"
     for path in asked.target.glob("*.png"):  # as while a first run goes on
         path.unlink()
-    pipeline.write_report(asked, Silent())
+    reporting.write_report(asked, Silent())
     assert film_of(asked)["paths"]["slides"] == "drawn/"
     assert block_of(asked)["small"] == "1111111" and "m" not in block_of(asked)["state"]
 
 
 def test_there_is_nothing_to_report_yet(asked: Settings) -> None:
     with pytest.raises(UnusableInput, match="Nothing has been restyled"):
-        pipeline.write_report(asked, Silent())
+        reporting.write_report(asked, Silent())
     assert not interp(asked).exists()
 
 
@@ -181,7 +181,7 @@ def test_settings_are_those_of_the_run(make_frames: MakeFrames, tmp_path: Path) 
         make_frames(9), tmp_path / "out", backends=("preview:clay",), frames_per_slide=3
     )
     run(asked)
-    pipeline.write_report(replace(asked, frames_per_slide=2), Silent())
+    reporting.write_report(replace(asked, frames_per_slide=2), Silent())
     assert film_of(asked)["fps"] == 3 and len(block_of(asked)["state"]) == 3
 
 
@@ -236,12 +236,12 @@ def test_how_busy_backends_were(asked: Settings) -> None:
     Journal(path, RunInfo([], "", False, "24", {}, {"a": "one", "b": "another"}))
     drawn = [(1, 0, 5, 4), (2, 0, 7, 3), (3, 1, 5, 10)]
     JsonLines(path).add(*({"drawn": each} for each in drawn), {"ended": "", "at": 20})
-    pipeline.write_report(asked, Silent())
+    reporting.write_report(asked, Silent())
     first, second = film_of(asked)["backends"]
     assert (first["busy"], first["seconds"], first["slides"]) == (50, 3.5, 2)
-    half = page.BINS // 2
+    half = timeline.BINS // 2
     assert first["timeline"] == [100] * half + [0] * half
-    assert second["timeline"] == [100] * page.BINS
+    assert second["timeline"] == [100] * timeline.BINS
     assert film_of(asked)["runs"][0]["drawing"] == 10
 
 
@@ -256,7 +256,7 @@ def test_warnings_come_once_with_their_number(
     for number in range(page.WARNINGS_SHOWN):
         notes.warn(f"number {number}")
     notes.drawn(0, DrawRecord("", 0, 1))
-    pipeline.write_report(asked, Silent())
+    reporting.write_report(asked, Silent())
     warnings = film_of(asked)["warnings"]
     assert [row[1:] for row in warnings[:2]] == [["one", 2], ["two", 1]]
     assert warnings[-1][1] == "and 2 more"
@@ -270,7 +270,7 @@ def test_a_report_that_cannot_be_written_spoils_no_run(
         assert run(asked).drawn == 7
     assert "There is no report of this run" in caplog.text
     with pytest.raises(UnusableInput, match=r"report\.html cannot be written"):
-        pipeline.write_report(asked, Silent())
+        reporting.write_report(asked, Silent())
 
 
 def test_reports_at_the_same_time(asked: Settings) -> None:
@@ -280,7 +280,7 @@ def test_reports_at_the_same_time(asked: Settings) -> None:
 
     def write() -> None:
         try:
-            pipeline.write_report(asked, Silent())
+            reporting.write_report(asked, Silent())
         except BaseException as error:
             failed.append(error)
 

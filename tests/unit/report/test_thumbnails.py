@@ -19,7 +19,7 @@ from stable_restyle.imaging import metrics
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.report.thumbnails import WIDTH_PX, Thumbnails
-from stable_restyle.run import pipeline
+from stable_restyle.run import pipeline, reporting
 
 MakeFrames = Callable[..., Path]
 
@@ -92,7 +92,7 @@ def test_a_slide_that_flickers_stands_out(asked: Settings) -> None:
     run(asked)
     path = asked.target / sequence.name(2)
     png.write(path, png.read(path) // 2)
-    pipeline.write_report(asked, Silent())
+    reporting.write_report(asked, Silent())
     measured = thumbnails(asked).steadiness()
     calm = max(measured[slide].flicker for slide in (1, 5, 6))
     assert min(measured[2].flicker, measured[3].flicker) > 3 * calm
@@ -108,11 +108,11 @@ def test_pictures_that_are_out_of_date_are_made_again(asked: Settings) -> None:
     assert thumbnails(asked).lacking() == [5]
     assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3]
     progress = Silent()
-    pipeline.write_report(asked, progress)
+    reporting.write_report(asked, progress)
     assert progress.tasks == [("Small pictures", 1, 0)]
     kept.replace(path)  # an older file than the one that was there
     assert thumbnails(asked).lacking() == [5]
-    pipeline.write_report(asked, progress)
+    reporting.write_report(asked, progress)
     drawn = png.read(path).astype(int)
     assert np.abs(small(asked, "slides", 5) - drawn).mean() < 6
     assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3, 5, 6]
@@ -122,7 +122,7 @@ def test_a_report_makes_what_a_run_did_not(asked: Settings) -> None:
     run(asked)
     shutil.rmtree(asked.target.parent / "interp" / "report")
     progress = Silent()
-    pipeline.write_report(asked, progress)
+    reporting.write_report(asked, progress)
     assert progress.tasks == [("Small pictures", 7, 0)]
     assert progress.counted == [7]
     its = thumbnails(asked)
@@ -164,7 +164,7 @@ def test_a_report_makes_damaged_pictures_again(asked: Settings, kind: str, data:
     whole = path.read_bytes()
     damage(path, data)
     progress = Silent()
-    pipeline.write_report(asked, progress)
+    reporting.write_report(asked, progress)
     assert progress.tasks == [("Small pictures", 1, 0)]
     assert path.read_bytes() == whole
 
@@ -193,7 +193,7 @@ def test_a_slide_that_cannot_be_read_costs_its_own_picture(
     whole = path.read_bytes()
     path.write_bytes(whole[:60] + b"?" * 20 + whole[80:])
     with caplog.at_level(logging.WARNING):
-        pipeline.write_report(asked, Silent())
+        reporting.write_report(asked, Silent())
     assert "leaves out a picture" in caplog.text and "000006.png is damaged" in caplog.text
 
 

@@ -24,7 +24,7 @@ from stable_restyle.core import shell
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png
-from stable_restyle.run import batch, pipeline
+from stable_restyle.run import batch, pipeline, status
 from stable_restyle.run.pipeline import Outcome
 
 MakeFrames = Callable[..., Path]
@@ -126,13 +126,13 @@ def test_a_film_is_finished_only_while_nothing_has_changed(shelf: Path) -> None:
 def test_a_run_that_is_at_work_is_not_finished(shelf: Path) -> None:
     settings = entries(shelf)[0].settings
     pipeline.run(settings, Silent())
-    assert pipeline.is_finished(settings)
+    assert status.is_finished(settings)
     (settings.target / "000002.png").unlink()
     frame = settings.source / "000002.png"
     frame.write_bytes(frame.read_bytes()[:-20])
     with pytest.raises(UnusableInput):
         pipeline.run(settings, Silent())
-    assert not pipeline.is_finished(settings)
+    assert not status.is_finished(settings)
 
 
 def test_a_film_that_fails_leaves_the_others_alone(shelf: Path) -> None:

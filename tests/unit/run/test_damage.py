@@ -15,7 +15,7 @@ from support.runs import Silent, files, run
 from stable_restyle.core.errors import RestyleError
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import measurement, pipeline, reporting
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
@@ -47,7 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         png.write(folder / "in" / sequence.name(index), frame(index, SCENES[index // 5]))
     run(asked(folder))
     run(replace(asked(folder), redo="1"))
-    pipeline.measure(asked(folder), Silent())
+    measurement.measure_run(asked(folder), Silent())
     return folder
 
 
@@ -73,7 +73,7 @@ def asked(folder: Path) -> Settings:
 def refusals(folder: Path) -> list[str]:
     """Run again, write the report and measure; returns what each says that refuses."""
     found = []
-    for again in (pipeline.run, pipeline.write_report, pipeline.measure):
+    for again in (pipeline.run, reporting.write_report, measurement.measure_run):
         try:
             again(asked(folder), Silent())
         except RestyleError as error:

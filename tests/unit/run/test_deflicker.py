@@ -14,7 +14,7 @@ from support.runs import Silent, files, run
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import dry_run, measurement, pipeline
 
 MakeFrames = Callable[..., Path]
 
@@ -73,7 +73,7 @@ def test_target_has_calmer_slides_than_were_drawn(asked: Settings) -> None:
     (plain.target.parent / "interp" / "scenes.json").write_text("[0, 5, 8, 9]")
     run(plain)
     assert files(drawn(asked)) == files(plain.target)
-    calm, boiling = (pipeline.measure(each, Silent()).whole for each in (asked, plain))
+    calm, boiling = (measurement.measure_run(each, Silent()).whole for each in (asked, plain))
     assert calm.e_warp < 0.7 * boiling.e_warp
 
 
@@ -94,7 +94,7 @@ def test_another_reach_draws_nothing_again(
     assert files(drawn(asked)) == whole[0] and files(asked.target) != whole[1]
     assert run(asked).drawn == 0
     assert (files(drawn(asked)), files(asked.target)) == whole
-    assert pipeline.plan(replace(asked, deflicker=0), None, Silent()).finished == 9
+    assert dry_run.plan(replace(asked, deflicker=0), None, Silent()).finished == 9
     assert run(replace(asked, deflicker=0)).drawn == 0
     assert files(asked.target) == whole[0] and not drawn(asked).exists()
 

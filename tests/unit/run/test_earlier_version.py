@@ -12,7 +12,7 @@ from support.runs import files, run
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
-from stable_restyle.run import pipeline
+from stable_restyle.run import status
 
 LOST = "000002.png"
 EARLIER = paths.DATA / "earlier-version"
@@ -41,7 +41,7 @@ def test_nothing_is_drawn_again(asked: Settings) -> None:
     outcome = run(asked)
     assert (outcome.drawn, len(before)) == (0, 6)
     assert files(asked.target) == before
-    assert pipeline.is_finished(asked)
+    assert status.is_finished(asked)
 
 
 def test_a_slide_that_is_missing_is_drawn_again_and_no_other(asked: Settings) -> None:

@@ -17,7 +17,7 @@ from support.runs import Silent, files, run
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png
-from stable_restyle.run import pipeline
+from stable_restyle.run import dry_run, failures, pipeline
 
 EXAMPLE = paths.EXAMPLE
 CUTS_S = [0.75, 2, 3.67, 5.33, 7, 8.67, 9.5]
@@ -142,7 +142,7 @@ def test_no_film_is_made_while_slides_are_missing(asked: Settings) -> None:
     slide.unlink()
     whole = frame.read_bytes()
     frame.write_bytes(whole[:60] + b"?" * 20 + whole[80:])
-    with pytest.raises(pipeline.SlidesMissing):
+    with pytest.raises(failures.SlidesMissing):
         run(asked)
     assert not asked.target.exists()
 
@@ -169,7 +169,7 @@ def test_a_film_of_the_users_own_is_not_overwritten(asked: Settings) -> None:
 
 
 def test_a_plan_of_a_film_writes_nothing(asked: Settings, film: Path) -> None:
-    plan = pipeline.plan(asked, None, Silent())
+    plan = dry_run.plan(asked, None, Silent())
     assert (plan.frames, plan.slides, [scene.stop for scene in plan.scenes]) == (25, 13, [14, 25])
     assert list(film.parent.iterdir()) == [film]
 
@@ -184,6 +184,6 @@ def test_too_little_disk_is_told_before_splitting(
 
 
 def test_the_examples_scenes(tmp_path: Path) -> None:
-    plan = pipeline.plan(Settings(EXAMPLE, tmp_path / "out"), None, Silent())
+    plan = dry_run.plan(Settings(EXAMPLE, tmp_path / "out"), None, Silent())
     assert (plan.frames, plan.slides) == (240, 120)
     assert [scene.start for scene in plan.scenes] == [0, *(round(24 * cut) for cut in CUTS_S)]

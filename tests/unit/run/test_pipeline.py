@@ -23,7 +23,7 @@ from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import dry_run, failures, pipeline, status
 from stable_restyle.workdir import lock
 from stable_restyle.workdir.layout import find_paths
 
@@ -173,7 +173,7 @@ def test_edited_scenes_are_read_back(asked: Settings) -> None:
     interp = asked.target.parent / "interp"
     interp.mkdir()
     (interp / "scenes.json").write_text("[0, 2, 4, 13]")
-    plan = pipeline.plan(asked, None, Silent())
+    plan = dry_run.plan(asked, None, Silent())
     assert [(scene.start, scene.stop) for scene in plan.scenes] == [(0, 2), (2, 4), (4, 13)]
     (interp / "scenes.json").write_text("[0, 2, 4, 14]")
     with pytest.raises(UnusableInput, match="does not fit these frames"):
@@ -187,7 +187,7 @@ def test_one_bad_frame_costs_its_chain_only(asked: Settings) -> None:
     path = asked.source / "000003.png"
     good = path.read_bytes()
     path.write_bytes(good[:60] + b"?" * 20 + good[80:])
-    with pytest.raises(pipeline.SlidesMissing) as missing:
+    with pytest.raises(failures.SlidesMissing) as missing:
         run(asked)
     message = str(missing.value)
     assert "2 of 7 slides are missing" in message
@@ -261,7 +261,7 @@ def test_a_motion_program_that_is_not_there(asked: Settings) -> None:
 def test_a_plan_tells_all_and_writes_nothing(asked: Settings) -> None:
     before = sorted(asked.source.parent.rglob("*"))
     servers = ("http://a:8188", "http://b:8188")
-    plan = pipeline.plan(replace(asked, backends=servers), 3.0, Silent())
+    plan = dry_run.plan(replace(asked, backends=servers), 3.0, Silent())
     assert (plan.frames, plan.slides, plan.finished, plan.longest_chain) == (13, 7, 0, 3)
     assert [(scene.slides, scene.middle) for scene in plan.scenes] == [
         (range(0, 4), 2),
@@ -357,11 +357,11 @@ def test_a_film_that_was_changed_in_place_is_not_finished(tmp_path: Path) -> Non
     film = clips.make(tmp_path / "film.mp4", clips.scenes(6))
     settings = Settings(film, tmp_path / "clay.mp4", backends=("preview:clay",))
     run(settings)
-    assert pipeline.is_finished(settings)
+    assert status.is_finished(settings)
     data = bytearray(film.read_bytes())
     data[data.rindex(b"mdat") + 40] ^= 1
     film.write_bytes(data)
-    assert not pipeline.is_finished(settings)
+    assert not status.is_finished(settings)
 
 
 def test_a_film_that_changes_during_the_run_is_not_finished(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_film_that_changes_during_the_run_is_not_finished(tmp_path: Path) -> N
                 clips.make(film, clips.scenes(9))
 
     pipeline.run(settings, Changing())
-    assert not pipeline.is_finished(settings)
+    assert not status.is_finished(settings)
     with pytest.raises(UnusableInput, match=r"film: film\.mp4, .* bytes then, .* bytes now"):
         run(settings)
 

@@ -19,7 +19,7 @@ from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
 from stable_restyle.imaging import metrics
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import measurement
 from stable_restyle.run.measurement import Measurement
 
 MakeFrames = Callable[..., Path]
@@ -34,7 +34,7 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 
 
 def measured(asked: Settings) -> Measurement:
-    return pipeline.measure(Settings(asked.source, asked.target, asked.work), Silent())
+    return measurement.measure_run(Settings(asked.source, asked.target, asked.work), Silent())
 
 
 def kept(asked: Settings) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def shown(asked: Settings, slide: int) -> metrics.Shown:
 
 def test_a_run_is_measured_with_its_own_settings(asked: Settings) -> None:
     before, progress = files(asked.target), Silent()
-    survey = pipeline.measure(replace(asked, frames_per_slide=2), progress)
+    survey = measurement.measure_run(replace(asked, frames_per_slide=2), progress)
     assert progress.tasks == [("Measuring", 7, 0)] and progress.counted == [7]
     assert [(scene.number, its.slides, its.pairs) for scene, its in survey.scenes] == [
         (1, 4, 3),

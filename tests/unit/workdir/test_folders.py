@@ -22,7 +22,7 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
-from stable_restyle.run import pipeline
+from stable_restyle.run import dry_run
 from stable_restyle.workdir.layout import check_name_on_windows, find_paths, identity
 
 MakeFrames = Callable[..., Path]
@@ -386,7 +386,7 @@ def test_a_workflow_that_was_renamed_is_the_same(asked: Settings, tmp_path: Path
 
 def test_a_dry_run_counts_what_fresh_would_keep(asked: Settings, tmp_path: Path) -> None:
     def finished(settings: Settings) -> int:
-        return pipeline.plan(settings, None, Silent()).finished
+        return dry_run.plan(settings, None, Silent()).finished
 
     fresh = replace(asked, fresh=True)
     assert (finished(asked), finished(fresh)) == (12, 0)
@@ -406,7 +406,7 @@ def test_many_frames_a_slide_are_asked_about(
         "24 frames make 1 slide."
     )
     with caplog.at_level("INFO"):
-        pipeline.plan(replace(asked, frames_per_slide=24), None, Silent())
+        dry_run.plan(replace(asked, frames_per_slide=24), None, Silent())
         run(replace(asked, frames_per_slide=24, fresh=True))
         run(replace(asked, frames_per_slide=8, fresh=True))
     assert [record.getMessage() for record in caplog.records].count(said) == 2

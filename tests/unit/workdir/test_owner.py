@@ -17,7 +17,7 @@ from support.runs import Silent, files, interp, run
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Settings
 from stable_restyle.media import png, sequence
-from stable_restyle.run import pipeline
+from stable_restyle.run import measurement, pipeline
 from stable_restyle.workdir import lock
 from stable_restyle.workdir.layout import find_paths
 
@@ -199,10 +199,10 @@ def test_slides_of_another_working_folder_are_not_measured(
     run(asked)
     run(replace(other, target=tmp_path / "second" / "out"))
     with pytest.raises(UnusableInput, match="belongs to the run into"):
-        pipeline.measure(other, Silent())
+        measurement.measure_run(other, Silent())
     shutil.rmtree(tmp_path / "second")
     with pytest.raises(UnusableInput, match="another working folder"):
-        pipeline.measure(other, Silent())
+        measurement.measure_run(other, Silent())
 
 
 def test_two_runs_into_one_target_are_kept_apart(asked: Settings, other: Settings) -> None:

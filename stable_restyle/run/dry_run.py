@@ -1,0 +1,87 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stable_restyle.backends import connect
+from stable_restyle.core.progress import Progress
+from stable_restyle.core.records import Keys, Scene, Settings
+from stable_restyle.media import sequence
+from stable_restyle.plan import scenes
+from stable_restyle.plan.schedule import Schedule, estimate
+from stable_restyle.run import deflicker, prepare
+from stable_restyle.workdir import layout
+from stable_restyle.workdir.layout import InputSnapshot, RunPaths
+
+if TYPE_CHECKING:
+    pass
+from stable_restyle.run.inputs import explain_fps, keyframe_kind, load_workflow, settings_snapshot
+from stable_restyle.run.status import check_settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    source: Path
+    frames: int
+    width: int
+    height: int
+    scenes: Sequence[Scene]
+    slides: int
+    finished: int
+    asked: int  # slides that backends have part in, at least
+    longest_chain: int
+    drawing_s: float | None  # estimated, if a time a slide was given
+
+
+def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
+    """Return what a run would do. seconds: how long a slide takes on a backend."""
+    paths = check_settings(settings)
+    source = prepare.look(paths, settings.rate)
+    explain_fps(source, settings.frames_per_slide)
+    frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
+    found = scenes.find_scenes(bounds, settings.frames_per_slide)
+    chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings))
+    steps = scenes.all_steps(found, chosen)
+    left = deflicker.as_left(paths)
+    finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
+    if settings.fresh:
+        finished -= _discarded(settings, left, bounds, chosen)
+    schedule = Schedule(steps, finished)
+    return Plan(
+        settings.source,
+        frame_count,
+        source.width,
+        source.height,
+        found,
+        len(steps),
+        len(finished),
+        sum(step.uses_backend for step in steps),
+        schedule.longest_chain,
+        None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
+    )
+
+
+def _discarded(
+    settings: Settings, left: RunPaths, bounds: Sequence[int], chosen: Keys | None
+) -> set[int]:
+    """Return the slides that --fresh would discard; all of them if there are no frames yet.
+
+    left: as returned by `deflicker.as_left`. A film is not read to see whether it is the same.
+    """
+    names: Iterable[str] = sequence.numbered(left.slides)
+    if left.frames.exists():
+        variants, access = load_workflow(settings)
+        engine = connect.engine(settings.backends, variants, access)
+        frames = sequence.find_frames(left.frames)
+        marks = layout.unread_marks(left.film) if left.film else {}
+        size = {"frame_size": f"{frames.width}x{frames.height}"}
+        decides = {**settings_snapshot(settings, variants, engine), **size, **marks}
+        now = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+        names = layout.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
+    return {int(name[:-4]) - 1 for name in names}

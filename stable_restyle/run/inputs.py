@@ -1,0 +1,107 @@
+"""What the pictures of a run depend on: the workflow, and the settings that decide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from stable_restyle.backends.comfyui import workflow_file
+from stable_restyle.backends.comfyui.backend import Access, parse_headers
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
+from stable_restyle.core.errors import WrongUsage, counted
+from stable_restyle.core.records import Scene, Settings
+from stable_restyle.media.probe import Film
+from stable_restyle.media.sequence import Frames
+from stable_restyle.motion.choose import choose
+from stable_restyle.plan import keyframes, scenes
+from stable_restyle.workdir import layout
+from stable_restyle.workdir.layout import SettingsSnapshot
+
+if TYPE_CHECKING:
+    pass
+
+
+FPS_USUAL = 8  # frames per slide; higher values usually mean the film's rate
+
+log = logging.getLogger(__name__)
+
+
+def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
+    """Return the workflow with its changes, and how servers are reached.
+
+    Raises RestyleError if these, the motion or the keys cannot be used.
+    """
+    choose(settings.motion)
+    _check_keys(settings)
+    variants = apply_overrides(workflow_file.load(settings.model), settings.seed, settings.changes)
+    headers = parse_headers(settings.headers)
+    return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
+
+
+def settings_snapshot(
+    settings: Settings, variants: WorkflowVariants, engine: str
+) -> SettingsSnapshot:
+    """Return what the pictures of a run depend on besides its source, as in settings.json."""
+    return {
+        "model": variants.original.name,
+        "model_sha256": variants.original.sha256,
+        "seed": settings.seed,
+        "set": list(variants.changes),
+        "drawn_by": engine,
+        "mask_strength": settings.mask[0],
+        "mask_size": settings.mask[1],
+        "anchor": settings.anchor_share,
+        "fps": settings.frames_per_slide,
+        "motion": settings.motion,
+        "keys": settings.keys,
+        "fill_only": settings.fill_only,
+    }
+
+
+def result_snapshot(
+    settings: Settings, decided: SettingsSnapshot, film: SettingsSnapshot
+) -> SettingsSnapshot:
+    """Return all that the result of a run depends on besides its frames and scenes.
+
+    film: its marks; empty if SOURCE is a folder of frames.
+    """
+    marks = {name: value for name, value in film.items() if name != layout.FILM_TIME}
+    return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
+
+
+def check_scenes(changes: Iterable[int], found: Sequence[Scene]) -> None:
+    """Raise WrongUsage if --set names a scene that the film does not have."""
+    if unknown := [scene for scene in changes if scene > len(found)]:
+        raise WrongUsage(
+            f"--set: there is no scene {', '.join(map(str, unknown))}; the film has "
+            f"{len(found)}, as --dry-run shows."
+        )
+
+
+def _check_keys(settings: Settings) -> None:
+    """Raise WrongUsage if --keys or --fill-only cannot be used."""
+    if settings.keys > 1 and not settings.by_flow:
+        raise WrongUsage(
+            f"--keys {settings.keys}: slides between keys are filled by optical flow.\n"
+            f"Write --motion flow or flow:fast in place of --motion {settings.motion}."
+        )
+    if settings.fill_only and settings.keys == 1:
+        raise WrongUsage("--fill-only says how to fill slides between keys: add --keys K.")
+
+
+def keyframe_kind(settings: Settings) -> keyframes.Kind | None:
+    """Return which slides go to the model; None if all do."""
+    return keyframes.Kind(settings.keys, settings.fill_only) if settings.keys > 1 else None
+
+
+def explain_fps(source: Film | Frames, frames_per_slide: int) -> None:
+    """Log what --fps means if the film's rate seems to be meant."""
+    if frames_per_slide > FPS_USUAL:
+        frames = source.frames if isinstance(source, Film) else source.count
+        log.info(
+            "--fps %d is how many frames make a slide, not the rate of the film: %s make %s.",
+            frames_per_slide,
+            counted(frames, "frame"),
+            counted(scenes.slide_count(frames, frames_per_slide), "slide"),
+        )

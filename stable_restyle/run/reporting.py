@@ -1,0 +1,142 @@
+"""The journal of a run while it lasts, and its report page at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stable_restyle.core.errors import RestyleError, UnusableInput
+from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.records import DEFAULT_RATE, Scene, Settings
+from stable_restyle.media import png, sequence
+from stable_restyle.media.probe import Film
+from stable_restyle.media.sequence import Frames
+from stable_restyle.plan import scenes
+from stable_restyle.report import page
+from stable_restyle.report.thumbnails import Thumbnails
+from stable_restyle.run import deflicker
+from stable_restyle.run.failures import SlidesMissing
+from stable_restyle.workdir import journal, layout
+from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
+from stable_restyle.workdir.layout import RunPaths
+from stable_restyle.workdir.lock import FolderLost
+
+if TYPE_CHECKING:
+    pass
+
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def reported(
+    settings: Settings, paths: RunPaths, about: RunInfo, heard: WarningCollector, progress: Progress
+) -> Iterator[Journal]:
+    """Keep the journal of a run, and write the report when it ends, in whatever way."""
+    notes = Journal(paths.journal_file, about)
+    heard.tell(notes.warn)
+    try:
+        yield notes
+    except FolderLost:
+        raise  # another run reports on what is there now
+    except BaseException as error:
+        outcome = str(error) if isinstance(error, RestyleError) else "it was interrupted"
+        _end(notes, outcome, settings, paths, progress, make=isinstance(error, SlidesMissing))
+        raise
+    _end(notes, "", settings, paths, progress, make=True)
+
+
+def write_report(settings: Settings, progress: Progress) -> Path:
+    """Write interp/report.html as things are now, even during a run; return its path.
+
+    Raises UnusableInput if nothing has been restyled.
+    """
+    paths = layout.find_paths(settings)
+    _report(settings, paths, progress, make=True)
+    return paths.report_file
+
+
+def _end(
+    notes: Journal,
+    outcome: str,
+    settings: Settings,
+    paths: RunPaths,
+    progress: Progress,
+    *,
+    make: bool,
+) -> None:
+    """End the journal and write the report; a failing report does not fail the run."""
+    try:
+        notes.end(outcome)
+        if paths.scenes_file.exists() and paths.frames.exists():
+            _report(settings, paths, progress, make=make)
+    except FolderLost:
+        raise
+    except (RestyleError, OSError) as error:
+        log.warning("There is no report of this run: %s", error)
+
+
+def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bool) -> None:
+    """Write the report. make: also the thumbnails that are missing, which takes time."""
+    runs = journal.read(paths.journal_file)
+    subject = _subject(settings, paths, runs)
+    thumbnails = _thumbnails(paths, subject.slides, subject.frames_per_slide, subject.scenes)
+    if make and (lacking := thumbnails.lacking()):
+        with task(progress, "Small pictures", len(lacking), "slide"):
+            thumbnails.make(lacking, progress.advance)
+    if make and (unmeasured := thumbnails.unmeasured()):
+        with task(progress, "Comparing slides", len(unmeasured), "slide"):
+            thumbnails.measure(unmeasured, progress.advance)
+    page.write(subject, thumbnails, runs)
+
+
+def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> page.Subject:
+    """Return what the report shows, as far as the run has come. Raises UnusableInput."""
+    noted = layout.noted(paths)
+    frames = len(sequence.numbered(paths.frames))
+    if not frames or not paths.scenes_file.exists():
+        raise UnusableInput(
+            f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
+            "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
+            "--work of the run."
+        )
+    frames_per_slide = noted.get("fps")
+    frames_per_slide = (
+        frames_per_slide
+        if isinstance(frames_per_slide, int) and frames_per_slide > 0
+        else settings.frames_per_slide
+    )
+    width, height = png.read_header(paths.frames / sequence.name(0)).size
+    # Until the first slide is deflickered, show those that are drawn.
+    shown = sequence.numbered(paths.shown)
+    return page.Subject(
+        paths=paths,
+        slides=paths.shown if shown else deflicker.as_left(paths).slides,
+        source=settings.source,
+        target=settings.target,
+        width=width,
+        height=height,
+        frames_per_slide=frames_per_slide,
+        rate=Fraction(runs[-1].about.rate) if runs else settings.rate or DEFAULT_RATE,
+        scenes=scenes.find_scenes(
+            scenes.read_boundaries(paths.scenes_file, frames), frames_per_slide
+        ),
+        frames=frames,
+        settings=noted,
+        command=page.command(settings, ()),
+    )
+
+
+def _thumbnails(
+    paths: RunPaths, slides: Path, frames_per_slide: int, found: Sequence[Scene]
+) -> Thumbnails:
+    return Thumbnails(paths.report_folder, paths.frames, slides, frames_per_slide, found)
+
+
+def frame_rate(source: Film | Frames, settings: Settings) -> Fraction:
+    """Return the frames per second."""
+    return source.rate if isinstance(source, Film) else settings.rate or DEFAULT_RATE

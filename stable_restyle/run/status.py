@@ -1,0 +1,71 @@
+"""What can be known of a run before it starts: can its settings be used, is it finished.
+
+Nothing is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stable_restyle.backends import connect
+from stable_restyle.backends.base import BackendCheck
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import Settings
+from stable_restyle.media import sequence
+from stable_restyle.plan import scenes
+from stable_restyle.run import prepare
+from stable_restyle.workdir import finished, layout
+from stable_restyle.workdir.layout import InputSnapshot, RunPaths
+
+if TYPE_CHECKING:
+    pass
+from stable_restyle.run.inputs import (
+    keyframe_kind,
+    load_workflow,
+    result_snapshot,
+    settings_snapshot,
+)
+
+
+def check_settings(settings: Settings) -> RunPaths:
+    """Check that these settings can be used; return the paths of the run.
+
+    No server is asked. Raises RestyleError.
+    """
+    connect.engine(settings.backends, *load_workflow(settings))
+    return layout.find_paths(settings)
+
+
+def check_backends(settings: Settings) -> list[BackendCheck]:
+    """Check each backend for a run with these settings.
+
+    Raises RestyleError if the settings cannot be used.
+    """
+    return connect.check(settings.backends, *load_workflow(settings))
+
+
+def is_finished(settings: Settings) -> bool:
+    """Return whether a run with these settings has ended, and nothing has changed since.
+
+    False if the settings ask for slides to be drawn again, or if the film would have to be read
+    to see that it is the same. No server is asked. Raises RestyleError.
+    """
+    paths = layout.find_paths(settings)
+    if settings.fresh or settings.redo or not paths.finished_file.exists():
+        return False
+    variants, access = load_workflow(settings)
+    engine = connect.engine(settings.backends, variants, access)
+    marks = layout.known_marks(paths.film, paths) if paths.film else {}
+    if marks is None:
+        return False
+    settled = result_snapshot(settings, settings_snapshot(settings, variants, engine), marks)
+    try:
+        frames = sequence.find_frames(paths.frames)
+        bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
+        found = scenes.find_scenes(bounds, settings.frames_per_slide)
+        count = scenes.slide_count(frames.count, settings.frames_per_slide)
+        chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings))
+        input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+        return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
+    except UnusableInput:
+        return False  # the run reports what is wrong, or repairs it
