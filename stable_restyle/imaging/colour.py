@@ -40,7 +40,7 @@ class ColourStats:
 def colour_stats(picture: Pixels) -> ColourStats:
     """Return the colours of a picture, as `correct_drift` compares them."""
     small = _small_lab(picture)
-    return ColourStats(*_moments(small, np.ones(small.shape[:2], np.uint8)))
+    return ColourStats(*_mean_and_deviation(small, np.ones(small.shape[:2], np.uint8)))
 
 
 def match_kept_colours(answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
@@ -54,9 +54,9 @@ def match_kept_colours(answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
     kept = (_shrunken(mask) == 0).astype(np.float32)
     if kept.mean() < TRUSTED_LEAST:
         return answer
-    mean, deviation = _moments(_small_lab(answer), kept)
-    wanted, wanted_deviation = _moments(_small_lab(warped), kept)
-    gain = _held(wanted_deviation / deviation)
+    mean, deviation = _mean_and_deviation(_small_lab(answer), kept)
+    wanted, wanted_deviation = _mean_and_deviation(_small_lab(warped), kept)
+    gain = _limited(wanted_deviation / deviation)
     return _adjust(answer, gain, wanted - gain * mean)
 
 
@@ -75,10 +75,10 @@ def correct_drift(
     sd(middle frame). share: how much is corrected, 0..1. All pixels change in the same way.
     """
     now, here = colour_stats(picture), colour_stats(frame)
-    gain = _held(middle_slide.deviation / middle_frame.deviation)
+    gain = _limited(middle_slide.deviation / middle_frame.deviation)
     wanted = middle_slide.mean + gain * (here.mean - middle_frame.mean)
     wanted_deviation = middle_slide.deviation * here.deviation / middle_frame.deviation
-    stretch = _held(wanted_deviation / now.deviation) ** np.float32(share)
+    stretch = _limited(wanted_deviation / now.deviation) ** np.float32(share)
     mean = now.mean + np.float32(share) * (wanted - now.mean)
     return _adjust(picture, stretch, mean - stretch * now.mean)
 
@@ -93,9 +93,9 @@ def recolour(frame: Pixels, warped: Pixels, trust: Floats) -> Pixels:
         return frame
     weight = _shrunken(trust)
     source, wanted = (_shrunken(picture) for picture in (frame, warped))
-    mean, deviation = _moments(source, weight)
-    wanted_mean, wanted_deviation = _moments(wanted, weight)
-    gain = _held(wanted_deviation / deviation)
+    mean, deviation = _mean_and_deviation(source, weight)
+    wanted_mean, wanted_deviation = _mean_and_deviation(wanted, weight)
+    gain = _limited(wanted_deviation / deviation)
     offset = wanted_mean - gain * mean
     gap = (wanted - gain * source - offset) * weight[..., None]
     local = blur(gap, COLOUR_WIDTH) / (blur(weight, COLOUR_WIDTH) + COLOUR_TRUST)[..., None]
@@ -115,7 +115,7 @@ def _small_lab(picture: Pixels) -> Pixels:
     return lab(np.rint(_shrunken(picture)).astype(np.uint8))
 
 
-def _moments(picture: NDArray[Kind], weight: NDArray[Kind]) -> tuple[Floats, Floats]:
+def _mean_and_deviation(picture: NDArray[Kind], weight: NDArray[Kind]) -> tuple[Floats, Floats]:
     """Return the weighted mean and standard deviation of each channel: (3,) each."""
     shares = (weight.astype(np.float64) / weight.sum(dtype=np.float64)).ravel()
     values = picture.reshape(-1, 3).astype(np.float64)
@@ -124,7 +124,7 @@ def _moments(picture: NDArray[Kind], weight: NDArray[Kind]) -> tuple[Floats, Flo
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def _held(gain: Floats) -> Floats:
+def _limited(gain: Floats) -> Floats:
     return gain.clip(GAIN_LEAST, GAIN_MOST)
 
 

@@ -43,7 +43,7 @@ SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SlideMetrics:
     """The metrics of one slide; nan where there is nothing to compare it with."""
 
     e_warp: float  # against the previous slide; RGB 0..1, squared
@@ -154,7 +154,7 @@ def structure(slide: Pixels, frame: Pixels) -> float:
     return float(likeness.mean(dtype=np.float64))
 
 
-def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> Figures:
+def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> SlideMetrics:
     """Measure one slide.
 
     Each argument is a frame and its slide, of one size. before: the previous slide of the scene, if
@@ -162,7 +162,7 @@ def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> F
     """
     near = _errors(before, shown)
     far = near if middle is before else _errors(middle, shown)
-    return Figures(
+    return SlideMetrics(
         *near,
         *far,
         flicker=math.nan if before is None else _flicker(before, shown),
@@ -172,7 +172,7 @@ def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> F
     )
 
 
-def of_scene(slides: Sequence[Figures | None], middle: int) -> Stability:
+def combine_slides(slides: Sequence[SlideMetrics | None], middle: int) -> Stability:
     """Return the mean metrics of a scene.
 
     slides: in the film's order, None for those that are missing. middle: the index of the middle.
@@ -209,10 +209,10 @@ def measure_scene(pictures: Sequence[Shown], middle: int) -> Stability:
         )
         for index, shown in enumerate(pictures)
     ]
-    return of_scene(slides, middle)
+    return combine_slides(slides, middle)
 
 
-def together(scenes: Sequence[Stability]) -> Stability:
+def combine_scenes(scenes: Sequence[Stability]) -> Stability:
     """Return the mean metrics of several scenes, weighted by their numbers of comparisons."""
     pairs = [scene.pairs for scene in scenes]
     slides = [scene.slides for scene in scenes]

@@ -39,7 +39,7 @@ class InterlaceDetector:
         self._flagged = False
         self._votes = Counter[str]()
 
-    def look(self, packet: av.Packet[av.VideoStream]) -> None:
+    def feed(self, packet: av.Packet[av.VideoStream]) -> None:
         """Take the next packet of the film. Only a few are decoded."""
         if not self._left and packet.is_keyframe and (packet.pos or 0) >= self._next:
             self._decoder.flush_buffers()
@@ -48,7 +48,7 @@ class InterlaceDetector:
         for frame in _decoded(packet) if self._left else ():
             self._take(frame)
 
-    def deinterlacing(self) -> Mapping[str, str] | None:
+    def bwdif_options(self) -> Mapping[str, str] | None:
         """Return the options of bwdif for the film; None if it is progressive."""
         lead = self._votes["tff"] - self._votes["bff"]
         if abs(lead) > _CLEAR * self._votes.total():

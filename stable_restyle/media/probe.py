@@ -121,8 +121,8 @@ def _reason(error: Exception) -> str:
 
 def _film(path: Path, container: InputContainer) -> Film:
     stream = _picture_stream(path, container)
-    times, fields = _scan(container, stream)
-    first, tick = fields.first, stream.time_base
+    times, detector = _scan(container, stream)
+    first, tick = detector.first, stream.time_base
     if first is None or tick is None:
         raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
     rates = (stream.guessed_rate, stream.average_rate, stream.base_rate)
@@ -152,7 +152,7 @@ def _film(path: Path, container: InputContainer) -> Film:
         transfer=int(first.color_trc),
         alpha=_has_alpha(first) or decoder is not None,
         decoder=decoder,
-        deinterlacing=fields.deinterlacing(),
+        deinterlacing=detector.bwdif_options(),
         sound=tuple(_track(track) for track in container.streams.audio),
         subtitles=tuple(_track(track) for track in container.streams.subtitles),
         covers=tuple(_track(track) for track in container.streams.video if _is_cover(track)),
@@ -195,15 +195,15 @@ def _is_animated_webp(path: Path) -> bool:
 def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, InterlaceDetector]:
     """Return the pts and dts of all packets, and what a few of the frames show of interlacing."""
     times: _Times = []
-    fields = InterlaceDetector(stream, container.size)
+    detector = InterlaceDetector(stream, container.size)
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 times.append((packet.pts, packet.dts))
-            fields.look(packet)
+            detector.feed(packet)
     except av.FFmpegError as error:  # splitting will report what is missing
         log.debug("Stopped reading: %s", error)
-    return times, fields
+    return times, detector
 
 
 def _stamps(times: _Times, step: int) -> list[int]:

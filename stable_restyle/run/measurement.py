@@ -21,7 +21,7 @@ from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Pixels, Scene, Settings
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
-from stable_restyle.imaging.metrics import Figures, Shown, Stability
+from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
@@ -40,7 +40,7 @@ class Measurement:
 
     whole: Stability
     scenes: Sequence[tuple[Scene, Stability]]
-    slides: Mapping[int, Figures]
+    slides: Mapping[int, SlideMetrics]
     missing: Sequence[int]
 
 
@@ -93,7 +93,7 @@ def measure(
     slides = {slide: its for (_, slide), its in zip(there, results, strict=True)}
     scenes = [(scene, _of_scene(scene, slides)) for scene in found]
     missing = [slide for _, slide in paths if slide not in finished]
-    return Measurement(metrics.together([its for _, its in scenes]), scenes, slides, missing)
+    return Measurement(metrics.combine_scenes([its for _, its in scenes]), scenes, slides, missing)
 
 
 def write(done: Measurement, path: Path) -> None:
@@ -124,7 +124,7 @@ class _Album:
     store: SlideStore
     finished: Collection[int]
 
-    def measure(self, place: tuple[Scene, int]) -> Figures:
+    def measure(self, place: tuple[Scene, int]) -> SlideMetrics:
         """Measure a slide that is there. place: its scene, and the slide."""
         scene, slide = place
         before, middle = slide - 1, scene.middle
@@ -142,12 +142,12 @@ class _Album:
         return self.frames.get(slide), self.store.get(slide)
 
 
-def _of_scene(scene: Scene, slides: Mapping[int, Figures]) -> Stability:
+def _of_scene(scene: Scene, slides: Mapping[int, SlideMetrics]) -> Stability:
     figures = [slides.get(slide) for slide in scene.slides]
-    return metrics.of_scene(figures, scene.middle - scene.slides.start)
+    return metrics.combine_slides(figures, scene.middle - scene.slides.start)
 
 
-def _values(figures: Stability | Figures) -> dict[str, float | None]:
+def _values(figures: Stability | SlideMetrics) -> dict[str, float | None]:
     """Return the figures by name, the ratios of a Stability among them."""
     values = asdict(figures)
     if isinstance(figures, Stability):

@@ -159,11 +159,11 @@ def test_a_scene_of_one_slide_has_nothing_to_compare() -> None:
 
 def test_scenes_together_weigh_as_much_as_they_are_long() -> None:
     short, long, alone = measured(2, sigma=8), measured(5, sigma=0), measured(1, sigma=0)
-    both = metrics.together([short, long, alone])
+    both = metrics.combine_scenes([short, long, alone])
     assert (both.slides, both.pairs, both.scenes) == (8, 5, 3)
     assert both.e_warp == pytest.approx((short.e_warp + 4 * long.e_warp) / 5)
     assert both.style_ends == pytest.approx((short.style_ends + long.style_ends) / 2)
-    assert metrics.together([long]) == long
+    assert metrics.combine_scenes([long]) == long
 
 
 def test_what_is_not_there_is_left_out_of_the_means() -> None:
@@ -172,7 +172,7 @@ def test_what_is_not_there_is_left_out_of_the_means() -> None:
     assert math.isnan(alone.e_warp) and math.isnan(alone.style) and alone.structure > 0.5
     near = metrics.measure_slide(second, first, first)
     assert (near.e_warp, near.e_warp_input) == (near.e_warp_long, near.e_warp_long_input)
-    found = metrics.of_scene([None, near, alone], middle=0)
+    found = metrics.combine_slides([None, near, alone], middle=0)
     assert (found.slides, found.pairs, found.e_warp) == (2, 1, near.e_warp)
     assert math.isnan(found.style_ends) and found.style == near.style
 

@@ -59,7 +59,7 @@ def test_a_run_is_measured_with_its_own_settings(asked: Settings) -> None:
     for scene, its in survey.scenes:
         pictures = [shown(asked, slide) for slide in scene.slides]
         assert its == metrics.measure_scene(pictures, scene.middle - scene.slides.start)
-    assert survey.whole == metrics.together([its for _, its in survey.scenes])
+    assert survey.whole == metrics.combine_scenes([its for _, its in survey.scenes])
     assert not survey.missing and files(asked.target) == before
 
 
