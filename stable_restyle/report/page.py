@@ -1,9 +1,8 @@
-"""What the runs of a working folder did and made, as one page to look at: interp/report.html.
+"""Write the report page of a working folder: interp/report.html.
 
-It opens from disk, without a server and without the network. The page itself holds what is seen
-first; what is told of single slides lies in small files beside it, some hundred slides each, which
-it loads as they are looked at. Small pictures are left to `thumbnails`, what happened to `journal`;
-how it all looks is decided in assets/: report.html, report.css, report.js.
+It opens from disk, without a server and without the network. The page holds what is seen first;
+details of slides are in small files next to it, BLOCK slides each, loaded when they are looked at.
+Thumbnails come from `thumbnails`, events from the journal; the page's looks are in assets/.
 
 Nothing is trusted: names, messages and settings go into the page as data, which its script shows as
 text, and its policy (CSP) lets it load nothing but files.
@@ -46,7 +45,7 @@ from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.journal import Run, RunInfo, SlideDrawn
 from stable_restyle.workdir.layout import RunPaths
 
-BLOCK = 500  # slides told of in one file
+BLOCK = 500  # slides described in one file
 WARNINGS_SHOWN = 200
 RUNS_SHOWN = 50
 
@@ -87,7 +86,7 @@ UNSHOWN = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What is reported on."""
+    """What a report is about."""
 
     paths: RunPaths
     slides: Path  # the folder of those that are shown
@@ -95,12 +94,12 @@ class Subject:
     target: Path
     width: int
     height: int
-    frames_per_slide: int  # frames per slide
-    rate: Fraction  # frames a second
+    frames_per_slide: int
+    rate: Fraction  # frames per second
     scenes: Sequence[Scene]
     frames: int
     settings: Mapping[str, object]  # as in settings.json
-    command: Sequence[str]  # that draws it, unless the journal knows better
+    command: Sequence[str]  # used if the journal has none
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class _Slides:
 
 
 def about(settings: Settings, backends: Mapping[str, str], rate: Fraction) -> RunInfo:
-    """What the journal is to know of a run that begins. backends: name -> what it is."""
+    """Return what the journal notes at the start of a run. backends: name -> description."""
     bare = not any("@" in each or "?" in each for each in settings.backends)
     return RunInfo(
         command=command(settings, list(backends)),
@@ -127,7 +126,7 @@ def about(settings: Settings, backends: Mapping[str, str], rate: Fraction) -> Ru
 
 
 def command(settings: Settings, backends: Sequence[str]) -> list[str]:
-    """The command line that goes on with a run, with no secrets in it. backends: their names."""
+    """Return the command that resumes a run, without secrets. backends: their names."""
     words = ["video-restyle", str(settings.source), str(settings.target)]
     default = Settings()
     for each in fields(Settings):
@@ -155,7 +154,7 @@ def _versions() -> dict[str, str]:
 
 
 def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None:
-    """Write the page and the files beside it, as things are now. Raises UnusableInput."""
+    """Write the page and its files as things are now. Raises UnusableInput."""
     shown = _shown(runs)
     reasons: list[str] = []
     slides = _look(subject, thumbnails, runs, shown, reasons)
@@ -166,7 +165,7 @@ def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None
 
 
 def _shown(runs: Sequence[Run]) -> Run | None:
-    """The run whose course is shown: the last one that drew anything, else the last."""
+    """Return the run to show: the last one that drew anything, or the last of all."""
     drew = [run for run in runs if run.slides or run is runs[-1]]
     return next((run for run in reversed(drew) if run.slides), drew[-1] if drew else None)
 
@@ -195,7 +194,7 @@ def _look(
 
 
 def _why_not_drawn(runs: Sequence[Run]) -> str:
-    """Why a slide is missing that did not fail."""
+    """Return why a slide is missing that did not fail."""
     if not runs or runs[-1].ended_s is None:
         return "It is not drawn yet."
     if runs[-1].outcome:
@@ -206,7 +205,7 @@ def _why_not_drawn(runs: Sequence[Run]) -> str:
 def _write_blocks(
     subject: Subject, thumbnails: Thumbnails, slides: _Slides, backends: Sequence[str]
 ) -> None:
-    """Tell of every slide, in files that the page loads as they are looked at."""
+    """Write the details of every slide, in files that the page loads on demand."""
     steadiness = thumbnails.steadiness()
     seeds = redo_notes.read(subject.paths.redo_file).seeds
     between = _between(subject.paths.interp)
@@ -232,7 +231,7 @@ def _write_blocks(
 
 
 def _between(interp: Path) -> dict[int, str]:
-    """For which slides --save-interp left pictures, and which way they were walked: "b" or "f"."""
+    """Return the slides with pictures of --save-interp and their direction, "b" or "f"."""
     names = set(os.listdir(interp))
     return {
         int(stem[:-2]) - 1: stem[-1]
@@ -244,7 +243,7 @@ def _between(interp: Path) -> dict[int, str]:
 def _film(
     subject: Subject, slides: _Slides, runs: Sequence[Run], shown: Run | None
 ) -> dict[str, Any]:
-    """What the page itself holds."""
+    """Return the data in the page itself."""
     paths = subject.paths
     about = shown.about if shown else None
     command = list(about.command) if about else list(subject.command)
@@ -279,8 +278,9 @@ def _film(
 
 
 def _scene(scene: Scene, slides: _Slides) -> list[int]:
-    """Frames, slides, the middle; how many are new, and missing; the slide to show, or -1; and why
-    slides are missing, if some are. Slides are counted from the scene's first.
+    """Return the counts of frames and slides, the middle, the counts of new and missing slides, the
+    slide to show or -1, and the reason why slides are missing, if some are. Slides are counted from
+    the scene's first.
     """
     first = scene.slides.start
     counts = Counter(slides.states[first : scene.slides.stop])
@@ -303,14 +303,14 @@ def _settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _shown_value(value: object) -> str:
-    """A setting in words; the size of a film in a unit that people read."""
+    """Return a setting as text; sizes of films in readable units."""
     if value is True:
         return "yes"
     return re.sub(r"\d+ bytes$", lambda size: bytes_in_words(int(size[0][:-6])), _word(value))
 
 
 def _run(run: Run) -> dict[str, Any]:
-    """When a run was, and what came of it."""
+    """Return when a run was, and how it ended."""
     start, stop = timeline.drawing_span(run)
     return {
         "began": run.began,
@@ -323,7 +323,7 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _warnings(run: Run) -> list[tuple[float, str, int]]:
-    """Each warning with when it came first, and how often it came."""
+    """Return each warning with the time of the first and the count."""
     times = Counter(text for _, text in run.warnings)
     first = {text: at for at, text in reversed(run.warnings)}
     told = [(first[text], text, count) for text, count in times.items()]
@@ -333,12 +333,12 @@ def _warnings(run: Run) -> list[tuple[float, str, int]]:
 
 
 def _typed(command: Sequence[str]) -> str:
-    """A command as it is typed into this machine's shell."""
+    """Return a command as it is typed into this machine's shell."""
     return shell.join(command)
 
 
 def _url(folder: Path, page_folder: Path) -> str:
-    """A folder as the page names it, with a slash at the end."""
+    """Return a folder's URL relative to the page, with a slash at the end."""
     here, there = page_folder.resolve(), folder.resolve()
     try:
         relative = Path(os.path.relpath(there, here))
@@ -348,7 +348,7 @@ def _url(folder: Path, page_folder: Path) -> str:
 
 
 def _page(film: Mapping[str, Any]) -> bytes:
-    """The whole page. What is in it decides which script and style it may run."""
+    """Return the page. Its policy allows only its own script and style."""
     folder = resources.files("stable_restyle.report") / "assets"
     html, style, script = (
         (folder / f"report.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
@@ -372,7 +372,7 @@ def _hash(inline: str) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON that can stand in HTML and in a script: nothing in it ends either, or a line."""
+    """Return JSON that is safe inside HTML and scripts: nothing in it ends either, or a line."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # all of it ASCII
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,8 +1,7 @@
-"""A shelf of films: a run for each line of a list, one by one, or side by side on a cluster.
+"""Restyle the films of a list, one by one, or side by side on a cluster.
 
-The list is read and looked over as a whole before any work. A film that fails leaves the others
-alone; one that is finished is passed over. What the options of a line mean is left to `cli`, and a
-film's run to `pipeline`.
+The whole list is read and checked before any work. A film that fails does not stop the others;
+finished films are skipped. The options of a line are parsed by `cli`.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class FilmsMissing(RestyleError):
 
 
 def read(path: Path, settle: ParseLine) -> list[Entry]:
-    """The films of a list. Nothing is written, and nothing is asked of servers.
+    """Read a list of films. Nothing is written, and no server is asked.
 
     Raises UnusableInput if it cannot be read, WrongUsage naming every line that cannot be used.
     """
@@ -107,22 +106,22 @@ def read(path: Path, settle: ParseLine) -> list[Entry]:
 
 
 def run(entries: Sequence[Entry], progress: Progress, done: Callable[[Outcome], None]) -> None:
-    """Restyle every film that is not finished yet. done: told of each one, in this thread.
+    """Restyle every film that is not finished yet. done: called for each one, in this thread.
 
     All of them draw on the same cluster, or none does. Raises FilmsMissing at the end if some could
     not be finished.
     """
-    shelf = _Shelf(entries, done)
+    batch = _Batch(entries, done)
     if any(entry.settings.dask for entry in entries):
-        _side_by_side(shelf, progress)
+        _side_by_side(batch, progress)
     else:
-        _one_by_one(shelf, progress)
-    if shelf.failures:
-        raise FilmsMissing(shelf.failures, len(entries))
+        _one_by_one(batch, progress)
+    if batch.failures:
+        raise FilmsMissing(batch.failures, len(entries))
 
 
-class _Shelf:
-    """The films of a list, and what becomes of them."""
+class _Batch:
+    """The films of a list, and the failures among them."""
 
     def __init__(self, entries: Sequence[Entry], done: Callable[[Outcome], None]) -> None:
         self.films = len(entries)
@@ -131,7 +130,7 @@ class _Shelf:
         self._left = iter(enumerate(entries, 1))
 
     def take(self) -> Entry | None:
-        """The next film that is not finished; None once there is none."""
+        """Return the next film that is not finished; None after the last."""
         for number, entry in self._left:
             with self._ending(entry):
                 source, target = entry.settings.source, entry.settings.target
@@ -142,7 +141,7 @@ class _Shelf:
         return None
 
     def end(self, entry: Entry, run: Callable[[], Outcome]) -> None:
-        """Take in how a run ends. Raises what no user can mend."""
+        """Run a film and keep its failure. Raises errors that are not the user's to fix."""
         with self._ending(entry):
             self._done(run())
 
@@ -157,21 +156,21 @@ class _Shelf:
             log.warning("%s is not finished: %s", entry.settings.target, first)
 
 
-def _one_by_one(shelf: _Shelf, progress: Progress) -> None:
-    while entry := shelf.take():
-        shelf.end(entry, partial(pipeline.run, entry.settings, progress))
+def _one_by_one(batch: _Batch, progress: Progress) -> None:
+    while entry := batch.take():
+        batch.end(entry, partial(pipeline.run, entry.settings, progress))
 
 
-def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
-    """On a cluster, a film begins when those before it no longer have work for all workers."""
-    entry = shelf.take()
+def _side_by_side(batch: _Batch, progress: Progress) -> None:
+    """Start a film when those before it no longer have work for all workers."""
+    entry = batch.take()
     if entry is None:
         return
     films = BatchProgress(progress)
     under_way: dict[Future[Outcome], tuple[Entry, FilmProgress]] = {}
     with (
         team.reach(entry.settings) as cluster,
-        ThreadPoolExecutor(shelf.films) as threads,
+        ThreadPoolExecutor(batch.films) as threads,
     ):
         try:
             while entry or under_way:
@@ -183,15 +182,15 @@ def _side_by_side(shelf: _Shelf, progress: Progress) -> None:
                 for task in [task for task in under_way if task.done()]:
                     ended, lane = under_way.pop(task)
                     films.remove(lane)
-                    shelf.end(ended, task.result)
+                    batch.end(ended, task.result)
                 wants_more = films.are_all_drawn() and cluster.wants_more()
-                entry = shelf.take() if wants_more or not under_way else None
+                entry = batch.take() if wants_more or not under_way else None
         finally:
             films.stop()
 
 
 def _told(error: RestyleError | OSError) -> RestyleError:
-    """Return what a film failed of. Raises an error again that no user can do anything about."""
+    """Return the failure of a film. Raises errors again that are not the user's to fix."""
     told = error if isinstance(error, RestyleError) else from_system(error)
     if told is None:
         raise error
@@ -204,7 +203,7 @@ def _restyle(entry: Entry, lane: FilmProgress, cluster: DaskCluster) -> Outcome:
 
 
 def words(line: str) -> list[str]:
-    """The words of a line, quoted as this platform's shell has it, up to a comment.
+    """Split a line into words, quoted as in this platform's shell, up to a comment.
 
     Raises WrongUsage for a quotation that does not end.
     """
@@ -227,13 +226,13 @@ def _settle(found: Sequence[str], settle: ParseLine) -> Settings:
 
 
 def _written(settings: Settings) -> list[Path]:
-    """The folders and the film that a run would write, after a look whether it could begin."""
+    """Check that a run can start; return the folders and the film that it would write."""
     paths = status.check_settings(settings)
     return [path for path in (paths.interp, paths.shown, paths.result) if path is not None]
 
 
 def _take(paths: Iterable[Path], line: str, taken: dict[object, str]) -> None:
-    """Raises WrongUsage where another line has one of these."""
+    """Raise WrongUsage if another line writes one of these paths."""
     for path in paths:
         if (other := taken.setdefault(identity(path), line)) != line:
             raise WrongUsage(

@@ -1,8 +1,7 @@
-"""The progress of several films as that of one task.
+"""Show the progress of several films as that of one task.
 
-Each film tells its own from a thread of its own. The main thread looks a few times a second, and
-shows them as a `Progress` that knows of one task at a time: drawing if a film is drawn, with all
-others that are; else what the first of them does.
+Each film reports from its own thread. The main thread polls a few times a second and shows them
+as one task: drawing, over all films that are being drawn; otherwise the task of the first film.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from stable_restyle.core.progress import DRAWING, Progress
 
 
 class Stopped(BaseException):
-    """A film must end now, since all of them do."""
+    """A film must end now, as all films must."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class FilmProgress:
 
 
 class BatchProgress:
-    """The progress of all films that are under way. Called in the main thread only."""
+    """The progress of all running films. Called in the main thread only."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -66,20 +65,20 @@ class BatchProgress:
         self._done = 0  # as shown
 
     def add(self) -> FilmProgress:
-        """A film begins."""
+        """Add a film that starts."""
         self._lanes.append(FilmProgress(self._over))
         return self._lanes[-1]
 
     def remove(self, lane: FilmProgress) -> None:
-        """A film has ended."""
+        """Remove a film that has ended."""
         self._lanes.remove(lane)
 
     def are_all_drawn(self) -> bool:
-        """Whether every film has come so far that slides of it are drawn, or further."""
+        """Return whether drawing has started, or is over, for every film."""
         return all(lane.is_drawn for lane in self._lanes)
 
     def show(self) -> None:
-        """Show how far the films are."""
+        """Show the progress of the films."""
         every = [(lane, at) for lane in self._lanes if (at := lane.at)]
         if not every:
             self._clear()

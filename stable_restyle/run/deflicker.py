@@ -28,18 +28,18 @@ WIDTH = 2 / 3  # of the reach: sigma of the weights
 
 
 def as_left(paths: RunPaths) -> RunPaths:
-    """The places with `slides` where the run that worked here left those that it drew."""
+    """Return the paths with `slides` where the last run left those that it drew."""
     return replace(paths, slides=paths.drawn if paths.deflicker_file.exists() else paths.shown)
 
 
 def mend(paths: RunPaths) -> None:
-    """End a move of drawn slides that was stopped, by putting all of them into TARGET."""
+    """Finish a move of drawn slides that was stopped, by moving all of them into TARGET."""
     if not paths.deflicker_file.exists():
         sequence.move(paths.drawn, paths.shown)
 
 
 def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
-    """Bring the drawn slides to where this run has them; discard what is deflickered otherwise.
+    """Move the drawn slides to where this run keeps them; discard outdated deflickered ones.
 
     reach: --deflicker. bounds: of the scenes.
     """
@@ -59,14 +59,14 @@ def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """What is in a file; nothing if it cannot be read, as it may be written anew."""
+    """Return the bytes of a file; none if it cannot be read, since it can be written again."""
     with suppress(OSError):
         return path.read_bytes()
     return b""
 
 
 def discard(paths: RunPaths, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:
-    """Remove the deflickered slides that hang on slides which are about to be drawn.
+    """Remove the deflickered slides that depend on slides about to be drawn.
 
     missing: the slides that are not drawn.
     """
@@ -88,7 +88,7 @@ def smooth(
     reach: int,
     tick: Callable[[int], None],
 ) -> None:
-    """Make the deflickered slides that are not there, on all cores; all are drawn.
+    """Write the deflickered slides that are missing, on all cores. All slides are drawn.
 
     finished: those that are there. tick: called in this thread with the number of slides just
     made, twice a second at least.
@@ -140,7 +140,7 @@ class _Album:
         return compose.deflicker(drawn, neighbours, WIDTH * self.reach)
 
     def _moved(self, slide: int, near: int) -> optical_flow.FlowEstimate:
-        """What leads from a slide's frame to a neighbour's, by the slides between."""
+        """Return the flow from a slide's frame to a neighbour's, by way of the slides between."""
         ways = pairs_between(self.ways.get, slide, near)
         return optical_flow.estimate_along(
             self.frames.get(near), self.frames.get(slide), ways, fast=True

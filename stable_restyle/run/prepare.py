@@ -1,7 +1,4 @@
-"""From SOURCE to frames, scenes and keys: found once, and kept in the working folder.
-
-Whether slides of an earlier run are made of the same is left to `folders`.
-"""
+"""Find the frames, scenes and keys of SOURCE once, and save them in the working folder."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def look(paths: RunPaths, rate: Fraction | None) -> Film | Frames:
-    """The film, or the frames where there is no film."""
+    """Return the film, or the frames if SOURCE is a folder."""
     if paths.film is None:
         if rate is not None and paths.result is None:
             raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
@@ -45,9 +42,9 @@ def frames_of(
     frames_per_slide: int,
     progress: Progress,
 ) -> Frames:
-    """The frames that a run draws from; a film is split, once.
+    """Return the frames that a run draws from; a film is split once.
 
-    threshold: of scene detection, 0..100. fps: frames per slide.
+    threshold: of scene detection, 0..100.
     """
     return (
         _split(source, paths, threshold, frames_per_slide, progress)
@@ -59,7 +56,7 @@ def frames_of(
 def _split(
     film: Film, paths: RunPaths, threshold: float, frames_per_slide: int, progress: Progress
 ) -> Frames:
-    """The frames of a film, split once; its cuts go to scenes.json unless there is one."""
+    """Split a film unless that is done; its cuts go to scenes.json unless there is one."""
     _tidy(paths)
     if not paths.frames.exists():
         check_disk(film, paths.frames, frames_per_slide)
@@ -99,7 +96,7 @@ def _tidy(paths: RunPaths) -> None:
 def boundaries(
     frames: Frames, paths: RunPaths, threshold: float, progress: Progress
 ) -> Sequence[int]:
-    """The scenes' boundaries: from scenes.json if it is there, else found and kept there."""
+    """Return the scenes' boundaries: read from scenes.json, or detected and saved there."""
     if paths.scenes_file.exists():
         log.debug("The scenes are those of %s.", paths.scenes_file)
         return scenes.read_boundaries(paths.scenes_file, frames.count)
@@ -118,7 +115,7 @@ def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Se
 def foresee(
     source: Film | Frames, paths: RunPaths, threshold: float, progress: Progress
 ) -> tuple[int, Sequence[int]]:
-    """Number of frames and boundaries of the scenes, nothing written."""
+    """Return the number of frames and the scenes' boundaries; write nothing."""
     if isinstance(source, Film) and paths.frames.exists():
         source = sequence.find_frames(paths.frames)
     if isinstance(source, Film):
@@ -138,9 +135,9 @@ def choose_keys(
     kind: keyframes.Kind | None,
     progress: Progress,
 ) -> Keys | None:
-    """The slides that go to the model: from keys.json if it is there, else chosen and kept there.
+    """Return the slides that go to the model: read from keys.json, or chosen and saved there.
 
-    fps: frames per slide. kind: None if all slides go to the model; so is what is returned.
+    kind: None if all slides go to the model; None is returned then.
     """
     if kind is None:
         return None
@@ -155,7 +152,7 @@ def choose_keys(
 
 
 def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
-    """Say how many slides go to the model, and why."""
+    """Log how many slides go to the model, and why."""
     asked, fewest = (
         sum(step.uses_backend for step in scenes.all_steps(found, each))
         for each in (chosen, keyframes.at_least(found, every))
@@ -176,7 +173,7 @@ def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
 def foresee_keys(
     found: Sequence[Scene], paths: RunPaths, kind: keyframes.Kind | None
 ) -> Keys | None:
-    """The keys if they have been chosen, else as few as there can be; None if all slides are."""
+    """Return the chosen keys, or the fewest possible; None if all slides go to the model."""
     if kind is None:
         return None
     slides = sum(len(scene.slides) for scene in found)
@@ -184,5 +181,5 @@ def foresee_keys(
 
 
 def _noted_keys(slides: int, paths: RunPaths, kind: keyframes.Kind) -> Keys | None:
-    """The keys of keys.json; None if there is none, or it is of another kind."""
+    """Return the keys of keys.json; None without one, or if it is of another kind."""
     return keyframes.from_file(paths.keys_file, slides, kind) if paths.keys_file.exists() else None
