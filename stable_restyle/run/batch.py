@@ -66,7 +66,7 @@ class FilmsMissing(RestyleError):
         )
         super().__init__(
             f"{len(failures)} of {counted(films, 'film')} {are(len(failures))} not finished:\n"
-            f"{''.join(lines)}Mend that and repeat the command; finished films are passed over."
+            f"{''.join(lines)}Fix this and run the command again; finished films are skipped."
         )
 
 
@@ -99,7 +99,7 @@ def read(path: Path, settle: ParseLine) -> list[Entry]:
         more = len(faults) - LINES_SHOWN
         rest = f"\nand {counted(more, 'more line')}" if more > 0 else ""
         shown = "\n".join(faults[:LINES_SHOWN]) + rest
-        raise WrongUsage(f"{shown}\nNothing was done. Correct the list, and repeat the command.")
+        raise WrongUsage(f"{shown}\nNothing was done. Correct the list and run the command again.")
     if not entries:
         raise WrongUsage(f"{path} names no film.\nWrite a line for each: SOURCE TARGET -- OPTIONS.")
     return entries

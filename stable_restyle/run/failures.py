@@ -34,7 +34,7 @@ class SlidesMissing(RestyleError):
             f"{missing} of {counted(slides, 'slide')} {are(missing)} missing:\n"
             + "\n".join(reasons)
             + "\n"
-            "Mend that and repeat the command; finished slides are kept."
+            "Fix this and run the command again; finished slides are kept."
         )
 
 

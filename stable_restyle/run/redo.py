@@ -96,7 +96,7 @@ def take_up(paths: RunPaths, wanted: Sequence[int], seed: int | None, base: int)
         except OSError as error:
             raise UnusableInput(
                 f"{error.filename or paths.slides} cannot be moved to {paths.interp / REDONE}: "
-                f"{reason(error)}.\nMend that and repeat the command; it goes on from there."
+                f"{reason(error)}.\nFix this and run the command again; it continues from there."
             ) from error
         notes = replace(notes, moved=True)
         redo_notes.write(paths.redo_file, notes)

@@ -146,7 +146,7 @@ def test_a_mistake_is_refused_with_the_next_step(
     said = capsys.readouterr().err
     assert code in (2, 3)
     assert said.startswith(("Error: ", "Usage: "))
-    assert "Mend that" not in said
+    assert "Fix this and run" not in said
 
 
 @pytest.fixture
