@@ -38,7 +38,7 @@ from benchmarks import farm, footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
-from stable_restyle.cluster import client as clusters
+from stable_restyle.cluster import shares
 from stable_restyle.core.records import BACKENDS_VARIABLE, Settings, Step
 from stable_restyle.media import sequence
 from stable_restyle.media.probe import probe_film
@@ -147,7 +147,7 @@ def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) ->
 
 
 def _divided(steps: Sequence[Step], prepare_s: float) -> farm.Film:
-    return farm.Film(clusters.divide(steps, (), FARM), len(steps), prepare_s * len(steps))
+    return farm.Film(shares.divide(steps, (), FARM), len(steps), prepare_s * len(steps))
 
 
 def _split_s(out: Path, small: bool) -> float:
@@ -169,7 +169,7 @@ def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:
         _cluster(Path(folder), ["", ""]) as running,
         Client(running.address, set_as_default=False) as client,
     ):
-        share = clusters.divide(random_film(random.Random(1)), (), FARM)[0]
+        share = shares.divide(random_film(random.Random(1)), (), FARM)[0]
         begun = running.cpu_s("scheduler")
         given = [
             client.submit(_nothing, share, key=f"scene-{number}", priority=number)
@@ -186,22 +186,22 @@ def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:
                 all_heard.set()
 
         client.subscribe_topic("slides", hear)
-        client.run(_tell, messages // 2)
+        client.run(_send, messages // 2)
         all_heard.wait()
         ended = running.cpu_s("scheduler")
     return (between - begun) / tasks, (ended - between) / messages
 
 
-def _nothing(share: clusters.Share) -> None:
+def _nothing(share: shares.Share) -> None:
     pass
 
 
-async def _tell(messages: int, dask_worker: Worker) -> None:
-    """What a worker tells when a slide is kept."""
+async def _send(messages: int, dask_worker: Worker) -> None:
+    """Send what a worker sends when it has saved a slide."""
     for slide in range(messages):
-        told = {"slide": slide, "backend": "http://localhost:8188 on worker 1", "s": DRAW_S}
-        told |= {"by": "worker 1", "at": dask_worker.address}
-        dask_worker.log_event("slides", told)
+        message = {"slide": slide, "backend": "http://localhost:8188 on worker 1"}
+        message |= {"seconds": DRAW_S, "name": "worker 1", "address": dask_worker.address}
+        dask_worker.log_event("slides", message)
         await asyncio.sleep(PAUSE_S)
 
 

@@ -1,7 +1,7 @@
 """Films on a farm, on a simulated clock: drawn as `--batch --dask` draws them, by many servers.
 
 A worker has a server and two threads, so that two scenes take turns at the server. Tasks are those
-of `cluster.divide`; the longest goes to the worker with the fewest. (Dask sends a worker one task
+of `shares.divide`; the longest goes to the worker with the fewest. (Dask sends a worker one task
 more than it has threads, and has it stolen back where others are idle; here it stays in the
 scheduler's queue.) Films begin as `batch` has them begin, one on its way at a time.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from benchmarks.clock import Clock
-from stable_restyle.cluster.client import AHEAD, AT_ONCE, Share
+from stable_restyle.cluster.shares import TASKS_PER_THREAD, THREADS_PER_WORKER, Share
 
 PREPARED = -1  # in place of a worker: a film is
 
@@ -70,7 +70,7 @@ class _Farm:
         self._workers = [_Worker() for _ in range(workers)]
         self._idle: list[list[int]] = [
             [*range(workers)],
-            *([] for _ in range(AT_ONCE)),
+            *([] for _ in range(THREADS_PER_WORKER)),
         ]  # by tasks; some no longer
         self._films = iter(films)
         self._on_its_way: Film | None = None
@@ -79,7 +79,9 @@ class _Farm:
 
     def begin_film(self) -> None:
         """If it is time for one."""
-        if self._on_its_way or self._undone >= AHEAD * AT_ONCE * len(self._workers):
+        if self._on_its_way or self._undone >= TASKS_PER_THREAD * THREADS_PER_WORKER * len(
+            self._workers
+        ):
             return
         if film := next(self._films, None):
             self._on_its_way = film
@@ -112,7 +114,7 @@ class _Farm:
         self.tasks += len(shares)
 
     def _take_idle(self) -> int | None:
-        for count, numbers in enumerate(self._idle[:AT_ONCE]):
+        for count, numbers in enumerate(self._idle[:THREADS_PER_WORKER]):
             while numbers:
                 number = numbers.pop()
                 if len(self._workers[number].tasks) == count:

@@ -12,7 +12,7 @@ import pytest
 from support import paths
 
 from benchmarks import farm
-from stable_restyle.cluster import client
+from stable_restyle.cluster import shares
 from stable_restyle.plan import scenes
 
 ROOT = paths.ROOT
@@ -55,7 +55,7 @@ def test_a_run_is_split_into_its_steps(tmp_path: Path) -> None:
 def test_a_farm_draws_all_tasks_and_keeps_its_servers_busy() -> None:
     bounds = [0, 5, 7, 17]
     steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
-    film = farm.Film(client.divide(steps, (), 2), 17, 3.0)
+    film = farm.Film(shares.divide(steps, (), 2), 17, 3.0)
     one = farm.draw([film], 2, 1.0)
     # 3 s until it is there; then one worker has the third scene, its middle first, 10 slides.
     assert one.tasks == 5 and one.seconds == pytest.approx(3 + 10)

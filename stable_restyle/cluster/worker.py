@@ -1,7 +1,7 @@
-"""What a worker of a Dask cluster does for a run: it meets the run, draws its tasks, and leaves it.
+"""The part of a run that a worker of a Dask cluster does: join the run, draw its tasks, leave it.
 
-A worker process has one pool of backends for a run, shared by the tasks that it is given. Which
-tasks there are, and what becomes of one that is handed back, is left to `cluster`.
+A worker process has one pool of backends for each run, shared by its tasks. The tasks come from
+`client`, which also places those that a worker hands back.
 """
 
 from __future__ import annotations
@@ -46,62 +46,62 @@ from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec
 from stable_restyle.media import sequence
 
-SERVERS_S = 5.0  # for one of a worker's servers to come back, before it hands its scene back
-REST_S = 2.0  # before a worker that cannot draw gets the next task, which it may hand back too
-LEAVE_S = 8.0  # for workers to end what they are at
+RECONNECT_S = 5.0  # how long a worker waits for one of its servers before it hands its task back
+HAND_BACK_DELAY_S = 2.0  # how long a worker that cannot draw holds a task before it hands it back
+LEAVE_TIMEOUT_S = 8.0  # how long a worker may take to stop its draws
 
 SAME_ENGINE = f"Name the same with --backend, or with {BACKENDS_VARIABLE} on each worker."
 
-_sessions: dict[str, WorkerSession] = {}  # run -> what this process draws it with
-_door = threading.Lock()  # of the stations
+_sessions: dict[str, WorkerSession] = {}  # by run
+_sessions_lock = threading.Lock()
 _package_log = logging.getLogger("stable_restyle")
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a worker must know before it draws for a run."""
+    """What a worker needs to know to draw for a run."""
 
     run: str
     backends: Sequence[str] = field(repr=False)  # a URL may hold a password
     variants: WorkflowVariants
     access: Access
     patience_s: float
-    token: Path  # a file that says which run this is
+    token: Path  # a file that holds `run`: who reads it there shares the file system
     source: Path
     versions: Mapping[str, str]
-    is_local: bool  # workers were started by this run, in this terminal
-    engine: str | None = None  # what draws the slides, once that is known
+    is_local: bool  # the workers were started by this run, in this terminal
+    engine: str | None = None  # what draws the slides; None until the workers have joined
 
 
 @dataclass(frozen=True)
-class Met:
+class JoinedWorker:
     """A worker that can draw."""
 
     engine: str
-    about: Mapping[str, str]  # of its backends, by their names
+    backends: Mapping[str, str]  # name -> description
 
 
 @dataclass(frozen=True)
-class Done:
-    """A task that has ended."""
+class TaskResult:
+    """How a task ended on a worker."""
 
-    worker: str  # its address
-    name: str
+    address: str  # of the worker
+    worker: str  # its display name
     failures: Sequence[Failure]
-    given_up: RestyleError | None  # why the worker cannot go on
-    has_begun: bool = True  # before that, it could draw
+    error: RestyleError | None  # why the worker cannot go on: it hands the task back
+    was_started: bool = True  # whether the worker had connected its backends
 
 
-class OtherVersions(WrongUsage):
-    """A worker has other software than the client."""
+class VersionMismatch(WrongUsage):
+    """A worker has other versions of the software than the client."""
 
 
-class _Unwanted(Exception):
-    """Nobody waits for this task any more."""
+class _TaskCancelled(Exception):
+    """The client does not wait for this task any more."""
 
 
 def versions() -> dict[str, str]:
-    """The software that must be the same on all machines of a run."""
+    """Return the versions of the software that must be the same on all machines of a run."""
     return {
         "stable-restyle": version("stable-restyle"),
         "Python": ".".join(platform.python_version_tuple()[:2]),
@@ -111,100 +111,96 @@ def versions() -> dict[str, str]:
     }
 
 
-def named(worker: object) -> str:
-    """A worker as the user may read it."""
+def display_name(worker: object) -> str:
+    """Return how messages call the worker of a name or number that Dask gives it."""
     return f"worker {worker}"
 
 
-class _Passer(logging.Handler):
-    """Passes warnings on."""
+class _WarningForwarder(logging.Handler):
+    """Hands the text of each warning to a function."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, forward: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._tell = tell
+        self._forward = forward
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.getMessage())
+        self._forward(record.getMessage())
 
 
 class WorkerSession:
-    """What a worker process has for a run: one pool of backends, shared by its tasks."""
+    """One run on this worker process: a pool of backends, shared by its tasks. Thread-safe."""
 
     def __init__(self, run_spec: RunSpec, worker: Worker) -> None:
-        """Raises RestyleError if this process cannot draw for that run."""
+        """Connect the backends. Raises RestyleError if this process cannot draw for that run."""
         memory.share()
         self._run, self._worker = run_spec.run, worker
+        self._name = display_name(worker.name)
         self._semaphores: dict[str, Semaphore] = {}
-        self._at_work = 0
+        self._draws = 0  # in progress
         self._idle = threading.Condition()
-        self._passer = _Passer(self._warn)
-        _check(run_spec, self.name_of_worker)
+        self._forwarder = _WarningForwarder(lambda text: self._send({"warning": text}))
+        _check_versions(run_spec, self._name)
+        _check_folders(run_spec, self._name)
         listed = os.environ.get(BACKENDS_VARIABLE, "").split(",")
         names = run_spec.backends or [each.strip() for each in listed if each.strip()]
-        _check_engine(run_spec, names, self.name_of_worker)
-        _package_log.addHandler(self._passer)
-        patience_s = min(run_spec.patience_s, SERVERS_S)  # the client waits for the rest of it
+        _check_engine(run_spec, names, self._name)
+        _package_log.addHandler(self._forwarder)
+        patience_s = min(run_spec.patience_s, RECONNECT_S)  # the client waits for the rest of it
         try:
             self.pool = connect.connect(
                 names, run_spec.variants, run_spec.access, patience_s, self._lease
             )
         except BaseException:
-            _package_log.removeHandler(self._passer)
+            _package_log.removeHandler(self._forwarder)
             raise
-        self._tell({})
+        self._send({})  # this worker can draw
 
     @property
-    def name_of_worker(self) -> str:
-        """As the user may read it."""
-        return _name(self._worker)
-
-    @property
-    def about(self) -> dict[str, str]:
-        """What each backend is, by a name that no other worker's has."""
-        return {self._label(name): what for name, what in self.pool.about.items()}
+    def backends(self) -> dict[str, str]:
+        """The description of each backend, by a name that is unique in the cluster."""
+        return {self._label(name): about for name, about in self.pool.about.items()}
 
     def draw(
         self, spec: DrawingSpec, steps: Sequence[Step], check: Callable[[], None]
     ) -> list[Failure]:
-        """Draw what is not there yet. check: raises when the task is not wanted any more."""
+        """Draw the slides that are not there yet. check: raises if the task was cancelled."""
         size = (spec.frames.width, spec.frames.height)
         kept = sequence.find_finished(spec.slides, [step.slide for step in steps], size)
         writer = f"{platform.node()}-{os.getpid()}"
         with self._idle:
-            self._at_work += 1
+            self._draws += 1
         try:
-            session = DrawingSession(spec, self.pool, self._note, writer=writer)
+            session = DrawingSession(spec, self.pool, self._send_slide, writer=writer)
             return session.draw(steps, kept, lambda _: check())
         finally:
             with self._idle:
-                self._at_work -= 1
+                self._draws -= 1
                 self._idle.notify_all()
 
     def close(self) -> None:
-        """End what is at work, and let go of the backends."""
+        """Stop all draws and disconnect from the backends."""
         self.pool.close()
         with self._idle:
-            self._idle.wait_for(lambda: not self._at_work)
-        _package_log.removeHandler(self._passer)
+            self._idle.wait_for(lambda: not self._draws)
+        _package_log.removeHandler(self._forwarder)
         for semaphore in self._semaphores.values():
             semaphore.refresh_callback.stop()
 
-    def _warn(self, text: str) -> None:
-        self._tell({"warning": text})
+    def _send_slide(self, slide: int, drawn: DrawRecord) -> None:
+        backend = drawn.backend and self._label(drawn.backend)
+        self._send({"slide": slide, "backend": backend, "seconds": drawn.seconds})
 
-    def _note(self, slide: int, by: DrawRecord) -> None:
-        backend = by.backend and self._label(by.backend)
-        self._tell({"slide": slide, "backend": backend, "s": by.seconds})
-
-    def _tell(self, what: Mapping[str, object]) -> None:
-        told = {**what, "by": self.name_of_worker, "at": self._worker.address}
-        self._worker.log_event(self._run, told)
+    def _send(self, message: Mapping[str, object]) -> None:
+        """Send a message to the client."""
+        # Not "worker": Dask overwrites that key.
+        sender = {"name": self._name, "address": self._worker.address}
+        self._worker.log_event(self._run, {**message, **sender})
 
     def _label(self, backend: str) -> str:
-        return backend if _is_shared(backend) else f"{backend} on {self.name_of_worker}"
+        return backend if _is_shared(backend) else f"{backend} on {self._name}"
 
     def _lease(self, backend: Backend) -> AbstractContextManager[object]:
-        """What a draw holds meanwhile: a server of all workers takes no more than from one."""
+        """Return what a draw holds meanwhile: all workers together use a shared server as one."""
         if not _is_shared(backend.name):
             return nullcontext()
         with self._idle:
@@ -228,74 +224,81 @@ class WorkerSession:
             semaphore.release()
 
 
-async def meet(run_spec: RunSpec, dask_worker: Worker) -> Met:
-    if run_spec.is_local:  # Ctrl-C goes to all processes of a terminal; the client tells these
+async def join(run_spec: RunSpec, dask_worker: Worker) -> JoinedWorker:
+    """Connect this worker's backends for a run. Raises RestyleError if it cannot draw."""
+    if run_spec.is_local:  # Ctrl-C reaches all processes of a terminal; the client stops these
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     session = await asyncio.to_thread(_session, run_spec, dask_worker)
-    return Met(session.pool.engine, session.about)
+    return JoinedWorker(session.pool.engine, session.backends)
 
 
 async def leave(run: str) -> None:
+    """Stop the draws of a run and disconnect from its backends, within LEAVE_TIMEOUT_S."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.to_thread(_close, run), LEAVE_S)
+        await asyncio.wait_for(asyncio.to_thread(_close, run), LEAVE_TIMEOUT_S)
 
 
 def _close(run: str) -> None:
-    with _door:
+    with _sessions_lock:
         session = _sessions.pop(run, None)
     if session is not None:
         session.close()
 
 
-def draw(run_spec: RunSpec, spec: DrawingSpec, steps: Sequence[Step]) -> Done:
-    """The task: draw a share on this worker's backends."""
+def draw(run_spec: RunSpec, spec: DrawingSpec, steps: Sequence[Step]) -> TaskResult:
+    """Draw a share on this worker's backends. This is the task that Dask runs."""
     worker = get_worker()
-    done = partial(Done, worker.address, _name(worker))
-    check = partial(_check_wanted, worker, worker.get_current_task())
+    result = partial(TaskResult, worker.address, display_name(worker.name))
+    check = partial(_check_not_cancelled, worker, worker.get_current_task())
     try:
         session = _session(run_spec, worker)
     except RestyleError as error:
-        _rest(check)
-        return done([], error, has_begun=False)
+        _delay(check)
+        return result([], error, was_started=False)
     try:
-        return done(session.draw(spec, steps, check), None)
+        return result(session.draw(spec, steps, check), None)
     except BaseException as error:  # its pool is closed
-        with _door:
-            if _sessions.get(run_spec.run) is session:  # else another task has seen to it
+        with _sessions_lock:
+            if _sessions.get(run_spec.run) is session:  # otherwise another task closes it
                 del _sessions[run_spec.run]
                 threading.Thread(target=session.close, name="close the backends").start()
         if isinstance(error, NoBackendLeft | WorkflowFault):
-            _rest(check)
-            return done([], error)
+            _delay(check)
+            return result([], error)
         raise
 
 
-def _rest(check: Callable[[], None]) -> None:
-    """Wait a little before a task is handed back: where no other worker is free, it comes again."""
-    over_by = time.monotonic() + REST_S
-    while time.monotonic() < over_by:
+def _delay(check: Callable[[], None]) -> None:
+    """Wait before a task is handed back: if no other worker is free, it comes straight back."""
+    end = time.monotonic() + HAND_BACK_DELAY_S
+    while time.monotonic() < end:
         check()
         time.sleep(TICK_S)
 
 
 def _session(run_spec: RunSpec, worker: Worker) -> WorkerSession:
-    with _door:
+    with _sessions_lock:
         if run_spec.run not in _sessions:
             _sessions[run_spec.run] = WorkerSession(run_spec, worker)
         return _sessions[run_spec.run]
 
 
-def _check(run_spec: RunSpec, worker: str) -> None:
-    """Raises RestyleError if this machine has other software, or does not see the folders."""
-    here = versions()
-    if differing := {name: its for name, its in run_spec.versions.items() if here[name] != its}:
-        lines = "".join(
-            f"  {name}: {its} here, {here[name]} on {worker}\n" for name, its in differing.items()
+def _check_versions(run_spec: RunSpec, worker: str) -> None:
+    """Raise VersionMismatch if this machine has other versions than the client's."""
+    lines = "".join(
+        f"  {name}: {expected} here, {own} on {worker}\n"
+        for name, own in versions().items()
+        if own != (expected := run_spec.versions[name])
+    )
+    if lines:
+        raise VersionMismatch(
+            f"{worker} has other versions than this machine:\n{lines}"
+            "Install the same versions on both; otherwise their slides would differ."
         )
-        raise OtherVersions(
-            f"{worker} has other software than this machine:\n{lines}"
-            "Install the same on both: slides would differ."
-        )
+
+
+def _check_folders(run_spec: RunSpec, worker: str) -> None:
+    """Raise UnusableInput if this machine does not see the client's files."""
     try:
         seen = run_spec.token.read_text("utf-8") == run_spec.run and run_spec.source.exists()
     except OSError:
@@ -310,7 +313,7 @@ def _check(run_spec: RunSpec, worker: str) -> None:
 
 
 def _check_engine(run_spec: RunSpec, names: Sequence[str], worker: str) -> None:
-    """Raises WrongUsage if a worker that has joined later would draw otherwise."""
+    """Raise WrongUsage if this worker would draw with another engine than the others."""
     engine = connect.engine(names, run_spec.variants, run_spec.access)
     if run_spec.engine not in (None, engine):
         raise WrongUsage(
@@ -319,20 +322,16 @@ def _check_engine(run_spec: RunSpec, names: Sequence[str], worker: str) -> None:
         )
 
 
-def _check_wanted(worker: Worker, key: Key) -> None:
+def _check_not_cancelled(worker: Worker, key: Key) -> None:
     task = worker.state.tasks.get(key)
     if (
         task is None
         or task.state == "cancelled"
         or worker.status in (Status.closing, Status.closed)
     ):
-        raise _Unwanted
-
-
-def _name(worker: Worker) -> str:
-    return named(worker.name)
+        raise _TaskCancelled
 
 
 def _is_shared(backend: str) -> bool:
-    """Whether a backend is the same one for all workers, not each machine's own."""
+    """Return whether a backend is the same for all workers, not each machine's own."""
     return urlsplit(backend).hostname not in (None, "localhost", "127.0.0.1", "::1")

@@ -35,7 +35,7 @@ from stable_restyle.run.pipeline import Outcome
 from stable_restyle.workdir.layout import identity
 
 if TYPE_CHECKING:
-    from stable_restyle.cluster.client import DaskCluster
+    from stable_restyle.cluster.scheduler import DaskCluster
 
 LINES_SHOWN = 20  # of those that cannot be used
 

@@ -29,7 +29,7 @@ from stable_restyle.workdir.journal import Journal
 from stable_restyle.workdir.layout import InputSnapshot, RunPaths, SettingsSnapshot
 
 if TYPE_CHECKING:
-    from stable_restyle.cluster.client import DaskCluster
+    from stable_restyle.cluster.scheduler import DaskCluster
 
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.inputs import (

@@ -18,7 +18,7 @@ from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
 from stable_restyle.workdir.layout import RunPaths
 
 if TYPE_CHECKING:
-    from stable_restyle.cluster.client import DaskCluster
+    from stable_restyle.cluster.scheduler import DaskCluster
 
 
 class Team(Protocol):
@@ -72,7 +72,9 @@ def choose_team(
     with ExitStack() as stack:
         if settings.dask:
             cluster = cluster or stack.enter_context(reach(settings))
-            yield stack.enter_context(cluster.joined(*given, paths))
+            from stable_restyle.cluster import client  # needs Dask, as `reach` has checked
+
+            yield stack.enter_context(client.open_run(cluster, *given, paths))
         else:
             yield _Alone(stack.enter_context(connect.connect(*given)))
 
@@ -81,13 +83,13 @@ def choose_team(
 def reach(settings: Settings) -> Iterator[DaskCluster]:
     """Yield the cluster of --dask. Raises WrongUsage, NoBackendLeft."""
     try:
-        from stable_restyle.cluster import client
+        from stable_restyle.cluster import scheduler
     except ImportError as error:
         raise WrongUsage(
             f"--dask needs Dask, which is not installed ({error}).\n"
             "In the folder of stable-restyle, run `pip install '.[dask]'`."
         ) from error
-    with client.reach(settings.dask, patience_s(settings)) as cluster:
+    with scheduler.connect(settings.dask, patience_s(settings)) as cluster:
         yield cluster
 
 

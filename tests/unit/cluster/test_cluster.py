@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,10 +19,9 @@ from support.comfy_server import ComfyServer
 from support.programs import LONGEST_S
 from support.runs import Silent, files, run
 
-from stable_restyle.cluster import client
+from stable_restyle.cluster import scheduler
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
 from stable_restyle.core.records import Settings
-from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import journal
 
@@ -66,42 +65,6 @@ def slides(asked: Settings) -> int:
 def counts(made: Yard) -> dict[str, int]:
     """The slides that each worker's server has drawn."""
     return {name: server.prompts_run for name, server in made.servers.items()}
-
-
-def shares(lengths: Sequence[int], kept: Sequence[int], workers: int) -> list[list[int]]:
-    """The slides of each share, those that wait for it behind it."""
-    bounds = [sum(lengths[:count]) for count in range(len(lengths) + 1)]
-    steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
-    found = client.divide(steps, kept, workers)
-    every = [each for share in found for each in (share, *share.then)]
-    return [sorted(step.slide for step in share.steps) for share in every]
-
-
-def test_every_scene_is_a_share_and_the_longest_comes_first() -> None:
-    assert shares([2, 5, 3], [], 1) == [[2, 3, 4, 5, 6], [7, 8, 9], [0, 1]]
-    assert shares([2, 5, 3], [0, 1, 7], 1) == [[2, 3, 4, 5, 6], [7, 8, 9]]
-
-
-def test_a_scene_that_others_would_wait_for_is_divided_at_its_middle() -> None:
-    assert shares([9, 2, 2], [], 2) == [[4], [0, 1, 2, 3], [5, 6, 7, 8], [9, 10], [11, 12]]
-    assert shares([9, 2, 2], [0, 1, 2, 3], 2) == [[*range(9)], [9, 10], [11, 12]]
-    assert shares([2, 2], [], 2) == [[0, 1], [2, 3]]
-
-
-@pytest.mark.parametrize(
-    ("load", "out", "chosen"),
-    [
-        ({"a": 0.5, "b": 0, "c": 0}, "c", "b"),  # can draw, and has the least to do
-        ({"a": 0, "b": 1}, "a", "a"),  # is free at least
-        ({"a": 0, "b": 0, "c": 1}, "bac", "b"),  # was tried the longest ago
-        ({"a": 1.5, "b": 2, "c": 1}, "a", "cb"),  # who comes first
-        ({"a": 1.5, "b": 2.5}, "a", ""),  # has enough to do
-        ({"a": 1.5}, "ab", ""),
-        ({}, "a", ""),
-    ],
-)
-def test_who_draws_what_was_handed_back(load: dict[str, float], out: str, chosen: str) -> None:
-    assert client.choose(load, out) == [*chosen]
 
 
 def test_three_workers_draw_the_same_slides(
@@ -303,7 +266,7 @@ def test_a_scheduler_that_dies_ends_the_run_and_the_next_one_goes_on(
     with ComfyServer() as server:
         assert 0 < run(replace(asked, backends=(server.url,))).drawn < 22
     assert files(asked.target) == files(calm / "out")
-    monkeypatch.setattr(client, "ANSWER_S", 0.5)
+    monkeypatch.setattr(scheduler, "CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(NoBackendLeft, match="No Dask scheduler answers at tcp://127"):
         run(replace(asked, dask="tcp://127.0.0.1:9"))
 
@@ -387,7 +350,7 @@ def test_without_dask_it_says_what_to_install(
     asked: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "stable_restyle.cluster.client")
-    monkeypatch.delattr("stable_restyle.cluster.client")
+    monkeypatch.delitem(sys.modules, "stable_restyle.cluster.scheduler")
+    monkeypatch.delattr("stable_restyle.cluster.scheduler")
     with pytest.raises(WrongUsage, match=r"pip install '\.\[dask\]'"):
         run(replace(asked, dask="local"))

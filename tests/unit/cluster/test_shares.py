@@ -1,0 +1,48 @@
+"""How a film is divided into shares, and which workers may draw one that was handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from stable_restyle.cluster import shares
+from stable_restyle.plan import scenes
+
+
+def divided(lengths: Sequence[int], kept: Sequence[int], workers: int) -> list[list[int]]:
+    """Return the slides of each share; those that wait for it follow it."""
+    bounds = [sum(lengths[:count]) for count in range(len(lengths) + 1)]
+    steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
+    found = shares.divide(steps, kept, workers)
+    all_shares = [each for share in found for each in (share, *share.then)]
+    return [sorted(step.slide for step in share.steps) for share in all_shares]
+
+
+def test_every_scene_is_a_share_and_the_longest_comes_first() -> None:
+    assert divided([2, 5, 3], [], 1) == [[2, 3, 4, 5, 6], [7, 8, 9], [0, 1]]
+    assert divided([2, 5, 3], [0, 1, 7], 1) == [[2, 3, 4, 5, 6], [7, 8, 9]]
+
+
+def test_a_scene_that_others_would_wait_for_is_divided_at_its_middle() -> None:
+    assert divided([9, 2, 2], [], 2) == [[4], [0, 1, 2, 3], [5, 6, 7, 8], [9, 10], [11, 12]]
+    assert divided([9, 2, 2], [0, 1, 2, 3], 2) == [[*range(9)], [9, 10], [11, 12]]
+    assert divided([2, 2], [], 2) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("load", "suspended", "chosen"),
+    [
+        ({"a": 0.5, "b": 0, "c": 0}, "c", "b"),  # can draw, and has the least to do
+        ({"a": 0, "b": 1}, "a", "a"),  # is free at least
+        ({"a": 0, "b": 0, "c": 1}, "bac", "b"),  # was tried the longest ago
+        ({"a": 1.5, "b": 2, "c": 1}, "a", "cb"),  # who comes first
+        ({"a": 1.5, "b": 2.5}, "a", ""),  # has enough to do
+        ({"a": 1.5}, "ab", ""),
+        ({}, "a", ""),
+    ],
+)
+def test_who_draws_what_was_handed_back(
+    load: dict[str, float], suspended: str, chosen: str
+) -> None:
+    assert shares.choose(load, suspended) == [*chosen]
