@@ -1,13 +1,13 @@
 """Execute a schedule on thread pools. All blocking waits of a run are here.
 
-Backends are kept supplied, what the next slides need is made ahead, slides between keyframes are
-filled meanwhile, and what is drawn is written; pictures in memory stay bounded.
+Keeps the backends supplied: prepares the next slides ahead, fills slides between keyframes
+meanwhile, and writes what is drawn. The number of pictures in memory is bounded.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Work(Generic[Prepared]):
-    """What to do for a slide. All of it is called from several threads."""
+    """What to do for a slide. All functions are called from several threads."""
 
-    prepare: Callable[[Step], Prepared]  # makes what needs input frames only
-    # Makes the slide on the backend of a number, so that the next one can be drawn from it; what it
-    # returns is called to write it.
+    prepare: Callable[[Step], Prepared]  # makes what needs the input frames only
+    # Draws the slide on the backend of this number; the next slide can then be drawn from it. The
+    # function that it returns writes the slide.
     draw: Callable[[Step, Prepared, int], Save]
     fill: Callable[[Step], Save]  # does the same without a backend
 
@@ -58,14 +58,14 @@ def execute(
 ) -> list[Failure]:
     """Draw every slide of the schedule. Return what failed.
 
-    backends: those that work now, at least one. slots: slides in flight on them. helpers: threads
-    that prepare, and as many that fill. stop: called when the run ends early, so that draws in
-    flight end soon. tick: called in this thread with the number of slides just written, at least
-    every TICK_S seconds.
+    backends: returns those that work now, at least one. slots: slides in flight on them. helpers:
+    number of threads that prepare, and of those that fill. stop: called when the run ends early, so
+    that draws in flight end soon. tick: called in this thread with the number of slides just
+    written, at least every TICK_S seconds.
 
-    A step that raises a RestyleError loses what depends on it; the others go on. NoBackendLeft,
-    WorkflowFault, a slide that cannot be written and everything else end the run and are raised
-    again. Slides that are drawn by then are written all the same.
+    If a step raises a RestyleError, the slides that depend on it are lost and the others go on.
+    NoBackendLeft, WorkflowFault, an error in writing a slide and any other exception end the run
+    and are raised again, once the slides drawn by then are written.
     """
     with ExitStack() as stack:
         savers, drawers, fillers, preparers = (
@@ -88,14 +88,14 @@ def execute(
                 tick(execution.settle_saved())
         except BaseException:
             stop()
-            execution.give_up()
+            execution.abort()
             raise
     return execution.failures
 
 
 @dataclass(frozen=True)
 class _Threads:
-    """Where work is done, and how much of it at once."""
+    """Thread pools, and how many tasks each takes at once."""
 
     savers: ThreadPoolExecutor
     drawers: ThreadPoolExecutor
@@ -105,7 +105,7 @@ class _Threads:
 
 
 class _Execution(Generic[Prepared]):
-    """A run at work. Called in the main thread only."""
+    """The tasks in progress. Used in the main thread only."""
 
     def __init__(
         self,
@@ -126,15 +126,15 @@ class _Execution(Generic[Prepared]):
         self._saving: set[Future[None]] = set()
 
     def start(self) -> bool:
-        """Start what can be started; return whether there is anything to wait for."""
-        while self._can_draw() and (given := self._schedule.take(self._backends())):
-            step, backend = given
+        """Start what can be started. Return whether there is anything to wait for."""
+        while self._can_draw() and (assigned := self._schedule.take(self._backends())):
+            step, backend = assigned
             prepared = self._preparation.claim(step)
             task = self._threads.drawers.submit(self._draw, step, prepared, backend)
             self._drawing[task] = step
-        while self._can_fill() and (filled := self._schedule.take_fillable()):
-            self._filling[self._threads.fillers.submit(self._work.fill, filled)] = filled
-        self._preparation.look(self._schedule.upcoming(self._threads.slots))
+        while self._can_fill() and (fillable := self._schedule.take_fillable()):
+            self._filling[self._threads.fillers.submit(self._work.fill, fillable)] = fillable
+        self._preparation.set_upcoming(self._schedule.upcoming(self._threads.slots))
         return bool(self._drawing or self._filling or self._saving)
 
     def wait(self) -> None:
@@ -143,7 +143,7 @@ class _Execution(Generic[Prepared]):
         wait(tasks, TICK_S, FIRST_COMPLETED)
 
     def settle_drawn(self) -> None:
-        """Have drawn slides written; let their chains go on, or give them up."""
+        """Have drawn slides written, and continue their chains; drop the chains that failed."""
         for task, step in self._done():
             try:
                 save = task.result()
@@ -157,33 +157,32 @@ class _Execution(Generic[Prepared]):
                 self._saving.add(self._threads.savers.submit(save))
 
     def settle_saved(self) -> int:
-        """Return how many slides were written since the last call. Raises what one failed with."""
+        """Return how many slides were written since the last call. Raises if writing failed."""
         saved = {task for task in self._saving if task.done()}
         self._saving -= saved
         for task in saved:
             task.result()
         return len(saved)
 
-    def give_up(self) -> None:
-        """Start nothing more, but write what has been drawn."""
-        self._preparation.look(())
+    def abort(self) -> None:
+        """Start nothing more, and have written what is drawn."""
+        self._preparation.set_upcoming(())
         for task in [*self._drawing, *self._filling]:
             if not task.cancel() and task.exception() is None:
                 self._threads.savers.submit(task.result())
 
     def _done(self) -> Iterator[tuple[Future[Save], Step]]:
-        for working in (self._drawing, self._filling):
-            for task in [task for task in working if task.done()]:
-                yield task, working.pop(task)
+        for tasks in (self._drawing, self._filling):
+            for task in [task for task in tasks if task.done()]:
+                yield task, tasks.pop(task)
 
     def _can_draw(self) -> bool:
         """Draw no faster than slides can be written, so that memory stays bounded."""
-        in_hand = len(self._drawing) + len(self._saving)
-        slots = self._threads.slots
-        return len(self._drawing) < slots and in_hand < slots + SAVERS
+        drawing, slots = len(self._drawing), self._threads.slots
+        return drawing < slots and drawing + len(self._saving) < slots + SAVERS
 
     def _can_fill(self) -> bool:
-        """Never let a backend wait for filled slides to be written."""
+        """Fill no faster than slides can be written, so that drawn slides need not wait."""
         return len(self._filling) < self._threads.helpers and len(self._saving) < SAVERS
 
     def _draw(self, step: Step, prepared: Future[Prepared], backend: int) -> Save:
@@ -191,30 +190,27 @@ class _Execution(Generic[Prepared]):
 
 
 class _Preparation(Generic[Prepared]):
-    """What the next slides need from the input frames, made before they are taken.
+    """Prepares the next slides before they are taken.
 
-    It holds only what `look` was last asked for, so its memory does not grow with the film.
+    Holds only the steps of the last `set_upcoming`, so its memory does not grow with the film.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, prepare: Callable[[Step], Prepared]) -> None:
         self._pool = pool
         self._prepare = prepare
-        self._made: Mapping[Step, Future[Prepared]] = {}
+        self._tasks: dict[Step, Future[Prepared]] = {}
 
-    def look(self, upcoming: Iterable[Step]) -> None:
-        """Prepare these, keep what is prepared of them, and forget all others."""
-        wanted = {step: self._made.get(step) or self._submit(step) for step in upcoming}
-        for step, task in self._made.items():
-            if step not in wanted:
+    def set_upcoming(self, steps: Iterable[Step]) -> None:
+        """Prepare these steps unless they already are, and drop all others."""
+        upcoming = {step: self._tasks.get(step) or self._submit(step) for step in steps}
+        for step, task in self._tasks.items():
+            if step not in upcoming:
                 task.cancel()
-        self._made = wanted
+        self._tasks = upcoming
 
     def claim(self, step: Step) -> Future[Prepared]:
-        """Return what this step needs; it is the caller's from here on."""
-        made = dict(self._made)
-        task = made.pop(step, None) or self._submit(step)
-        self._made = made
-        return task
+        """Return what this step needs, and hold it no longer."""
+        return self._tasks.pop(step, None) or self._submit(step)
 
     def _submit(self, step: Step) -> Future[Prepared]:
         return self._pool.submit(self._prepare, step)

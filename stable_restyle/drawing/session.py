@@ -1,7 +1,7 @@
-"""Draw the slides of a run: from plain records and a pool of backends to files in their folder.
+"""Draw the slides of a run on a pool of backends, and write them.
 
-It is the same on this machine and on a worker of a cluster, so a DrawingSpec holds nothing but what
-can be sent there. Which slides to draw, and who hears of them, is left to the caller.
+Used on this machine and on the workers of a cluster alike, so a DrawingSpec is plain data that can
+be pickled. The caller chooses the slides and is called back for each.
 """
 
 from __future__ import annotations
@@ -30,22 +30,20 @@ from stable_restyle.motion.choose import choose
 from stable_restyle.plan.schedule import Schedule
 from stable_restyle.report.thumbnails import Thumbnails
 
-# One core is left to what lies between an answer and the next request.
+# One core is left for what happens between an answer and the next request.
 HELPERS = max(cores() - 1, 1)
 
 log = logging.getLogger(__name__)
 
-OnSaved: TypeAlias = Callable[
-    [int, DrawRecord], None
-]  # called with each slide written, and who drew it
+OnSaved: TypeAlias = Callable[[int, DrawRecord], None]  # called with each slide that is written
 
 
 @dataclass(frozen=True)
 class DrawingSpec:
-    """What slides of a run are made of, and how."""
+    """What the slides of a run are drawn from, and how."""
 
     frames: Frames
-    frames_per_slide: int  # frames per slide
+    frames_per_slide: int
     motion: str  # the value of --motion
     mask_strength: float
     mask_size: int  # pixels
@@ -53,9 +51,9 @@ class DrawingSpec:
     keys: int  # the value of --keys
     scenes: Sequence[Scene]
     seeds: Mapping[int, int]  # of the slides that have their own
-    slides: Path  # where they go
-    report: Path  # where their thumbnails go
-    steps_folder: Path | None  # where warped picture, mask and guide go, if they are wanted
+    slides: Path  # folder
+    report: Path  # folder of the thumbnails
+    steps_folder: Path | None  # for warped pictures, masks and guides; None: do not write them
 
 
 class DrawingSession:
@@ -64,7 +62,11 @@ class DrawingSession:
     def __init__(
         self, spec: DrawingSpec, pool: Pool, on_saved: OnSaved, *, writer: str = ""
     ) -> None:
-        """on_saved: called from several threads. writer: names this process where others draw."""
+        """Prepare to draw.
+
+        on_saved: called from several threads. writer: names this process in the names of partly
+        written files, where other processes write into the same folder.
+        """
         frames = spec.frames
         slide_frames = LRUCache(
             lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * pool.slots
@@ -97,15 +99,15 @@ class DrawingSession:
     def draw(
         self, steps: Sequence[Step], kept: Collection[int], tick: Callable[[int], None]
     ) -> list[Failure]:
-        """Draw those of these slides that are not kept, each after those that it is made from.
+        """Draw the slides that are not kept, each after those that it is made from.
 
-        tick: called in this thread with the number of slides just written, twice a second at least.
-        Returns what failed; raises what ends a run.
+        tick: called in this thread with the number of slides just written, at least twice a second.
+        Return what failed; an error that ends the run is raised.
         """
         lone = _lone_middles(steps, kept) if self._spec.anchor else []
         failed = self._execute(Schedule(lone), tick) if lone else []
-        there = {*kept, *(step.slide for step in lone)} - {each.step.slide for each in failed}
-        return self._execute(Schedule(steps, there), tick)
+        finished = {*kept, *(step.slide for step in lone)} - {each.step.slide for each in failed}
+        return self._execute(Schedule(steps, finished), tick)
 
     def _execute(self, schedule: Schedule, tick: Callable[[int], None]) -> list[Failure]:
         return execute(
@@ -163,10 +165,10 @@ def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection |
 
 
 def _lone_middles(steps: Sequence[Step], kept: Collection[int]) -> list[Step]:
-    """Return the middles that are missing though slides of their chains are there.
+    """Return the middles that are missing although slides of their chains are there.
 
-    They are drawn first where colours are held to them: the schedule would let the rest of such a
-    chain begin without its middle.
+    With --anchor they are drawn first: chains take their colours from the middle, but the schedule
+    would continue such a chain without it.
     """
     begun = {step.scene for step in steps if step.slide in kept}
     return [

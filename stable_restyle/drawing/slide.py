@@ -1,4 +1,4 @@
-"""Draw one slide: warped picture, mask and guide go to a backend, its answer becomes the slide."""
+"""Draw one slide: send guide and mask to a backend, and finish what it returns."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from stable_restyle.plan.scenes import frames_crossed
 
 @dataclass
 class Prepared:
-    """What a slide needs from the input frames alone."""
+    """The part of a slide that depends on the input frames alone."""
 
     frame: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W)
-    # None for a middle slide, and once the guide is made: by flow it takes more memory than all
-    # else of a slide, and is not to be held while the slide is drawn.
+    # None for a middle, and once the guide is made: an estimate of flow takes more memory than the
+    # rest of a slide, so it is not held while the slide is drawn.
     estimate: MotionEstimate | None
 
 
 class DriftCorrection:
-    """Pulls the colours of chains back to those of the middles of their scenes. Thread-safe."""
+    """Pulls the colours of chains back to those of their scene's middle. Thread-safe."""
 
     def __init__(self, share: float, middle: Callable[[int], tuple[Pixels, Pixels]]) -> None:
-        """share: 0..1. middle: the frame and the slide of the middle of a scene, by its number."""
+        """Set the share of the drift to correct, 0..1.
+
+        middle: returns the frame and the slide of the middle of a scene, by the scene's number.
+        """
         self._share = share
         self._middle = middle
         self._stats: dict[int, list[ColourStats]] = {}
@@ -48,9 +51,9 @@ class DriftCorrection:
 
 
 def pairs_between(onward: Callable[[int], FlowPair], slide: int, source: int) -> Sequence[FlowPair]:
-    """Return the flow from each slide to the next, on the way from one slide to another.
+    """Return the flow from each slide to the next, from `slide` to `source`.
 
-    onward: leads from a slide of the film to the one after it.
+    onward: returns the flow from a slide to the next one in the film.
     """
     if source > slide:
         return [*map(onward, range(slide, source))]
@@ -62,19 +65,19 @@ class SlideDrawer:
     """Draws slides. Thread-safe."""
 
     frames: Frames
-    frames_per_slide: int  # frames per slide
+    frames_per_slide: int
     motion: Motion
     mask_strength: float
     mask_size: int  # pixels
     drift: DriftCorrection | None
-    ask: Callable[[Job, int], Slide]  # the backend of a number for a slide
+    ask: Callable[[Job, int], Slide]  # has the backend of this number draw
     store: SlideStore
     slide_frames: LRUCache[Pixels]  # the frames that slides show, by slide
     flow_pairs: LRUCache[FlowPair]  # from each slide's frame to that of the next one in the film
-    # Held while a guide is made. Where more are made at once than there are cores, each is late;
-    # one after the other, the first reaches its backend while the next is made.
+    # Held while a guide is made. If more guides are made at once than there are cores, all are
+    # late; in turn, the first reaches its backend while the next is made.
     warp_slots: Semaphore
-    steps_folder: Path | None  # where warped picture, mask and guide go, if they are wanted
+    steps_folder: Path | None  # for warped pictures, masks and guides; None: do not write them
 
     def prepare(self, step: Step) -> Prepared:
         """Read the frames of a step and make all that depends on them alone."""
@@ -85,23 +88,23 @@ class SlideDrawer:
         return Prepared(frame, estimate.mask(self.mask_strength, self.mask_size), estimate)
 
     def draw(self, step: Step, prepared: Prepared, backend: int) -> Slide:
-        """Have the slide of a step drawn by the backend of a number."""
+        """Have the slide of a step drawn by the backend of this number."""
         if prepared.estimate is None:
             return self._ask(step, prepared.frame, prepared.mask, backend)
         warped, guide = self._warp(step, prepared)
         if self.steps_folder is not None:
-            _keep_steps(self.steps_folder, step, warped, prepared.mask, guide)
+            _write_steps(self.steps_folder, step, warped, prepared.mask, guide)
         slide = self._ask(step, guide, prepared.mask, backend)
         finished = self.motion.finish(slide.pixels, warped, prepared.mask)
         return slide if finished is slide.pixels else replace(slide, pixels=finished, png=None)
 
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:
-        """Return the frame of a step, and its slide, made from its keyframes alone."""
+        """Return the frame of a step, and its slide made from keyframes without a backend."""
         frame, estimate = self._estimate(step)
         return frame, estimate.warp(self._sources(step))
 
     def _warp(self, step: Step, prepared: Prepared) -> tuple[Pixels, Pixels]:
-        """Return the warped picture and the guide of a slide that is not a middle."""
+        """Return the warped picture and the guide, both (H, W, 3), of a slide with sources."""
         estimate, prepared.estimate = prepared.estimate, None
         assert estimate is not None
         sources = self._sources(step)
@@ -112,7 +115,7 @@ class SlideDrawer:
             return warped, masks.blend(warped, prepared.frame, prepared.mask)
 
     def _estimate(self, step: Step) -> tuple[Pixels, MotionEstimate]:
-        """Return the frame of a step, and how the frames moved towards it."""
+        """Return the frame of a step, and the motion from its sources to it."""
         sources = [*map(self.slide_frames.get, step.sources)]  # before others push them out
         frame = self.slide_frames.get(step.slide)
 
@@ -132,8 +135,8 @@ class SlideDrawer:
         return self.ask(Job(step.slide, step.scene, guide, mask), backend)
 
 
-def _keep_steps(folder: Path, step: Step, warped: Pixels, mask: Pixels, guide: Pixels) -> None:
-    """Write what lies between frame and slide, under the original program's names."""
+def _write_steps(folder: Path, step: Step, warped: Pixels, mask: Pixels, guide: Pixels) -> None:
+    """Write the pictures between frame and slide, under the names of the original program."""
     stem = Path(sequence.name(step.slide)).stem
     direction = "b" if step.sources[0] > step.slide else "f"
     png.write(folder / f"{stem}-{direction}.png", warped)

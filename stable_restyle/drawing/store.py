@@ -1,4 +1,4 @@
-"""The slides of a run: all of them on disk, the few drawn last in memory."""
+"""Keep the slides of a run: all of them on disk, the few drawn last in memory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ class SlideStore:
     def __init__(
         self, folder: Path, width: int, height: int, in_memory: int, writer: str = ""
     ) -> None:
-        """width, height: of the frames. in_memory: how many slides stay in memory. writer: names
-        this process where others write into the folder too.
+        """Open a folder of slides.
+
+        width, height: of the frames. in_memory: how many slides stay in memory. writer: names this
+        process in the names of partly written files.
         """
         self._folder = folder
         self._writer = writer
         self._width, self._height = width, height
         self._written = LRUCache(self._read, in_memory)
         self._unwritten: dict[int, Pixels] = {}
-        self._slide_size = width, height  # others where the workflow scales
+        self._slide_size = width, height  # differs from the frames' if the workflow scales
 
     def get(self, slide: int) -> Pixels:
         """Return a slide that has been added, at the size of the frames: (H, W, 3) RGB."""
@@ -38,12 +40,12 @@ class SlideStore:
         return self._written.get(slide) if picture is None else picture
 
     def add(self, index: int, slide: Slide) -> Save:
-        """Take in a slide. It is finished once the function that is returned has written it."""
+        """Add a slide. Return the function that writes it."""
         self._unwritten[index] = self._fit(slide.pixels)
         return partial(self._write, index, slide)
 
     def add_last(self, index: int, picture: Pixels) -> Save:
-        """Take in a slide from which no other is made; it gets the size of the others."""
+        """Add a slide that no other is made from, fitted to the size of the others."""
         return partial(self._save, index, Slide(arrays.fit(picture, *self._slide_size)))
 
     def _save(self, index: int, slide: Slide) -> None:
