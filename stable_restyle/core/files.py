@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -150,7 +150,7 @@ def move_whole(part: Path, folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def remove_all(folder: Path, names: Collection[str]) -> None:
+def remove_all(folder: Path, names: Iterable[str]) -> None:
     """Remove files of a run from their folder; of links, the links. Raises UnusableInput."""
     for each in names:
         try:

@@ -14,8 +14,9 @@ from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.run import deflicker, prepare
-from stable_restyle.workdir import layout
-from stable_restyle.workdir.layout import InputSnapshot, RunPaths
+from stable_restyle.workdir import manifest, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
 
 if TYPE_CHECKING:
     pass
@@ -79,9 +80,9 @@ def _discarded(
         variants, access = load_workflow(settings)
         engine = connect.engine(settings.backends, variants, access)
         frames = sequence.find_frames(left.frames)
-        marks = layout.unread_marks(left.film) if left.film else {}
+        marks = settings_file.unread_marks(left.film) if left.film else {}
         size = {"frame_size": f"{frames.width}x{frames.height}"}
         decides = {**settings_snapshot(settings, variants, engine), **size, **marks}
         now = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
-        names = layout.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
+        names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {int(name[:-4]) - 1 for name in names}

@@ -15,8 +15,8 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.workdir import layout
-from stable_restyle.workdir.layout import SettingsSnapshot
+from stable_restyle.workdir import settings_file
+from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 if TYPE_CHECKING:
     pass
@@ -66,7 +66,7 @@ def result_snapshot(
 
     film: its marks; empty if SOURCE is a folder of frames.
     """
-    marks = {name: value for name, value in film.items() if name != layout.FILM_TIME}
+    marks = {name: value for name, value in film.items() if name != settings_file.FILM_TIME}
     return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
 
 

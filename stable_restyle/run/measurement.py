@@ -25,7 +25,7 @@ from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.workdir import layout
+from stable_restyle.workdir import layout, manifest
 
 if TYPE_CHECKING:
     pass
@@ -47,7 +47,7 @@ class Measurement:
 def measure_run(settings: Settings, progress: Progress) -> Measurement:
     """Measure the slides of a run, with the frames per slide and the scenes that it left."""
     paths = layout.find_paths(settings)
-    frames_per_slide = layout.fps_of(paths)
+    frames_per_slide = manifest.earlier_frames_per_slide(paths)
     with layout.locked(paths):
         frames = sequence.find_frames(paths.frames)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)

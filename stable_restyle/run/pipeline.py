@@ -24,9 +24,11 @@ from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report import page
 from stable_restyle.run import deflicker, prepare, redo
-from stable_restyle.workdir import finished, journal, layout
+from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.journal import Journal
-from stable_restyle.workdir.layout import InputSnapshot, RunPaths, SettingsSnapshot
+from stable_restyle.workdir.layout import RunPaths
+from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 if TYPE_CHECKING:
     from stable_restyle.cluster.scheduler import DaskCluster
@@ -121,9 +123,11 @@ def _claim(
     left = deflicker.as_left(paths)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
-    film = layout.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
+    film = (
+        settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
+    )
     decides = {**decided, "frame_size": f"{source.width}x{source.height}", **film}
-    noted, anew = layout.claim(left, decides, fresh=settings.fresh)
+    noted, anew = manifest.claim(left, decides, fresh=settings.fresh)
     threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
     frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)
     bounds = prepare.boundaries(frames, paths, threshold, progress)
@@ -134,7 +138,7 @@ def _claim(
     )
     input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
     fresh = settings.fresh and not anew
-    layout.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
+    manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
     deflicker.settle(paths, settings.deflicker, bounds)
     return _Claimed(
         source, film, frames, found, input_snapshot, input_snapshot.steps(frames_per_slide)
@@ -239,7 +243,7 @@ def _join(
 
     def on_whole(made: Path) -> None:
         progress.check()
-        layout.claim_result(paths, made)
+        owner.claim_result(paths, made)
 
     with task(progress, "Joining", slides, "slide"):
         join_slides(
@@ -250,7 +254,7 @@ def _join(
             film,
             progress.advance,
             on_whole,
-            layout.maker(paths),
+            owner.maker(paths),
         )
 
 
@@ -258,7 +262,7 @@ def _with_own_seed(settings: Settings, paths: RunPaths) -> Settings:
     """Return settings with the run's own seed: with --redo, --seed is for redrawn slides."""
     if not settings.redo:
         return settings
-    seed = layout.noted(paths).get("seed")
+    seed = settings_file.read(paths).get("seed")
     return replace(settings, seed=seed if isinstance(seed, int) else None)
 
 

@@ -20,7 +20,7 @@ from stable_restyle.report import page
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker
 from stable_restyle.run.failures import SlidesMissing
-from stable_restyle.workdir import journal, layout
+from stable_restyle.workdir import journal, layout, settings_file
 from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.lock import FolderLost
@@ -96,7 +96,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
 
 def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> page.Subject:
     """Return what the report shows, as far as the run has come. Raises UnusableInput."""
-    noted = layout.noted(paths)
+    noted = settings_file.read(paths)
     frames = len(sequence.numbered(paths.frames))
     if not frames or not paths.scenes_file.exists():
         raise UnusableInput(

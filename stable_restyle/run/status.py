@@ -14,8 +14,9 @@ from stable_restyle.core.records import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import prepare
-from stable_restyle.workdir import finished, layout
-from stable_restyle.workdir.layout import InputSnapshot, RunPaths
+from stable_restyle.workdir import finished, layout, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
 
 if TYPE_CHECKING:
     pass
@@ -55,7 +56,7 @@ def is_finished(settings: Settings) -> bool:
         return False
     variants, access = load_workflow(settings)
     engine = connect.engine(settings.backends, variants, access)
-    marks = layout.known_marks(paths.film, paths) if paths.film else {}
+    marks = settings_file.known_marks(paths.film, paths) if paths.film else {}
     if marks is None:
         return False
     settled = result_snapshot(settings, settings_snapshot(settings, variants, engine), marks)

@@ -15,7 +15,8 @@ from pathlib import Path
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.plan import keyframes
-from stable_restyle.workdir.layout import InputSnapshot, RunPaths
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
 
 HASH = "sha256"
 

@@ -38,8 +38,9 @@ from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.core.records import Keys
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.workdir import layout
-from stable_restyle.workdir.layout import InputSnapshot, RunPaths
+from stable_restyle.workdir import manifest, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
 
 Attempt = Callable[[Random], None]  # raises what no user should ever see
 ROUND = 2000  # cases in a row: hypothesis remembers each seed of a row
@@ -283,9 +284,9 @@ DECIDES: dict[str, object] = {
 }
 NOTED = {
     **DECIDES,
-    layout.FILM_TIME: 17,
-    layout.SCENES: {"1": ["6.text=fox"], "2": []},
-    layout.TARGET: "out",
+    settings_file.FILM_TIME: 17,
+    settings_file.SCENES: {"1": ["6.text=fox"], "2": []},
+    settings_file.TARGET: "out",
 }
 INPUT = {"frames": ["a1", "b2", "c3", "d4", "e5", "f6"], "scenes": [0, 2, 6]}
 
@@ -307,8 +308,8 @@ def _settings(folder: Path) -> Iterator[Attempt]:
         places.settings_file.write_bytes(mangled_json(NOTED, chance))
         places.input_file.write_bytes(mangled_json(INPUT, chance))
         try:
-            layout.claim(places, DECIDES, fresh=False)
-            layout.claim_input(places, DECIDES, now, 2, fresh=False)
+            manifest.claim(places, DECIDES, fresh=False)
+            manifest.claim_input(places, DECIDES, now, 2, fresh=False)
         except UnusableInput as error:
             assert "\n" in str(error)  # what is wrong, and what to do
             str(error).encode("utf-8", "backslashreplace")

@@ -101,7 +101,7 @@ def test_stopped_while_it_takes_them_it_still_vouches_for_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("stable_restyle.workdir.layout.files.remove_all", stop)
+        patch.setattr("stable_restyle.core.files.remove_all", stop)
         run(replace(other, fresh=True))
     with pytest.raises(UnusableInput, match="another working folder"):
         run(other)

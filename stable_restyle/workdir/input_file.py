@@ -1,0 +1,153 @@
+"""Read and write input.json: the frames, scenes and keys that each slide was made from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from stable_restyle.core import files
+from stable_restyle.core.errors import UnusableInput, counted
+from stable_restyle.core.records import Keys, Step
+from stable_restyle.media import sequence
+from stable_restyle.plan import keyframes, scenes
+from stable_restyle.workdir import settings_file
+from stable_restyle.workdir.layout import RunPaths
+from stable_restyle.workdir.settings_file import SCENES, in_words
+
+SceneChanges: TypeAlias = Mapping[int, Sequence[str]]
+NAMES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class InputSnapshot:
+    """The inputs that each slide depends on, besides the run's settings."""
+
+    marks: Sequence[str]  # of the frames, as sequence.Frames has them
+    bounds: Sequence[int]  # of the scenes, as scenes.json has them
+    changes: SceneChanges  # what is set in scenes
+    keys: Keys | None = None  # None: every slide is one
+
+    def steps(self, frames_per_slide: int) -> list[Step]:
+        """Return every slide, each after those that it is made from."""
+        return scenes.all_steps(scenes.find_scenes(self.bounds, frames_per_slide), self.keys)
+
+
+def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
+    """Return the input of the earlier run; what it did not note is assumed to be as now.
+
+    Raises UnusableInput if input.json cannot be read, unless `fresh`.
+    """
+    settings = settings_file.read(paths, fresh=fresh)
+    changes = _scene_changes(settings[SCENES]) if SCENES in settings else now.changes
+    path = paths.input_file
+    if not path.exists():
+        return replace(now, changes=changes)
+
+    def parse(noted: Any) -> InputSnapshot:
+        marks, bounds = noted["frames"], scenes.checked_boundaries(noted["scenes"])
+        if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
+            raise ValueError("its scenes are not those of its frames")
+        keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
+        return InputSnapshot(marks, bounds, changes, keys)
+
+    try:
+        return files.read_json(
+            path,
+            parse,
+            "It says which frames and scenes the slides were made of. Remove it if you know that "
+            "they were the same as now, or add --fresh to start over.",
+        )
+    except UnusableInput:
+        if fresh:
+            return replace(now, changes=changes)
+        raise
+
+
+def write(paths: RunPaths, now: InputSnapshot) -> None:
+    """Write input.json. Raises UnusableInput."""
+    note: dict[str, object] = {"frames": list(now.marks), "scenes": list(now.bounds)}
+    if now.keys is not None:
+        note |= keyframes.noted(now.keys)
+    files.write_whole(paths.input_file, json.dumps(note).encode())
+
+
+def _scene_changes(noted: object) -> SceneChanges:
+    known = noted.items() if isinstance(noted, dict) else ()
+    return {
+        int(scene): its
+        for scene, its in known
+        if re.fullmatch(r"\d{1,9}", scene) and isinstance(its, list)
+    }
+
+
+def outdated_slides(
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, frames_per_slide: int
+) -> list[str]:
+    """Return the slides that depend on what has changed, and those past the end of the film."""
+    slides = (
+        set[int]()
+        if was == now
+        else scenes.outdated(
+            was.steps(frames_per_slide),
+            now.steps(frames_per_slide),
+            lambda before, after: (
+                was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
+            ),
+            _changed_frames(was, now),
+            frames_per_slide,
+        )
+    )
+    beyond = beyond_end(paths, now, frames_per_slide)
+    return [
+        name
+        for name in sequence.numbered(paths.slides)
+        if name in beyond or int(name[:-4]) - 1 in slides
+    ]
+
+
+def beyond_end(paths: RunPaths, now: InputSnapshot, frames_per_slide: int) -> list[str]:
+    """Return the finished slides past the end of the film."""
+    count = scenes.slide_count(len(now.marks), frames_per_slide)
+    return [name for name in sequence.numbered(paths.slides) if int(name[:-4]) > count]
+
+
+def _changed_frames(was: InputSnapshot, now: InputSnapshot) -> set[int]:
+    """Return the frames that differ from the earlier run's, or are new."""
+    shared = zip(was.marks, now.marks, strict=False)
+    changed = {index for index, (then, here) in enumerate(shared) if then != here}
+    return changed.union(range(len(was.marks), len(now.marks)))
+
+
+def refusal(
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, outdated: int, beyond: int
+) -> str:
+    """Return the message for a run over other frames or scenes than the earlier one's."""
+    lines = []
+    if len(was.marks) != len(now.marks):
+        lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
+    changed = [sequence.name(frame) for frame in sorted(_changed_frames(was, now))]
+    changed = [name for name in changed if int(name[:-4]) <= len(was.marks)]
+    if changed:
+        more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
+        lines.append(f"other frames: {', '.join(changed[:NAMES_SHOWN])}{more}")
+    if list(was.bounds) != list(now.bounds):
+        lines.append(f"other scenes in {paths.scenes_file}")
+    if was.keys != now.keys:
+        lines.append(f"other keys in {paths.keys_file}")
+    for scene in sorted({*was.changes, *now.changes}):
+        then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
+        if then != here:
+            lines.append(f"--set in scene {scene}: {in_words(then)} then, {in_words(here)} now")
+    if beyond:
+        lines.append(f"past the end of the film: {counted(beyond, 'slide')}")
+    slides = counted(len(sequence.numbered(paths.slides)), "slide")
+    return (
+        f"{outdated} of the {slides} in {paths.slides} were made of something else:\n"
+        + "".join(f"  {line}\n" for line in lines)
+        + "Put it back as it was, or add --fresh: it discards "
+        + ("this slide" if outdated == 1 else f"these {outdated}")
+        + " and no others."
+    )

@@ -1,0 +1,164 @@
+"""Decide which slides of an earlier run may stay, and note what the slides are made from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from uuid import uuid4
+
+from stable_restyle.core import files
+from stable_restyle.core.errors import UnusableInput, are, counted
+from stable_restyle.media import sequence
+from stable_restyle.workdir import input_file, owner, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
+from stable_restyle.workdir.settings_file import FILMS, MADE_BY, SCENES, TARGET, SettingsSnapshot
+
+_IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
+log = logging.getLogger(__name__)
+
+
+def claim(
+    paths: RunPaths, decides: SettingsSnapshot, *, fresh: bool
+) -> tuple[SettingsSnapshot, bool]:
+    """Check that the slides of an earlier run were made with these settings; then note them.
+
+    A working folder of the original program is taken over as it is. Raises UnusableInput for slides
+    of other settings or of another working folder; with `fresh` all of them are discarded instead.
+    Returns what was noted, and whether slides were discarded. Scenes and frames may still differ:
+    `claim_input` compares them.
+    """
+    earlier = settings_file.read(paths, fresh=fresh)
+    if not fresh:
+        owner.check_result(paths, earlier)
+    owner.check_target(paths, earlier)
+    owner_note = owner.read(paths)
+    objection = owner.objection(paths, earlier, owner_note)
+    if objection and not (fresh and owner_note):
+        raise UnusableInput(objection)
+    differing = settings_file.differences(earlier, decides)
+    other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
+    if differing and not fresh and (_slides(paths) or other_film):
+        raise UnusableInput(_refusal(paths, differing))
+    starts_over = fresh and _starts_over(paths, earlier, decides)
+    if starts_over:
+        _discard(paths, other_film=other_film)
+    made_by = earlier.get(MADE_BY) or (
+        owner.is_ours(paths, earlier, owner_note) and owner_note.get(MADE_BY)
+    )
+    if starts_over or differing or not isinstance(made_by, str):
+        made_by = uuid4().hex
+    noted = {**decides, MADE_BY: made_by, TARGET: owner.path_from(paths.interp, paths.shown)}
+    if paths.result is not None:
+        noted[FILMS] = owner.with_size(earlier, paths.result)
+    changes = {} if starts_over or SCENES not in earlier else {SCENES: earlier[SCENES]}
+    settings_file.write_object(paths.settings_file, {**noted, **changes})
+    now = {MADE_BY: made_by, owner.WORK: owner.path_from(paths.shown, paths.interp)}
+    if owner_note != now:
+        settings_file.write_object(paths.owner_file, now)
+    return noted, starts_over
+
+
+def claim_input(
+    paths: RunPaths,
+    noted: SettingsSnapshot,
+    now: InputSnapshot,
+    frames_per_slide: int,
+    *,
+    fresh: bool,
+) -> None:
+    """Check that the slides kept show these frames, in these scenes; then note frames and scenes.
+
+    noted: as `claim` returns it. Raises UnusableInput if slides depend on something that has
+    changed; with `fresh` these slides are discarded instead and the others stay. If `fresh` finds
+    nothing that has changed, all are discarded.
+    """
+    was = input_file.read(paths, now, fresh=fresh)
+    outdated = input_file.outdated_slides(paths, was, now, frames_per_slide)
+    if outdated and not fresh:
+        beyond = len(input_file.beyond_end(paths, now, frames_per_slide))
+        raise UnusableInput(input_file.refusal(paths, was, now, len(outdated), beyond))
+    if outdated:
+        log.info("Starting over in part: %s discarded.", _are(len(outdated)))
+        files.remove_all(paths.slides, outdated)
+    elif fresh:
+        _discard(paths, other_film=False)
+    input_file.write(paths, now)
+    changes = {str(scene): list(its) for scene, its in now.changes.items()}
+    settings_file.write_object(paths.settings_file, {**noted, SCENES: changes})
+
+
+def earlier_frames_per_slide(paths: RunPaths) -> int:
+    """Return the frames per slide of the earlier run. Raises UnusableInput if there was none."""
+    path = paths.settings_file
+    if not path.exists():
+        raise UnusableInput(
+            f"There is no run to measure: {path} is not there.\n"
+            "Restyle the film first, or name the SOURCE, the TARGET and the --work folder of a run."
+        )
+    earlier = settings_file.read(paths)
+    owner.check(paths)
+    frames_per_slide = earlier.get("fps")
+    if type(frames_per_slide) is not int or frames_per_slide < 1:
+        raise UnusableInput(f"{path} does not say how many frames make a slide.\nRun once more.")
+    return frames_per_slide
+
+
+def discarded_by_fresh(
+    paths: RunPaths, decides: SettingsSnapshot, now: InputSnapshot, frames_per_slide: int
+) -> set[str]:
+    """Return the slides that `claim` and `claim_input` would discard with `fresh`."""
+    earlier = settings_file.read(paths, fresh=True)
+    slides = sequence.numbered(paths.slides)
+    if _starts_over(paths, earlier, decides):
+        return set(slides)
+    was = input_file.read(paths, now, fresh=True)
+    return set(input_file.outdated_slides(paths, was, now, frames_per_slide) or slides)
+
+
+def _starts_over(paths: RunPaths, earlier: Mapping[str, object], decides: SettingsSnapshot) -> bool:
+    """Return whether no slide of the earlier run can stay, whatever frames and scenes are."""
+    objection = owner.objection(paths, earlier, owner.read(paths))
+    return bool(not earlier or settings_file.differences(earlier, decides) or objection)
+
+
+def _refusal(paths: RunPaths, differing: Iterable[str]) -> str:
+    """Return the message for a run with other settings than the earlier one's."""
+    names, folder = _slides(paths), paths.slides
+    slides = counted(len(names), "slide")
+    if not sequence.numbered(folder):
+        folder = paths.shown
+    return (
+        f"{slides} in {folder} {'was' if len(names) == 1 else 'were'} made with other settings "
+        f"({paths.settings_file}):\n"
+        + "".join(f"  {line}\n" for line in differing)
+        + "Go on with the old settings, or name another TARGET and another folder with --work, "
+        f"or add --fresh to start over: it discards {slides}."
+    )
+
+
+def _slides(paths: RunPaths) -> list[str]:
+    """Return the slides of the earlier run; with --deflicker, those before deflickering."""
+    return sequence.numbered(paths.slides) or sequence.numbered(paths.shown)
+
+
+def _are(slides: int) -> str:
+    return f"{counted(slides, 'slide')} {are(slides)}"
+
+
+def _discard(paths: RunPaths, *, other_film: bool) -> None:
+    """Remove what an earlier run made; scenes.json, which people edit, stays with its film."""
+    if slides := _slides(paths):
+        log.info("Starting over: %s discarded.", _are(len(slides)))
+    for folder in (paths.shown, paths.drawn):
+        files.remove_all(folder, sequence.numbered(folder))
+    files.remove_all(paths.interp, filter(_IN_BETWEEN.fullmatch, os.listdir(paths.interp)))
+    derived = (paths.redo_file, paths.journal_file, paths.report_file, paths.deflicker_file)
+    files.remove_all(paths.interp, [each.name for each in derived])
+    files.remove_folder(paths.report_folder)
+    files.remove_all(paths.interp, [paths.settings_file.name, paths.input_file.name])
+    if paths.film is not None and other_film:
+        files.remove_folder(paths.frames)
+        files.remove_all(paths.interp, [paths.scenes_file.name, paths.keys_file.name])
