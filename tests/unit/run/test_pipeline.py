@@ -277,7 +277,7 @@ def test_a_plan_tells_all_and_writes_nothing(asked: Settings) -> None:
         ({"backends": ("http://127.0.0.1:8188", "preview")}, "cannot mix"),
         ({"backends": ("preview:clay", "preview:anime")}, "cannot mix"),
         ({"backends": ("preview:oil",)}, "oil"),
-        ({"backends": ("ftp://x",)}, "no backend"),
+        ({"backends": ("ftp://x",)}, "no such backend"),
     ],
 )
 def test_backends_that_cannot_be_used(
