@@ -6,6 +6,7 @@ What `test_longfilms.py` does with some hundred frames, `make soak` does with 10
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def one_scene(folder: Path, frames: int, frames_per_slide: int) -> float:
 def _draw(film: Path, frames_per_slide: int, slides: int) -> float:
     """Draw a film in a fresh process; returns the most memory that it took there."""
     command = [sys.executable, __file__, str(film), str(frames_per_slide), str(slides)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # to find `support`
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return float(done.stdout)
 
 
