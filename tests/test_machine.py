@@ -223,7 +223,7 @@ def test_slides_removed_in_mid_run(
 
     with pytest.raises(RestyleError) as error:
         pipeline.run(settings, After(3, remove))
-    assert "out" in str(error.value) and "epeat the command" in str(error.value)
+    assert "out" in str(error.value) and "un the command again" in str(error.value)
     assert run(settings).slides == 23
     assert files(settings.target) == calm
 
@@ -313,7 +313,7 @@ def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
                 while data := os.read(master, 2**16):
                     said += data.decode()
             os.close(master)
-            assert "repeat the command to go on" in said
+            assert "run the command again to continue" in said
         assert process.returncode == 130
         assert "Traceback" not in said
         for server in (one, two):

@@ -163,7 +163,9 @@ def main() -> None:
     except _Ended:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)  # another would kill Python while it exits
-        _end("Interrupted. Finished slides are kept; repeat the command to go on.", INTERRUPTED)
+        _end(
+            "Interrupted. Finished slides are kept; run the command again to continue.", INTERRUPTED
+        )
     except MemoryError:
         _end("Error: This machine has not enough memory left. Finished slides are kept.", 1)
     except OSError as error:

@@ -101,7 +101,7 @@ def cannot_write(path: Path, error: OSError, size: int | None = None) -> Unusabl
     needed = f"It needs {bytes_in_words(size)}: free" if size else "Free"
     return UnusableInput(
         f"{path} cannot be written: {reason(error)}.\n"
-        f"{_remedy(error, _TO_WRITE, needed)}, and repeat the command; finished slides are kept."
+        f"{_remedy(error, _TO_WRITE, needed)}, and run the command again; finished slides are kept."
     )
 
 
@@ -109,7 +109,7 @@ def cannot_remove(path: Path, error: OSError) -> UnusableInput:
     """What to say of a file or folder that cannot be removed."""
     return UnusableInput(
         f"{path} cannot be removed: {reason(error)}.\n"
-        f"{_CLOSE if is_in_use(error) else 'Remove it'}, and repeat the command."
+        f"{_CLOSE if is_in_use(error) else 'Remove it'}, and run the command again."
     )
 
 
@@ -129,7 +129,8 @@ def from_system(error: OSError) -> RestyleError | None:
     what = f"{error.filename}: " if error.filename else ""
     return kind(
         f"{what}{reason(error)}.\n"
-        f"{_remedy(error, _SCARCE | _UNUSABLE)}, and repeat the command; finished slides are kept."
+        f"{_remedy(error, _SCARCE | _UNUSABLE)}, and run the command again; "
+        "finished slides are kept."
     )
 
 

@@ -274,5 +274,5 @@ def _check_slides(paths: RunPaths, count: int) -> None:
     if gone:
         raise UnusableInput(
             f"{len(gone)} of {counted(count, 'slide')} vanished from {paths.slides} meanwhile, "
-            f"such as {min(gone)}.\nRepeat the command to have them drawn again."
+            f"such as {min(gone)}.\nRun the command again to have them drawn again."
         )

@@ -92,7 +92,8 @@ def _noted(folders: Sequence[Path]) -> Iterator[Check]:
                 if note.is_lost:
                     raise FolderLost(
                         f"{note.path} is no longer this run's: its folder was removed, or another "
-                        "run has taken it over.\nSee who is at work there, then repeat the command."
+                        "run has taken it over.\n"
+                        "See who is at work there, then run the command again."
                     )
 
         yield check

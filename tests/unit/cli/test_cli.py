@@ -267,7 +267,7 @@ def test_a_run_that_is_ended_keeps_what_is_finished(
         process.send_signal(getattr(signal, ending))
         _, said = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 130
-    assert "repeat the command to go on" in said
+    assert "run the command again to continue" in said
     assert "Traceback" not in said
     for path in (tmp_path / "out").glob("*.png"):
         png.read(path)
@@ -295,7 +295,7 @@ main()
         (tmp_path / "pressed").touch()
         _, said = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 130
-    assert "repeat the command to go on" in said
+    assert "run the command again to continue" in said
 
 
 def test_arguments_are_taken_as_they_are_typed(tmp_path: Path) -> None:

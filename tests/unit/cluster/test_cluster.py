@@ -190,7 +190,7 @@ def test_ctrl_c_leaves_no_prompt_behind(calm: Path, asked: Settings, usual: Yard
         told.send_signal(signal.SIGINT)
         _, said = told.communicate(timeout=LONGEST_S)
     assert told.returncode == 130
-    assert "repeat the command to go on" in said and "Traceback" not in said
+    assert "run the command again to continue" in said and "Traceback" not in said
     assert usual.is_idle()
     before, asked_for = slides(asked), sum(counts(usual).values())
     usual.draws_at(0)
@@ -331,7 +331,7 @@ def test_ctrl_c_ends_all_films_of_a_list(calm: Path, usual: Yard, tmp_path: Path
         told.send_signal(signal.SIGINT)
         _, said = told.communicate(timeout=LONGEST_S)
     assert told.returncode == 130
-    assert "repeat the command to go on" in said and "Traceback" not in said
+    assert "run the command again to continue" in said and "Traceback" not in said
     assert usual.is_idle()
     assert not list(tmp_path.rglob("*.token"))
 

@@ -223,7 +223,7 @@ def test_a_file_that_stays_open_ends_the_run_which_goes_on_when_it_is_closed(
     with pytest.raises(UnusableInput, match=failure) as error:
         run(replace(asked, **changes))
     assert "another program has it open" in str(error.value)
-    assert "epeat the command" in str(error.value)
+    assert "un the command again" in str(error.value)
     assert scanner.refused
     kept = set(sequence.numbered(asked.target))
     scanner.times = 0

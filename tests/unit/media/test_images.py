@@ -422,7 +422,7 @@ def test_macos_is_asked_to_empty_the_memory_of_the_disk_too(
 def test_a_folder_that_cannot_have_its_name_stays_whole(tmp_path: Path) -> None:
     part = folder_of(tmp_path / "in.part", picture())
     folder_of(tmp_path / "in", picture(), picture())
-    with pytest.raises(UnusableInput, match=r"in cannot be written: .*\n.*repeat the command"):
+    with pytest.raises(UnusableInput, match=r"in cannot be written: .*\n.*run the command again"):
         its_files.move_whole(part, tmp_path / "in")
     assert sequence.numbered(part) == ["000001.png"]
     assert sequence.numbered(tmp_path / "in") == ["000001.png", "000002.png"]

@@ -249,7 +249,7 @@ def test_ctrl_c_ends_the_batch_and_the_next_one_goes_on(shelf: Path) -> None:
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=LONGEST_S)
         assert process.returncode == 130
-        assert "repeat the command to go on" in said and "Traceback" not in said
+        assert "run the command again to continue" in said and "Traceback" not in said
         server.runs.clear()
         done = video_restyle(*command[3:], folder=folder)
     assert done.returncode == 0
