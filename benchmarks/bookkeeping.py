@@ -20,7 +20,8 @@ from PIL import Image
 
 from benchmarks import footage, process
 from benchmarks.report import Figure, Report, command
-from stable_restyle.core.records import BackendEstimate, Settings
+from stable_restyle.core.records import BackendEstimate
+from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Work, execute
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes

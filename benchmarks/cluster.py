@@ -39,7 +39,8 @@ from benchmarks.report import Figure, Report, command
 from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
 from stable_restyle.cluster import shares
-from stable_restyle.core.records import BACKENDS_VARIABLE, Settings, Step
+from stable_restyle.core.records import Step
+from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
 from stable_restyle.media import sequence
 from stable_restyle.media.probe import probe_film
 from stable_restyle.media.split import split_film

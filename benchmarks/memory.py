@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import footage, process, servers
 from benchmarks.report import Figure, Report, command
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline
 
 SERVERS = 2

@@ -28,7 +28,8 @@ from benchmarks import footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.servers import Worked
 from benchmarks.watch import COUNTED, STEPS, Watch
-from stable_restyle.core.records import Settings, Step
+from stable_restyle.core.records import Step
+from stable_restyle.core.settings import Settings
 from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline
 

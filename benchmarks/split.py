@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.media.ffmpeg import find_ffmpeg
 from stable_restyle.media.probe import probe_film

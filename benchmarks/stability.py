@@ -32,15 +32,14 @@ import numpy as np
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from stable_restyle.backends.preview import engine as preview
-from stable_restyle.core.records import (
+from stable_restyle.core.records import Pixels, Step
+from stable_restyle.core.settings import (
     ANCHOR,
     FLOW_ANCHOR,
     FLOW_MASK_SIZE,
     FLOW_MASK_STRENGTH,
     MASK_SIZE,
     MASK_STRENGTH,
-    Pixels,
-    Step,
 )
 from stable_restyle.drawing.slide import pairs_between
 from stable_restyle.imaging import colour, masks, metrics, optical_flow

@@ -26,7 +26,7 @@ from support.programs import LONGEST_S, Program, until
 from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png
 from stable_restyle.run import pipeline
 

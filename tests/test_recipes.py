@@ -15,7 +15,7 @@ from support import clips, paths
 from support.comfy_server import ComfyServer
 from support.programs import LONGEST_S
 
-from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.core.settings import BACKENDS_VARIABLE
 from stable_restyle.media import png, sequence
 
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)

@@ -23,7 +23,7 @@ from stable_restyle.cli import tables
 from stable_restyle.cli.console import Console, print_error, visible
 from stable_restyle.cli.options import HEADERS_VARIABLE, options, split_backends
 from stable_restyle.core.errors import NoBackendLeft, RestyleError, WrongUsage, from_system
-from stable_restyle.core.records import BACKENDS_VARIABLE, Settings
+from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
 
 INTERRUPTED = 130
 MORE_NAMES = (

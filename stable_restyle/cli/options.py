@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from stable_restyle.core.records import (
+from stable_restyle.core.settings import (
     ANCHOR,
     BACKENDS_VARIABLE,
     DEFAULT_RATE,

@@ -41,7 +41,8 @@ from stable_restyle.core.errors import (
     WrongUsage,
 )
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import BACKENDS_VARIABLE, DrawRecord, Step
+from stable_restyle.core.records import DrawRecord, Step
+from stable_restyle.core.settings import BACKENDS_VARIABLE
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec
 from stable_restyle.media import sequence

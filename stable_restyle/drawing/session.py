@@ -18,7 +18,8 @@ from typing import TypeAlias
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores
-from stable_restyle.core.records import FAST_FLOW, DrawRecord, Job, Pixels, Scene, Slide, Step
+from stable_restyle.core.records import DrawRecord, Job, Pixels, Scene, Slide, Step
+from stable_restyle.core.settings import FAST_FLOW
 from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore

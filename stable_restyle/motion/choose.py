@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stable_restyle.core.records import FAST_FLOW, FLOWS
+from stable_restyle.core.settings import FAST_FLOW, FLOWS
 from stable_restyle.motion.base import Motion
 from stable_restyle.motion.codec import CodecMotion
 from stable_restyle.motion.flow import FlowMotion

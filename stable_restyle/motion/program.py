@@ -10,7 +10,8 @@ from pathlib import Path
 
 from stable_restyle.core import files, shell
 from stable_restyle.core.errors import ProgramFailed, UnusableInput, WrongUsage
-from stable_restyle.core.records import FLOWS, Pixels
+from stable_restyle.core.records import Pixels
+from stable_restyle.core.settings import FLOWS
 from stable_restyle.imaging import masks
 from stable_restyle.media import png, sequence
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate

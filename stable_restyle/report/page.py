@@ -37,7 +37,8 @@ import numpy as np
 
 from stable_restyle.core import files, shell
 from stable_restyle.core.errors import bytes_in_words, cannot_write
-from stable_restyle.core.records import Scene, Settings
+from stable_restyle.core.records import Scene
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.report import timeline
 from stable_restyle.report.thumbnails import Thumbnails

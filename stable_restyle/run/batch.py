@@ -28,7 +28,8 @@ from stable_restyle.core.errors import (
 )
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.progress import Progress
-from stable_restyle.core.records import FILM_THREAD, Settings
+from stable_restyle.core.records import FILM_THREAD
+from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline, status, team
 from stable_restyle.run.batch_progress import BatchProgress, FilmProgress
 from stable_restyle.run.pipeline import Outcome

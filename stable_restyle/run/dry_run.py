@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from stable_restyle.backends import connect
 from stable_restyle.core.progress import Progress
-from stable_restyle.core.records import Keys, Scene, Settings
+from stable_restyle.core.records import Keys, Scene
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate

@@ -10,7 +10,8 @@ from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
 from stable_restyle.core.errors import WrongUsage, counted
-from stable_restyle.core.records import Scene, Settings
+from stable_restyle.core.records import Scene
+from stable_restyle.core.settings import Settings
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose

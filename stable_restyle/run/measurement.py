@@ -18,7 +18,8 @@ from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import Pixels, Scene, Settings
+from stable_restyle.core.records import Pixels, Scene
+from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability

@@ -15,7 +15,8 @@ from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core import files, memory
 from stable_restyle.core.errors import UnusableInput, are, counted
 from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress, task
-from stable_restyle.core.records import Scene, Settings, Step
+from stable_restyle.core.records import Scene, Step
+from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.session import DrawingSpec
 from stable_restyle.media import sequence
 from stable_restyle.media.join import join_slides

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import DEFAULT_RATE, Scene, Settings
+from stable_restyle.core.records import Scene
+from stable_restyle.core.settings import DEFAULT_RATE, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames

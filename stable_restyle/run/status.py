@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stable_restyle.backends import connect
 from stable_restyle.backends.base import BackendCheck
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import prepare

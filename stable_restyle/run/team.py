@@ -12,7 +12,8 @@ from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.errors import WrongUsage
-from stable_restyle.core.records import Settings, Step
+from stable_restyle.core.records import Step
+from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
 from stable_restyle.workdir.layout import RunPaths

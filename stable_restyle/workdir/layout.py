@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, cannot_read, cannot_write
 from stable_restyle.core.progress import Check
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media.ffmpeg import media_endings
 from stable_restyle.media.join import CONTAINERS, unfinished_name
 from stable_restyle.workdir import lock

@@ -32,7 +32,7 @@ from support import clips
 from support.comfy_server import ComfyServer
 from support.runs import Silent, files
 
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline
 
 HOUR_MIN = 60.0

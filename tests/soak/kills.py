@@ -21,7 +21,7 @@ from support.comfy_server import ComfyServer
 from support.programs import COMMAND, LONGEST_S, Program
 from support.runs import files
 
-from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.core.settings import BACKENDS_VARIABLE
 from stable_restyle.media import png
 
 

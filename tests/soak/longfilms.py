@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from support.runs import Silent, files
 
-from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.core.records import Pixels
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline

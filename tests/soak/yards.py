@@ -23,7 +23,7 @@ from support.comfy_server import ComfyServer, dropped
 from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files
 
-from stable_restyle.core.records import BACKENDS_VARIABLE, Settings
+from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
 
 DRAW_S = 0.05  # a slide, in trouble
 SERVER_ROUTES = ("GET /system_stats", "POST /upload/image", "POST /prompt", "GET /view")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.core.settings import BACKENDS_VARIABLE
 
 COMMAND = [sys.executable, "-m", "stable_restyle"]
 ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP")

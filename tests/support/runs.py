@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.run import pipeline
 

@@ -32,7 +32,8 @@ from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
-from stable_restyle.core.records import Job, Pixels, Settings, Slide
+from stable_restyle.core.records import Job, Pixels, Slide
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import status
 

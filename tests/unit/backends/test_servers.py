@@ -28,7 +28,8 @@ from stable_restyle.backends import connect, pool
 from stable_restyle.backends.comfyui import client, http, workflow_file
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
-from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.core.records import Pixels
+from stable_restyle.core.settings import Settings
 from stable_restyle.imaging import arrays
 from stable_restyle.media import png, sequence
 from stable_restyle.run import status

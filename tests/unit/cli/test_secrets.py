@@ -15,7 +15,7 @@ from support.comfy_server import ComfyServer, answer, dropped, redirected
 from support.programs import COMMAND, LONGEST_S
 
 from stable_restyle.cli import options
-from stable_restyle.core.records import BACKENDS_VARIABLE
+from stable_restyle.core.settings import BACKENDS_VARIABLE
 
 PASSWORD, TOKEN, QUERY = "hush-hush", "s3cret-token", "qu3ry-key"
 SPY = """

@@ -21,7 +21,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.cluster import scheduler
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import journal
 

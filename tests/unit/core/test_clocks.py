@@ -10,7 +10,7 @@ from support import clips
 from support.comfy_server import ComfyServer
 from support.runs import Silent, files, interp, run
 
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.run import batch, dry_run, measurement, pipeline, reporting, status
 from stable_restyle.workdir import journal
 

@@ -22,7 +22,7 @@ from support.scanner import Scanner
 from stable_restyle.cli import main
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, cannot_write, is_in_use
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.motion.base import FramePath
 from stable_restyle.motion.choose import choose

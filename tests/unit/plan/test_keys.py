@@ -15,7 +15,8 @@ from support.footage import Camera
 from support.runs import Silent, assert_goes_on, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Keys, Pixels, Settings
+from stable_restyle.core.records import Keys, Pixels
+from stable_restyle.core.settings import Settings
 from stable_restyle.imaging import arrays
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import keyframes, scenes

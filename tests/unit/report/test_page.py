@@ -24,7 +24,8 @@ from support.runs import Silent, run
 
 from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import RestyleError
-from stable_restyle.core.records import Job, Scene, Settings, Slide
+from stable_restyle.core.records import Job, Scene, Slide
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.report import page as report_page
 from stable_restyle.report.thumbnails import Thumbnails

@@ -18,7 +18,8 @@ from support.comfy_server import ComfyServer
 from support.runs import Silent, interp, run
 
 from stable_restyle.core.errors import UnusableInput, bytes_in_words
-from stable_restyle.core.records import DrawRecord, Settings
+from stable_restyle.core.records import DrawRecord
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.report import page, timeline
 from stable_restyle.run import failures, pipeline, reporting

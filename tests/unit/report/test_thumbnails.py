@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from support.runs import Silent, run
 
-from stable_restyle.core.records import Pixels, Settings
+from stable_restyle.core.records import Pixels
+from stable_restyle.core.settings import Settings
 from stable_restyle.imaging import metrics
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes

@@ -22,7 +22,7 @@ from stable_restyle.cli import main
 from stable_restyle.core import files as its_files
 from stable_restyle.core import shell
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png
 from stable_restyle.run import batch, pipeline, status
 from stable_restyle.run.pipeline import Outcome

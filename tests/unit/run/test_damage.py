@@ -13,7 +13,7 @@ from conftest import SCENES, frame
 from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import RestyleError
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import measurement, pipeline, reporting
 

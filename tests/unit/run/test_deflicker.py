@@ -12,7 +12,7 @@ import pytest
 from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import dry_run, measurement, pipeline
 

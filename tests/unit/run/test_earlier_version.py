@@ -11,7 +11,7 @@ from support import paths
 from support.runs import files, run
 
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.run import status
 
 LOST = "000002.png"

@@ -15,7 +15,7 @@ from support import clips, paths
 from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png
 from stable_restyle.run import dry_run, failures, pipeline
 

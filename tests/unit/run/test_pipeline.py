@@ -21,7 +21,7 @@ from support.runs import Silent, assert_goes_on, files, run
 
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import dry_run, failures, pipeline, status
 from stable_restyle.workdir import lock

@@ -16,7 +16,8 @@ from support.runs import files, interp, run
 import stable_restyle.core.files
 from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Job, Settings, Slide
+from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png
 
 MakeFrames = Callable[..., Path]

@@ -16,7 +16,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.imaging import metrics
 from stable_restyle.media import png, sequence
 from stable_restyle.run import measurement

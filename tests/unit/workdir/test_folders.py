@@ -19,7 +19,7 @@ from support import clips
 from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import dry_run

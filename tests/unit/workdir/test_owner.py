@@ -15,7 +15,7 @@ from support import clips
 from support.runs import Silent, files, interp, run
 
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Settings
+from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import measurement, pipeline
 from stable_restyle.workdir import lock

@@ -1,0 +1,75 @@
+"""What the user asked for, and every default of the command line.
+
+Nothing heavy is imported: `--help` reads the defaults here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+FAST_FLOW = "flow:fast"
+FLOWS = ("flow", FAST_FLOW)  # values of --motion
+# What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
+MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
+FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
+DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the same
+ANCHOR, FLOW_ANCHOR = 0.0, 0.3
+BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"  # lists backends where none is named
+DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for; every default of the command line stands here."""
+
+    source: Path = Path("in")
+    target: Path = Path("out")
+    work: Path | None = None
+    model: str = "claymation.json"
+    mask_strength: float | None = None  # None: what suits the motion
+    mask_size: int | None = None  # pixels; None: what suits the motion
+    anchor: float | None = None  # 0..1; None: what suits the motion
+    deflicker: int = 0  # how many slides to each side are averaged, once all are drawn
+    frames_per_slide: int = 2  # frames per slide
+    rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
+    backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
+    changes: tuple[str, ...] = ()  # [SCENES:]ID.INPUT=VALUE, each to be made in the workflow
+    seed: int | None = None  # in place of the workflow's
+    dask: str = ""  # a scheduler's address, or local[:N]; empty: this machine alone
+    headers: tuple[str, ...] = field(default=(), repr=False)  # "Name: value"; may hold secrets
+    timeout_s: float = 300.0  # for a slide, from when a server starts on it
+    patience_min: float = 10.0  # how long to wait once no backend is left
+    keep_on_server: bool = False
+    motion: str = "flow"
+    keys: int = 1  # slides from one that goes to the model to the next, at most
+    fill_only: bool = False
+    scene_threshold: float = 10.0
+    save_interp: bool = False
+    fresh: bool = False
+    redo: str = ""  # slides to draw again, as typed: "12,40-46"
+    redo_chain: bool = False  # and what hangs on them in their chains
+
+    @property
+    def by_flow(self) -> bool:
+        """Whether slides are carried by optical flow."""
+        return self.motion in FLOWS
+
+    @property
+    def mask(self) -> tuple[float, int]:
+        """Strength and size of the masks: as asked for, else what suits the motion."""
+        strength, size = (MASK_STRENGTH, MASK_SIZE)
+        if self.by_flow:
+            strength, size = (FLOW_MASK_STRENGTH, FLOW_MASK_SIZE)
+        return (
+            strength if self.mask_strength is None else self.mask_strength,
+            size if self.mask_size is None else self.mask_size,
+        )
+
+    @property
+    def anchor_share(self) -> float:
+        """How much of what colours drift is taken back at each slide: as asked for, or suited."""
+        if self.anchor is not None:
+            return self.anchor
+        return FLOW_ANCHOR if self.by_flow else ANCHOR
