@@ -1,9 +1,9 @@
 """The long tests: `make soak` takes an hour, or as many minutes as SOAK_MINUTES says.
 
-Five things side by side, each in a process of its own, each with the same code as its short form in
+Five parts run side by side, each in its own process and with the same code as its short form in
 `make test`: runs that are killed, wrong input, servers that fail, long films, and clusters whose
-processes are killed. Every figure is counted; what an hour has to reach stands beside it. The exit
-code is 0 if nothing was lost, and if an hour or more has reached all of it.
+processes are killed. Each figure is printed with what an hour must reach. The exit code is 0 if no
+part failed and, for an hour or more, all figures are reached.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from random import Random
 from secrets import randbits
 from tempfile import TemporaryDirectory
 
-from soak import fuzzing, kills, longfilms, trouble, yards
+from soak import clusters, flaky_servers, fuzzing, kills, long_films
 from support import clips
 from support.comfy_server import ComfyServer
 from support.runs import Silent, files
@@ -36,14 +36,14 @@ from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline
 
 HOUR_MIN = 60.0
-GROWTH_MB = 30.0  # of a process that has worked for an hour
-WARM_RUNS = 40  # before its memory is looked at: aiohttp, under the servers, keeps the last 128
-MEMORY_MAX = 4 * 2**30  # bytes of address space: input that asks for more is found out
+GROWTH_MB = 30.0  # of a process in an hour
+WARM_RUNS = 40  # before memory is measured: aiohttp, in the servers, keeps the last 128
+MEMORY_MAX = 4 * 2**30  # bytes of address space: input that makes us allocate more fails
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What was counted or measured, and what an hour must reach."""
+    """A count or a measurement, and its bound for an hour."""
 
     what: str
     value: float
@@ -106,23 +106,23 @@ def fuzz(folder: Path, until: float, seed: int) -> list[Figure]:
 
 def fail(folder: Path, until: float, seed: int) -> list[Figure]:
     """Draw films on five servers that fail, one after the other."""
-    logging.disable()  # the servers tell of every connection that they break off
-    chance, faults, runs, slides = Random(seed), 0, 0, 0
-    film = trouble.film(folder, 9, 14, 5, 12)
-    before, warm_mb = trouble.threads_and_handles(), 0.0
-    with trouble.hurried():
+    logging.disable()  # the servers log every connection that they break off
+    chance, failures, runs, slides = Random(seed), 0, 0, 0
+    film = flaky_servers.make_film(folder, 9, 14, 5, 12)
+    before, warm_mb = flaky_servers.threads_and_handles(), 0.0
+    with flaky_servers.short_waits():
         while time.monotonic() < until or runs <= WARM_RUNS:
             with TemporaryDirectory(dir=folder) as work:
                 share = chance.choice([0.02, 0.1, 0.2])
-                met = trouble.run_in_trouble(film, Path(work) / "out", chance, share)
-            faults += met.met.total()
+                flaky = flaky_servers.draw_with_failures(film, Path(work) / "out", chance, share)
+            failures += flaky.failures.total()
             runs, slides = runs + 1, slides + len(film.slides)
             warm_mb = _resident_mb() if runs == WARM_RUNS else warm_mb
-    threads, handles = trouble.threads_and_handles()
+    threads, handles = flaky_servers.threads_and_handles()
     return [
         Figure("runs over five failing servers", runs),
         Figure("  slides, each drawn once and none missing", slides),
-        Figure("  faults survived", faults),
+        Figure("  failures survived", failures),
         Figure("  memory gained meanwhile, MB", _resident_mb() - warm_mb, at_most=GROWTH_MB),
         Figure("  threads left over", threads - before[0], at_most=0),
         Figure("  sockets and files left open", handles - before[1], at_most=0),
@@ -132,29 +132,33 @@ def fail(folder: Path, until: float, seed: int) -> list[Figure]:
 def stretch(folder: Path, until: float, seed: int) -> list[Figure]:
     """Draw films of many scenes and of one long one."""
     many, frames = 10_000, 100_000
-    many_mb = longfilms.one_frame_a_scene(folder / "many", many)
-    long_mb = longfilms.one_scene(folder / "long", frames, 50)
+    many_mb = long_films.one_frame_a_scene(folder / "many", many)
+    long_mb = long_films.one_scene(folder / "long", frames, 50)
     return [
-        Figure(f"{many:,} scenes of a frame: memory, MB", many_mb, at_most=longfilms.MEMORY_MB),
-        Figure(f"one scene of {frames:,} frames: memory, MB", long_mb, at_most=longfilms.MEMORY_MB),
+        Figure(f"{many:,} scenes of a frame: memory, MB", many_mb, at_most=long_films.MEMORY_MB),
+        Figure(
+            f"one scene of {frames:,} frames: memory, MB", long_mb, at_most=long_films.MEMORY_MB
+        ),
     ]
 
 
 def spread(folder: Path, until: float, seed: int) -> list[Figure]:
-    """Draw films on clusters whose workers, servers, scheduler and command go at random."""
-    chance, died, runs = Random(seed), Counter[str](), 0
+    """Draw films on clusters whose workers, servers, scheduler and command are killed at random."""
+    chance, killed, runs = Random(seed), Counter[str](), 0
     film = Settings(clips.write_folder(folder / "in", clips.scenes(18, 8, 6, 8, 4)), folder / "out")
     with ComfyServer() as server:
         pipeline.run(replace(film, backends=(server.url,)), Silent())
     slides = files(film.target)
     while time.monotonic() < until:
         with TemporaryDirectory(dir=folder) as own:
-            asked = replace(film, target=Path(own) / "out")
-            died += yards.draw_among_deaths(Path(own) / "yards", asked, slides, chance, most=4)
+            settings = replace(film, target=Path(own) / "out")
+            killed += clusters.draw_with_random_kills(
+                Path(own) / "clusters", settings, slides, chance, most=4
+            )
         runs += 1
     return [
         Figure("runs on clusters, the same slides each time", runs),
-        *(Figure(f"  gone: {what}", count) for what, count in sorted(died.items())),
+        *(Figure(f"  killed: {kind}", count) for kind, count in sorted(killed.items())),
     ]
 
 
@@ -171,22 +175,22 @@ def main() -> int:
     minutes = float(os.environ.get("SOAK_MINUTES", HOUR_MIN))
     names = sys.argv[1:] or list(PARTS)
     until = time.monotonic() + 60 * minutes
-    fresh = multiprocessing.get_context("spawn")
-    went_well = True
-    with TemporaryDirectory() as folder, ProcessPoolExecutor(len(names), fresh) as processes:
+    spawn = multiprocessing.get_context("spawn")
+    succeeded = True
+    with TemporaryDirectory() as folder, ProcessPoolExecutor(len(names), spawn) as processes:
         parts = {processes.submit(_part, name, Path(folder) / name, until): name for name in names}
         for part in as_completed(parts):
             try:
                 figures = part.result()
             except Exception:
-                went_well = False
+                succeeded = False
                 print(f"LOST by {parts[part]}:\n{traceback.format_exc()}", flush=True)
                 continue
             print("\n".join(map(str, figures)), flush=True)
             if minutes >= HOUR_MIN:
-                went_well &= all(figure.is_met for figure in figures)
-    print(f"{minutes:g} minutes: {'nothing was lost' if went_well else 'FAILED'}")
-    return 0 if went_well else 1
+                succeeded &= all(figure.is_met for figure in figures)
+    print(f"{minutes:g} minutes: {'nothing was lost' if succeeded else 'FAILED'}")
+    return 0 if succeeded else 1
 
 
 def _part(name: str, folder: Path, until: float) -> list[Figure]:
@@ -199,7 +203,7 @@ def _part(name: str, folder: Path, until: float) -> list[Figure]:
 
 @contextmanager
 def _quiet_libraries(path: Path) -> Iterator[None]:
-    """What libpng says of a hundred thousand damaged pictures goes to a file."""
+    """Send what libpng prints about damaged pictures to a file."""
     kept = os.dup(2)
     with path.open("wb") as file:
         os.dup2(file.fileno(), 2)
@@ -218,9 +222,9 @@ def _bound_memory() -> None:
 
 
 def _resident_mb() -> float:
-    """The memory that this process needs, in 10^6 bytes; 0 where the system does not tell.
+    """Return the resident memory of this process in 10^6 bytes; 0 except on Linux.
 
-    What is free, but kept by glibc for later, is given back before: tens of MB that come and go.
+    Free memory that glibc keeps for later, tens of MB, is returned to the system before.
     """
     gc.collect()
     with suppress(OSError, AttributeError, TypeError):

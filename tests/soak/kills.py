@@ -1,7 +1,7 @@
-"""Whole runs killed at random moments and repeated: the slides must be those of a calm run.
+"""Kill runs at random moments and repeat them: the slides must be those of an undisturbed run.
 
-What `test_kills.py` does a few times, `make soak` does two hundred times. The command runs in a
-process of its own, and that process alone is killed, so that an FFmpeg it had started goes on.
+`test_kills.py` does so a few times, `make soak` two hundred times. The command runs in its own
+process, and only that is killed: an FFmpeg that it has started goes on.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from stable_restyle.media import png
 class Story:
     """A kind of run."""
 
-    film: bool  # a film into a film, else a folder into a folder
+    film: bool  # a film into a film; otherwise a folder into a folder
     motion: str
-    server: bool  # a ComfyUI server draws, else the preview engine
+    server: bool  # a ComfyUI server draws; otherwise the preview engine
     options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ STORIES += [
 
 @dataclass(frozen=True)
 class Stage:
-    """A story set up: its source, its backend, and how a calm run of it goes."""
+    """A story that is set up: its source, its backend, and the results of an undisturbed run."""
 
     story: Story
     source: Path
@@ -66,16 +66,16 @@ class Stage:
         return _start(self.story, self.source, self.backend, folder)
 
     def check_whole(self, folder: Path) -> None:
-        """After a kill: what is there is finished."""
+        """Check that every slide is readable, after a kill."""
         for path in _out(self.story, folder).glob("*.png"):
             png.read(path)
 
     def check_same(self, folder: Path) -> None:
-        """After the command was repeated: all is as in a calm run, and nothing else is there."""
+        """Check that the results equal those of an undisturbed run, after the repeated run."""
         slides = files(_out(self.story, folder))
-        every = self.slides | slides
-        differing = [name for name in every if self.slides.get(name) != slides.get(name)]
-        assert not differing, f"{self.story}: {differing} are not as in a calm run"
+        names = self.slides | slides
+        differing = [name for name in names if self.slides.get(name) != slides.get(name)]
+        assert not differing, f"{self.story}: {differing} differ from an undisturbed run"
         if self.story.film:
             assert (folder / "clay.mp4").read_bytes() == self.film
             assert not list(folder.glob("clay.mp4*.part"))
@@ -83,7 +83,7 @@ class Stage:
 
 @contextmanager
 def staged(story: Story, folder: Path) -> Iterator[Stage]:
-    """Set a story up in an empty folder, and run it once in peace."""
+    """Set a story up in an empty folder, and run it once without disturbance."""
     pictures = clips.scenes(9, 6, 8)
     if story.film:
         source = clips.make(folder / "film.mp4", pictures)
@@ -91,7 +91,7 @@ def staged(story: Story, folder: Path) -> Iterator[Stage]:
         source = clips.write_folder(folder / "in", pictures)
     with ComfyServer(draw_s=0.02) if story.server else nullcontext() as server:
         backend = server.url if server else "preview:clay"
-        yield rehearse(story, source, backend, folder / "calm")
+        yield rehearse(story, source, backend, folder / "reference")
 
 
 def rehearse(story: Story, source: Path, backend: str, folder: Path) -> Stage:
@@ -104,7 +104,7 @@ def rehearse(story: Story, source: Path, backend: str, folder: Path) -> Stage:
 
 
 def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
-    """One run, killed at a random moment and repeated; returns the moment, in seconds.
+    """Kill a run at a random moment and repeat it. Return the moment in seconds.
 
     Raises AssertionError if anything is lost.
     """
@@ -119,7 +119,7 @@ def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
             process.kill()
             process.communicate()
             break
-        longest_s = moment_s  # it was over before: kill another one earlier
+        longest_s = moment_s  # the run had ended: kill another one earlier
         shutil.rmtree(folder)
     stage.check_whole(folder)
     _finish(stage.start(folder))
@@ -142,8 +142,8 @@ def _start(story: Story, source: Path, backend: str, folder: Path) -> Program:
 
 def _finish(process: Program) -> None:
     with process:
-        _, said = process.communicate(timeout=LONGEST_S)
-    assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 0, stderr
 
 
 def _out(story: Story, folder: Path) -> Path:

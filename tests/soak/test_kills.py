@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: nothing is lost. Half the stories here, all of them in `make soak`."""
+"""Kill runs at any moment: nothing is lost. Half the stories here, all of them in `make soak`."""
 
 from __future__ import annotations
 

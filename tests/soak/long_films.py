@@ -1,7 +1,7 @@
-"""Films at the ends of what there is: a scene for every frame, and one scene without an end.
+"""Films of extreme lengths: very many scenes of one frame each, and one very long scene.
 
-What `test_longfilms.py` does with some hundred frames, `make soak` does with 10,000 scenes and with
-100,000 frames. Pictures are tiny: what is tried is the bookkeeping.
+`test_long_films.py` draws some hundred frames; `make soak` draws 10,000 scenes, and 100,000 frames.
+Pictures are tiny: it is the bookkeeping that is tested.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline
 
 WIDTH, HEIGHT = 32, 24
-PICTURES = 4  # that differ; they come again and again
-MEMORY_MB = 300  # for the bookkeeping of 100,000 frames
+PICTURES = 4  # different ones, repeated
+MEMORY_MB = 300  # limit for the bookkeeping of 100,000 frames
 
 
 def picture(index: int) -> Pixels:
@@ -33,9 +33,9 @@ def picture(index: int) -> Pixels:
 
 
 def one_frame_a_scene(folder: Path, count: int) -> float:
-    """Draw so many scenes of a frame each; each slide is what it would be in a film of its own.
+    """Draw scenes of a frame each; each slide must be the one that its frame alone gives.
 
-    Returns the most memory that it took, in 10^6 bytes.
+    Return the peak memory in 10^6 bytes.
     """
     for index in range(PICTURES):
         alone = folder / f"alone-{index}"
@@ -51,10 +51,7 @@ def one_frame_a_scene(folder: Path, count: int) -> float:
 
 
 def one_scene(folder: Path, frames: int, frames_per_slide: int) -> float:
-    """Draw one scene of so many frames, every slide across `fps` of them.
-
-    Returns the most memory that it took, in 10^6 bytes.
-    """
+    """Draw one scene of this many frames. Return the peak memory in 10^6 bytes."""
     film = _film(folder / "film", frames, [0, frames])
     slides = scenes.slide_count(frames, frames_per_slide)
     peak_mb = _draw(film, frames_per_slide, slides)
@@ -64,7 +61,7 @@ def one_scene(folder: Path, frames: int, frames_per_slide: int) -> float:
 
 
 def _draw(film: Path, frames_per_slide: int, slides: int) -> float:
-    """Draw a film in a fresh process; returns the most memory that it took there."""
+    """Draw a film in a fresh process. Return its peak memory in 10^6 bytes."""
     command = [sys.executable, __file__, str(film), str(frames_per_slide), str(slides)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # to find `support`
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)

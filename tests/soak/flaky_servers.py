@@ -1,6 +1,6 @@
-"""Five ComfyUI servers that fail at random, and runs over them: every slide, each of them once.
+"""Runs on five ComfyUI servers that fail at random: every slide is drawn, each of them once.
 
-What `test_trouble.py` does for one short film, `make soak` does for as long as it is given.
+`test_flaky_servers.py` draws one short film, `make soak` draws films for as long as it may.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ TIMEOUTS = Timeouts(
     cleanup_s=LONGEST_S,
     stop_s=LONGEST_S,
 )
-BAD_DAYS: list[Day] = [
+BAD_ANSWERS: list[Day] = [
     answer(500, "Internal Server Error"),
     answer(502, "<html>a proxy</html>", "text/html"),
     answer(200, "<html>a proxy</html>", "text/html"),
@@ -82,20 +82,21 @@ BAD_RUNS = [
 
 
 @dataclass
-class Trouble:
-    """Bad days for servers, and how many there were. Its methods run in the servers' threads."""
+class FlakyServers:
+    """Makes servers fail at random, and counts failures. Methods run in the servers' threads."""
 
     chance: Random
-    share: float  # of the requests that go wrong
-    met: Counter[str] = field(default_factory=Counter)
-    pictures: int = 0  # sent as they are, from their first byte to the last
+    share: float  # of the requests that fail, 0..1
+    failures: Counter[str] = field(default_factory=Counter)  # by route
+    pictures: int = 0  # sent whole
 
-    def on(self, server: ComfyServer) -> None:
+    def affect(self, server: ComfyServer) -> None:
+        """Make a server fail at random from now on."""
         for route in (
             *("POST /upload/image", "POST /prompt", "GET /queue", "GET /history/{id}"),
             *("POST /queue", "POST /history", "GET /view", "GET /system_stats", "POST /free"),
         ):
-            days = BAD_DAYS if route == "GET /view" else [*BAD_DAYS, slow(0.1)]
+            days = BAD_ANSWERS if route == "GET /view" else [*BAD_ANSWERS, slow(0.1)]
             server.always(route, partial(self._day, route, days))
         server.always("GET /ws", partial(self._day, "GET /ws", BAD_SOCKETS))
         for _ in range(300):
@@ -107,18 +108,18 @@ class Trouble:
         self, route: str, days: list[Day], request: web.Request, handler: Handler
     ) -> web.StreamResponse:
         if self.chance.random() < self.share:
-            self.met[route] += 1
+            self.failures[route] += 1
             return await self.chance.choice(days)(request, handler)
-        usual = await handler(request)
-        if route == "GET /view" and usual.status == 200:
+        response = await handler(request)
+        if route == "GET /view" and response.status == 200:
             self.pictures += 1
-        return usual
+        return response
 
     def _told(self, run: Run, messages: list[Message]) -> list[Message]:
         if run != Run():
-            self.met["a prompt"] += 1
+            self.failures["a prompt"] += 1
         if self.chance.random() < self.share:
-            self.met["a message"] += 1
+            self.failures["a message"] += 1
             how = self.chance.randrange(4)
             place = self.chance.randrange(len(messages))
             if how == 0:
@@ -133,8 +134,8 @@ class Trouble:
 
 
 @contextmanager
-def hurried() -> Iterator[None]:
-    """Waits of our own are short: there is nothing to wait for in a simulated server."""
+def short_waits() -> Iterator[None]:
+    """Shorten our pauses and timeouts: a simulated server needs none of them."""
     with (
         patch.object(pool, "FIRST_PAUSE_S", 0.02),
         patch.object(pool, "LONGEST_PAUSE_S", 0.2),
@@ -145,43 +146,45 @@ def hurried() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Film:
-    """A film, and the slides that a server draws on a good day."""
+    """A film, and its slides as drawn without failures."""
 
     settings: Settings
     slides: dict[str, bytes]
 
 
-def film(folder: Path, *lengths: int) -> Film:
-    """Scenes of these lengths, every frame a slide, drawn once in peace."""
+def make_film(folder: Path, *lengths: int) -> Film:
+    """Write a film of scenes of these lengths, a frame a slide, and draw it without failures."""
     frames = clips.write_folder(folder / "in", clips.scenes(*lengths))
-    settings = Settings(frames, folder / "calm" / "out", frames_per_slide=1)
+    settings = Settings(frames, folder / "reference" / "out", frames_per_slide=1)
     with ComfyServer() as server:
         pipeline.run(replace(settings, backends=(server.url,)), Silent())
     return Film(settings, files(settings.target))
 
 
-def run_in_trouble(film: Film, target: Path, chance: Random, share: float = 0.1) -> Trouble:
-    """Draw the film on five servers that fail; target: does not exist yet.
+def draw_with_failures(
+    film: Film, target: Path, chance: Random, share: float = 0.1
+) -> FlakyServers:
+    """Draw the film on five servers that fail. target: does not exist yet.
 
-    Raises AssertionError if a slide is missing, another one or drawn twice, or if a prompt is left.
+    Raises AssertionError if a slide is missing, differs or was fetched twice.
     """
-    trouble = Trouble(chance, share)
+    flaky = FlakyServers(chance, share)
     with ExitStack() as stack:
         servers = [stack.enter_context(ComfyServer(draw_s=0.005)) for _ in range(SERVERS)]
         urls = tuple(server.url for server in servers)
         for server in servers:
-            trouble.on(server)
+            flaky.affect(server)
         progress = Silent()
-        asked = replace(film.settings, target=target, backends=urls, timeout_s=LONGEST_S)
-        outcome = pipeline.run(asked, progress)
+        settings = replace(film.settings, target=target, backends=urls, timeout_s=LONGEST_S)
+        outcome = pipeline.run(settings, progress)
         assert files(target) == film.slides
         assert outcome.drawn == progress.counted[-1] == len(film.slides)
-        assert trouble.pictures == len(film.slides)  # each was fetched once
-    return trouble
+        assert flaky.pictures == len(film.slides)  # each was fetched once
+    return flaky
 
 
 def threads_and_handles() -> tuple[int, int]:
-    """How many threads and open files there are; 0 files where the system does not tell."""
+    """Count threads and open files of this process; 0 files if the system does not list them."""
     gc.collect()
     handles = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     return threading.active_count(), handles
