@@ -1,8 +1,8 @@
-"""Input that is wrong in every way: each target takes one case and sees that nothing comes of it
-but what it was made for, or a refusal.
+"""Try wrong input of every kind: a target takes a case and checks that it is accepted or refused
+with an error meant for users.
 
-`test_fuzzing.py` tries a few cases of each, `make soak` a million together. The same seed and
-salt always make the same cases.
+`test_fuzzing.py` tries a few cases of each target, `make soak` a million together. The same seed
+and salt always make the same cases.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from stable_restyle.workdir import manifest, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
 
-Attempt = Callable[[Random], None]  # raises what no user should ever see
+Attempt = Callable[[Random], None]  # raises an exception that no user should ever see
 ROUND = 2000  # cases in a row: hypothesis remembers each seed of a row
 CASES_A_SEED = 20  # cases come by multiples of it
 
@@ -56,7 +56,7 @@ SCRAPS += [b"\\ud800", b'"3"', b"\xff\xfe", b"-1", b"9" * 5000, b"\r\n\r\n", b"0
 
 @dataclass(frozen=True)
 class Target:
-    """Something that reads what others wrote."""
+    """A reader of data that others wrote."""
 
     name: str
     begun: Callable[[Path], Any]  # a context manager that gives an Attempt; in an empty folder
@@ -66,7 +66,7 @@ class Target:
 
 
 def run_cases(attempt: Attempt, cases: int, until: float = float("inf")) -> int:
-    """Try so many cases, or fewer if time.monotonic() passes `until`; returns how many."""
+    """Try cases until time.monotonic() passes `until`. Return how many were tried."""
     tried = 0
     while tried < cases and time.monotonic() < until:
         tried += _run_round(attempt, min(ROUND, cases - tried))
@@ -100,7 +100,7 @@ def _run_round(attempt: Attempt, cases: int) -> int:
 
 
 def spoiled(whole: Any, chance: Random) -> Any:
-    """JSON with another value, or none, somewhere in it."""
+    """Return JSON with a value replaced or removed."""
     if not isinstance(whole, dict | list) or not whole or chance.random() < 0.1:
         return chance.choice(JUNK)
     value = copy.copy(whole)
@@ -113,7 +113,7 @@ def spoiled(whole: Any, chance: Random) -> Any:
 
 
 def mangled(data: bytes, chance: Random) -> bytes:
-    """Bytes changed, cut out, put in, doubled or cut off, up to three times."""
+    """Return bytes with up to three changes, insertions, repetitions or cuts."""
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(data) + 1)
         length = chance.choice([0, 1, 4, 30, len(data)])
@@ -125,7 +125,7 @@ def mangled(data: bytes, chance: Random) -> bytes:
 
 
 def mangled_json(tree: Any, chance: Random) -> bytes:
-    """A JSON file with wrong values in it, or that is none any more."""
+    """Return a JSON file with wrong values, or that is not valid JSON."""
     for _ in range(chance.randint(0, 3)):
         tree = spoiled(tree, chance)
     data = json.dumps(tree).encode()
@@ -139,7 +139,7 @@ SMALL = [pngs.write(kind, pngs.samples_of(kind, 7, 5)) for kind in pngs.KINDS]
 
 
 def mangled_png(chance: Random) -> bytes:
-    """A PNG whose chunks are wrong behind right checksums, or whose bytes are."""
+    """Return a PNG with wrong chunks and right checksums, or with wrong bytes."""
     whole = chance.choice(SMALL)
     if chance.random() < 0.4:
         return mangled(whole, chance)
@@ -217,7 +217,7 @@ def _workflow(folder: Path) -> Iterator[Attempt]:
 
 
 def assert_sound(loaded: workflow.Workflow) -> None:
-    """A workflow can be filled and sent."""
+    """Check that a workflow can be filled and sent."""
     assert 0 <= loaded.denoise <= 1
     assert len(loaded.sha256) == 64
     for keep in (None, "out/000001"):
@@ -293,7 +293,7 @@ INPUT = {"frames": ["a1", "b2", "c3", "d4", "e5", "f6"], "scenes": [0, 2, 6]}
 
 @contextmanager
 def _settings(folder: Path) -> Iterator[Attempt]:
-    """settings.json, and input.json beside it."""
+    """Read settings.json and input.json."""
     mine = folder / "mine"
     mine.write_text("the user's own")
     out = folder / "out"
@@ -342,7 +342,7 @@ CLAY = workflow_file.load("claymation.json")
 
 @contextmanager
 def _answers(folder: Path) -> Iterator[Attempt]:
-    """The JSON of answers: history, refusal, queue and node classes."""
+    """Read the JSON of answers: history, refusal, queue and node classes."""
 
     def attempt(chance: Random) -> None:
         chance.choice([_history, _refusal, _queue, _classes])(chance)
@@ -391,7 +391,7 @@ FRAME_KINDS = [0x1, 0x2, 0x0, 0x8, 0x9, 0xA, 0x3, 0xF]  # text, binary, the rest
 
 @contextmanager
 def _socket(folder: Path) -> Iterator[Attempt]:
-    """The websocket, frame by frame, and what is made of its messages."""
+    """Read the websocket frame by frame, and its messages."""
     client = ComfyUI("http://127.0.0.1:9", lambda *_: {}, "6")
 
     def attempt(chance: Random) -> None:
@@ -412,7 +412,7 @@ def _socket(folder: Path) -> Iterator[Attempt]:
 
 
 class Deaf(BaseException):
-    """A message upset the listening thread, which nothing may."""
+    """A message crashed the listening thread."""
 
 
 def _heard(client: ComfyUI, message: object) -> None:
@@ -423,7 +423,7 @@ def _heard(client: ComfyUI, message: object) -> None:
 
 
 def _frame(chance: Random) -> bytes:
-    """A frame as a server sends it, with a wrong message in it, or wrong itself (RFC 6455, 5.2)."""
+    """Return a websocket frame with a wrong message, or a wrong frame (RFC 6455, 5.2)."""
     message = chance.choice(STORIES)
     if isinstance(message, str) and (value := parse(message)) is not None:
         data = json.dumps(spoiled(value, chance)).encode()
@@ -449,7 +449,7 @@ HEADERS += [b"Content-Length: -1", b"Content-Length: 99999999999", b"Content-Len
 
 @contextmanager
 def _http(folder: Path) -> Iterator[Attempt]:
-    """Answers that are hardly HTTP: whatever comes, it is a status and a body, or a fault."""
+    """Read answers that are hardly HTTP: each gives a status and a body, or a fault."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         answers: list[bytes] = []
         server = threading.Thread(target=_serve, args=(listener, answers), daemon=True)
@@ -490,7 +490,7 @@ def _http_answer(chance: Random) -> bytes:
 
 
 def _serve(listener: socket.socket, answers: list[bytes]) -> None:
-    """Answer each connection with what is there, until there is nothing."""
+    """Answer each connection with the current data, until there is none."""
     while True:
         connection, _ = listener.accept()
         with closing(connection), suppress(OSError):

@@ -15,7 +15,7 @@ ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stabl
 
 @contextmanager
 def opened() -> Iterator[Browser]:
-    """Chromium, without a window. Skips the test where there is none."""
+    """Start Chromium without a window. Skips the test if there is none."""
     with sync_playwright() as playwright:
         browser = _launched(playwright.chromium)
         yield browser
@@ -23,7 +23,7 @@ def opened() -> Iterator[Browser]:
 
 
 def _launched(chromium: BrowserType) -> Browser:
-    """Playwright's own one, else the system's: they come by other ways on other machines."""
+    """Start Playwright's own Chromium, or else the system's."""
     reasons = []
     for path in (None, *filter(None, map(shutil.which, ON_PATH))):
         if path is None and not Path(chromium.executable_path).exists():

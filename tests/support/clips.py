@@ -27,21 +27,21 @@ def run_ffmpeg(*options: str | Path, data: bytes | None = None) -> None:
 
 
 def numbered(count: int) -> Pixels:
-    """(count, HEIGHT, WIDTH, 3) frames that show their index as stripes, read back by `number`."""
+    """Return (count, HEIGHT, WIDTH, 3) frames that show their index as stripes; see `number`."""
     bits = np.arange(count)[:, None] >> np.arange(_BITS) & 1
     stripes = np.where(bits, 220, 30).astype(np.uint8).repeat(WIDTH // _BITS, axis=1)
     return np.broadcast_to(stripes[:, None, :, None], (count, HEIGHT, WIDTH, 3))
 
 
 def number(picture: Pixels) -> int:
-    """The index that a frame of `numbered` shows, whatever became of its colours and size."""
+    """Return the index that a frame of `numbered` shows, whatever its colours and size."""
     middle = picture[picture.shape[0] // 2, :, 1]
     stripes = middle[middle.size // _BITS // 2 :: middle.size // _BITS][:_BITS]
     return int(((stripes > 125) << np.arange(_BITS)).sum())
 
 
 def scenes(*lengths: int) -> Pixels:
-    """(N, HEIGHT, WIDTH, 3): scenes of these lengths, moving texture on grounds far apart."""
+    """Return (N, HEIGHT, WIDTH, 3): scenes of these lengths, moving texture on different greys."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     grounds = [40, 150, 230, 95]
     pictures = []

@@ -1,4 +1,4 @@
-"""A server that plays ComfyUI, for tests and benchmarks; it has bad days on command.
+"""Simulate a ComfyUI server for tests and benchmarks; it fails on command.
 
 HTTP and WebSocket on port 0 of 127.0.0.1, in a thread of its own, one prompt at a time. It answers
 as real servers were seen to, with their recorded messages and histories (tests/data/comfyui/).
@@ -6,8 +6,8 @@ Prompts are checked against the classes in `classes` as ComfyUI checks them, and
 so that the same guides, masks and settings always give the same slides.
 
     with ComfyServer() as server:
-        server.on("GET /view", halved)            # what the next such requests meet
-        server.runs.append(Run(error={...}))      # how the next prompt fares
+        server.on("GET /view", halved)            # how the next such request is answered
+        server.runs.append(Run(error={...}))      # what the next prompt does
         ... ComfyUI(server.url, ...) ...
         assert server.prompts_run == 3
 """
@@ -55,7 +55,7 @@ CUT: Message = "cut the connection here"
 
 @dataclass(frozen=True)
 class Run:
-    """How one prompt fares, and what is told of it."""
+    """How one prompt ends, and which messages are sent about it."""
 
     seconds: float | None = None  # None: as long as the server usually takes
     error: Mapping[str, Any] | None = None  # fields of an execution_error, over the recorded ones
@@ -150,19 +150,19 @@ class ComfyServer:
 
     @property
     def url(self) -> str:
-        """With user and password, if it asks for them."""
+        """The address, with user and password if the server requires them."""
         user = f"me:{self.password}@" if self.password else ""
         scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
         return f"{scheme}://{user}{host}:{self.port}{self.base}"
 
     @property
     def connections(self) -> int:
-        """Websockets so far."""
+        """Number of websockets so far."""
         return len(self.client_ids)
 
     @property
     def idle_s(self) -> float:
-        """How long it had nothing to draw between its first prompt and the end of its last."""
+        """Time without a prompt to draw, between the first prompt and the end of the last."""
         return max(self._last - self._first - self.busy_s, 0.0)
 
     def stop(self) -> None:
@@ -173,18 +173,18 @@ class ComfyServer:
             assert not self._thread.is_alive()
 
     def on(self, route: str, *days: Day) -> None:
-        """The next requests to a route ("GET /history/{id}") meet these days, one each."""
+        """Answer the next requests to a route ("GET /history/{id}") by these, one each."""
         self._days[route] += days
 
     def always(self, route: str, day: Day | None) -> None:
-        """All requests to a route meet this day, until it is None again."""
+        """Answer all requests to a route by this; None: as usual again."""
         if day is None:
             self._always.pop(route, None)
         else:
             self._always[route] = day
 
     def forget_days(self) -> None:
-        """No more bad days, and no more runs out of the ordinary."""
+        """Answer all requests as usual and run all prompts as usual again."""
         self._days.clear()
         self._always.clear()
         self.runs.clear()
@@ -194,11 +194,11 @@ class ComfyServer:
         asyncio.run_coroutine_threadsafe(self._restart(), self._loop).result(LONGEST_S)
 
     def cut_sockets(self) -> None:
-        """Cut every websocket off without a word."""
+        """Cut every websocket off without a closing handshake."""
         asyncio.run_coroutine_threadsafe(self._cut_sockets(), self._loop).result(LONGEST_S)
 
     def wait_for(self, happens: Callable[[], object]) -> None:
-        """Return as soon as it happens; AssertionError if it does not within LONGEST_S."""
+        """Wait until a condition holds. Raises AssertionError after LONGEST_S."""
         with self._changed:
             assert self._changed.wait_for(happens, LONGEST_S)
 
@@ -212,7 +212,7 @@ class ComfyServer:
             self._loop.close()
 
     async def _give_up(self) -> None:
-        """End what still hangs, or it would be complained of later."""
+        """Cancel tasks that still hang; asyncio would warn of them later."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -474,7 +474,7 @@ class ComfyServer:
                     await socket.ws.send_bytes(message)
 
     def _loaded(self, item: _Item) -> tuple[Pixels | None, Pixels | None]:
-        """Guide (H, W, 3) and mask (H, W) that the nodes of a prompt load; None for none."""
+        """Return the guide (H, W, 3) and the mask (H, W) that a prompt loads, or None."""
         loaders = {
             node: content["inputs"]
             for node, content in item.nodes.items()
@@ -517,7 +517,7 @@ class ComfyServer:
     def _validate(
         self, nodes: dict[str, Any]
     ) -> tuple[list[str], dict[str, Any] | None, dict[str, Any]]:
-        """The good outputs, the error if there are none, and what is wrong with which node."""
+        """Return valid outputs, the error if there are none, and the errors by node."""
         for node, content in nodes.items():
             if not isinstance(content, dict) or "class_type" not in content:
                 reason = "Cannot execute because a node is missing the class_type property."
@@ -629,9 +629,9 @@ def _refusal(kind: str, message: str) -> web.Response:
 
 
 def paint(guide: Pixels, mask: Pixels, settings: bytes) -> Pixels:
-    """What this server draws: where the mask frees it, the guide darkly inverted and tinted.
+    """Return what this server draws: where the mask is set, the guide inverted, dark and tinted.
 
-    guide: (H, W, 3). mask: (H, W). settings: what else the prompt says; it decides the tint.
+    guide: (H, W, 3). mask: (H, W). settings: the rest of the prompt; decides the tint.
     """
     seed = zlib.crc32(settings)
     tint = np.array([seed & 63, seed >> 6 & 63, seed >> 12 & 63], np.uint16)
@@ -641,7 +641,7 @@ def paint(guide: Pixels, mask: Pixels, settings: bytes) -> Pixels:
 
 
 def settings_of(nodes: Mapping[str, Any]) -> bytes:
-    """All that a prompt says but which pictures it loads, and what its nodes are called."""
+    """Return the content of a prompt except its pictures and the IDs of its nodes."""
     said = {
         node: [content["class_type"], content.get("inputs", {})]
         for node, content in nodes.items()
@@ -651,7 +651,7 @@ def settings_of(nodes: Mapping[str, Any]) -> bytes:
 
 
 def _upstream(nodes: Mapping[str, Any], node: str) -> list[str]:
-    """A node and all that it needs."""
+    """Return a node and all nodes that it depends on."""
     found: list[str] = []
     todo = [node]
     while todo:
@@ -664,7 +664,7 @@ def _upstream(nodes: Mapping[str, Any], node: str) -> list[str]:
 
 
 def _feeds_a_mask(nodes: Mapping[str, Any], loader: str) -> bool:
-    """Whether a node is (or leads through nodes without a picture to) the mask of another."""
+    """Return whether a node is the mask of another, directly or through nodes without a picture."""
     if nodes[loader]["class_type"] == "LoadImageMask":
         return True
     return any(
@@ -677,14 +677,14 @@ def _feeds_a_mask(nodes: Mapping[str, Any], loader: str) -> bool:
 
 
 def _annotated(name: str) -> tuple[str, str, str]:
-    """The (type, subfolder, filename) that LoadImage means by "folder/name [temp]"."""
+    """Return the (type, subfolder, filename) that LoadImage reads from "folder/name [temp]"."""
     match = re.fullmatch(r"(?:(.*)/)?([^/]*?)(?: \[(input|output|temp)\])?", name)
     assert match
     return match[3] or "input", match[1] or "", match[2]
 
 
 def recorded(story: str) -> list[Message]:
-    """The websocket messages of a recording, in their order."""
+    """Return the websocket messages of a recording, in order."""
     messages: list[Message] = []
     for line in (RECORDINGS / f"{story}.ws.jsonl").read_text("utf-8").splitlines():
         message = json.loads(line)
@@ -695,7 +695,7 @@ def recorded(story: str) -> list[Message]:
 
 @cache
 def _history_of(story: str) -> tuple[str, str]:
-    """The recorded ID, and the history's entry as JSON."""
+    """Return the recorded ID, and the history's entry as JSON."""
     whole = json.loads((RECORDINGS / f"{story}.history.json").read_text("utf-8"))
     [(prompt_id, entry)] = whole.items()
     return prompt_id, json.dumps(entry)
@@ -711,7 +711,7 @@ def _retold(
     pictures: Sequence[Mapping[str, str]],
     error: Mapping[str, Any] | None,
 ) -> list[Message]:
-    """Recorded messages as they would have been for another prompt."""
+    """Return recorded messages, changed to those of another prompt."""
     old_id, _ = _history_of(story)
     messages: list[Message] = []
     for message in _recorded(story)[1:]:  # the first one greets a new connection
@@ -740,7 +740,7 @@ def _edited(
 def _entry(
     story: str, item: _Item, outputs: Mapping[str, Any], error: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """A recorded entry of the history as it would have been for another prompt."""
+    """Return a recorded entry of the history, changed to that of another prompt."""
     old_id, text = _history_of(story)
     entry: dict[str, Any] = json.loads(text.replace(old_id, item.id))
     for kind, data in entry["status"]["messages"]:
@@ -750,7 +750,7 @@ def _entry(
 
 
 def answer(status: int, text: str = "", kind: str = "text/plain") -> Day:
-    """Another answer, whatever is asked."""
+    """Answer every request by this instead."""
 
     async def day(request: web.Request, handler: Handler) -> web.StreamResponse:
         await request.read()
@@ -760,7 +760,7 @@ def answer(status: int, text: str = "", kind: str = "text/plain") -> Day:
 
 
 def mangled(change: Callable[[bytes], bytes]) -> Day:
-    """The usual answer with another body."""
+    """Answer as usual, but with a changed body."""
 
     async def day(request: web.Request, handler: Handler) -> web.StreamResponse:
         usual = await handler(request)
@@ -774,7 +774,7 @@ def mangled(change: Callable[[bytes], bytes]) -> Day:
 
 
 def slow(seconds: float) -> Day:
-    """The usual answer, after a while."""
+    """Answer as usual, but late."""
 
     async def day(request: web.Request, handler: Handler) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -784,7 +784,7 @@ def slow(seconds: float) -> Day:
 
 
 def redirected(to: str) -> Day:
-    """Sent on to another address."""
+    """Redirect to another address."""
 
     async def day(request: web.Request, handler: Handler) -> web.StreamResponse:
         await request.read()
@@ -794,19 +794,19 @@ def redirected(to: str) -> Day:
 
 
 async def usual(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A day like any other, between bad ones."""
+    """Answer as usual, between failures."""
     return await handler(request)
 
 
 async def dropped(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The connection breaks before the request is looked at."""
+    """Break the connection before the request is read."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
 
 
 async def answer_lost(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The request is carried out, but the connection breaks before the answer."""
+    """Handle the request, but break the connection before the answer."""
     await handler(request)
     assert request.transport is not None
     request.transport.abort()
@@ -814,7 +814,7 @@ async def answer_lost(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 async def broken_off(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The connection breaks in the midst of the answer."""
+    """Break the connection in the middle of the answer."""
     usual = await handler(request)
     body = usual.body if isinstance(usual, web.Response) else None
     assert isinstance(body, bytes | None)
@@ -827,7 +827,7 @@ async def broken_off(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def endless(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """An answer that does not stop."""
+    """Send an answer that never ends."""
     stream = web.StreamResponse()
     await stream.prepare(request)
     with suppress(ConnectionError):
@@ -837,7 +837,7 @@ async def endless(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def trickled(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """An answer of a byte now and then."""
+    """Send an answer byte by byte, with pauses."""
     stream = web.StreamResponse(headers={"Content-Length": "1000000"})
     await stream.prepare(request)
     with suppress(ConnectionError):
@@ -848,7 +848,7 @@ async def trickled(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def silent(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A websocket that answers pings and says nothing, as after a second client with its ID."""
+    """Open a websocket that only answers pings, as if a second client had the same ID."""
     ws = web.WebSocketResponse()
     await ws.prepare(request)
     async for _ in ws:
@@ -857,7 +857,7 @@ async def silent(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def deaf(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A websocket that does not even answer pings."""
+    """Open a websocket that answers nothing, not even pings."""
     ws = web.WebSocketResponse(autoping=False)
     await ws.prepare(request)
     async for _ in ws:
@@ -870,7 +870,7 @@ halved = mangled(lambda body: body[: len(body) // 2])
 
 @cache
 def _classes() -> dict[str, Any]:
-    """The node classes of the server, as in /object_info: stock nodes, and two of Swarm's."""
+    """Return the node classes as in /object_info: stock nodes, and two of Swarm's."""
     path = RECORDINGS / "object_info_KSamplerAdvanced.json"
     sampler = json.loads(path.read_text("utf-8"))["KSamplerAdvanced"]
     inputs = sampler["input"]["required"]

@@ -1,4 +1,4 @@
-"""Synthetic footage whose motion is known: a smooth texture, defined all over the plane."""
+"""Make synthetic footage with known motion: a smooth texture, defined on the whole plane."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Camera:
     zoom: float = 1
 
     def seen_at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The points of the plane, (..., 2), that pixels show."""
+        """Return the points of the plane, (..., 2), that pixels show."""
         return np.asarray((points - _MIDDLE - self._shift) @ self._matrix.T / self.zoom + _MIDDLE)
 
     def shown_at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The pixels that show points of the plane: the inverse of `seen_at`."""
+        """Return the pixels that show points of the plane: the inverse of `seen_at`."""
         return np.asarray((points - _MIDDLE) @ self._matrix * self.zoom + _MIDDLE + self._shift)
 
     @property
@@ -56,25 +56,25 @@ MOVES = {
 
 
 def pixels() -> NDArray[np.float64]:
-    """The places of all pixels: (HEIGHT, WIDTH, 2), x before y."""
+    """Return the coordinates of all pixels: (HEIGHT, WIDTH, 2), x before y."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     return np.stack([columns, rows], axis=2).astype(float)
 
 
 def texture(points: NDArray[np.float64], contrast: float = 22) -> Pixels:
-    """The colours at points of the plane, (..., 2): (..., 3) uint8."""
+    """Return the colours at points of the plane, (..., 2): (..., 3) uint8."""
     waves = np.sin(np.einsum("...i,cni->...cn", points, _WAVES) + _PHASES)
     colours = 128 + contrast * waves.sum(axis=-1) / 2
     return np.asarray(colours.round().clip(0, 255), np.uint8)
 
 
 def film(camera: Camera, contrast: float = 22) -> Pixels:
-    """What the camera sees: (HEIGHT, WIDTH, 3)."""
+    """Return what the camera sees: (HEIGHT, WIDTH, 3)."""
     return texture(camera.seen_at(pixels()), contrast)
 
 
 def true_flow(first: Camera, second: Camera) -> Floats:
-    """Where each pixel of the first picture is found in the second."""
+    """Return the displacement of each pixel from the first picture to the second."""
     moved = second.shown_at(first.seen_at(pixels()))
     return (moved - pixels()).astype(np.float32)
 
@@ -83,21 +83,21 @@ SQUARE = 40  # pixels: the side of the object in `moving_square`
 
 
 def square_at(left: int) -> NDArray[np.bool_]:
-    """The pixels of the object: (HEIGHT, WIDTH)."""
+    """Return a mask of the object: (HEIGHT, WIDTH)."""
     inside = np.zeros((HEIGHT, WIDTH), np.bool_)
     inside[40 : 40 + SQUARE, left : left + SQUARE] = True
     return inside
 
 
 def moving_square(left: int) -> Pixels:
-    """A textured square, this far from the left, in front of a background that stands still."""
+    """Return a textured square, this far from the left, on a background that does not move."""
     picture = film(Camera())
     picture[square_at(left)] = film(Camera(x=900 + left))[square_at(left)] // 2 + 120
     return picture
 
 
 def square_flow(first: int, second: int) -> Floats:
-    """The motion of `moving_square` from one place to another."""
+    """Return the motion of `moving_square` from one place to another."""
     flow = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     flow[square_at(first), 0] = second - first
     return flow

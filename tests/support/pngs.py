@@ -1,4 +1,4 @@
-"""PNGs of every kind that the format knows, written sample by sample (W3C PNG, third edition)."""
+"""Write PNGs of every kind in the format, sample by sample (W3C PNG, third edition)."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ KINDS = [
 
 
 def samples_of(kind: Kind, width: int, height: int) -> Samples:
-    """(height, width, channels) random samples of a kind."""
+    """Return (height, width, channels) random samples of a kind."""
     shape = (height, width, CHANNELS[kind.colour])
     return np.random.default_rng(7).integers(0, 2**kind.depth, shape)
 
 
 def palette_of(kind: Kind) -> Pixels:
-    """(2**depth, 3): as many colours as the kind can name."""
+    """Return (2**depth, 3): as many colours as the kind has indices."""
     return np.random.default_rng(8).integers(0, 256, (2**kind.depth, 3), np.uint8)
 
 
 def write(kind: Kind, samples: Samples, extra: bytes = b"") -> bytes:
-    """A whole PNG. extra: chunks that stand before the pixels."""
+    """Return a whole PNG. extra: chunks that precede the pixels."""
     height, width, _ = samples.shape
     header = struct.pack(
         ">IIBBBBB", width, height, kind.depth, kind.colour, 0, 0, int(kind.interlaced)
@@ -85,20 +85,20 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def turned(orientation: int) -> bytes:
-    """An eXIf chunk with this orientation, 1 to 8."""
+    """Return an eXIf chunk with this orientation, 1 to 8."""
     entry = struct.pack(">HHIHH", 0x112, 3, 1, orientation, 0)
     return chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01" + entry + bytes(4))
 
 
 def transparent(kind: Kind, sample: Samples) -> bytes:
-    """A tRNS chunk: one sample of grey or RGB is transparent, or each colour of a palette a bit."""
+    """Return a tRNS chunk: one sample of grey or RGB, or an alpha for each colour of a palette."""
     if kind.colour == PALETTE:
         return chunk(b"tRNS", _alpha_of(kind).tobytes())
     return chunk(b"tRNS", sample.astype(">u2").tobytes())
 
 
 def shown(kind: Kind, samples: Samples, clear: Samples | None = None) -> Pixels:
-    """(H, W, 3): what is seen of it, the upper 8 bits, over black. clear: as in `transparent`."""
+    """Return (H, W, 3) as shown over black, the upper 8 bits. clear: as in `transparent`."""
     opaque = _shown(kind, samples)
     if clear is None:
         return opaque

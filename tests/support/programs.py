@@ -1,4 +1,4 @@
-"""Start programs, and wait for what they do: within a bound that only a hang meets."""
+"""Start programs and wait for them, within a bound that only a hang reaches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs inside the test's own process."""
+"""Run the whole pipeline in the test's own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stable_restyle.run import pipeline
 
 
 class Silent:
-    """A progress.Progress that notes what it is told."""
+    """A progress.Progress that only records."""
 
     def __init__(self) -> None:
         self.tasks: list[tuple[str, int, int]] = []
@@ -32,7 +32,7 @@ def run(settings: Settings) -> pipeline.Outcome:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder, but for what is hidden there."""
+    """Return the contents of the files in a folder, except hidden ones."""
     return {
         path.name: path.read_bytes()
         for path in sorted(folder.iterdir())
@@ -41,12 +41,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def interp(asked: Settings) -> Path:
-    """Where a run into a folder keeps what is between."""
+    """Return the working folder of a run into a folder."""
     return asked.target.parent / "interp"
 
 
 def assert_goes_on(asked: Settings, lost: list[int]) -> None:
-    """A run that has lost slides draws these again, the same as before, and no others."""
+    """Check that a run with lost slides draws these again, the same as before, and no others."""
     run(asked)
     whole = files(asked.target)
     for slide in lost:

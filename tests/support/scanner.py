@@ -1,4 +1,4 @@
-"""Another program that opens files, as virus scanners do: Windows leaves these where they are."""
+"""Simulate a program that has files open, as virus scanners do: Windows refuses to move these."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STEPS = ("replace", "rename", "unlink", "rmdir")
 
 
 class Scanner:
-    """Has steps with files refused as Windows does, each of them `times` times for each name."""
+    """Has file operations refused as by Windows, each `times` times for each name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.times = 2
-        self.only = ""  # how the names of those that it has open begin
+        self.only = ""  # prefix of the names that it has open
         self.winerror: int | None = 32  # None: refused as POSIX does
         self.refused: Counter[tuple[str, str]] = Counter()  # by step and name
         self._patch = monkeypatch
@@ -32,7 +32,7 @@ class Scanner:
             monkeypatch.setattr(os, step, partial(self._step, step, getattr(os, step)))
 
     def keep_open(self, name: str) -> None:
-        """Refuse files whose names begin so until `times` is 0; they are not waited for long."""
+        """Refuse files with this prefix until `times` is 0, with a short timeout."""
         self.only, self.times = name, 10**9
         self._is_waited_for(0.1)
 

@@ -1,4 +1,4 @@
-"""The threads that carry a schedule out."""
+"""Test the execution of a schedule on thread pools."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from stable_restyle.plan.schedule import Schedule
 
 
 class Pictures:
-    """Stands in for the pictures: counts what is prepared and drawn, and fails where told."""
+    """Replaces the drawing of pictures: counts calls, and fails at given slides."""
 
     def __init__(self, failing: dict[int, BaseException] | None = None) -> None:
         self.failing = failing or {}
         self.lock = threading.Lock()
         self.held = self.held_most = 0
         self.drawing = self.drawing_most = 0
-        self.unkept: dict[int, BaseException] = {}
+        self.unwritable: dict[int, BaseException] = {}
         self.drawn: list[int] = []
         self.filled: list[int] = []
         self.kept: list[int] = []
@@ -65,12 +65,12 @@ class Pictures:
         return partial(self.keep, step.slide)
 
     def keep(self, slide: int) -> None:
-        if slide in self.unkept:
-            raise self.unkept[slide]
+        if slide in self.unwritable:
+            raise self.unwritable[slide]
         with self.lock:
             self.kept.append(slide)
 
-    def carry_out(self, steps: list[Step], slots: int = 3) -> list[Failure]:
+    def execute(self, steps: list[Step], slots: int = 3) -> list[Failure]:
         return execute(
             Schedule(steps),
             Work(self.prepare, self.draw, self.fill),
@@ -87,24 +87,24 @@ class Pictures:
 
 def test_threads_draw_every_slide() -> None:
     work = Pictures()
-    assert work.carry_out(steps_of([9, 1, 30, 4])) == []
+    assert work.execute(steps_of([9, 1, 30, 4])) == []
     assert sorted(work.drawn) == sorted(work.kept) == list(range(44))
     assert sum(work.ticks) == 44
     assert work.drawing_most <= 3
     assert not work.stopped.is_set()
 
 
-def test_what_is_made_ahead_is_bounded() -> None:
+def test_preparation_is_bounded() -> None:
     work = Pictures()
-    work.carry_out(steps_of([40] * 10), slots=2)
-    forgotten = work.held  # prepared, then overtaken by a longer chain
-    assert work.held_most - forgotten <= 3 * 2 + 2
+    work.execute(steps_of([40] * 10), slots=2)
+    dropped = work.held  # prepared, then overtaken by a longer chain
+    assert work.held_most - dropped <= 3 * 2 + 2
 
 
 def test_one_bad_scene_does_not_stop_the_others() -> None:
     error = UnusableInput("in/000005.png is damaged")
     work = Pictures({4: error})
-    failures = work.carry_out(steps_of([7, 3]))
+    failures = work.execute(steps_of([7, 3]))
     assert failures == [Failure(Step(4, 1, 3), [4, 5, 6], error)]
     assert sorted(work.drawn) == [0, 1, 2, 3, 7, 8, 9]
 
@@ -112,34 +112,34 @@ def test_one_bad_scene_does_not_stop_the_others() -> None:
 @pytest.mark.parametrize(
     "error", [NoBackendLeft("none"), KeyboardInterrupt(), ZeroDivisionError("a bug")]
 )
-def test_what_concerns_the_whole_run_ends_it(error: BaseException) -> None:
+def test_an_error_of_the_whole_run_ends_it(error: BaseException) -> None:
     work = Pictures({0: error})
     with pytest.raises(type(error)):
-        work.carry_out(steps_of([1, 30]), slots=1)
+        work.execute(steps_of([1, 30]), slots=1)
     assert work.stopped.is_set()
     assert len(work.drawn) < 31
 
 
 def test_failures_carry_their_reason() -> None:
     reason = RestyleError("no")
-    (failure,) = Pictures({0: reason}).carry_out(steps_of([1]))
+    (failure,) = Pictures({0: reason}).execute(steps_of([1]))
     assert failure.reason is reason and failure.lost == [0]
 
 
 def test_a_slide_that_cannot_be_kept_ends_the_run() -> None:
     work = Pictures()
-    work.unkept[3] = UnusableInput("the disk is full")
+    work.unwritable[3] = UnusableInput("the disk is full")
     with pytest.raises(UnusableInput, match="the disk is full"):
-        work.carry_out(steps_of([7, 40]))
+        work.execute(steps_of([7, 40]))
     assert work.stopped.is_set()
     assert sorted(work.kept) == sorted(set(work.drawn) - {3})
 
 
-def test_slides_between_keys_are_filled_beside() -> None:
+def test_slides_between_keys_are_filled_meanwhile() -> None:
     work = Pictures()
     (scene,) = find_scenes([0, 61], 1)
     chosen = Keys(at_least([scene], 6).keys, frozenset({4, 5}))
-    assert work.carry_out(steps(scene, chosen)) == []
+    assert work.execute(steps(scene, chosen)) == []
     assert sorted(work.drawn) == [0, 4, 5, *range(6, 61, 6)]
     assert sorted(work.drawn + work.filled) == sorted(work.kept) == list(range(61))
     assert sum(work.ticks) == 61
@@ -148,6 +148,6 @@ def test_slides_between_keys_are_filled_beside() -> None:
 def test_a_slide_that_cannot_be_filled_is_lost_alone() -> None:
     work = Pictures({8: UnusableInput("in/000009.png is damaged")})
     (scene,) = find_scenes([0, 31], 1)
-    (failure,) = work.carry_out(steps(scene, at_least([scene], 6)))
+    (failure,) = work.execute(steps(scene, at_least([scene], 6)))
     assert failure.lost == [8]
     assert sorted(work.kept) == [slide for slide in range(31) if slide != 8]

@@ -1,4 +1,4 @@
-"""What is kept at hand while slides are drawn, and how many guides are made at once."""
+"""Test the cache of drawn pictures, and how many guides are made at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.codec import CodecMotion
 
 
-def test_what_two_want_at_once_is_made_once() -> None:
+def test_concurrent_callers_share_one_computation() -> None:
     begun, go_on = Event(), Event()
     made: list[int] = []
 
@@ -30,19 +30,19 @@ def test_what_two_want_at_once_is_made_once() -> None:
         assert go_on.wait(LONGEST_S)
         return str(index)
 
-    shelf = LRUCache(make, size=1)
+    cache = LRUCache(make, size=1)
     with ThreadPoolExecutor() as threads:
-        first = threads.submit(shelf.get, 7)
+        first = threads.submit(cache.get, 7)
         assert begun.wait(LONGEST_S)
-        second = threads.submit(shelf.get, 7)
+        second = threads.submit(cache.get, 7)
         go_on.set()
         assert (first.result(), second.result()) == ("7", "7")
     assert made == [7]
-    assert shelf.get(8) == "8" and shelf.get(7) == "7"  # 7 had to make room
+    assert cache.get(8) == "8" and cache.get(7) == "7"  # 7 had to make room
     assert made == [7, 8, 7]
 
 
-def test_what_could_not_be_made_is_tried_again() -> None:
+def test_a_failed_computation_is_tried_again() -> None:
     answers = iter([OSError("no such frame"), None])
 
     def make(index: int) -> int:
@@ -50,15 +50,15 @@ def test_what_could_not_be_made_is_tried_again() -> None:
             raise error
         return index
 
-    shelf = LRUCache(make, size=2)
+    cache = LRUCache(make, size=2)
     with pytest.raises(OSError, match="no such frame"):
-        shelf.get(3)
-    assert shelf.get(3) == 3
+        cache.get(3)
+    assert cache.get(3) == 3
 
 
 @dataclass
-class Meeting:
-    """A motion whose first warp begins, and goes on when it is let."""
+class PausedEstimate:
+    """A motion estimate whose warps wait for an event."""
 
     begun: list[int] = field(default_factory=list)
     first: Event = field(default_factory=Event)
@@ -78,13 +78,13 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
     picture = np.full((8, 8, 3), 7, np.uint8)
     store = SlideStore(tmp_path, 8, 8, in_memory=1)
     store.add(1, Slide(picture))
-    meeting, asked = Meeting(), list[int]()
+    estimate, asked = PausedEstimate(), list[int]()
 
     def ask(job: Job, backend: int) -> Slide:
         asked.append(job.slide)
         return Slide(job.guide)
 
-    artist = SlideDrawer(
+    drawer = SlideDrawer(
         frames=Frames(tmp_path, 3, 8, 8, marks=()),
         frames_per_slide=1,
         motion=CodecMotion(),
@@ -99,17 +99,17 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
         steps_folder=None,
     )
     mask = np.full((8, 8), 255, np.uint8)
-    prepared = [Prepared(picture, mask, meeting) for _ in range(2)]
+    prepared = [Prepared(picture, mask, estimate) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         draws = [
-            threads.submit(artist.draw, Step(slide, 1, previous=1), its, 0)
-            for slide, its in zip((0, 2), prepared, strict=True)
+            threads.submit(drawer.draw, Step(slide, 1, previous=1), each, 0)
+            for slide, each in zip((0, 2), prepared, strict=True)
         ]
-        assert meeting.first.wait(LONGEST_S)
-        assert not meeting.go_on.wait(0.1)  # time enough for the other one to begin
-        assert len(meeting.begun) == 1 and asked == []
-        meeting.go_on.set()
+        assert estimate.first.wait(LONGEST_S)
+        assert not estimate.go_on.wait(0.1)  # time enough for the other one to begin
+        assert len(estimate.begun) == 1 and asked == []
+        estimate.go_on.set()
         for each in draws:
             each.result()
-    assert sorted(asked) == [0, 2] and meeting.begun == [7, 7]
-    assert [its.estimate for its in prepared] == [None, None]  # of no more use: let go
+    assert sorted(asked) == [0, 2] and estimate.begun == [7, 7]
+    assert [each.estimate for each in prepared] == [None, None]  # freed before the slide is drawn
