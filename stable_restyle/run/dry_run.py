@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stable_restyle.backends import connect
 from stable_restyle.core.progress import Progress
@@ -15,14 +14,11 @@ from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.run import deflicker, prepare
+from stable_restyle.run.inputs import explain_fps, keyframe_kind, load_workflow, settings_snapshot
+from stable_restyle.run.status import check_settings
 from stable_restyle.workdir import manifest, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
-
-if TYPE_CHECKING:
-    pass
-from stable_restyle.run.inputs import explain_fps, keyframe_kind, load_workflow, settings_snapshot
-from stable_restyle.run.status import check_settings
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from stable_restyle.core.errors import RestyleError, are, counted
 from stable_restyle.drawing.executor import Failure
-
-if TYPE_CHECKING:
-    pass
-
 
 REASONS_SHOWN = 12
 
@@ -21,14 +16,14 @@ class SlidesMissing(RestyleError):
     exit_code = 1
 
     def __init__(self, failures: Sequence[Failure], slides: int) -> None:
-        map_in_order = sorted(failures, key=lambda failure: failure.lost[0])
+        in_order = sorted(failures, key=lambda failure: failure.lost[0])
         reasons = [
             f"  scene {failure.step.scene}, {slide_numbers(failure.lost)}: "
             + str(failure.reason).replace("\n", "\n    ")
-            for failure in map_in_order[:REASONS_SHOWN]
+            for failure in in_order[:REASONS_SHOWN]
         ]
-        if len(map_in_order) > REASONS_SHOWN:
-            reasons.append(f"  and {counted(len(map_in_order) - REASONS_SHOWN, 'more chain')}")
+        if len(in_order) > REASONS_SHOWN:
+            reasons.append(f"  and {counted(len(in_order) - REASONS_SHOWN, 'more chain')}")
         missing = sum(len(failure.lost) for failure in failures)
         super().__init__(
             f"{missing} of {counted(slides, 'slide')} {are(missing)} missing:\n"
@@ -39,7 +34,7 @@ class SlidesMissing(RestyleError):
 
 
 def slide_numbers(slides: Sequence[int]) -> str:
-    """Return slides by their files' numbers: "slide 7", "slides 7-12""5 slides from 7 to 20"."""
+    """Return slides by their files' numbers: "slide 7", "slides 7-12", "5 slides from 7 to 20"."""
     first, last = slides[0] + 1, slides[-1] + 1
     if len(slides) == 1:
         return f"slide {first}"

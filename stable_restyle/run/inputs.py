@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import Access, parse_headers
@@ -18,10 +17,6 @@ from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.settings_file import SettingsSnapshot
-
-if TYPE_CHECKING:
-    pass
-
 
 FPS_USUAL = 8  # frames per slide; higher values usually mean the film's rate
 

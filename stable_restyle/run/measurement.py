@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
@@ -26,11 +25,8 @@ from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.workdir import layout, manifest
-
-if TYPE_CHECKING:
-    pass
 from stable_restyle.run.failures import slide_numbers
+from stable_restyle.workdir import layout, manifest
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +75,8 @@ def measure(
 ) -> Measurement:
     """Measure the slides of a folder, on all cores.
 
-    finished: those that are there. tick: called in this thread with the
-    number of slides just measured, twice a second at least.
+    finished: those that are there. tick: called in this thread with the number of slides just
+    measured, twice a second at least.
     """
     at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
     album = _Album(
@@ -88,13 +84,14 @@ def measure(
         SlideStore(folder, frames.width, frames.height, at_hand),
         finished,
     )
-    paths = [(scene, slide) for scene in found for slide in scene.slides]
-    there = [(scene, slide) for scene, slide in paths if slide in finished]
+    every = [(scene, slide) for scene in found for slide in scene.slides]
+    there = [(scene, slide) for scene, slide in every if slide in finished]
     results = map_in_order(album.measure, there, tick)
     slides = {slide: its for (_, slide), its in zip(there, results, strict=True)}
-    scenes = [(scene, _of_scene(scene, slides)) for scene in found]
-    missing = [slide for _, slide in paths if slide not in finished]
-    return Measurement(metrics.combine_scenes([its for _, its in scenes]), scenes, slides, missing)
+    by_scene = [(scene, _of_scene(scene, slides)) for scene in found]
+    missing = [slide for _, slide in every if slide not in finished]
+    whole = metrics.combine_scenes([its for _, its in by_scene])
+    return Measurement(whole, by_scene, slides, missing)
 
 
 def write(done: Measurement, path: Path) -> None:

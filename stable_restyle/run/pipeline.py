@@ -25,15 +25,6 @@ from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report import page
 from stable_restyle.run import deflicker, prepare, redo
-from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
-from stable_restyle.workdir.input_file import InputSnapshot
-from stable_restyle.workdir.journal import Journal
-from stable_restyle.workdir.layout import RunPaths
-from stable_restyle.workdir.settings_file import SettingsSnapshot
-
-if TYPE_CHECKING:
-    from stable_restyle.cluster.scheduler import DaskCluster
-
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.inputs import (
     check_scenes,
@@ -45,6 +36,14 @@ from stable_restyle.run.inputs import (
 )
 from stable_restyle.run.reporting import frame_rate, reported
 from stable_restyle.run.team import Team, choose_team
+from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.journal import Journal
+from stable_restyle.workdir.layout import RunPaths
+from stable_restyle.workdir.settings_file import SettingsSnapshot
+
+if TYPE_CHECKING:
+    from stable_restyle.cluster.scheduler import DaskCluster
 
 log = logging.getLogger(__name__)
 

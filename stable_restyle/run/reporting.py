@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
@@ -25,10 +24,6 @@ from stable_restyle.workdir import journal, layout, settings_file
 from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.lock import FolderLost
-
-if TYPE_CHECKING:
-    pass
-
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,6 @@ Nothing is written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stable_restyle.backends import connect
 from stable_restyle.backends.base import BackendCheck
 from stable_restyle.core.errors import UnusableInput
@@ -14,18 +12,15 @@ from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import prepare
-from stable_restyle.workdir import finished, layout, settings_file
-from stable_restyle.workdir.input_file import InputSnapshot
-from stable_restyle.workdir.layout import RunPaths
-
-if TYPE_CHECKING:
-    pass
 from stable_restyle.run.inputs import (
     keyframe_kind,
     load_workflow,
     result_snapshot,
     settings_snapshot,
 )
+from stable_restyle.workdir import finished, layout, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
 
 
 def check_settings(settings: Settings) -> RunPaths:
