@@ -103,12 +103,25 @@ def read_json(path: Path, parse: Callable[[Any], T], next_step: str) -> T:
         raise UnusableInput(f"{path} cannot be read: {error}.\n{next_step}") from error
 
 
-def write_whole(path: Path, data: bytes, writer: str = "") -> None:
-    """Write a file under a temporary name, see it on the disk, then give it its own name.
+def part_of(path: Path, writer: str = "") -> Path:
+    """Return the temporary name of a file while it is written.
 
     writer: who writes, where others may write the same file at the same time.
     """
-    part = path.with_name(f"{path.name}{writer and '.'}{writer}.part")
+    return path.with_name(f"{path.name}{writer and '.'}{writer}.part")
+
+
+def write_json(path: Path, tree: object, indent: int | None = None) -> None:
+    """Write a JSON file as `write_whole` does. Raises UnusableInput."""
+    write_whole(path, json.dumps(tree, indent=indent).encode())
+
+
+def write_whole(path: Path, data: bytes, writer: str = "") -> None:
+    """Write a file under a temporary name, see it on the disk, then give it its own name.
+
+    writer: as for `part_of`. Raises UnusableInput.
+    """
+    part = part_of(path, writer)
     try:
         remove(part)  # it may be a link that leads out of the folder
         with part.open("xb") as file:

@@ -158,15 +158,10 @@ def join_slides(
         log.warning("FFmpeg complained while it wrote %s: %s", target.name, said.splitlines()[0])
 
 
-def unfinished_name(target: Path, writer: str) -> Path:
-    """Return the temporary name of a film while it is written. writer: as for `join_slides`."""
-    return target.with_name(f"{target.name}{writer and '.'}{writer}.part")
-
-
 @contextlib.contextmanager
 def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) -> Iterator[Path]:
     """Yield a temporary path: the file replaces `target` on success, and is removed on failure."""
-    unfinished = unfinished_name(target, writer)
+    unfinished = files.part_of(target, writer)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # It may be a link, or the FFmpeg of a killed run may still be writing to it.

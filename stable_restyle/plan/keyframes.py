@@ -8,7 +8,6 @@ What a key looks like, and how slides are filled, is left to `draw` and `flow`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,7 +113,7 @@ def noted(keys: Keys) -> dict[str, list[int]]:
 
 def write(path: Path, keys: Keys, kind: Kind) -> None:
     """Write keys.json."""
-    files.write_whole(path, json.dumps({**asdict(kind), **noted(keys)}).encode())
+    files.write_json(path, {**asdict(kind), **noted(keys)})
 
 
 def _choose(

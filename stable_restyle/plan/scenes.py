@@ -6,7 +6,6 @@ people can edit them: a list `[0, cut, ..., frame count]` of 0-based frame indic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
@@ -144,4 +143,4 @@ def checked_boundaries(bounds: object) -> list[int]:
 
 def write_boundaries(path: Path, bounds: Sequence[int]) -> None:
     """Write scenes.json, one line, as the original program did."""
-    files.write_whole(path, json.dumps(list(bounds)).encode())
+    files.write_json(path, list(bounds))

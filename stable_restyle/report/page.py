@@ -386,7 +386,7 @@ def _number(value: float) -> float | None:
 
 def _put(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; a report and a run may do so at once."""
-    part = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}.part")
+    part = files.part_of(path, f"{os.getpid()}-{get_ident()}")
     try:
         part.write_bytes(data)
         files.replace(part, path)

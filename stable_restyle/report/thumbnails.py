@@ -207,7 +207,7 @@ class Thumbnails:
 
     def _write(self, folder: Path, slide: int, small: Pixels, stamp: int) -> None:
         """Write a small picture whole or not at all; a report and a run may do so at once."""
-        part = folder / f"{_name(slide)}.{os.getpid()}-{get_ident()}.part"
+        part = files.part_of(folder / _name(slide), f"{os.getpid()}-{get_ident()}")
         try:
             part.write_bytes(_jpeg(small))
             os.utime(part, ns=(stamp * 1_000_000, stamp * 1_000_000))

@@ -14,7 +14,13 @@ from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.run import deflicker, prepare
-from stable_restyle.run.inputs import explain_fps, keyframe_kind, load_workflow, settings_snapshot
+from stable_restyle.run.inputs import (
+    explain_fps,
+    keyframe_kind,
+    load_workflow,
+    settings_snapshot,
+    source_snapshot,
+)
 from stable_restyle.run.status import check_settings
 from stable_restyle.workdir import manifest, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
@@ -78,8 +84,8 @@ def _discarded(
         engine = connect.engine(settings.backends, variants, access)
         frames = sequence.find_frames(left.frames)
         marks = settings_file.unread_marks(left.film) if left.film else {}
-        size = {"frame_size": f"{frames.width}x{frames.height}"}
-        decides = {**settings_snapshot(settings, variants, engine), **size, **marks}
+        decided = settings_snapshot(settings, variants, engine)
+        decides = {**decided, **source_snapshot(frames, marks)}
         now = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
         names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {int(name[:-4]) - 1 for name in names}

@@ -55,6 +55,11 @@ def settings_snapshot(
     }
 
 
+def source_snapshot(source: Film | Frames, film: SettingsSnapshot) -> SettingsSnapshot:
+    """Return what settings.json says of the source. film: its marks; empty for frames."""
+    return {"frame_size": f"{source.width}x{source.height}", **film}
+
+
 def result_snapshot(
     settings: Settings, decided: SettingsSnapshot, film: SettingsSnapshot
 ) -> SettingsSnapshot:

@@ -33,6 +33,7 @@ from stable_restyle.run.inputs import (
     load_workflow,
     result_snapshot,
     settings_snapshot,
+    source_snapshot,
 )
 from stable_restyle.run.reporting import frame_rate, reported
 from stable_restyle.run.team import Team, choose_team
@@ -126,7 +127,7 @@ def _claim(
     film = (
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )
-    decides = {**decided, "frame_size": f"{source.width}x{source.height}", **film}
+    decides = {**decided, **source_snapshot(source, film)}
     noted, anew = manifest.claim(left, decides, fresh=settings.fresh)
     threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
     frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)

@@ -100,12 +100,7 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
             "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
             "--work of the run."
         )
-    frames_per_slide = noted.get("fps")
-    frames_per_slide = (
-        frames_per_slide
-        if isinstance(frames_per_slide, int) and frames_per_slide > 0
-        else settings.frames_per_slide
-    )
+    frames_per_slide = settings_file.frames_per_slide(noted) or settings.frames_per_slide
     width, height = png.read_header(paths.frames / sequence.name(0)).size
     # Until the first slide is deflickered, show those that are drawn.
     shown = sequence.numbered(paths.shown)

@@ -33,8 +33,8 @@ def note(
     slides: Sequence[str],
 ) -> None:
     """A run has come to its end. settings: all that decide its result. slides: their marks."""
-    told = json.dumps({HASH: _hash(paths, settings, input_snapshot, slides)})
-    files.write_whole(paths.finished_file, told.encode())
+    tree = {HASH: _hash(paths, settings, input_snapshot, slides)}
+    files.write_json(paths.finished_file, tree)
 
 
 def holds(

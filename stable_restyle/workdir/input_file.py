@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +70,7 @@ def write(paths: RunPaths, now: InputSnapshot) -> None:
     note: dict[str, object] = {"frames": list(now.marks), "scenes": list(now.bounds)}
     if now.keys is not None:
         note |= keyframes.noted(now.keys)
-    files.write_whole(paths.input_file, json.dumps(note).encode())
+    files.write_json(paths.input_file, note)
 
 
 def _scene_changes(noted: object) -> SceneChanges:

@@ -19,7 +19,7 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage, cannot_read, c
 from stable_restyle.core.progress import Check
 from stable_restyle.core.settings import Settings
 from stable_restyle.media.ffmpeg import media_endings
-from stable_restyle.media.join import CONTAINERS, unfinished_name
+from stable_restyle.media.join import CONTAINERS
 from stable_restyle.workdir import lock
 
 MAKER_LENGTH = 8  # characters
@@ -207,7 +207,7 @@ def _is_film(target: Path) -> bool:
 
 def _check_length(target: Path) -> None:
     """Raise WrongUsage if there can be no file of the name that a film has while it is written."""
-    unfinished = unfinished_name(target, "-" * MAKER_LENGTH)
+    unfinished = files.part_of(target, "-" * MAKER_LENGTH)
     try:
         os.lstat(unfinished)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import uuid4
 
 from stable_restyle.core import files
@@ -42,7 +42,7 @@ def claim(
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
     if differing and not fresh and (_slides(paths) or other_film):
         raise UnusableInput(_refusal(paths, differing))
-    starts_over = fresh and _starts_over(paths, earlier, decides)
+    starts_over = fresh and _starts_over(earlier, differing, objection)
     if starts_over:
         _discard(paths, other_film=other_film)
     made_by = earlier.get(MADE_BY) or (
@@ -54,10 +54,8 @@ def claim(
     if paths.result is not None:
         noted[FILMS] = owner.with_size(earlier, paths.result)
     changes = {} if starts_over or SCENES not in earlier else {SCENES: earlier[SCENES]}
-    settings_file.write_object(paths.settings_file, {**noted, **changes})
-    now = {MADE_BY: made_by, owner.WORK: owner.path_from(paths.shown, paths.interp)}
-    if owner_note != now:
-        settings_file.write_object(paths.owner_file, now)
+    settings_file.write(paths, {**noted, **changes})
+    owner.write(paths, made_by, owner_note)
     return noted, starts_over
 
 
@@ -87,7 +85,7 @@ def claim_input(
         _discard(paths, other_film=False)
     input_file.write(paths, now)
     changes = {str(scene): list(its) for scene, its in now.changes.items()}
-    settings_file.write_object(paths.settings_file, {**noted, SCENES: changes})
+    settings_file.write(paths, {**noted, SCENES: changes})
 
 
 def earlier_frames_per_slide(paths: RunPaths) -> int:
@@ -100,8 +98,7 @@ def earlier_frames_per_slide(paths: RunPaths) -> int:
         )
     earlier = settings_file.read(paths)
     owner.check(paths)
-    frames_per_slide = earlier.get("fps")
-    if type(frames_per_slide) is not int or frames_per_slide < 1:
+    if (frames_per_slide := settings_file.frames_per_slide(earlier)) is None:
         raise UnusableInput(f"{path} does not say how many frames make a slide.\nRun once more.")
     return frames_per_slide
 
@@ -112,16 +109,16 @@ def discarded_by_fresh(
     """Return the slides that `claim` and `claim_input` would discard with `fresh`."""
     earlier = settings_file.read(paths, fresh=True)
     slides = sequence.numbered(paths.slides)
-    if _starts_over(paths, earlier, decides):
+    objection = owner.objection(paths, earlier, owner.read(paths))
+    if _starts_over(earlier, settings_file.differences(earlier, decides), objection):
         return set(slides)
     was = input_file.read(paths, now, fresh=True)
     return set(input_file.outdated_slides(paths, was, now, frames_per_slide) or slides)
 
 
-def _starts_over(paths: RunPaths, earlier: Mapping[str, object], decides: SettingsSnapshot) -> bool:
+def _starts_over(earlier: Mapping[str, object], differing: Sequence[str], objection: str) -> bool:
     """Return whether no slide of the earlier run can stay, whatever frames and scenes are."""
-    objection = owner.objection(paths, earlier, owner.read(paths))
-    return bool(not earlier or settings_file.differences(earlier, decides) or objection)
+    return bool(not earlier or differing or objection)
 
 
 def _refusal(paths: RunPaths, differing: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ def claim_result(paths: RunPaths, film: Path) -> None:
     """
     settings = settings_file.read(paths)
     check_result(paths, settings)
-    settings_file.write_object(paths.settings_file, {**settings, FILMS: with_size(settings, film)})
+    settings_file.write(paths, {**settings, FILMS: with_size(settings, film)})
 
 
 def check_result(paths: RunPaths, earlier: Mapping[str, object]) -> None:
@@ -126,6 +126,16 @@ def read(paths: RunPaths) -> dict[str, object]:
         return files.read_json(paths.owner_file, settings_file.as_object, "")
     except UnusableInput:
         return {}
+
+
+def write(paths: RunPaths, made_by: str, earlier: Mapping[str, object]) -> None:
+    """Note in owner.json, unless it says so, that the slides in TARGET are this working folder's.
+
+    earlier: as `read` returns it.
+    """
+    note = {MADE_BY: made_by, WORK: path_from(paths.shown, paths.interp)}
+    if earlier != note:
+        files.write_json(paths.owner_file, note, indent=2)
 
 
 def path_from(folder: Path, path: Path) -> str:

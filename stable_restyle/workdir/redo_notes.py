@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +37,7 @@ def write(path: Path, notes: RedoNotes) -> None:
         "unfinished": [slide + 1 for slide in notes.slides],
         "moved": notes.moved,
     }
-    files.write_whole(path, json.dumps(tree, indent=1).encode())
+    files.write_json(path, tree, indent=1)
 
 
 def _parse(tree: Any) -> RedoNotes:

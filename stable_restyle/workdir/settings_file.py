@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -50,9 +49,15 @@ def as_object(tree: object) -> dict[str, object]:
     return tree if isinstance(tree, dict) else {}
 
 
-def write_object(path: Path, tree: Mapping[str, object]) -> None:
-    """Write a JSON file. Raises UnusableInput."""
-    files.write_whole(path, json.dumps(tree, indent=2).encode())
+def write(paths: RunPaths, settings: Mapping[str, object]) -> None:
+    """Write settings.json. Raises UnusableInput."""
+    files.write_json(paths.settings_file, settings, indent=2)
+
+
+def frames_per_slide(settings: Mapping[str, object]) -> int | None:
+    """Return the frames per slide of the run that wrote settings.json; None if it does not say."""
+    number = settings.get("fps")
+    return number if type(number) is int and number > 0 else None
 
 
 def film_marks(film: Path, paths: RunPaths, progress: Progress) -> SettingsSnapshot:

@@ -10,18 +10,13 @@ import numpy as np
 from stable_restyle.backends.preview.common import (
     Brush,
     MadeUp,
-    displace,
     enrich,
-    make_up,
-    repaint,
     resize,
-    simplify,
+    sketch,
     slopes,
     split_planes,
     stack,
     to_rgb,
-    unit_of,
-    working_size,
 )
 from stable_restyle.imaging import arrays
 from stable_restyle.imaging.arrays import Floats, blur
@@ -64,18 +59,14 @@ GLOW_SHRINK = 4  # the glow is blurred at a quarter of the size
 
 def paint_anime(guide: Pixels, seed: int, denoise: float) -> Pixels:
     """Draw the guide as an animation cel. guide and the answer: (H, W, 3) uint8 RGB."""
-    unit = unit_of(guide)
-    made_up = make_up(guide, seed, denoise, unit)
-    lab = displace(guide, made_up, ANIME_MADE_UP, unit)
-    small, small_unit = working_size(lab, unit)
-    simple = simplify(small, ANIME_BRUSH, small_unit)
-    light, a, b = repaint(simple, lab, made_up, ANIME_BRUSH, ANIME_MADE_UP, unit)
-    ink = _ink(light, simple, unit, small_unit)
+    its = sketch(guide, seed, denoise, ANIME_BRUSH, ANIME_MADE_UP)
+    light, a, b = its.planes
+    ink = _ink(light, its.simple, its.unit, its.small_unit)
 
-    light = _tone(light, unit)
+    light = _tone(light, its.unit)
     a, b = enrich(a, b, ANIME_RICHER)
     a, b = _cool(light, a, b)
-    light += _glow(light, unit)
+    light += _glow(light, its.unit)
     for plane, colour in zip((light, a, b), INK, strict=True):
         plane += (colour - plane) * ink
     return to_rgb(light, a, b)

@@ -13,19 +13,14 @@ from stable_restyle.backends.preview.common import (
     Brush,
     MadeUp,
     channel_sum,
-    displace,
     enrich,
-    make_up,
-    repaint,
     resize,
-    simplify,
+    sketch,
     slopes,
     split_planes,
     stack,
     to_rgb,
     uniform,
-    unit_of,
-    working_size,
 )
 from stable_restyle.imaging.arrays import Floats, blur
 
@@ -72,18 +67,14 @@ PRINT_SHARE = 0.4  # of the dents that show a fingerprint
 
 def paint_clay(guide: Pixels, seed: int, denoise: float) -> Pixels:
     """Model the guide in clay. guide and the answer: (H, W, 3) uint8 RGB."""
-    unit = unit_of(guide)
-    made_up = make_up(guide, seed, denoise, unit)
-    lab = displace(guide, made_up, CLAY_MADE_UP, unit)
-    small, small_unit = working_size(lab, unit)
-    simple = simplify(small, CLAY_BRUSH, small_unit)
-    light, a, b = repaint(simple, lab, made_up, CLAY_BRUSH, CLAY_MADE_UP, unit)
+    its = sketch(guide, seed, denoise, CLAY_BRUSH, CLAY_MADE_UP)
+    light, a, b = its.planes
     light += CLAY_BLACK * np.exp(-np.square(light / CLAY_BLACK))
     a, b = enrich(a, b, CLAY_RICHER)
 
-    crease = _creases(simple, small_unit)
-    rise = slopes(_height(simple, crease, made_up, small_unit))
-    seen = _detail(small[..., 0].astype(np.float32), small_unit)
+    crease = _creases(its.simple, its.small_unit)
+    rise = slopes(_height(its.simple, crease, its.made_up, its.small_unit))
+    seen = _detail(its.small[..., 0].astype(np.float32), its.small_unit)
     stacked = stack(*rise, crease, seen)
     slope_x, slope_y, crease, seen = split_planes(resize(stacked, light.shape))
     surface_x, surface_y = _surface(*light.shape, seed)

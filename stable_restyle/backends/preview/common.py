@@ -62,6 +62,29 @@ class MadeUp:
     colour: float  # levels of a and of b
 
 
+@dataclass(frozen=True)
+class Sketch:
+    """What both looks start from: the guide, simplified and painted over."""
+
+    unit: float  # pixels
+    made_up: Floats  # (rows, columns, 5)
+    small: Pixels  # the guide's (H, W, 3) Lab at the working size
+    small_unit: float  # pixels
+    simple: Pixels  # `small` in a few broad dabs
+    planes: Planes  # L, a and b, (H, W) float32
+
+
+def sketch(guide: Pixels, seed: int, denoise: float, brush: Brush, amount: MadeUp) -> Sketch:
+    """Simplify the guide and paint it over. guide: (H, W, 3) uint8 RGB."""
+    unit = unit_of(guide)
+    made_up = make_up(guide, seed, denoise, unit)
+    lab = displace(guide, made_up, amount, unit)
+    small, small_unit = working_size(lab, unit)
+    simple = simplify(small, brush, small_unit)
+    planes = repaint(simple, lab, made_up, brush, amount, unit)
+    return Sketch(unit, made_up, small, small_unit, simple, planes)
+
+
 def _hash(seed: int, *keys: ArrayLike) -> NDArray[np.uint32]:
     """Mix integers, none negative, into 32 bits each; the keys broadcast against each other."""
     bits = np.array([(seed ^ (seed >> 32)) & 0xFFFFFFFF], np.uint32)
