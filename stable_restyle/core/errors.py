@@ -15,15 +15,15 @@ from stable_restyle.core import shell
 
 
 class RestyleError(Exception):
-    """A run, or one slide of it, failed for a reason that a user can mend."""
+    """A run, or one slide of it, failed for a reason that a user can fix."""
 
     exit_code = 1
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _told_again, (type(self), str(self))  # for workers: their message is all they hold
+        return _rebuilt, (type(self), str(self))  # for workers: their message is all they hold
 
 
-def _told_again(kind: type[RestyleError], message: str) -> RestyleError:
+def _rebuilt(kind: type[RestyleError], message: str) -> RestyleError:
     error = kind.__new__(kind)
     Exception.__init__(error, message)
     return error
@@ -154,7 +154,7 @@ def _windows_number(error: OSError) -> int:
 def _remedy(error: OSError, remedies: Mapping[int, str], free: str = "Free") -> str:
     if is_in_use(error):
         return _CLOSE
-    return remedies.get(error.errno or 0, "Mend that").format(free=free)
+    return remedies.get(error.errno or 0, "Fix that").format(free=free)
 
 
 _ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION = 5, 32, 33

@@ -49,7 +49,7 @@ class Settings:
     save_interp: bool = False
     fresh: bool = False
     redo: str = ""  # slides to draw again, as typed: "12,40-46"
-    redo_chain: bool = False  # and what hangs on them in their chains
+    redo_chain: bool = False  # and what depends on them in their chains
 
     @property
     def by_flow(self) -> bool:

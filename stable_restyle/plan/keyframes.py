@@ -1,7 +1,7 @@
 """Which slides go to the model, the keys of each scene, and which are filled from these.
 
 A key is at most so many slides from the next one, and nearer where the film moves so that little of
-a key's picture can still be found: that is told from the input frames, at a small size. The file
+a key's picture can still be found: the input frames show that, at a small size. The file
 `keys.json` keeps the choice between runs, so that people can edit it; slides count from 0 there.
 What a key looks like, and how slides are filled, is left to `draw` and `flow`.
 """
@@ -119,7 +119,7 @@ def write(path: Path, keys: Keys, kind: Kind) -> None:
 def _choose(
     middle: int, chain: Sequence[int], every: int, look: Callable[[int], Pixels]
 ) -> tuple[list[int], list[int]]:
-    """Keys and mended slides of a chain. look: the frame of a slide, small."""
+    """Return the keys and the assisted slides of a chain. look: the frame of a slide, small."""
     keys: list[int] = []
     assisted: list[int] = []
     last = key = look(middle)

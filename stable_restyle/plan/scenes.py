@@ -100,7 +100,7 @@ def outdated(
 
     before, now: the steps of the earlier run and of this one, each after the one that it is drawn
     from. changed_scenes: whether what is set for the scene of the one step differs from the
-    other's. A slide that hangs on another one is outdated with it.
+    other's. A slide that depends on another one is outdated with it.
     """
     was = {step.slide: step for step in before}
     found: set[int] = set()

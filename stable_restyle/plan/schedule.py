@@ -160,7 +160,7 @@ class Schedule:
                 self._fillable.append(following)
 
     def fail(self, step: Step) -> list[int]:
-        """Its slide will not be drawn: give up what hangs on it. Returns the slides lost."""
+        """Give up a step and what depends on it. Return the slides lost."""
         self._give_back(step)
         lost = {step.slide}
         hopeless = self._waiting.pop(step.slide, [])
@@ -174,7 +174,7 @@ class Schedule:
         return sorted(lost)
 
     def upcoming(self, count: int) -> list[Step]:
-        """The next slides as far as can be told: ready, or waiting for one in flight."""
+        """Return the next slides as far as is known: ready, or waiting for one in flight."""
         following = self._following()
         critical = [*islice(self._critical_ones(), count), *filter(self._is_critical, following)]
         critical.sort(key=self._rank, reverse=True)

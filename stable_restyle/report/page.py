@@ -327,10 +327,10 @@ def _warnings(run: Run) -> list[tuple[float, str, int]]:
     """Return each warning with the time of the first and the count."""
     times = Counter(text for _, text in run.warnings)
     first = {text: at for at, text in reversed(run.warnings)}
-    told = [(first[text], text, count) for text, count in times.items()]
-    if len(told) <= WARNINGS_SHOWN:
-        return told
-    return [*told[:WARNINGS_SHOWN], (run.last_s, f"and {len(told) - WARNINGS_SHOWN} more", 1)]
+    rows = [(first[text], text, count) for text, count in times.items()]
+    if len(rows) <= WARNINGS_SHOWN:
+        return rows
+    return [*rows[:WARNINGS_SHOWN], (run.last_s, f"and {len(rows) - WARNINGS_SHOWN} more", 1)]
 
 
 def _typed(command: Sequence[str]) -> str:

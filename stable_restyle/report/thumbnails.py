@@ -86,7 +86,7 @@ class Thumbnails:
             self._gave_up = True
             why = error.strerror if isinstance(error, OSError) else str(error)
             log.warning(
-                "Small pictures for the report cannot be written to %s: %s; once that is mended, "
+                "Small pictures for the report cannot be written to %s: %s; once that is fixed, "
                 "`video-restyle --report` makes them.",
                 self._small_slides.parent,
                 why,

@@ -95,7 +95,7 @@ def read(path: Path, settle: ParseLine) -> list[Entry]:
                 _take(_written(settings), name, taken)
                 entries.append(Entry(name, settings))
         except (RestyleError, OSError) as error:
-            faults.append(f"{name}: {_indented(_told(error))}")
+            faults.append(f"{name}: {_indented(_as_restyle_error(error))}")
     if faults:
         more = len(faults) - LINES_SHOWN
         rest = f"\nand {counted(more, 'more line')}" if more > 0 else ""
@@ -151,9 +151,9 @@ class _Batch:
         try:
             yield
         except (RestyleError, OSError) as error:
-            told = _told(error)
-            self.failures.append((entry, told))
-            first = str(told).partition("\n")[0]
+            explained = _as_restyle_error(error)
+            self.failures.append((entry, explained))
+            first = str(explained).partition("\n")[0]
             log.warning("%s is not finished: %s", entry.settings.target, first)
 
 
@@ -190,12 +190,12 @@ def _side_by_side(batch: _Batch, progress: Progress) -> None:
             films.stop()
 
 
-def _told(error: RestyleError | OSError) -> RestyleError:
+def _as_restyle_error(error: RestyleError | OSError) -> RestyleError:
     """Return the failure of a film. Raises errors again that are not the user's to fix."""
-    told = error if isinstance(error, RestyleError) else from_system(error)
-    if told is None:
+    explained = error if isinstance(error, RestyleError) else from_system(error)
+    if explained is None:
         raise error
-    return told
+    return explained
 
 
 def _restyle(entry: Entry, lane: FilmProgress, cluster: DaskCluster) -> Outcome:

@@ -32,7 +32,7 @@ def as_left(paths: RunPaths) -> RunPaths:
     return replace(paths, slides=paths.drawn if paths.deflicker_file.exists() else paths.shown)
 
 
-def mend(paths: RunPaths) -> None:
+def finish_move(paths: RunPaths) -> None:
     """Finish a move of drawn slides that was stopped, by moving all of them into TARGET."""
     if not paths.deflicker_file.exists():
         sequence.move(paths.drawn, paths.shown)

@@ -120,7 +120,7 @@ def _claim(
     progress: Progress,
 ) -> _Claimed:
     """Find frames, scenes and keys, and check that the slides of an earlier run match them."""
-    deflicker.mend(paths)
+    deflicker.finish_move(paths)
     left = deflicker.as_left(paths)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
@@ -128,7 +128,7 @@ def _claim(
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )
     decides = {**decided, **source_snapshot(source, film)}
-    noted, anew = manifest.claim(left, decides, fresh=settings.fresh)
+    noted, started_over = manifest.claim(left, decides, fresh=settings.fresh)
     threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
     frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)
     bounds = prepare.boundaries(frames, paths, threshold, progress)
@@ -138,7 +138,7 @@ def _claim(
         frames, found, paths, frames_per_slide, keyframe_kind(settings), progress
     )
     input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
-    fresh = settings.fresh and not anew
+    fresh = settings.fresh and not started_over
     manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
     deflicker.settle(paths, settings.deflicker, bounds)
     return _Claimed(

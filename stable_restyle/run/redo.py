@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
-    """The slides that "12,40-46" names; with `chain` also what hangs on them. Raises WrongUsage."""
+    """Return the slides that "12,40-46" names; with `chain` also those that depend on them.
+
+    Raises WrongUsage.
+    """
     if not listed:
         return []
     wanted = {number - 1 for number in parse_ranges(listed, f"--redo {listed}", "slide")}

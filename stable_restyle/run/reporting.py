@@ -34,7 +34,7 @@ def reported(
 ) -> Iterator[Journal]:
     """Keep the journal of a run, and write the report when it ends, in whatever way."""
     notes = Journal(paths.journal_file, about)
-    heard.tell(notes.warn)
+    heard.forward_to(notes.warn)
     try:
         yield notes
     except FolderLost:

@@ -57,7 +57,7 @@ def _hash(
     input_snapshot: InputSnapshot,
     slides: Sequence[str],
 ) -> str:
-    told = {
+    tree = {
         "settings": settings,
         "frames": input_snapshot.marks,
         "scenes": input_snapshot.bounds,
@@ -66,7 +66,7 @@ def _hash(
         "slides": slides,
         "result": paths.result and _stamp(paths.result),
     }
-    return sha256(json.dumps(told, default=list).encode()).hexdigest()
+    return sha256(json.dumps(tree, default=list).encode()).hexdigest()
 
 
 def _stamp(film: Path) -> tuple[int, int]:

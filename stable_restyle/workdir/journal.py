@@ -64,8 +64,8 @@ class Run:
     def last_s(self) -> float:
         """When it ended, or was last heard of: seconds since it began."""
         drawn = max((each.began_s + each.seconds for each in self.slides), default=0.0)
-        told = max((at for at, _ in self.warnings), default=0.0)
-        return max(drawn, told) if self.ended_s is None else self.ended_s
+        warned = max((at for at, _ in self.warnings), default=0.0)
+        return max(drawn, warned) if self.ended_s is None else self.ended_s
 
 
 class JsonLines:
@@ -150,17 +150,17 @@ class WarningCollector(logging.Handler):
         thread = current_thread()
         self._only = thread.ident if thread.name.startswith(FILM_THREAD) else None
         self._waiting: list[str] = []
-        self._tell: Callable[[str], None] = self._waiting.append
+        self._forward: Callable[[str], None] = self._waiting.append
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._only not in (None, record.thread):
             return
         with suppress(UnusableInput):  # a full disk: what keeps slides will say so
-            self._tell(record.getMessage())
+            self._forward(record.getMessage())
 
-    def tell(self, listener: Callable[[str], None]) -> None:
+    def forward_to(self, listener: Callable[[str], None]) -> None:
         """Hand over what has come, and from now on what comes."""
-        self._tell = listener
+        self._forward = listener
         for text in self._waiting:
             listener(text)
 

@@ -103,7 +103,7 @@ def _keep(notes: Sequence[_Note], over: Event) -> None:
     """Renew the notes until the run is over or one of them is no longer ours."""
     while not over.wait(BEAT_S):
         for note in notes:
-            with suppress(OSError):  # a full disk is told by what matters more
+            with suppress(OSError):  # whatever else is written reports a full disk
                 note.renew_if_ours()
         if any(note.is_lost for note in notes):
             return
@@ -173,7 +173,7 @@ class _Note:
         files.remove(away)
 
     def _is_ours(self) -> bool:
-        """Whether the note is there and ours. Raises OSError if that cannot be told."""
+        """Return whether the note is there and ours. Raises OSError if it cannot be read."""
         try:
             said = self.path.read_bytes()
         except FileNotFoundError:

@@ -147,7 +147,7 @@ def test_warnings_wait_for_a_listener() -> None:
     with journal.collect_warnings() as heard:
         log.warning("before")
         log.info("no warning")
-        heard.tell(told.append)
+        heard.forward_to(told.append)
         log.warning("after %d", 3)
     log.warning("past the run")
     assert told == ["before", "after 3"]
@@ -159,7 +159,7 @@ def test_a_film_drawn_beside_others_hears_the_warnings_of_its_own_thread() -> No
     def film() -> list[str]:
         told: list[str] = []
         with journal.collect_warnings() as heard:
-            heard.tell(told.append)
+            heard.forward_to(told.append)
             log.warning("mine")
             other = threading.Thread(target=log.warning, args=["another film's"])
             other.start()
