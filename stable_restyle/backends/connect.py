@@ -69,6 +69,11 @@ def check(names: Sequence[str], variants: WorkflowVariants, access: Access) -> l
     return checks
 
 
+def public_name(name: str) -> str:
+    """Return what may be shown of a --backend, which may be a mistyped URL: no user, no query."""
+    return re.sub(r"[^/]*@|[?#].*", "", name)
+
+
 def _ask_all(backends: Sequence[Backend], ask: Callable[[Backend], Answer]) -> list[Answer]:
     """Ask all backends at the same time. An interrupt closes them, so that this ends soon."""
     with ThreadPoolExecutor(len(backends)) as threads:
@@ -146,13 +151,8 @@ def _backend(name: str, variants: WorkflowVariants, access: Access) -> Backend:
         return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
     if kind.lower() in ("http", "https"):
         return ComfyBackend(name, variants, access)
-    meant = f" Did you mean http://{_without_user(name)}?" if ":" in name else ""
+    meant = f" Did you mean http://{public_name(name)}?" if ":" in name else ""
     raise WrongUsage(
-        f"--backend {_without_user(name)}: there is no such backend.{meant}\n"
+        f"--backend {public_name(name)}: there is no such backend.{meant}\n"
         f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
     )
-
-
-def _without_user(name: str) -> str:
-    """Return a name that may be a mistyped URL, without user and password."""
-    return re.sub(r"[^/]*@", "", name)

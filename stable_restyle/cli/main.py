@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,11 +21,12 @@ from click.core import ParameterSource
 
 from stable_restyle.cli import tables
 from stable_restyle.cli.console import Console, print_error, visible
-from stable_restyle.cli.options import HEADERS_VARIABLE, options, split_backends
+from stable_restyle.cli.options import DEFAULTS, HEADERS_VARIABLE, options, split_backends
 from stable_restyle.core.errors import NoBackendLeft, RestyleError, WrongUsage, from_system
 from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
 
 INTERRUPTED = 130
+UNREPEATED = ("source", "target", "seed", "headers", "fresh", "redo", "redo_chain")
 MORE_NAMES = (
     "\nPut names with blanks in quotation marks. To restyle several films, list them in a file for "
     "--batch."
@@ -95,6 +96,7 @@ def command(
     from stable_restyle.run import measurement, pipeline, reporting, status
     from stable_restyle.run.dry_run import plan
 
+    settings = with_command(settings)
     if check:
         checks = status.check_backends(settings)
         click.echo(visible("\n".join(tables.describe_backend(each) for each in checks)))
@@ -128,11 +130,28 @@ def run_batch(path: Path, options: Mapping[str, Any], console: Console) -> None:
         except click.ClickException as error:
             raise WrongUsage(error.format_message()) from error
         given = {name: value for name, value in context.params.items() if _is_given(name, context)}
-        return Settings(**{**options, **given})
+        return with_command(Settings(**{**options, **given}))
 
     batch.run(
         batch.read(path, parse_line), console, lambda outcome: log.info(tables.summary(outcome))
     )
+
+
+def with_command(settings: Settings) -> Settings:
+    """Return settings with the command that resumes their run and shows no secrets."""
+    from stable_restyle.backends.connect import public_name
+
+    shown = replace(settings, backends=tuple(map(public_name, settings.backends)))
+    words = ["video-restyle", str(settings.source), str(settings.target)]
+    for each in command.params:
+        if not hasattr(shown, name := each.name or "") or name in UNREPEATED:
+            continue
+        if (value := getattr(shown, name)) == getattr(DEFAULTS, name):
+            continue
+        for one in value if isinstance(value, tuple) else [value]:
+            word = f"{one:g}" if isinstance(one, float) else str(one)
+            words += [each.opts[0]] if one is True else [each.opts[0], word]
+    return replace(settings, command=tuple(words))
 
 
 def _is_given(name: str, context: click.Context | None = None) -> bool:

@@ -50,6 +50,7 @@ class Settings:
     fresh: bool = False
     redo: str = ""  # slides to draw again, as typed: "12,40-46"
     redo_chain: bool = False  # and what depends on them in their chains
+    command: tuple[str, ...] = field(default=(), compare=False)  # to be typed again, no secrets
 
     @property
     def by_flow(self) -> bool:

@@ -13,37 +13,31 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import re
 import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from html import escape
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from threading import get_ident
 from typing import Any
 from urllib.parse import quote
 
-import cv2
-import numpy as np
-
 from stable_restyle.core import files, shell
 from stable_restyle.core.errors import bytes_in_words, cannot_write
 from stable_restyle.core.records import Scene
-from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.report import timeline
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.workdir import redo_notes
-from stable_restyle.workdir.journal import Run, RunInfo, SlideDrawn
+from stable_restyle.workdir.journal import Run, SlideDrawn
 from stable_restyle.workdir.layout import RunPaths
 
 BLOCK = 500  # slides described in one file
@@ -64,16 +58,6 @@ LABELS = {  # of settings.json: name, and unit
     "frame_size": ("Frame size", "pixels"),
     "film": ("Film", ""),
 }
-# The options of Settings' fields, where they are not called like them; and the fields that are not
-# repeated where a run goes on.
-OPTIONS = {
-    "changes": "set",
-    "frames_per_slide": "fps",
-    "backends": "backend",
-    "timeout_s": "timeout",
-    "patience_min": "patience",
-}
-UNREPEATED = ("source", "target", "seed", "headers", "fresh", "redo", "redo_chain")
 UNSHOWN = (
     "model_sha256",
     "film_sha256",
@@ -111,47 +95,6 @@ class _Slides:
     small: set[int]
     drawn: Mapping[int, SlideDrawn]
     reasons: Mapping[int, int]  # why it is missing: a place among the page's reasons
-
-
-def about(settings: Settings, backends: Mapping[str, str], rate: Fraction) -> RunInfo:
-    """Return what the journal notes at the start of a run. backends: name -> description."""
-    bare = not any("@" in each or "?" in each for each in settings.backends)
-    return RunInfo(
-        command=command(settings, list(backends)),
-        folder=os.getcwd(),
-        secrets=bool(settings.headers) or not bare,
-        rate=str(rate),
-        versions=_versions(),
-        backends=backends,
-    )
-
-
-def command(settings: Settings, backends: Sequence[str]) -> list[str]:
-    """Return the command that resumes a run, without secrets. backends: their names."""
-    words = ["video-restyle", str(settings.source), str(settings.target)]
-    default = Settings()
-    for each in fields(Settings):
-        value = list(backends) if each.name == "backends" else getattr(settings, each.name)
-        if each.name in UNREPEATED or value == getattr(default, each.name) or value is False:
-            continue
-        option = f"--{OPTIONS.get(each.name, each.name.replace('_', '-'))}"
-        for one in value if isinstance(value, list | tuple) else [value]:
-            words += [option] if one is True else [option, _word(one)]
-    return words
-
-
-def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "video-restyle": version("stable-restyle"),
-        "Python": platform.python_version(),
-        "OpenCV": cv2.__version__,
-        "NumPy": np.__version__,
-        "System": platform.platform(terse=True),
-    }
 
 
 def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None:
@@ -307,7 +250,8 @@ def _shown_value(value: object) -> str:
     """Return a setting as text; sizes of films in readable units."""
     if value is True:
         return "yes"
-    return re.sub(r"\d+ bytes$", lambda size: bytes_in_words(int(size[0][:-6])), _word(value))
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return re.sub(r"\d+ bytes$", lambda size: bytes_in_words(int(size[0][:-6])), text)
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -23,8 +23,7 @@ from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.report import page
-from stable_restyle.run import deflicker, prepare, redo
+from stable_restyle.run import deflicker, prepare, redo, reporting
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.inputs import (
     check_scenes,
@@ -35,7 +34,6 @@ from stable_restyle.run.inputs import (
     settings_snapshot,
     source_snapshot,
 )
-from stable_restyle.run.reporting import frame_rate, reported
 from stable_restyle.run.team import Team, choose_team
 from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
@@ -93,8 +91,8 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
         again = redo.choose(settings.redo, claimed.steps, chain=settings.redo_chain)
         redo.check_drawn(paths, settings.redo, again, count)
         finished.forget(paths)
-        about = page.about(settings, drawn_on, frame_rate(claimed.source, settings))
-        with reported(settings, paths, about, heard, guarded) as notes:
+        about = reporting.about(settings, drawn_on, claimed.source)
+        with reporting.reported(settings, paths, about, heard, guarded) as notes:
             seeds = redo.take_up(paths, again, redo_seed, variants.base.seed or 0)
             spec = _drawing_spec(settings, claimed, seeds, paths)
             if not (settings.backends or settings.dask):
@@ -240,7 +238,7 @@ def _join(
     """Join the slides to a film, with the source's sound if it has any."""
     assert paths.result is not None
     film = source if isinstance(source, Film) else None
-    rate = frame_rate(source, settings) / settings.frames_per_slide
+    rate = reporting.frame_rate(source, settings) / settings.frames_per_slide
 
     def on_whole(made: Path) -> None:
         progress.check()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
+
+import cv2
+import numpy as np
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
@@ -26,6 +32,25 @@ from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.lock import FolderLost
 
 log = logging.getLogger(__name__)
+
+
+def about(settings: Settings, backends: Mapping[str, str], source: Film | Frames) -> RunInfo:
+    """Return what the journal notes at the start of a run. backends: name -> description."""
+    secret = any("@" in each or "?" in each for each in settings.backends)
+    return RunInfo(
+        command=settings.command,
+        folder=os.getcwd(),
+        secrets=secret or bool(settings.headers),
+        rate=str(frame_rate(source, settings)),
+        versions={
+            "video-restyle": version("stable-restyle"),
+            "Python": platform.python_version(),
+            "OpenCV": cv2.__version__,
+            "NumPy": np.__version__,
+            "System": platform.platform(terse=True),
+        },
+        backends=backends,
+    )
 
 
 @contextmanager
@@ -118,7 +143,7 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         ),
         frames=frames,
         settings=noted,
-        command=page.command(settings, ()),
+        command=settings.command,
     )
 
 

@@ -23,6 +23,7 @@ from support.programs import LONGEST_S, until
 from support.runs import Silent, run
 
 from stable_restyle.backends.preview.engine import Preview
+from stable_restyle.cli.main import with_command
 from stable_restyle.core.errors import RestyleError
 from stable_restyle.core.records import Job, Scene, Slide
 from stable_restyle.core.settings import Settings
@@ -120,7 +121,7 @@ def page(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
         return drawn(preview, job)
 
     monkeypatch.setattr(Preview, "draw", draw)
-    run(asked)
+    run(with_command(asked))
     return asked.target.parent / "interp" / "report.html"
 
 

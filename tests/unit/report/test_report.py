@@ -17,6 +17,7 @@ import pytest
 from support.comfy_server import ComfyServer
 from support.runs import Silent, interp, run
 
+from stable_restyle.cli.main import with_command
 from stable_restyle.core.errors import UnusableInput, bytes_in_words
 from stable_restyle.core.records import DrawRecord
 from stable_restyle.core.settings import Settings
@@ -153,10 +154,10 @@ def test_a_folder_of_the_original_program(asked: Settings) -> None:
     for name in ("journal.jsonl", "settings.json", "report.html", "input.json"):
         (interp(asked) / name).unlink()
     shutil.rmtree(interp(asked) / "report")
-    assert reporting.write_report(asked, Silent()) == interp(asked) / "report.html"
+    assert reporting.write_report(with_command(asked), Silent()) == interp(asked) / "report.html"
     film = film_of(asked)
     assert film["runs"] == film["backends"] == film["warnings"] == []
-    assert film["command"] == f"video-restyle {asked.source} {asked.target}"
+    assert film["command"].startswith(f"video-restyle {asked.source} {asked.target} --backend")
     assert block_of(asked)["state"] == "kkkkkkk" and block_of(asked)["small"] == "1111111"
 
 
@@ -197,7 +198,7 @@ def test_fresh_begins_a_new_report(asked: Settings) -> None:
 def test_no_secret_is_in_any_file(asked: Settings) -> None:
     with ComfyServer() as server:
         url = server.url.replace("http://", "http://ann:sesame@") + "?token=hush"
-        run(replace(asked, backends=(url,), headers=("X-Key: open",)))
+        run(with_command(replace(asked, backends=(url,), headers=("X-Key: open",))))
     for path in interp(asked).rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -213,20 +214,22 @@ def test_the_command_goes_on_with_the_run() -> None:
         Path("my film.mp4"),
         Path("clay.mp4"),
         changes=("6.text=a fox",),
-        mask_strength=2.5,
+        mask_strength=0.0,
+        anchor=0.5,
         seed=3,
         rate=Fraction(30000, 1001),
         fresh=True,
         save_interp=True,
         headers=("X: y",),
         redo="3",
+        backends=("http://me:hush@a:8188", "http://b:8188/comfy?token=hush"),
     )
-    assert page.command(settings, ["http://a:8188", "http://b:8188"]) == [
+    assert with_command(settings).command == (
         *("video-restyle", "my film.mp4", "clay.mp4"),
-        *("--mask-strength", "2.5", "--rate", "30000/1001"),
-        *("--backend", "http://a:8188", "--backend", "http://b:8188"),
-        *("--set", "6.text=a fox", "--save-interp"),
-    ]
+        *("--backend", "http://a:8188", "--backend", "http://b:8188/comfy"),
+        *("--set", "6.text=a fox", "--mask-strength", "0", "--anchor", "0.5"),
+        *("--rate", "30000/1001", "--save-interp"),
+    )
 
 
 def test_how_busy_backends_were(asked: Settings) -> None:
