@@ -6,12 +6,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stable_restyle.core.records import Pixels
+from stable_restyle.media import png, sequence
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
@@ -139,3 +141,16 @@ def _packed(values: Samples, depth: int) -> bytes:
         return values.astype(np.uint8).tobytes()
     bits = values[:, None] >> np.arange(depth - 1, -1, -1) & 1
     return np.packbits(bits.astype(np.uint8).reshape(-1)).tobytes()
+
+
+def picture(height: int = 12, width: int = 16, seed: int = 0) -> Pixels:
+    """Return noise, (height, width, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def folder_of(folder: Path, *pictures: Pixels) -> Path:
+    """Write pictures to a numbered folder. Return it."""
+    folder.mkdir(exist_ok=True)
+    for index, each in enumerate(pictures):
+        png.write(folder / sequence.name(index), each)
+    return folder

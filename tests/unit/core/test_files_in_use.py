@@ -1,4 +1,4 @@
-"""What becomes of a run while another program, such as a virus scanner, has its files open."""
+"""Files that another program, such as a virus scanner, has open are waited for, or named."""
 
 from __future__ import annotations
 

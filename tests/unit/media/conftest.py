@@ -1,0 +1,53 @@
+"""Films that are split, a chart of colours, and the processes that a test starts."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import clips
+from support.media import SQUARE, Split, ignore
+
+from stable_restyle.core.records import Pixels
+from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media.split import split_film
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Split:
+    """Return a function that probes and splits a film."""
+
+    def probe_and_split(path: Path) -> tuple[Film, list[Pixels]]:
+        film = probe_film(path)
+        folder = tmp_path / f"frames of {path.name.encode('ascii', 'replace').decode()}"
+        folder.mkdir()
+        split_film(film, folder, 10, ignore)
+        return film, clips.read_folder(folder)
+
+    return probe_and_split
+
+
+@pytest.fixture(scope="session")
+def chart() -> Pixels:
+    """Return 64 plain colours in squares, (256, 256, 3)."""
+    levels = [(r, g, b) for r in (0, 64, 128, 255) for g in (0, 90, 180, 255) for b in (0, 50, 255)]
+    levels += [(grey, grey, grey) for grey in range(0, 256, 17)]
+    squares = np.array(levels, np.uint8).reshape(8, 8, 3)
+    return squares.repeat(SQUARE, axis=0).repeat(SQUARE, axis=1)
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Return the processes that a test starts."""
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen.__init__
+
+    def noted(child: subprocess.Popen[bytes], *args: Any, **options: Any) -> None:
+        start(child, *args, **options)
+        started.append(child)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
+    return started
