@@ -1,1 +1,1 @@
-"""How fast the program is: each module measures one thing, as a table and as JSON."""
+"""Benchmarks: each module measures one thing and reports it as a table and as JSON."""

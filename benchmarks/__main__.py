@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other: `make bench`. Takes about a quarter of an hour."""
+"""Run every benchmark, one after the other: `make bench`. Takes about a quarter of an hour."""
 
 from benchmarks import (
     anchor,

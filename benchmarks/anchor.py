@@ -1,10 +1,10 @@
-"""Whether a chain of 200 slides keeps its palette, and whether light that changes reaches its end.
+"""Measure whether a chain of 200 slides keeps its palette and follows changes of light.
 
-Two scenes of 201 frames, made of one frame of `examples/`, 320x180: the camera pans a little to and
-fro; in one of them the light also falls to half and turns blue within 150 frames. Look clay,
-denoise 0.6, seed 1, walking forward from the first slide, with each share of `--anchor`. The truth
-is what the engine draws freely of the last frame: how far the palette of the chain's last slide is
-from it, and how much lighter that slide is.
+Two scenes of 201 frames, made from one frame of `examples/`, 320x180: the camera pans back and
+forth a little; in one of them the light also falls to half and turns blue within 150 frames. Look
+clay, denoise 0.6, seed 1, from the first slide forward, with each value of `--anchor`. The chain's
+last slide is compared with the same frame drawn without a guide: how far its palette is from that,
+and how much lighter it is.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from stable_restyle.imaging import colour, masks, metrics
 SHARES = (0.0, 0.1, 0.3, 1.0)
 WIDTH, HEIGHT, MARGIN = 320, 180, 16
 LOOK = "clay"
-DUSK = (0.65, 0.5, 0.4)  # of blue, green and red: what is left of the light
+DUSK = (0.65, 0.5, 0.4)  # share of blue, green and red that remains
 DUSK_FRAMES = 150
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Both scenes, by codec and by flow, with each share."""
+    """Draw both scenes with codec and flow, with each value of --anchor."""
     slides, shares = (4, (0.0, 0.3)) if small else (200, SHARES)
     figures = []
     for scene, light in (("steady light", False), ("light that falls", True)):
@@ -47,11 +47,13 @@ def measure(out: Path, small: bool) -> Report:
                     Figure(f"palette, {which}", metrics.style_distance(last, truth), "levels"),
                     Figure(f"lighter, {which}", lighter, "L*"),
                 ]
-    return Report("anchor", f"The last of {slides} slides of a chain, from the truth", figures)
+    return Report(
+        "anchor", f"The last of {slides} slides of a chain against a free drawing", figures
+    )
 
 
 def _frames(count: int, light: bool) -> list[Pixels]:
-    """(HEIGHT, WIDTH, 3) each."""
+    """Return frames of (HEIGHT, WIDTH, 3)."""
     size = WIDTH + 2 * MARGIN, HEIGHT + MARGIN
     picture = cv2.resize(read(EXAMPLE, 100, 1, 1)[0], size, interpolation=cv2.INTER_AREA)
     return [_frame(np.asarray(picture, np.uint8), index, light) for index in range(count)]
@@ -72,7 +74,7 @@ def _free(frame: Pixels) -> Pixels:
 
 
 def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
-    """The last slide of a chain that walks forward."""
+    """Return the last slide of a chain drawn forward."""
     slide = _free(frames[0])
     colours = colour.colour_stats(slide), colour.colour_stats(frames[0])
     for before, frame in pairwise(frames):

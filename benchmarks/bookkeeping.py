@@ -1,11 +1,11 @@
-"""A film of 100,000 frames: everything but the servers and the pictures.
+"""Measure everything except servers and pictures for a film of 100,000 frames.
 
-Every frame a slide, scenes of fifty, pictures of 64x48. Three things are timed, each in a fresh
-process: the plan (--dry-run: listing frames and slides, scenes, schedule); the resume of a film of
-which all but eight slides are there, with what its report is made of; and carrying out the whole
-schedule where preparing and drawing do nothing. Targets: together at most 30 s, none
-over 300 MB, and time linear in the number of frames, which is held here against a film of a quarter
-of the length: a frame of the long film may take 1.2 times as long.
+Each frame is a slide of 64x48 pixels, in scenes of fifty. Three things are timed, each in a fresh
+process: the plan (--dry-run: list frames and slides, find scenes, schedule); resuming a film of
+which all but eight slides are finished, including its report; and executing the whole schedule
+with preparing and drawing doing nothing. Targets: together at most 30 s, none over 300 MB, and time
+linear in the number of frames: a frame of the long film may take 1.2 times as long as one of a film
+of a quarter of the length.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GROWTH = 1.2
 
 @dataclass(frozen=True)
 class Took:
-    """What one of the three took in a process of its own."""
+    """Time and memory of one of the three."""
 
     wall_s: float
     cpu_s: float
@@ -47,7 +47,7 @@ class Took:
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Films of a quarter of the length, half of it, and all of it."""
+    """Measure films of a quarter of the length, half of it, and all of it."""
     counts = [100] if small else [25_000, 50_000, 100_000]
     took = {frames: _all(frames, out) for frames in counts}
     total_s = {frames: sum(each.wall_s for each in took[frames].values()) for frames in counts}
@@ -62,7 +62,7 @@ def measure(out: Path, small: bool) -> Report:
     figures += [
         Figure(f"{whole:,} frames: together", total_s[whole], "s", at_most=MOST_S),
         Figure(f"{whole:,} frames: most memory", most_mb, "MB", at_most=MOST_MB),
-        Figure(f"time a frame, against {quarter:,} frames", growth, at_most=GROWTH),
+        Figure(f"time per frame, against {quarter:,} frames", growth, at_most=GROWTH),
     ]
     details = {str(n): {what: asdict(each) for what, each in took[n].items()} for n in counts}
     return Report("bookkeeping", "Long films, without servers and pictures", figures, details)
@@ -77,7 +77,7 @@ def resume(settings: Settings) -> None:
 
 
 def schedule(frames: int) -> None:
-    """Every slide through the threads, though there is nothing to do for it."""
+    """Execute a schedule whose slides need no work."""
     found = scenes.find_scenes(_bounds(frames), 1)
     execute(
         Schedule(scenes.all_steps(found)),
@@ -93,7 +93,7 @@ def schedule(frames: int) -> None:
 
 
 def timed(work: Callable[..., None], *args: object) -> Took:
-    """Do the work; in a fresh process."""
+    """Do the work and measure it; in a fresh process."""
     began, began_cpu = time.monotonic(), time.process_time()
     work(*args)
     return Took(time.monotonic() - began, time.process_time() - began_cpu, process.peak_mb())
@@ -121,7 +121,7 @@ def _all(frames: int, out: Path) -> dict[str, Took]:
 
 
 def _report(picture: Path, slides: int, folder: Path) -> None:
-    """What an earlier run left for the report: small pictures, and what was measured on them."""
+    """Write what an earlier run kept for the report: thumbnails, and what was measured on them."""
     small = picture.with_suffix(".jpg")
     Image.open(picture).save(small)
     for kind in ("frames", "slides"):
@@ -132,7 +132,7 @@ def _report(picture: Path, slides: int, folder: Path) -> None:
 
 
 def _nothing() -> None:
-    """Keep a slide that is none."""
+    """Save nothing."""
 
 
 def _bounds(frames: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A simulated clock: hours of many servers in seconds, the same each time."""
+"""Simulate time: hours of many servers pass in seconds, and always in the same way."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ Event = TypeVar("Event")
 
 
 class Clock(Generic[Event]):
-    """What is to happen, and when; what happens at the same moment does so in its own order."""
+    """Events by time; events of the same time are in their own order."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._coming: list[tuple[float, Event]] = []
 
     def __bool__(self) -> bool:
-        """Whether anything is to happen still."""
+        """Return whether there are more events."""
         return bool(self._coming)
 
     def set(self, when: float, event: Event) -> None:
-        """Something is to happen."""
+        """Add an event."""
         heapq.heappush(self._coming, (when, event))
 
     def go(self, until: float = float("inf")) -> Event | None:
-        """Go on to what happens next; None if nothing does before `until`, and it is then."""
+        """Advance to the next event and return it; None if there is none before `until`."""
         if self._coming[0][0] > until:
             self.now = until
             return None

@@ -1,17 +1,17 @@
-"""Runs on a Dask cluster, with a simulated server for each worker: what do many machines bring?
+"""Measure runs on a Dask cluster with a simulated server for each worker.
 
-1, 2, 4 and 8 worker processes on this machine, a server that draws for 2 s beside each, and a film
-of 30 scenes. Target: servers busy for 95 % of the time from their first slide on, until
-scenes run out, that is until the first server has drawn its last one. Besides, for one worker:
-processor time a slide of worker, command and scheduler, and of the thread pool, which draws the
-first scenes of the same film. All processes share this machine, whose cores the workers need too:
-measure on one that is idle; 8 workers want 0.8 of a core for their slides alone.
+1, 2, 4 and 8 worker processes on this machine, each with a server that takes 2 s per slide, and a
+film of 30 scenes. Target: servers are busy for 95 % of the time from their first slide until scenes
+run out, that is until the first server has drawn its last slide. In addition, for one worker: the
+processor time per slide of worker, command and scheduler, and of the thread pool, which draws the
+first scenes of the same film. All processes share the cores of this machine, so it should be idle;
+the slides alone of 8 workers take 0.8 of a core.
 
-Where the next limit lies is simulated: 10,000 films on 1,000 servers of 2 s, as `farm` has it. What
-they ask a second of the scheduler, of the command and of the file system stands beside what a
-second of each can do: measured here, by processor time, so that it holds for the machine of a
-scheduler that is as fast as this one and has nothing else to do. A limit is told as the number of
-servers that it is enough for.
+Where the next limit lies is simulated: 10,000 films on 1,000 servers of 2 s per slide, see
+`cluster_simulation`. The load per second on scheduler, command and file system is compared with the
+capacity of each, measured here as processor time; it holds for a scheduler whose machine is as fast
+as this one and does nothing else. Each limit is given as the number of servers that it suffices
+for.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from threading import Event
 import psutil
 from distributed import Client, Worker
 
-from benchmarks import farm, footage, process, servers
+from benchmarks import cluster_simulation, footage, process, servers
 from benchmarks.report import Figure, Report, command
 from benchmarks.schedule import random_film
 from benchmarks.speed import FPS
@@ -52,9 +52,9 @@ SCENES = 30
 SHORTEST, LONGEST = 2, 5  # scenes, in slides
 ALONE = 10  # scenes that the thread pool draws
 WORKERS = (1, 2, 4, 8)
-FARM, FILMS, DIFFERENT = 1000, 10_000, 200  # servers, films, how many of these differ
-TASKS, MESSAGES = 1000, 4000  # by which the scheduler is measured
-PAUSE_S = 0.005  # between two messages of a worker: what comes at once is sent as one
+SERVERS, FILMS, DIFFERENT = 1000, 10_000, 200  # simulated; DIFFERENT of the films differ
+TASKS, MESSAGES = 1000, 4000  # to measure the scheduler with
+PAUSE_S = 0.005  # between two messages of a worker; without it they are sent in batches
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Worked:
 
     took_s: float
     busy: Sequence[float]  # share of each server, until scenes run out
-    cpu_s: Mapping[str, float]  # of whom
+    cpu_s: Mapping[str, float]  # by process
 
 
 def measure(out: Path, small: bool) -> Report:
-    """The same film on more and more workers, its beginning by the thread pool, and the farm."""
+    """Draw a film on more and more workers, and its beginning by the thread pool; then simulate."""
     frames = (footage.small_frames if small else footage.real_frames)(out)
     draw_s, teams = (0.05, (1,)) if small else (DRAW_S, WORKERS)
     chance = random.Random(8)
@@ -98,20 +98,23 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) -> Iterator[Figure]:
-    """What the farm asks for, and for how many servers there is enough of it."""
+    """Compare the load of a large cluster with what each part can do."""
     split_s = _split_s(out, small)
     chance = random.Random(80)
     films = [_divided(random_film(chance), FPS * split_s) for _ in range(2 if small else DIFFERENT)]
     many = [films[number % len(films)] for number in range(4 if small else FILMS)]
-    alone_s = sum(farm.draw([film], FARM, DRAW_S).seconds - film.prepare_s for film in films)
-    apart = sum(film.slides for film in films) * DRAW_S / FARM / alone_s
+    alone_s = sum(
+        cluster_simulation.simulate([film], SERVERS, DRAW_S).seconds - film.prepare_s
+        for film in films
+    )
+    apart = sum(film.slides for film in films) * DRAW_S / SERVERS / alone_s
     split = [replace(film, prepare_s=0.0) for film in many]
-    together = farm.draw(split, FARM, DRAW_S)
-    one_list = farm.draw(many[: len(films)], FARM, DRAW_S)
-    where = f"simulated: {FARM:,} servers of {DRAW_S:g} s"
-    yield Figure(f"{where}, a film after the other: busy", 100 * apart, "%")
+    together = cluster_simulation.simulate(split, SERVERS, DRAW_S)
+    one_list = cluster_simulation.simulate(many[: len(films)], SERVERS, DRAW_S)
+    where = f"simulated: {SERVERS:,} servers of {DRAW_S:g} s"
+    yield Figure(f"{where}, one film after the other: busy", 100 * apart, "%")
     yield Figure(
-        f"{where}, {len(many):,} films as a list: busy",
+        f"{where}, {len(many):,} films as a batch: busy",
         100 * together.busy,
         "%",
         note="frames are there; the rest are the last films",
@@ -122,14 +125,14 @@ def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) ->
         "%",
         note=f"{1 / split_s:.0f} frames a second here; several commands, on several machines",
     )
-    slides_s = FARM / DRAW_S
+    slides_s = SERVERS / DRAW_S
     tasks_s = together.tasks / together.seconds
     task_s, message_s = _scheduler_s(out, small)
-    yield Figure("asked a second: tasks", tasks_s)
-    yield Figure("asked a second: messages of slides", slides_s)
+    yield Figure("load per second: tasks", tasks_s)
+    yield Figure("load per second: messages about slides", slides_s)
     frame_mb = mean(path.stat().st_size for path in frames) / 1e6
     yield Figure(
-        "asked a second of the file system",
+        "load per second: file system",
         slides_s * (FPS + 1) * frame_mb,
         "MB",
         note=f"{FPS} frames and a slide, {frame_mb:.1f} MB each",
@@ -137,22 +140,24 @@ def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) ->
     yield Figure("scheduler: a task", 1e6 * task_s, "us")
     yield Figure("scheduler: a message", 1e6 * message_s, "us")
     share = tasks_s * task_s + slides_s * message_s
-    yield Figure("scheduler: enough for", FARM / share, "servers")
+    yield Figure("scheduler: suffices for", SERVERS / share, "servers")
     yield Figure(
-        "one command: enough for",
+        "one command: suffices for",
         DRAW_S / command_s,
         "servers",
-        note="of the run with one worker, its beginning and end included",
+        note="from the run with one worker, including its start and end",
     )
-    yield Figure("one command that splits: enough for", DRAW_S / (FPS * split_s), "servers")
+    yield Figure("one command that splits films: suffices for", DRAW_S / (FPS * split_s), "servers")
 
 
-def _divided(steps: Sequence[Step], prepare_s: float) -> farm.Film:
-    return farm.Film(shares.divide(steps, (), FARM), len(steps), prepare_s * len(steps))
+def _divided(steps: Sequence[Step], prepare_s: float) -> cluster_simulation.Film:
+    return cluster_simulation.Film(
+        shares.divide(steps, (), SERVERS), len(steps), prepare_s * len(steps)
+    )
 
 
 def _split_s(out: Path, small: bool) -> float:
-    """What a frame of 1280x720 takes to be split, scenes detected, in seconds."""
+    """Return the seconds per frame of splitting a film of 1280x720 with scene detection."""
     film = replace(probe_film(footage.EXAMPLE), width=footage.WIDTH, height=footage.HEIGHT)
     if small:
         film = replace(film, width=footage.SMALL[0], height=footage.SMALL[1])
@@ -163,14 +168,14 @@ def _split_s(out: Path, small: bool) -> float:
 
 
 def _scheduler_s(out: Path, small: bool) -> tuple[float, float]:
-    """Processor time of a scheduler for a task, and for a message of a slide to the command."""
+    """Return the scheduler's processor time for a task, and for a message about a slide."""
     tasks, messages = (20, 20) if small else (TASKS, MESSAGES)
     with (
         TemporaryDirectory(dir=out) as folder,
         _cluster(Path(folder), ["", ""]) as running,
         Client(running.address, set_as_default=False) as client,
     ):
-        share = shares.divide(random_film(random.Random(1)), (), FARM)[0]
+        share = shares.divide(random_film(random.Random(1)), (), SERVERS)[0]
         begun = running.cpu_s("scheduler")
         given = [
             client.submit(_nothing, share, key=f"scene-{number}", priority=number)
@@ -198,7 +203,7 @@ def _nothing(share: shares.Share) -> None:
 
 
 async def _send(messages: int, dask_worker: Worker) -> None:
-    """Send what a worker sends when it has saved a slide."""
+    """Send the message that a worker sends after each slide."""
     for slide in range(messages):
         message = {"slide": slide, "backend": "http://localhost:8188 on worker 1"}
         message |= {"seconds": DRAW_S, "name": "worker 1", "address": dask_worker.address}
@@ -209,7 +214,7 @@ async def _send(messages: int, dask_worker: Worker) -> None:
 def _by_threads(
     out: Path, frames: Sequence[Path], lengths: Sequence[int], draw_s: float
 ) -> tuple[float, float]:
-    """Seconds that the run takes without Dask, on one server, and processor time."""
+    """Draw without Dask on one server; return seconds and processor time."""
     with (
         TemporaryDirectory(dir=out) as folder,
         servers.started(1, draw_s, frames) as serving,
@@ -242,7 +247,7 @@ def _film(folder: Path, frames: Sequence[Path], lengths: Sequence[int]) -> Setti
 
 
 def _draw(settings: Settings) -> tuple[float, float]:
-    """In a fresh process: a run; seconds and processor time."""
+    """Run in a fresh process; return seconds and processor time."""
     began, began_cpu = time.monotonic(), time.process_time()
     pipeline.run(settings, process.Silent())
     return time.monotonic() - began, time.process_time() - began_cpu
@@ -253,17 +258,17 @@ class _Running:
     """A scheduler and its workers."""
 
     address: str
-    processes: Sequence[tuple[str, psutil.Process]]  # what it is
+    processes: Sequence[tuple[str, psutil.Process]]  # kind, process
 
-    def cpu_s(self, what: str) -> float:
-        """Processor time so far, of all that are such."""
-        every = (each.cpu_times() for kind, each in self.processes if kind == what)
+    def cpu_s(self, kind: str) -> float:
+        """Return the processor time so far of all processes of a kind."""
+        every = (each.cpu_times() for its_kind, each in self.processes if its_kind == kind)
         return float(sum(times.user + times.system for times in every))
 
 
 @contextmanager
 def _cluster(folder: Path, urls: Sequence[str]) -> Iterator[_Running]:
-    """A scheduler, and a worker process for each server."""
+    """Start a scheduler, and a worker process for each server."""
     known = folder / "scheduler.json"
     processes: list[tuple[str, psutil.Process]] = []
 

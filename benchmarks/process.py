@@ -1,4 +1,4 @@
-"""Processes of their own: what is measured begins with a clean slate, and its peak is its own."""
+"""Run measurements in fresh processes, so that they do not share memory or caches."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 def alone(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Call a function of a module in a fresh process; returns what it returns."""
+    """Call a module's function in a fresh process and return its result."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as processes:
         return processes.submit(function, *args, **named).result()
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had resident, in 10^6 bytes; nan if none can say."""
+    """Return the peak resident memory of this process in 10^6 bytes; nan if it is unknown."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage would begin with the peak of the process that started this one
+    if status.exists():  # getrusage includes the peak of the parent process
         lines = status.read_text("utf-8").splitlines()
         return 1024e-6 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     if sys.platform == "win32":

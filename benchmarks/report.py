@@ -1,4 +1,4 @@
-"""What a benchmark tells: figures beside their targets, as a table and as JSON."""
+"""Report the figures of a benchmark with their targets, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUT = Path("bench")
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value, and what it is to be."""
+    """A measured value and its target."""
 
     what: str
     value: float
@@ -32,7 +32,7 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """The target as a reader wants it; empty where there is none."""
+        """Return the target as text; empty if there is none."""
         if self.at_most is not None:
             return f"at most {self.at_most:g} {self.unit}".rstrip()
         if self.at_least is not None:
@@ -41,33 +41,32 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached; a figure without one is never missed."""
+        """Return whether the target is met; true without a target."""
         above = self.at_least is None or self.value >= self.at_least
         return above and (self.at_most is None or self.value <= self.at_most)
 
     def row(self) -> tuple[str, str, str, str, str]:
-        """What, figure, target, verdict and note, as they stand in the table."""
+        """Return the cells of the table: what, figure, target, verdict and note."""
         verdict = ("met" if self.met else "MISSED") if self.target else ""
         return self.what, f"{_short(self.value)} {self.unit}", self.target, verdict, self.note
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one benchmark found."""
+    """The results of a benchmark."""
 
     name: str  # of its module
     title: str
     figures: Sequence[Figure]
-    details: Mapping[str, object] = field(default_factory=dict)  # for the JSON alone
+    details: Mapping[str, object] = field(default_factory=dict)  # only in the JSON
 
 
-# Measures in a folder for whatever has to be kept; `small`: a tiny form that shows only that it
-# works.
+# Measure; the folder is for files. `small`: a tiny form that only shows that it works.
 Measure: TypeAlias = Callable[[Path, bool], Report]
 
 
 def table(report: Report) -> str:
-    """The figures in columns, a line each."""
+    """Format the figures in columns, one per line."""
     rows = [("", "figure", "target", "", ""), *(figure.row() for figure in report.figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
@@ -77,8 +76,8 @@ def table(report: Report) -> str:
     return "\n".join([report.title, *lines])
 
 
-def keep(report: Report, out: Path, machine: Mapping[str, object]) -> Path:
-    """Write a report as JSON; returns where."""
+def save(report: Report, out: Path, machine: Mapping[str, object]) -> Path:
+    """Write a report as JSON and return its path."""
     path = out / f"{report.name}.json"
     figures = [asdict(each) | {"met": each.met} for each in report.figures]
     content = {**asdict(report), "figures": figures, "machine": machine}
@@ -87,7 +86,7 @@ def keep(report: Report, out: Path, machine: Mapping[str, object]) -> Path:
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """Describe this machine."""
     return {
         "processor": _processor(),
         "cores": cores(),
@@ -98,23 +97,23 @@ def machine() -> dict[str, object]:
 
 
 class Others:
-    """How busy the machine was with what is not ours: that makes the figures worse."""
+    """How busy the machine was with other programs, which distort the figures."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._before_s = _theirs_s()
 
     def percent(self) -> float:
-        """Of all processors, since this was made; nan if nothing tells."""
+        """Return the percentage of all processors since creation; nan if it is unknown."""
         took_s = (time.monotonic() - self._began) * (os.cpu_count() or 1)
         return max(100 * (_theirs_s() - self._before_s) / took_s, 0.0)
 
     def __str__(self) -> str:
-        return f"Others had {self.percent():.0f} % of the machine meanwhile."
+        return f"Other programs used {self.percent():.0f} % of the machine meanwhile."
 
 
 def command(measures: Mapping[str, Measure], description: str | None) -> None:
-    """The command line that every benchmark has: measure, print the tables, keep the JSON."""
+    """Run a benchmark's command line: measure, print the tables, save the JSON."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -122,7 +121,7 @@ def command(measures: Mapping[str, Measure], description: str | None) -> None:
         "--out", type=Path, default=OUT, help=f"folder for JSON and footage [default: {OUT}]"
     )
     parser.add_argument(
-        "--small", action="store_true", help="see that it works; the figures mean nothing"
+        "--small", action="store_true", help="only check that it works; the figures mean nothing"
     )
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -130,7 +129,7 @@ def command(measures: Mapping[str, Measure], description: str | None) -> None:
         others = Others()
         report = measure(asked.out, asked.small)
         here = {**machine(), "others_percent": others.percent()}
-        path = keep(report, asked.out, here)
+        path = save(report, asked.out, here)
         print(f"{table(report)}\n{others}\nThe same as JSON: {path}\n", flush=True)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
 
@@ -140,12 +139,12 @@ def _short(value: float) -> str:
 
 
 def _theirs_s() -> float:
-    """Processor time of everything but us and our children that have ended, so far."""
+    """Return the processor time so far of everything except this process and its ended children."""
     if sys.platform != "linux":
         return float("nan")
     stat = Path("/proc/stat")
     ticks = [int(each) for each in stat.read_text("utf-8").partition("\n")[0].split()[1:9]]
-    user, nice, system, _, _, *interrupts = ticks  # left out: idle, and waiting for disks
+    user, nice, system, _, _, *interrupts = ticks  # without idle time and waiting for disks
     return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
 

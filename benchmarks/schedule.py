@@ -1,17 +1,16 @@
-"""The schedule alone, on a simulated clock: how close does the rule come to the best there is?
+"""Measure the schedule on a simulated clock: how close is it to the shortest possible run?
 
 A thousand random films of 1 to 400 scenes on 1 to 64 servers, half of them on servers of one speed,
-half on servers of which the fastest is up to four times as fast as the slowest. No run is shorter
-than its lower bound: all slides on all servers, or the k longest chains on the k fastest servers,
-for any k (chains share no slide here, and k of them keep k servers busy at most).
-Target: 1.02 times that bound on average, and the shortest time possible wherever trying
-every order can tell which that is: films of up to three scenes of up to four slides, on one to
-three servers of one speed.
+half on servers of which the fastest is up to four times as fast as the slowest. The lower bound of
+a run is the time of all slides on all servers, or of the k longest chains on the k fastest servers,
+for any k (chains share no slide here, and k of them keep at most k servers busy). Target: 1.02
+times that bound on average, and the shortest possible time wherever trying every order can find it:
+films of up to three scenes of up to four slides, on one to three servers of one speed.
 
-The rule is measured as it stands: one slide in flight on each server, and nothing lost between.
-Beside it, without a target, stands how the pool carries it out: two slides in flight on each, so
-that it draws one while the other travels, and travelling takes a twentieth of what a slide takes.
-Besides, how often a slide is drawn from one that is no longer in memory.
+The rule itself is measured with one slide in flight per server and no time lost between slides.
+Also reported, without a target, is how the pool executes it: two slides in flight per server, so
+that one is drawn while the other is transferred, which takes a twentieth of the time of a slide.
+Also reported: how often a slide is drawn from one that is no longer in memory.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from stable_restyle.plan.schedule import Schedule, estimate
 OVER_BOUND = 1.02
 FILMS = 1000
 SCENES_MAX, SERVERS_MAX = 400, 64
-FASTER = 4  # the fastest server than the slowest, at most
-SLIDE_S = 10.0  # a slide on the fastest
+FASTER = 4  # at most: speed of the fastest server over that of the slowest
+SLIDE_S = 10.0  # per slide on the fastest server
 TRAVEL_S = SLIDE_S / 20  # from an answer to the next request of its chain
 
 
@@ -46,12 +45,12 @@ TRAVEL_S = SLIDE_S / 20  # from an answer to the next request of its chain
 class Simulated:
     """A film drawn on a simulated clock."""
 
-    over_bound: float  # its time
-    read_again: float  # previous slides that had to be read from the disk, of all slides
+    over_bound: float  # time over the lower bound
+    read_again: float  # share of slides whose previous slide was read from disk
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Simulate every film four times over; try every order for the small ones."""
+    """Simulate every film four times over; try every order for small ones."""
     chance = random.Random(4)
     films = [random_film(chance) for _ in range(1 if small else FILMS // 2)]
     teams = [chance.randint(1, SERVERS_MAX) for _ in films]
@@ -74,7 +73,7 @@ def measure(out: Path, small: bool) -> Report:
                     f"{what}: mean",
                     mean(ratios),
                     at_most=target,
-                    note=f"{len(films)} films, {again:.0%} of the slides from one read again",
+                    note=f"{len(films)} films, {again:.0%} of slides drawn from one read again",
                 ),
                 Figure(f"{what}: worst", max(ratios), note=_worst(films, teams, ratios)),
             ]
@@ -83,7 +82,7 @@ def measure(out: Path, small: bool) -> Report:
     longer = [case for case in cases if estimate(Schedule(case[0]), case[1]) > shortest(*case)]
     figures.append(
         Figure(
-            "small films that took longer than they had to",
+            "small films that took longer than necessary",
             len(longer),
             at_most=0,
             note=f"of {len(cases)}",
@@ -93,7 +92,7 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def random_film(chance: random.Random) -> list[Step]:
-    """Scenes as films have them: most are short, a few are long."""
+    """Return a film with typical scenes: most are short, a few are long."""
     lengths = (
         min(max(round(chance.lognormvariate(2.5, 0.8)), 1), 500)
         for _ in range(chance.randint(1, SCENES_MAX))
@@ -102,7 +101,7 @@ def random_film(chance: random.Random) -> list[Step]:
 
 
 def steps_of(lengths: Iterator[int] | Sequence[int]) -> list[Step]:
-    """The steps of a film with scenes of so many slides."""
+    """Return the steps of a film. lengths: of its scenes, in slides."""
     bounds = [0]
     for length in lengths:
         bounds.append(bounds[-1] + length)
@@ -110,17 +109,17 @@ def steps_of(lengths: Iterator[int] | Sequence[int]) -> list[Step]:
 
 
 def alone(steps: Sequence[Step], slide_s: Sequence[float]) -> Simulated:
-    """One slide in flight on each server, and nothing lost between two. slide_s: of each server."""
+    """Draw with one slide in flight per server and no time between. slide_s: of each server."""
     return _simulate(steps, slide_s, slots=1, travel_s=0.0)
 
 
 def two_in_flight(steps: Sequence[Step], slide_s: Sequence[float]) -> Simulated:
-    """One is drawn while the other travels."""
+    """Draw with two slides in flight per server, one of which is transferred."""
     return _simulate(steps, slide_s, slots=2, travel_s=TRAVEL_S)
 
 
 def bound_s(steps: Sequence[Step], slide_s: Sequence[float]) -> float:
-    """Seconds that a film takes at least."""
+    """Return the lower bound of the time for a film, in seconds."""
     speeds = sorted((1 / each for each in slide_s), reverse=True)
     chains = sorted(chain_lengths(steps), reverse=True)
     by_chains = (
@@ -131,7 +130,7 @@ def bound_s(steps: Sequence[Step], slide_s: Sequence[float]) -> float:
 
 
 def chain_lengths(steps: Sequence[Step]) -> list[int]:
-    """Slides of each chain; the middle counts with the chain down, which is never the shorter."""
+    """Return the slides of each chain; the middle is in the chain down, which is never shorter."""
     sides = Counter(
         (step.scene, step.previous is None or step.slide < step.previous) for step in steps
     )
@@ -141,11 +140,11 @@ def chain_lengths(steps: Sequence[Step]) -> list[int]:
 def _simulate(
     steps: Sequence[Step], slide_s: Sequence[float], slots: int, travel_s: float
 ) -> Simulated:
-    """slots: slides in flight on each server; one is drawn, the others wait for it there."""
+    """Simulate a run. slots: slides in flight per server, of which one is drawn."""
     schedule = Schedule(steps)
-    clock = Clock[int]()  # a server has drawn a slide
+    clock = Clock[int]()  # an event is the server that has drawn a slide
     queues: list[deque[Step]] = [deque() for _ in slide_s]
-    began = [0.0] * len(slide_s)  # as far as the pool can tell
+    began = [0.0] * len(slide_s)  # as the pool sees it
     free_at = [0.0] * len(slide_s)
     in_memory = Recent(slots * len(slide_s))
 
@@ -178,28 +177,28 @@ def _simulate(
 
 
 class Recent:
-    """The slides used last."""
+    """The slides used most recently."""
 
-    def __init__(self, at_hand: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.missed = 0
-        self._at_hand = at_hand
+        self._capacity = capacity
         self._slides: dict[int, None] = {}
 
     def use(self, slide: int) -> None:
-        """It is wanted."""
+        """Count a miss if a slide is not in memory, and put it there."""
         self.missed += slide not in self._slides
         self.put(slide)
 
     def put(self, slide: int) -> None:
-        """It is there now."""
+        """Put a slide in memory; drop the least recently used one."""
         self._slides.pop(slide, None)
         self._slides[slide] = None
-        if len(self._slides) > self._at_hand:
+        if len(self._slides) > self._capacity:
             del self._slides[next(iter(self._slides))]
 
 
 def small_cases(longest: int) -> Iterator[tuple[list[Step], list[float]]]:
-    """Every film of up to three scenes of up to so many slides, on one to three servers."""
+    """Yield all films of up to three scenes of up to `longest` slides, on one to three servers."""
     for number in (1, 2, 3):
         for lengths in combinations_with_replacement(range(1, longest + 1), number):
             for servers in (1, 2, 3):
@@ -207,7 +206,7 @@ def small_cases(longest: int) -> Iterator[tuple[list[Step], list[float]]]:
 
 
 def shortest(steps: Sequence[Step], servers: Sequence[float]) -> int:
-    """The fewest rounds in which so many servers can draw all slides, by trying every choice."""
+    """Return the fewest rounds in which servers can draw all slides, by trying every choice."""
     everything = frozenset(step.slide for step in steps)
 
     @cache

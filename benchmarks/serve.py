@@ -1,8 +1,8 @@
-"""One simulated ComfyUI server, the program of a process of its own: see `servers`.
+"""Run one simulated ComfyUI server as a program; `servers` starts it.
 
-It is the tests' server, but it looks at no picture and paints none: every slide is one of the
-pictures that it was started with, compressed as ComfyUI compresses what it shows. So drawing takes
-the time that was asked for, and hardly any of the processor's.
+It is the tests' server, but it neither reads nor paints pictures: every slide is one of those that
+it was started with, compressed as ComfyUI compresses previews. Drawing thus takes the given time,
+and hardly any processor time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BLANK = np.zeros((8, 8, 3), np.uint8)
 
 
 class Server(ComfyServer):
-    """Answers with pictures made beforehand, and notes when it was at work."""
+    """Answer with pictures made beforehand, and record when a prompt ran."""
 
     def __init__(self, draw_s: float, slides: Sequence[bytes]) -> None:
         super().__init__(draw_s=draw_s)
-        self.spans: list[tuple[float, float]] = []  # time.monotonic(): of this machine, not ours
+        self.spans: list[tuple[float, float]] = []  # time.monotonic(), the same in all processes
         self._slides = cycle(slides)
 
     def _loaded(self, item: Any) -> tuple[Pixels, Pixels]:
@@ -46,7 +46,10 @@ class Server(ComfyServer):
 
 
 def main() -> None:
-    """Arguments: seconds a slide, pictures. Says its URL; at the end of its input, what it did."""
+    """Run a server. Arguments: seconds per slide, pictures.
+
+    Print its URL, and at the end of standard input what it did, as JSON.
+    """
     draw_s, *pictures = sys.argv[1:]
     slides = [_compressed(Path(picture)) for picture in pictures]
     server = Server(float(draw_s), slides)
@@ -68,7 +71,7 @@ def main() -> None:
 
 
 def _compressed(picture: Path) -> bytes:
-    """As ComfyUI's PreviewImage writes it."""
+    """Compress a picture as ComfyUI's PreviewImage does."""
     data = BytesIO()
     with Image.open(picture) as image:
         image.save(data, "PNG", compress_level=1)

@@ -1,4 +1,4 @@
-"""Simulated ComfyUI servers in processes of their own, so that their work is not ours."""
+"""Start simulated ComfyUI servers in processes of their own, which are measured apart."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PICTURES = 6  # that a server answers with, in turn
+PICTURES = 6  # a server answers with these in turn
 
 
 @dataclass(frozen=True)
 class Worked:
-    """What a server did, by its own clock, which is the machine's: time.monotonic()."""
+    """What a server did. Times are in time.monotonic(), which all processes share."""
 
-    spans: Sequence[tuple[float, float]]  # when it drew, from and until
+    spans: Sequence[tuple[float, float]]  # start and end of each slide
     busy_s: float
-    idle_s: float  # between its first slide and its last
+    idle_s: float  # between its first and last slide
     prompts_run: int
     cpu_s: float
 
     def busy_share(self, until: float) -> float:
-        """The share of the time that it drew, from its first slide on."""
+        """Return the share of the time from its first slide on in which it drew."""
         first = self.spans[0][0]
         drew = sum(min(stop, until) - start for start, stop in self.spans if start < until)
         return drew / (until - first)
 
 
 class Servers:
-    """Processes that play ComfyUI."""
+    """Server processes."""
 
     def __init__(self, processes: Sequence[subprocess.Popen[str]]) -> None:
         self._processes = processes
         self.urls = tuple(_line(each).strip() for each in processes)
 
     def stop(self) -> list[Worked]:
-        """End them; returns what each did."""
+        """Stop the processes and return what each did."""
         return [Worked(**json.loads(each.communicate()[0])) for each in self._processes]
 
 
 @contextmanager
 def started(count: int, draw_s: float, frames: Sequence[Path]) -> Iterator[Servers]:
-    """So many servers that draw for draw_s; what they draw are some of these frames."""
+    """Start servers that take draw_s per slide and answer with some of these frames."""
     pictures = frames[:: -(-len(frames) // PICTURES)]
     command = [sys.executable, "-m", "benchmarks.serve", str(draw_s), *map(str, pictures)]
     paths = [str(ROOT), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -62,8 +62,8 @@ def started(count: int, draw_s: float, frames: Sequence[Path]) -> Iterator[Serve
     ]
     with ExitStack() as stack:
         for each in processes:
-            stack.enter_context(each)  # waits for its end,
-            stack.callback(each.kill)  # which is now
+            stack.enter_context(each)  # on exit waits for its end
+            stack.callback(each.kill)  # runs before that
         yield Servers(processes)
 
 

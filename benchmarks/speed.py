@@ -1,16 +1,16 @@
-"""Whole runs over simulated servers: are the servers ever idle, and what does a slide cost here?
+"""Measure whole runs over simulated servers: how busy the servers are, and what a slide costs.
 
-Two cases, each run in a fresh process: one server that draws for 0.25 s, 24 slides of one scene,
-the median of seven runs; and eight servers that draw for 2 s, 360 slides of 30 scenes. Targets:
-at most 0.17 s of processor time a slide; servers busy for 97 % of the time, counted until
-the chains run out (fewer slides can be drawn than there are servers); the whole run, which is the
-call of pipeline.run, at most 1.05 times its lower bound, the larger of total work / servers and the
+Two cases, each run in a fresh process: one server that takes 0.25 s per slide, 24 slides of one
+scene, the median of seven runs; and eight servers that take 2 s, 360 slides of 30 scenes. Targets:
+at most 0.17 s of processor time per slide; servers busy for 97 % of the time, counted until the
+chains run out (fewer slides can be drawn than there are servers); the whole run, which is the call
+of pipeline.run, at most 1.05 times its lower bound, the larger of total work / servers and the
 longest chain.
 
-Besides: slides a second; what each step costs and how often it is done; the most memory; and, where
-chains never wait for servers (the first case), how long the server waited for us and when, and the
-time from an answer to the next request of its chain. Others at work on the machine leave processor
-times nearly as they are and spoil all else: measure on an idle machine.
+Also reported: slides per second; what each step costs and how often it is done; the peak memory;
+and, where chains never wait for servers (the first case), how long the server waited for this
+program and when, and the time from an answer to the next request of its chain. Other programs
+hardly change processor times, but distort everything else: measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stable_restyle.plan import scenes
 from stable_restyle.run import pipeline
 
 FPS = 2
-CPU_S = 0.17  # a slide
+CPU_S = 0.17  # per slide
 BUSY_PERCENT = 97
 OVER_BOUND = 1.05
 
@@ -45,30 +45,30 @@ class Case:
 
     name: str
     servers: int
-    draw_s: float  # a slide
+    draw_s: float  # per slide
     lengths: Sequence[int]  # of the scenes, in slides
-    runs: int = 1  # of which the median is taken
+    runs: int = 1  # the median of these is reported
 
     @property
     def slides(self) -> int:
         return sum(self.lengths)
 
     def steps(self) -> list[Step]:
-        """As the pipeline makes them."""
+        """Return the steps that the pipeline takes."""
         bounds = [0]
         for length in self.lengths:
             bounds.append(bounds[-1] + FPS * length)
         return scenes.all_steps(scenes.find_scenes(bounds, FPS))
 
     def bound_s(self) -> float:
-        """No run of these servers is shorter."""
+        """Return the lower bound of a run, in seconds."""
         longest = max(length // 2 + 1 for length in self.lengths)
         return self.draw_s * max(self.slides / self.servers, longest)
 
 
 @dataclass(frozen=True)
 class DrawRecord:
-    """What a run took, seen from inside its process."""
+    """Measurements from inside the process of a run."""
 
     began: float  # time.monotonic()
     wall_s: float
@@ -81,7 +81,7 @@ class DrawRecord:
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Both cases, one after the other."""
+    """Run both cases, one after the other."""
     frames = (footage.small_frames if small else footage.real_frames)(out)
     figures: list[Figure] = []
     details: dict[str, object] = {}
@@ -99,7 +99,7 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def cases() -> list[Case]:
-    """Return the two cases; the second takes 90 s at least."""
+    """Return the two cases; the second takes at least 90 s."""
     chance = random.Random(4)
     lengths = [chance.randint(6, 18) for _ in range(29)]
     return [
@@ -109,7 +109,7 @@ def cases() -> list[Case]:
 
 
 def draw(settings: Settings, previous: dict[int, int | None]) -> DrawRecord:
-    """Run, and watch it; in a fresh process. previous: slide -> the one that it is drawn from."""
+    """Watch a run, in a fresh process. previous: slide -> the one that it is drawn from."""
     with Watch() as watch:
         began, began_cpu = time.monotonic(), time.process_time()
         pipeline.run(settings, process.Silent())
@@ -127,7 +127,7 @@ def draw(settings: Settings, previous: dict[int, int | None]) -> DrawRecord:
 
 
 def ran_out(case: Case, finished: Sequence[tuple[float, int]]) -> float:
-    """When fewer slides could be drawn than there are servers."""
+    """Return when fewer slides could be drawn than there are servers."""
     following = Counter(step.previous for step in case.steps())
     drawable = following[None]
     for when, slide in finished:
@@ -138,7 +138,7 @@ def ran_out(case: Case, finished: Sequence[tuple[float, int]]) -> float:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Of any number of values; nan of none."""
+    """Return a percentile of values; nan if there are none."""
     ordered = sorted(values)
     return (
         ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else float("nan")
@@ -178,14 +178,14 @@ def _figures(case: Case, drawn: DrawRecord, worked: Sequence[Worked]) -> list[Fi
             "processor time a slide, servers",
             sum(each.cpu_s for each in worked) / case.slides,
             "s",
-            note="not ours, but on the same machine",
+            note="not part of the program, but on the same machine",
         ),
     ]
     return [replace(figure, what=f"{case.name}: {figure.what}") for figure in figures]
 
 
 def _medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
-    """Of each figure the one of the run in which it is the middle one."""
+    """Return the median of each figure."""
     return [
         sorted(same, key=lambda figure: figure.value)[len(runs) // 2]
         for same in zip(*runs, strict=True)
@@ -193,7 +193,7 @@ def _medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 
 def _busy(until: float, worked: Sequence[Worked]) -> Figure:
-    """until: time.monotonic(). When the last slide is kept here, its server has long been done."""
+    """Return how busy servers were. until: time.monotonic(); the end of the last slide if later."""
     until = min(until, max(each.spans[-1][1] for each in worked))
     shares = [100 * each.busy_share(until) for each in worked]
     note = "busy: " + ", ".join(f"{share:.1f}" for share in shares) if len(shares) > 1 else ""
@@ -201,7 +201,7 @@ def _busy(until: float, worked: Sequence[Worked]) -> Figure:
 
 
 def _steps(case: Case, drawn: DrawRecord) -> Iterator[Figure]:
-    """Processor time a slide, split."""
+    """Yield the processor time per slide of each step."""
     rest_s = drawn.cpu_s
     for step in STEPS:
         took_s = drawn.step_cpu_s.get(step, 0.0)
@@ -213,7 +213,7 @@ def _steps(case: Case, drawn: DrawRecord) -> Iterator[Figure]:
 
 
 def _waits(drawn: DrawRecord, worked: Sequence[Worked]) -> Iterator[Figure]:
-    """Where a server waits for us, and a chain does. With many chains, chains wait for servers."""
+    """Yield how long the server waits for this program, and a chain; with one chain only."""
     first, last = worked[0].spans[0][0], worked[0].spans[-1][1]
     gaps = [after[0] - before[1] for before, after in pairwise(worked[0].spans)]
     yield Figure("the server waits for its first slide", 1000 * (first - drawn.began), "ms")

@@ -1,8 +1,8 @@
-"""Splitting a film with scene detection against FFmpeg's own PNG export of it.
+"""Compare splitting a film, with scene detection, to FFmpeg's own PNG export.
 
-The ten-second clip of `examples/`, 240 frames of 640x360. Ours is probing and splitting, as a run
-does it; FFmpeg's is `ffmpeg -i film %06d.png` with its defaults and the same FFmpeg. Pairs in turn,
-the median of their ratios. Target: at least as fast, a ratio of at most 1.
+The ten-second clip of `examples/`, 240 frames of 640x360. Ours is probing and splitting as in a
+run; FFmpeg's is `ffmpeg -i film %06d.png` with its defaults and the same FFmpeg. Both are run in
+turn; the result is the median of their ratios. Target: at least as fast, a ratio of at most 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAIRS = 5
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Some pairs, after one that nobody counts: it finds the film on the disk."""
+    """Time some pairs, after one that is not counted: it reads the film into the cache."""
     film = _test_card(out) if small else EXAMPLE
     pairs = [_pair(film, out) for _ in range(1 + (1 if small else PAIRS))][1:]
     ours, theirs = zip(*pairs, strict=True)
@@ -36,7 +36,7 @@ def measure(out: Path, small: bool) -> Report:
             Figure("with scene detection", statistics.median(ours), "s"),
             Figure("FFmpeg's PNG export", statistics.median(theirs), "s"),
             Figure(
-                "the one over the other",
+                "ratio",
                 statistics.median(mine / its for mine, its in pairs),
                 at_most=1,
                 note=f"{len(pairs)} pairs in turn",
@@ -47,7 +47,7 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def _pair(film: Path, out: Path) -> tuple[float, float]:
-    """Seconds of ours and of FFmpeg's."""
+    """Return the seconds that ours and FFmpeg's take."""
     with TemporaryDirectory(dir=out) as ours, TemporaryDirectory(dir=out) as theirs:
         began = time.perf_counter()
         split_film(probe_film(film), Path(ours), Settings().scene_threshold, lambda _: None)
@@ -60,7 +60,7 @@ def _pair(film: Path, out: Path) -> tuple[float, float]:
 
 
 def _test_card(out: Path) -> Path:
-    """A film of half a second."""
+    """Make a film of half a second."""
     film = out / "test-card.mp4"
     card = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=24:duration=0.5"]
     subprocess.run([find_ffmpeg(), "-y", "-v", "error", *card, str(film)], check=True)

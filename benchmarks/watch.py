@@ -1,8 +1,8 @@
-"""Watch a run from outside: what each step costs, and how long a chain waits for us.
+"""Watch a run from outside: what each step costs, and how long a chain waits for this program.
 
-The package holds nothing for this: while a `Watch` is entered, functions of it are wrapped. A step
-costs the processor time of its threads, what it calls in other steps left out. OpenCV's own threads
-are not among them; they, the websocket's and what no step covers are the rest.
+The package has no code for this: while a `Watch` is entered, some of its functions are wrapped. The
+cost of a step is the processor time of its threads, without other steps that it calls. OpenCV's own
+threads, the websocket's and what no step covers make up the rest.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from stable_restyle.plan import schedule
 
 Function: TypeAlias = Callable[..., Any]
 
-# Step, and the function that does it: where it is found, and its name there.
-SEAMS: Sequence[tuple[str, Any, str]] = (
+# Step, and the function that does it: module or class, and name.
+WRAPPED: Sequence[tuple[str, Any, str]] = (
     ("read", png, "read"),
     ("motion", codec.CodecMotion, "estimate"),
-    ("carry", motion_transfer, "apply"),
+    ("warp", motion_transfer, "apply"),
     ("mask", masks, "change"),
     ("mask", masks, "from_change"),
     ("mask", masks, "free_all"),
@@ -42,7 +42,7 @@ SEAMS: Sequence[tuple[str, Any, str]] = (
     ("decode", client, "read_slide"),
     ("write", files, "write_whole"),
 )
-STEPS = tuple(dict.fromkeys(step for step, _, _ in SEAMS))
+STEPS = tuple(dict.fromkeys(step for step, _, _ in WRAPPED))
 COUNTED = ("read", "encode", "network", "decode", "write")  # one call is one file or request
 
 
@@ -52,26 +52,26 @@ class Watch:
     def __init__(self) -> None:
         self.cpu_s: Counter[str] = Counter()  # step -> seconds
         self.calls: Counter[str] = Counter()
-        self.answered: dict[int, float] = {}  # slide -> when its picture had come
+        self.answered: dict[int, float] = {}  # slide -> when its picture was received
         self.asked: dict[int, float] = {}  # slide -> when its prompt was sent
-        self.finished: list[tuple[float, int]] = []  # when, which slide
+        self.finished: list[tuple[float, int]] = []  # time, slide
         self._lock = Lock()
-        self._here = local()  # of each thread: its slide, and the time of steps within the step
+        self._here = local()  # per thread: its slide, and the time of nested steps
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
-        for step, place, name in SEAMS:
+        for step, place, name in WRAPPED:
             self._wrap(place, name, partial(self._timed, step))
-        self._wrap(pool.Pool, "draw", self._placed)
-        self._wrap(http.HttpClient, "ask", self._overheard)
-        self._wrap(schedule.Schedule, "finish", self._noted)
+        self._wrap(pool.Pool, "draw", self._with_slide)
+        self._wrap(http.HttpClient, "ask", self._with_times)
+        self._wrap(schedule.Schedule, "finish", self._with_finish)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def waits(self, previous: Mapping[int, int | None]) -> list[float]:
-        """Seconds from each answer to the requests of its chain that follow it.
+        """Return the seconds from each answer to the requests of its chain that follow it.
 
         previous: slide -> the one that it is drawn from.
         """
@@ -108,8 +108,8 @@ class Watch:
                 self.calls[step] += 1
             self._here.within_s = outer_s + took_s
 
-    def _placed(self, draw: Function) -> Function:
-        """Note which slide a thread is at."""
+    def _with_slide(self, draw: Function) -> Function:
+        """Record which slide a thread works on."""
 
         @wraps(draw)
         def placed(pool: Any, job: Any, number: int) -> Any:
@@ -121,8 +121,8 @@ class Watch:
 
         return placed
 
-    def _overheard(self, ask: Function) -> Function:
-        """Note when a prompt goes out and when a picture has come in."""
+    def _with_times(self, ask: Function) -> Function:
+        """Record when a prompt is sent and when a picture is received."""
 
         @wraps(ask)
         def overheard(http: Any, method: str, path: str, **named: Any) -> Any:
@@ -136,7 +136,7 @@ class Watch:
 
         return overheard
 
-    def _noted(self, finish: Function) -> Function:
+    def _with_finish(self, finish: Function) -> Function:
         @wraps(finish)
         def noted(of: Any, step: Any) -> Any:
             self.finished.append((time.monotonic(), step.slide))

@@ -1,4 +1,4 @@
-"""Every benchmark in its tiny form: it measures, tells a table and keeps the same as JSON."""
+"""Every benchmark in its tiny form: it measures, prints a table and saves the same as JSON."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Any
 import pytest
 from support import paths
 
-from benchmarks import farm
+from benchmarks import cluster_simulation
 from stable_restyle.cluster import shares
 from stable_restyle.plan import scenes
 
 ROOT = paths.ROOT
-STEPS = {"read", "motion", "carry", "mask", "blend", "encode", "network", "decode", "write"}
+STEPS = {"read", "motion", "warp", "mask", "blend", "encode", "network", "decode", "write"}
 
 
 def measured(name: str, out: Path) -> dict[str, Any]:
-    """Run a benchmark, see that its table holds all that it keeps; returns what it keeps."""
+    """Run a benchmark, check that its table matches its JSON, and return the JSON."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--small", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    kept: dict[str, Any] = json.loads((out / f"{name}.json").read_text("utf-8"))
+    saved: dict[str, Any] = json.loads((out / f"{name}.json").read_text("utf-8"))
     title, _, *rows = done.stdout.splitlines()
-    assert title == kept["title"]
-    for figure, row in zip(kept["figures"], rows, strict=False):
+    assert title == saved["title"]
+    for figure, row in zip(saved["figures"], rows, strict=False):
         has_target = figure["at_most"] is not None or figure["at_least"] is not None
         assert row.startswith(figure["what"])
         assert ("met" in row or "MISSED" in row) == has_target
     assert list(out.glob("tmp*")) == []
-    return kept
+    return saved
 
 
 @pytest.mark.parametrize("name", ["startup", "split", "bookkeeping", "memory", "anchor", "cluster"])
 def test_a_benchmark_gives_a_table(name: str, tmp_path: Path) -> None:
-    kept = measured(name, tmp_path)
-    assert kept["figures"] and kept["machine"]["cores"] >= 1
+    saved = measured(name, tmp_path)
+    assert saved["figures"] and saved["machine"]["cores"] >= 1
 
 
 def test_a_run_is_split_into_its_steps(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_a_run_is_split_into_its_steps(tmp_path: Path) -> None:
     assert [server["prompts_run"] for server in run["servers"]] == [4]
 
 
-def test_a_farm_draws_all_tasks_and_keeps_its_servers_busy() -> None:
+def test_a_simulated_cluster_draws_all_tasks_and_keeps_its_servers_busy() -> None:
     bounds = [0, 5, 7, 17]
     steps = scenes.all_steps(scenes.find_scenes(bounds, 1))
-    film = farm.Film(shares.divide(steps, (), 2), 17, 3.0)
-    one = farm.draw([film], 2, 1.0)
-    # 3 s until it is there; then one worker has the third scene, its middle first, 10 slides.
+    film = cluster_simulation.Film(shares.divide(steps, (), 2), 17, 3.0)
+    one = cluster_simulation.simulate([film], 2, 1.0)
+    # 3 s to prepare it; then one worker has the third scene, its middle first, 10 slides.
     assert one.tasks == 5 and one.seconds == pytest.approx(3 + 10)
-    many = farm.draw([film] * 50, 2, 1.0)
+    many = cluster_simulation.simulate([film] * 50, 2, 1.0)
     assert many.tasks == 250 and many.busy > 0.9
 
 

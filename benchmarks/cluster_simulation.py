@@ -1,9 +1,9 @@
-"""Films on a farm, on a simulated clock: drawn as `--batch --dask` draws them, by many servers.
+"""Simulate many films on a large cluster, drawn as `--batch --dask` draws them.
 
-A worker has a server and two threads, so that two scenes take turns at the server. Tasks are those
-of `shares.divide`; the longest goes to the worker with the fewest. (Dask sends a worker one task
-more than it has threads, and has it stolen back where others are idle; here it stays in the
-scheduler's queue.) Films begin as `batch` has them begin, one on its way at a time.
+A worker has one server and two threads, so that two scenes take turns at the server. Tasks are
+those of `shares.divide`; the longest goes to the worker with the fewest. (Dask sends a worker one
+task more than it has threads, and lets idle workers steal it; here it stays in the scheduler's
+queue.) Films begin as in `batch`: one is being prepared at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from benchmarks.clock import Clock
 from stable_restyle.cluster.shares import TASKS_PER_THREAD, THREADS_PER_WORKER, Share
 
-PREPARED = -1  # in place of a worker: a film is
+PREPARED = -1  # in place of a worker's number: a film has been prepared
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Film:
 
     shares: Sequence[Share]
     slides: int
-    prepare_s: float  # from its begin to its first task
+    prepare_s: float  # from its start to its first task
 
 
 @dataclass(frozen=True)
-class Farmed:
-    """What drawing films took."""
+class Usage:
+    """How long drawing films took, and how busy that kept the servers."""
 
     seconds: float
     busy: float  # of the time of all servers, 0..1
@@ -43,26 +43,26 @@ class _Task:
     left: float  # slides
 
     def __lt__(self, other: _Task) -> bool:
-        """Which Dask begins first."""
+        """Order tasks as Dask starts them: the longest first."""
         return self.share.length > other.share.length
 
 
 @dataclass
 class _Worker:
     tasks: list[_Task] = field(default_factory=list)
-    since_s: float = 0.0  # when it was so
+    since_s: float = 0.0  # when its tasks were last updated
     turn: int = 0  # how often its tasks have changed
 
     def draw(self, slides: float) -> None:
-        """So many slides, of its tasks in turn."""
+        """Draw a number of slides, of its tasks in turn."""
         for task in self.tasks:
             task.left -= slides / len(self.tasks)
 
 
-_Event: TypeAlias = tuple[int, int]  # a worker that has done a task, and its turn; or PREPARED, 0
+_Event: TypeAlias = tuple[int, int]  # a worker that finishes a task, and its turn; or PREPARED, 0
 
 
-class _Farm:
+class _Simulation:
     def __init__(self, films: Sequence[Film], workers: int, slide_s: float) -> None:
         self.clock: Clock[_Event] = Clock()
         self.tasks = 0
@@ -71,46 +71,46 @@ class _Farm:
         self._idle: list[list[int]] = [
             [*range(workers)],
             *([] for _ in range(THREADS_PER_WORKER)),
-        ]  # by tasks; some no longer
+        ]  # worker numbers by number of tasks; outdated entries are skipped
         self._films = iter(films)
-        self._on_its_way: Film | None = None
+        self._preparing: Film | None = None
         self._queue: list[_Task] = []
-        self._undone = 0
+        self._unfinished = 0
 
     def begin_film(self) -> None:
-        """If it is time for one."""
-        if self._on_its_way or self._undone >= TASKS_PER_THREAD * THREADS_PER_WORKER * len(
+        """Start preparing a film if the workers will soon need one."""
+        if self._preparing or self._unfinished >= TASKS_PER_THREAD * THREADS_PER_WORKER * len(
             self._workers
         ):
             return
         if film := next(self._films, None):
-            self._on_its_way = film
+            self._preparing = film
             self.clock.set(self.clock.now + film.prepare_s, (PREPARED, 0))
 
-    def take_in(self, event: _Event) -> None:
-        """What has just happened."""
+    def handle(self, event: _Event) -> None:
+        """Handle an event: a film is prepared, or a worker has finished a task."""
         number, turn = event
-        if number == PREPARED and self._on_its_way:
-            self._add(self._on_its_way.shares)
-            self._on_its_way = None
+        if number == PREPARED and self._preparing:
+            self._add(self._preparing.shares)
+            self._preparing = None
         elif self._workers[number].turn == turn:
             worker = self._catch_up(number)
             done = min(worker.tasks, key=lambda task: task.left)
             worker.tasks.remove(done)
-            self._undone -= 1
+            self._unfinished -= 1
             self._add(done.share.then)
-            self._go_on(number)
+            self._reschedule(number)
 
     def place(self) -> None:
         """Give tasks to workers that have a thread for them."""
         while self._queue and (number := self._take_idle()) is not None:
             self._catch_up(number).tasks.append(heapq.heappop(self._queue))
-            self._go_on(number)
+            self._reschedule(number)
 
     def _add(self, shares: Sequence[Share]) -> None:
         for share in shares:
             heapq.heappush(self._queue, _Task(share, len(share.steps)))
-        self._undone += len(shares)
+        self._unfinished += len(shares)
         self.tasks += len(shares)
 
     def _take_idle(self) -> int | None:
@@ -127,8 +127,8 @@ class _Farm:
         worker.since_s = self.clock.now
         return worker
 
-    def _go_on(self, number: int) -> None:
-        """A worker's tasks have changed."""
+    def _reschedule(self, number: int) -> None:
+        """Set the next event of a worker whose tasks have changed."""
         worker = self._workers[number]
         worker.turn += 1
         self._idle[len(worker.tasks)].append(number)
@@ -137,16 +137,16 @@ class _Farm:
             self.clock.set(self.clock.now + left * self._slide_s, (number, worker.turn))
 
 
-def draw(films: Sequence[Film], workers: int, slide_s: float) -> Farmed:
-    """Draw films on workers whose servers take so long for a slide."""
-    farm = _Farm(films, workers, slide_s)
-    farm.begin_film()
-    while farm.clock:
-        event = farm.clock.go()
+def simulate(films: Sequence[Film], workers: int, slide_s: float) -> Usage:
+    """Draw films on workers whose servers take slide_s for each slide."""
+    cluster = _Simulation(films, workers, slide_s)
+    cluster.begin_film()
+    while cluster.clock:
+        event = cluster.clock.go()
         assert event is not None
-        farm.take_in(event)
-        farm.place()
-        farm.begin_film()
-    seconds = farm.clock.now
+        cluster.handle(event)
+        cluster.place()
+        cluster.begin_film()
+    seconds = cluster.clock.now
     slides = sum(film.slides for film in films)
-    return Farmed(seconds, slides * slide_s / (workers * seconds), farm.tasks)
+    return Usage(seconds, slides * slide_s / (workers * seconds), cluster.tasks)
