@@ -61,7 +61,7 @@ def measure(out: Path, small: bool) -> Report:
     growth = total_s[whole] / whole / (total_s[quarter] / quarter)
     figures += [
         Figure(f"{whole:,} frames: together", total_s[whole], "s", at_most=MOST_S),
-        Figure(f"{whole:,} frames: most memory", most_mb, "MB", at_most=MOST_MB),
+        Figure(f"{whole:,} frames: peak memory", most_mb, "MB", at_most=MOST_MB),
         Figure(f"time per frame, against {quarter:,} frames", growth, at_most=GROWTH),
     ]
     details = {str(n): {what: asdict(each) for what, each in took[n].items()} for n in counts}

@@ -76,12 +76,12 @@ def measure(out: Path, small: bool) -> Report:
     beginning = lengths[:ALONE]
     took_s, cpu_s = _by_threads(out, frames, beginning, draw_s)
     costs = {"by the thread pool": cpu_s / sum(beginning)}
-    figures = [Figure("thread pool: slides a second", sum(beginning) / took_s)]
+    figures = [Figure("thread pool: slides per second", sum(beginning) / took_s)]
     for team in teams:
         worked = _by_workers(out, frames, lengths, draw_s, team)
         named = f"{team} worker{'s'[: team > 1]}"
         figures += [
-            Figure(f"{named}: slides a second", slides / worked.took_s),
+            Figure(f"{named}: slides per second", slides / worked.took_s),
             Figure(
                 f"{named}: servers busy",
                 100 * min(worked.busy),
@@ -92,7 +92,9 @@ def measure(out: Path, small: bool) -> Report:
         ]
         if team == 1:
             costs |= {f"of the {who}": each / slides for who, each in worked.cpu_s.items()}
-    figures += [Figure(f"processor time {who}", 1000 * s, "ms a slide") for who, s in costs.items()]
+    figures += [
+        Figure(f"processor time {who}", 1000 * s, "ms per slide") for who, s in costs.items()
+    ]
     figures += _limits(out, frames, costs["of the command"], small)
     return Report("cluster", "A Dask cluster over simulated servers", figures)
 
@@ -123,7 +125,7 @@ def _limits(out: Path, frames: Sequence[Path], command_s: float, small: bool) ->
         f"{where}, films that are split first: busy",
         100 * one_list.busy,
         "%",
-        note=f"{1 / split_s:.0f} frames a second here; several commands, on several machines",
+        note=f"{1 / split_s:.0f} frames per second here; several commands, on several machines",
     )
     slides_s = SERVERS / DRAW_S
     tasks_s = together.tasks / together.seconds

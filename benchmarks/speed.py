@@ -162,7 +162,7 @@ def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[DrawRecord, lis
 def _figures(case: Case, drawn: DrawRecord, worked: Sequence[Worked]) -> list[Figure]:
     bound_s = case.bound_s()
     figures = [
-        Figure("slides a second", case.slides / drawn.wall_s),
+        Figure("slides per second", case.slides / drawn.wall_s),
         _busy(ran_out(case, drawn.finished), worked),
         Figure(
             "whole run over its lower bound",
@@ -170,12 +170,12 @@ def _figures(case: Case, drawn: DrawRecord, worked: Sequence[Worked]) -> list[Fi
             at_most=OVER_BOUND,
             note=f"{drawn.wall_s:.2f} s, bound {bound_s:.2f} s",
         ),
-        Figure("processor time a slide", drawn.cpu_s / case.slides, "s", at_most=CPU_S),
+        Figure("processor time per slide", drawn.cpu_s / case.slides, "s", at_most=CPU_S),
         *_steps(case, drawn),
         *(_waits(drawn, worked) if len(case.lengths) == 1 else ()),
-        Figure("most memory", drawn.peak_mb, "MB"),
+        Figure("peak memory", drawn.peak_mb, "MB"),
         Figure(
-            "processor time a slide, servers",
+            "processor time per slide, servers",
             sum(each.cpu_s for each in worked) / case.slides,
             "s",
             note="not part of the program, but on the same machine",
@@ -206,7 +206,7 @@ def _steps(case: Case, drawn: DrawRecord) -> Iterator[Figure]:
     for step in STEPS:
         took_s = drawn.step_cpu_s.get(step, 0.0)
         rest_s -= took_s
-        calls = f"{drawn.calls.get(step, 0) / case.slides:.2f} times a slide"
+        calls = f"{drawn.calls.get(step, 0) / case.slides:.2f} times per slide"
         note = calls if step in COUNTED else ""
         yield Figure(f"  {step}", 1000 * took_s / case.slides, "ms", note=note)
     yield Figure("  the rest", 1000 * rest_s / case.slides, "ms")
@@ -216,10 +216,14 @@ def _waits(drawn: DrawRecord, worked: Sequence[Worked]) -> Iterator[Figure]:
     """Yield how long the server waits for this program, and a chain; with one chain only."""
     first, last = worked[0].spans[0][0], worked[0].spans[-1][1]
     gaps = [after[0] - before[1] for before, after in pairwise(worked[0].spans)]
-    yield Figure("the server waits for its first slide", 1000 * (first - drawn.began), "ms")
-    yield Figure("for what follows the middle", 1000 * gaps[0], "ms")
-    yield Figure("for all that follow", 1000 * sum(gaps[1:]), "ms", note=f"{len(gaps)} slides")
-    yield Figure("run goes on after its last", 1000 * (drawn.began + drawn.wall_s - last), "ms")
+    yield Figure("server waits for its first slide", 1000 * (first - drawn.began), "ms")
+    yield Figure("server waits for the slide after the middle", 1000 * gaps[0], "ms")
+    yield Figure(
+        "server waits for all others", 1000 * sum(gaps[1:]), "ms", note=f"{len(gaps)} slides"
+    )
+    yield Figure(
+        "run goes on after its last slide", 1000 * (drawn.began + drawn.wall_s - last), "ms"
+    )
     for name, percent in (("median", 50), ("95 of 100", 95)):
         wait_s = percentile(drawn.waits_s, percent)
         yield Figure(f"answer to next request, {name}", 1000 * wait_s, "ms")

@@ -51,7 +51,7 @@ from stable_restyle.plan import keyframes, scenes
 
 SEED, DENOISE = 1, 0.6
 CHAIN = 8  # slides
-STEP = 2  # frames a slide
+STEP = 2  # frames per slide
 CPU_PAIRS = 7
 
 # Of the middle's slide and of its frame.
