@@ -1,4 +1,4 @@
-"""Carry an image: move it the way that frames moved, with the P packets of a video codec."""
+"""Warp an image along the motion of frames, with the P packets of a video codec."""
 
 from motion_transfer.transfer import Motion, MotionError, apply, measure
 

@@ -1,4 +1,4 @@
-"""`python -m motion_transfer`."""
+"""Run `python -m motion_transfer`."""
 
 from motion_transfer.cli import main
 

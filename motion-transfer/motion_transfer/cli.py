@@ -1,6 +1,6 @@
-"""The command `motion-transfer`: its flags are orders, carried out one after another.
+"""Run the command `motion-transfer`, whose flags are processed in order.
 
-Which words are flags and whether their order makes sense is decided before any picture is read.
+All arguments and their order are checked before any picture is read.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from motion_transfer.transfer import MotionError, Picture, apply, measure
 HELP = """\
 Usage: motion-transfer -m FRAME... -i IMAGE -o RESULT
 
-Move an image the way that some frames moved.
+Warp an image along the motion of some frames.
 
   -m FRAME...  Measure the motion from the first FRAME to the last.
-  -i IMAGE     Take this image.
-  -o RESULT    Write the image, moved. The name's ending is its format: .png, ...
+  -i IMAGE     Use this image.
+  -o RESULT    Write the warped image. The extension determines its format.
   -h, --help   Show this.
   --version    Show the version.
 
-Flags are carried out in their order and may repeat: a new -m replaces the
-motion, a new -i the image. All pictures must have one size. The file name of a
-picture that begins with a dash is written ./-name.png.
+Flags are processed in order and may be repeated: a new -m replaces the motion,
+a new -i the image. All pictures must have the same size. Write ./-name.png for
+a file name that begins with a dash.
 
 Exit codes: 0 every RESULT is written; 1 anything else."""
 
 PATIENCE_S = 2.0
-IN_USE = (5, 32, 33)  # Windows' numbers: access denied, sharing violation, lock violation
+IN_USE = (5, 32, 33)  # error numbers of Windows: access denied, sharing violation, lock violation
 
 
 class Failure(Exception):
-    """Something that the user can mend, in one line."""
+    """An error that the user can fix, in one line."""
 
 
 class Order(NamedTuple):
@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
 
 def main() -> None:
-    """The command `motion-transfer`."""
+    """Run the command `motion-transfer`."""
     arguments = sys.argv[1:]
     if not {"-h", "--help"}.isdisjoint(arguments):
         print(HELP)
@@ -62,7 +62,7 @@ def main() -> None:
         print(f"motion-transfer {version('stable-restyle')}")
     else:
         try:
-            carry_out(parse(arguments))
+            execute(parse(arguments))
         except Failure as failure:
             sys.exit(f"motion-transfer: {failure}")
         except KeyboardInterrupt:
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def parse(arguments: Sequence[str]) -> list[Order]:
-    """The command line as orders that make sense in their order. Raises Failure."""
+    """Parse the command line and check the order of flags. Raises Failure."""
     orders = list(_orders(arguments))
     if "-o" not in (order.flag for order in orders):
         raise Failure("nothing to do: there is no -o RESULT; try --help")
@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str]) -> list[Order]:
 
 
 def _orders(arguments: Sequence[str]) -> Iterator[Order]:
-    """Each flag with the words up to the next one. Raises Failure."""
+    """Yield each flag with its file names. Raises Failure."""
     flags = [at for at, word in enumerate(arguments) if word.startswith("-")]
     if arguments and 0 not in flags:
         raise Failure(f"{arguments[0]}: there must be -m, -i or -o before a file name")
@@ -100,8 +100,8 @@ def _orders(arguments: Sequence[str]) -> Iterator[Order]:
         yield Order(flag, tuple(names))
 
 
-def carry_out(orders: Sequence[Order]) -> None:
-    """Measure, take and write, each when its turn comes. Raises Failure."""
+def execute(orders: Sequence[Order]) -> None:
+    """Measure motions, read images and write results, in order. Raises Failure."""
     for flag, names in orders:
         try:
             if flag == "-m":
@@ -116,13 +116,13 @@ def carry_out(orders: Sequence[Order]) -> None:
 
 
 def read(path: Path) -> Picture:
-    """A picture file as (H, W, 3) uint8 RGB; 16 bits lose the lower 8. Raises Failure."""
+    """Read a picture file as (H, W, 3) uint8 RGB; of 16 bits, the upper 8. Raises Failure."""
     try:
         with Image.open(path) as picture:
             pixels = np.asarray(picture if picture.mode[:4] == "I;16" else picture.convert("RGB"))
     except FileNotFoundError:
         raise Failure(f"{path}: there is no such file") from None
-    except Exception as error:  # a damaged file makes the decoders raise nearly anything
+    except Exception as error:  # decoders raise all kinds of exceptions for damaged files
         reason = getattr(error, "strerror", None) or "it is not a picture, or it is damaged"
         raise Failure(f"{path} cannot be read: {reason}") from error
     if pixels.ndim == 2:
@@ -131,7 +131,7 @@ def read(path: Path) -> Picture:
 
 
 def write(path: Path, picture: Picture) -> None:
-    """Write a picture whole or not at all, in the format of the name's ending. Raises Failure."""
+    """Write a picture completely or not at all; its extension is the format. Raises Failure."""
     Image.init()
     known = Image.registered_extensions().get(path.suffix.lower())
     if known not in Image.SAVE:
@@ -148,23 +148,23 @@ def write(path: Path, picture: Picture) -> None:
             reason = "another program has it open, or this user has no access to it"
         raise Failure(f"{path} cannot be written: {reason}") from error
     finally:
-        with suppress(OSError):  # it was renamed, or never there
+        with suppress(OSError):  # it was renamed or never created
             _patiently(part.unlink)
 
 
 def _patiently(act: Callable[[], object]) -> None:
-    """Do something with a file, for PATIENCE_S again while a virus scanner or so has it open."""
-    over_by = time.monotonic() + PATIENCE_S
+    """Act on a file; retry for PATIENCE_S while another program, such as a scanner, has it open."""
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             act()
             return
         except OSError as error:
-            if not _is_in_use(error) or time.monotonic() >= over_by:
+            if not _is_in_use(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(0.02)
 
 
 def _is_in_use(error: Exception) -> bool:
-    """Whether Windows refuses something as it does while another program has the file open."""
+    """Return whether this is the error of Windows for a file that another program has open."""
     return getattr(error, "winerror", None) in IN_USE
