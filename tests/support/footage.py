@@ -101,3 +101,17 @@ def square_flow(first: int, second: int) -> Floats:
     flow = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     flow[square_at(first), 0] = second - first
     return flow
+
+
+def changed(picture: Pixels) -> Pixels:
+    """Invert a fifth of a picture."""
+    other = picture.copy()
+    other[:, :36] = 255 - other[:, :36]
+    return other
+
+
+def flash(at: int, length: int = 13) -> list[Pixels]:
+    """Return a still picture, a fifth of which is inverted in a single frame."""
+    pictures = [film(Camera()) for _ in range(length)]
+    pictures[at] = changed(pictures[at])
+    return pictures

@@ -1,4 +1,4 @@
-"""Masks and guides: against the original program's pictures, and what the numbers mean."""
+"""Masks and guides, compared with the original program's, and what their settings mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import paths
+from support import footage, paths
+from support.flows import STILL, block, moved
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import masks
@@ -113,9 +114,9 @@ def test_softening_keeps_flat_parts_and_smooths_edges() -> None:
 
 
 def test_guide_takes_half_of_the_frame_where_all_is_free() -> None:
-    carried, frame = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    warped, frame = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
     mask = np.array([[0, 255], [51, 204]], np.uint8)
-    assert masks.blend(carried, frame, mask)[:, :, 0].tolist() == [[100, 150], [110, 140]]
+    assert masks.blend(warped, frame, mask)[:, :, 0].tolist() == [[100, 150], [110, 140]]
 
 
 def test_guide_is_rounded_to_the_nearest_level() -> None:
@@ -123,3 +124,21 @@ def test_guide_is_rounded_to_the_nearest_level() -> None:
     frame = np.stack([level] * 3, axis=2)
     guide = masks.blend(np.zeros_like(frame), frame, mask)[:, :, 0]
     assert np.abs(guide - level * (mask / 510)).max() < 0.501
+
+
+@pytest.mark.parametrize("strength", [0, 1, 2, 4, 7.5, 8])
+def test_strength_has_the_scale_of_the_other_masks(strength: float) -> None:
+    frame = footage.film(STILL)
+    grey = masks.from_flow([moved(frame, unreliability=block())], strength, 4)
+    assert np.all(grey[:30] == masks.from_change(masks.change([frame, frame]), strength, 4)[:30])
+    assert np.all(grey[40:80, 60:100] == 255)
+
+
+def test_size_is_how_far_the_mask_reaches_with_a_soft_edge() -> None:
+    frame = footage.film(STILL)
+    row = masks.from_flow([moved(frame, unreliability=block())], 8, 6)[60].astype(int)
+    assert np.flatnonzero(row)[[0, -1]].tolist() == [60 - 12, 99 + 12]
+    assert np.abs(np.diff(row)).max() < 60
+    assert np.array_equal(
+        masks.from_flow([moved(frame, unreliability=block())], 8, 0), 255 * block()
+    )

@@ -1,4 +1,4 @@
-"""The library moves an image as the frames moved, and leaves it alone otherwise.
+"""The library moves an image like the frames, and changes nothing else.
 
 Clips are made here, of textures whose movement is known; golden pictures come from the original.
 """
@@ -18,7 +18,7 @@ from PIL import Image
 from support import paths
 
 GOLDEN = paths.DATA / "golden"
-# 2049 pixels are one too many for h263p: the last one is carried by MPEG-4.
+# 2049 pixels are one too many for h263p: the last size uses MPEG-4.
 SIZES = [(320, 240), (317, 239), (2049, 128)]
 
 Picture = npt.NDArray[np.uint8]
@@ -29,14 +29,14 @@ def read(path: Path) -> Picture:
 
 
 def texture(width: int, height: int, seed: int = 0) -> Picture:
-    """Soft blobs about ten pixels wide, in shades of one colour."""
+    """Return soft blobs about ten pixels wide, in shades of one colour."""
     noise = np.random.default_rng(seed).integers(0, 256, (height // 6 + 2, width // 6 + 2))
     grey = np.asarray(Image.fromarray(noise.astype(np.uint8)).resize((width, height)))
     return np.stack([grey, grey // 2 + 90, grey // 2 + 40], axis=2)
 
 
 def pan(scenery: Picture, steps: int, right: int, down: int) -> list[Picture]:
-    """Views of a scenery, `steps` movements of that many pixels; the views shrink by them all."""
+    """Return views of a scenery after 0 to `steps` movements; views are smaller by all of these."""
     height = scenery.shape[0] - steps * down
     width = scenery.shape[1] - steps * right
     lefts_and_tops = [(step * right, step * down) for step in range(steps + 1)]
@@ -44,27 +44,27 @@ def pan(scenery: Picture, steps: int, right: int, down: int) -> list[Picture]:
 
 
 def distance(one: Picture, other: Picture) -> float:
-    """Mean absolute difference, in levels."""
+    """Return the mean absolute difference, in levels."""
     return float(np.abs(one.astype(float) - other).mean())
 
 
 def colour_chart() -> Picture:
-    """Every sixth of red, green and blue, in squares of 16 pixels."""
+    """Return all combinations of six levels of red, green and blue, in squares of 16 pixels."""
     colours = list(product(range(0, 256, 51), repeat=3))
     squares = np.array(colours, np.uint8).reshape(12, 18, 3)
     return squares.repeat(16, axis=0).repeat(16, axis=1)
 
 
-def carry(frames: Sequence[Picture], image: Picture) -> Picture:
+def warp(frames: Sequence[Picture], image: Picture) -> Picture:
     return apply(measure(frames), image)
 
 
 @pytest.mark.parametrize("folder", sorted(GOLDEN.iterdir()), ids=lambda folder: folder.name)
-def test_it_carries_as_the_original_does(folder: Path) -> None:
+def test_it_warps_as_the_original_does(folder: Path) -> None:
     frames = [read(folder / "in" / f"00000{number}.png") for number in (3, 2, 1)]
-    carried = carry(frames, read(folder / "out" / "000002.png"))
+    warped = warp(frames, read(folder / "out" / "000002.png"))
     expected = read(folder / "interp" / "000001-b.png")
-    apart = np.abs(carried.astype(int) - expected).max(axis=2)
+    apart = np.abs(warped.astype(int) - expected).max(axis=2)
     assert np.mean(apart <= 8) >= 0.98
 
 
@@ -74,9 +74,9 @@ def test_an_image_moves_as_the_frames_did(width: int, height: int) -> None:
     scenery = texture(width + steps * right, height + steps * down)
     frames = pan(scenery, steps, right, down)
     images = pan(scenery // 2 + 60, steps, right, down)  # paler and darker than the frames
-    carried = carry(frames, images[0])
+    warped = warp(frames, images[0])
     seen = np.s_[: -steps * down, : -steps * right]  # the rest was not in the image
-    moved, unmoved = distance(carried[seen], images[-1][seen]), distance(carried, images[0])
+    moved, unmoved = distance(warped[seen], images[-1][seen]), distance(warped, images[0])
     assert moved < unmoved / 4
 
 
@@ -95,21 +95,21 @@ def test_the_motion_of_one_frame_is_none() -> None:
     assert distance(apply(motion, image), image) < 4
 
 
-def test_colours_are_kept_however_often_an_image_is_carried() -> None:
+def test_colours_are_kept_however_often_an_image_is_warped() -> None:
     chart = colour_chart()
     motion = measure([np.full_like(chart, 128)] * 2)
-    carried = apply(motion, chart)
+    warped = apply(motion, chart)
     for _ in range(19):
-        carried = apply(motion, carried)
-    shift = (carried.astype(float) - chart).mean(axis=(0, 1))
+        warped = apply(motion, warped)
+    shift = (warped.astype(float) - chart).mean(axis=(0, 1))
     assert np.abs(shift).max() < 0.1
-    assert distance(carried, chart) < 1
+    assert distance(warped, chart) < 1
 
 
 @pytest.mark.parametrize("frames", [599, 601])
 def test_no_frame_shows_through_in_a_long_motion(frames: int) -> None:
     image = texture(16, 16)
-    assert distance(carry([255 - image] * frames, image), image) < 4
+    assert distance(warp([255 - image] * frames, image), image) < 4
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_every_size_works_up_to_its_borders(width: int, height: int) -> None:
     rows, columns = np.mgrid[:height, :width]
     shades = (40 + columns * 120 // width + rows * 60 // height).astype(np.uint8)
     image = np.stack([shades] * 3, axis=2)
-    carried = carry([image, image], image)
-    assert carried.shape == image.shape
-    assert np.abs(carried.astype(int) - image).max() <= 12
+    warped = warp([image, image], image)
+    assert warped.shape == image.shape
+    assert np.abs(warped.astype(int) - image).max() <= 12
 
 
 def test_arrays_of_any_layout_are_taken_and_left_alone() -> None:
@@ -138,10 +138,10 @@ def test_arrays_of_any_layout_are_taken_and_left_alone() -> None:
     scenery.flags.writeable = False
     frames, image = pan(scenery, 2, 3, 1), np.asfortranarray(scenery[68::-1, 95::-1])
     image = image[:68, :94]
-    expected = carry([frame.copy() for frame in frames], image.copy())
-    carried = carry(frames, image)
-    assert np.array_equal(carried, expected)
-    assert carried.flags.c_contiguous and carried.flags.writeable
+    expected = warp([frame.copy() for frame in frames], image.copy())
+    warped = warp(frames, image)
+    assert np.array_equal(warped, expected)
+    assert warped.flags.c_contiguous and warped.flags.writeable
 
 
 def test_frames_are_taken_one_by_one() -> None:
@@ -152,9 +152,9 @@ def test_frames_are_taken_one_by_one() -> None:
 def test_many_threads_measure_and_apply_at_once() -> None:
     clips = [pan(texture(200, 150, seed), 2, 5, 3) for seed in range(12)]
     with ThreadPoolExecutor(8) as threads:
-        at_once = list(threads.map(lambda clip: carry(clip, clip[0]), clips))
-    for clip, carried in zip(clips, at_once, strict=True):
-        assert np.array_equal(carried, carry(clip, clip[0]))
+        at_once = list(threads.map(lambda clip: warp(clip, clip[0]), clips))
+    for clip, warped in zip(clips, at_once, strict=True):
+        assert np.array_equal(warped, warp(clip, clip[0]))
 
 
 def test_a_motion_can_be_applied_again() -> None:

@@ -1,4 +1,4 @@
-"""The command line: orders in their order, and one clear line when they cannot be carried out."""
+"""The command line: flags are processed in order, and a failure is explained in one line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def picture(seed: int) -> Picture:
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder where the test runs: 1.png ... 4.png of one size, small.png of another."""
+    """Change to a folder with 1.png ... 4.png of one size and small.png of another."""
     for seed in (1, 2, 3, 4):
         Image.fromarray(picture(seed)).save(tmp_path / f"{seed}.png")
     Image.fromarray(picture(5)[:40]).save(tmp_path / "small.png")
@@ -46,7 +46,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs motion-transfer in this process."""
+    """Return a function that runs motion-transfer in this process."""
 
     def run(*words: str) -> None:
         monkeypatch.setattr(sys, "argv", ["motion-transfer", *words])
@@ -60,8 +60,8 @@ def run_program(program: str, *words: str | Path) -> subprocess.CompletedProcess
     return subprocess.run([*split, *map(str, words)], capture_output=True, text=True, check=False)
 
 
-def carried_by(program: str, folder: Path, result: Path) -> Picture:
-    """The golden slide 1, carried from slide 2 by a program with motion-transfer's command line."""
+def warped_by(program: str, folder: Path, result: Path) -> Picture:
+    """Return slide 1, warped from slide 2 by a program with motion-transfer's command line."""
     frames = [folder / "in" / f"00000{number}.png" for number in (3, 2, 1)]
     done = run_program(program, "-m", *frames, "-i", folder / "out" / "000002.png", "-o", result)
     assert done.returncode == 0, done.stderr
@@ -70,14 +70,14 @@ def carried_by(program: str, folder: Path, result: Path) -> Picture:
 
 @pytest.mark.parametrize("folder", sorted(GOLDEN.iterdir()), ids=lambda folder: folder.name)
 @pytest.mark.parametrize("reference", [OURS, os.environ.get(REFERENCE)], ids=["ours", "reference"])
-def test_it_carries_as_the_reference_does(
+def test_it_warps_as_the_reference_does(
     reference: str | None, folder: Path, tmp_path: Path
 ) -> None:
     if reference is None:
         pytest.skip(f"{REFERENCE} names no program to compare with")
     frames = [read(folder / "in" / f"00000{number}.png") for number in (3, 2, 1)]
     ours = apply(measure(frames), read(folder / "out" / "000002.png"))
-    apart = np.abs(carried_by(reference, folder, tmp_path / "carried.png").astype(int) - ours)
+    apart = np.abs(warped_by(reference, folder, tmp_path / "warped.png").astype(int) - ours)
     assert np.mean(apart.max(axis=2) <= 8) >= 0.98
 
 
@@ -144,7 +144,7 @@ def test_sixteen_bits_keep_their_upper_eight(pictures: Path) -> None:
         ("-m 1.png -i 2.png -o folder.png", "folder.png cannot be written: "),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
+def test_a_failure_is_explained_in_one_line(
     pictures: Path, command: Command, line: str, message: str
 ) -> None:
     Path("text.png").write_text("not a picture")

@@ -15,7 +15,7 @@ from stable_restyle.plan import scenes
 
 @st.composite
 def films(draw: st.DrawFn) -> tuple[list[int], int]:
-    """Boundaries of a film and its frames per slide."""
+    """Draw boundaries of a film and its frames per slide."""
     frames = draw(st.integers(1, 400))
     cuts = draw(st.sets(st.integers(1, frames), max_size=30))
     return scenes.boundaries(cuts, frames), draw(st.integers(1, 12))
@@ -66,12 +66,12 @@ def test_a_last_group_of_fewer_frames_has_its_slide() -> None:
     assert [scenes.slide_count(frames, 4) for frames in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
 
 
-def test_a_scene_between_two_slides_is_none() -> None:
+def test_a_scene_without_a_slide_is_dropped() -> None:
     found = scenes.find_scenes([0, 5, 6, 12], 4)
     assert [(scene.number, scene.slides) for scene in found] == [(1, range(0, 2)), (2, range(2, 3))]
 
 
-def test_chains_walk_outward() -> None:
+def test_chains_proceed_outward() -> None:
     (scene,) = scenes.find_scenes([0, 10], 2)
     assert scenes.steps(scene) == [
         Step(2, 1, None),
@@ -112,7 +112,7 @@ def test_a_slide_depends_on_all_frames_up_to_its_sources(step: Step, frames: ran
     assert scenes.frames_spanned(step, 2) == frames
 
 
-# Scenes of slides 0 to 4 (drawn 2, 1, 0, 3, 4) and 5 to 7 (drawn 6, 5, 7), two frames a slide.
+# Scenes of slides 0 to 4 (drawn 2, 1, 0, 3, 4) and 5 to 7 (drawn 6, 5, 7), two frames per slide.
 BEFORE = scenes.all_steps(scenes.find_scenes([0, 10, 16], 2))
 
 
@@ -128,7 +128,7 @@ BEFORE = scenes.all_steps(scenes.find_scenes([0, 10, 16], 2))
         pytest.param([0, 10, 16, 22], 0, {}, {8, 9, 10}, id="a new scene"),
     ],
 )
-def test_what_is_drawn_otherwise_than_before(
+def test_what_is_drawn_differently_than_before(
     bounds: list[int], changed_scene: int, changed_frames: set[int], outdated: set[int]
 ) -> None:
     now = scenes.all_steps(scenes.find_scenes(bounds, 2))
@@ -140,7 +140,7 @@ def test_what_is_drawn_otherwise_than_before(
     assert scenes.outdated(BEFORE, now, changed, set(changed_frames), 2) == outdated
 
 
-def test_a_slide_that_the_model_no_longer_has_part_in_is_outdated() -> None:
+def test_a_slide_that_the_model_no_longer_draws_is_outdated() -> None:
     (scene,) = scenes.find_scenes([0, 5], 1)
     before, now = (
         scenes.steps(scene, Keys(frozenset({2}), frozenset(assisted))) for assisted in ({1}, ())

@@ -1,4 +1,4 @@
-"""Who draws what next: on plain values and a simulated clock."""
+"""The order of drawing, with plain values and a simulated clock."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stable_restyle.plan.schedule import Schedule, estimate
 
 
 def idle(backends: int = 1, slide_s: float = 10.0) -> list[BackendEstimate]:
-    """Backends that have nothing to do."""
+    """Return backends that have nothing to do."""
     return [BackendEstimate(number, 1, 2, slide_s, 0.0) for number in range(backends)]
 
 
 def taken(schedule: Schedule, backends: list[BackendEstimate]) -> list[tuple[Step, int]]:
-    """All that can be sent at once."""
+    """Take everything that can be sent at once."""
     sent: list[tuple[Step, int]] = []
     while given := schedule.take(backends):
         sent.append(given)
@@ -74,10 +74,10 @@ def test_small_films_take_the_shortest_time_possible(lengths: list[int], servers
     ("lengths", "slide_s", "shortest_s"),
     [
         ([], [1.0], 0.0),
-        ([3], [1.0, 3.0], 3.0),  # the slow backend would still be at its slide when all is done
+        ([3], [1.0, 3.0], 3.0),  # the slow backend would not finish its slide in time
         ([1, 1], [2.0, 5.0], 4.0),
         ([4], [3.0, 1.0], 4.0),
-        ([5], [1.0, 2.0], 4.0),  # of the last two slides each backend draws one
+        ([5], [1.0, 2.0], 4.0),  # each backend draws one of the last two slides
         ([5], [2.0, 1.0], 4.0),
         ([1, 2], [1.0, 2.0], 2.0),
         ([1, 3], [2.0, 1.0], 3.0),
@@ -89,7 +89,7 @@ def test_small_films_take_the_shortest_time_possible(lengths: list[int], servers
 def test_on_backends_of_two_speeds_small_films_take_the_shortest_time_possible(
     lengths: list[int], slide_s: list[float], shortest_s: float
 ) -> None:
-    """Found by trying every order on every backend."""
+    """The times were found by trying every order on every backend."""
     assert estimate(Schedule(steps_of(lengths)), slide_s) == shortest_s
 
 
@@ -122,12 +122,12 @@ def test_a_finished_slide_breaks_the_chain_ahead() -> None:
     assert schedule.longest_chain == 8
 
 
-def test_of_a_film_that_is_finished_nothing_is_left() -> None:
+def test_nothing_is_left_of_a_finished_film() -> None:
     schedule = Schedule(steps_of([3]), finished=range(3))
     assert (schedule.total, schedule.longest_chain, schedule.take(idle())) == (0, 0, None)
 
 
-def test_a_failure_loses_what_hangs_on_it_and_no_more() -> None:
+def test_a_failure_loses_only_what_depends_on_it() -> None:
     schedule = Schedule(steps_of([7]))
     ((middle, _),) = taken(schedule, idle())
     schedule.finish(middle)
@@ -138,7 +138,7 @@ def test_a_failure_loses_what_hangs_on_it_and_no_more() -> None:
     assert [step for step, _ in taken(schedule, idle())] == [Step(5, 1, 4)]
 
 
-def test_what_comes_next_is_known_as_far_as_it_can_be() -> None:
+def test_upcoming_slides_are_known_as_far_as_possible() -> None:
     schedule = Schedule(steps_of([5, 3]))
     (middle, _), *_ = taken(schedule, [BackendEstimate(0, 1, 1, 10.0, 0.0)])
     assert middle == Step(2, 1, None)
@@ -147,8 +147,8 @@ def test_what_comes_next_is_known_as_far_as_it_can_be() -> None:
     assert schedule.upcoming(0) == []
 
 
-def test_with_work_enough_a_backend_goes_on_with_the_slide_drawn_last() -> None:
-    """What it is drawn from is still in memory then."""
+def test_with_enough_work_a_backend_continues_from_the_slide_drawn_last() -> None:
+    """Its source is then still in memory."""
     schedule = Schedule(steps_of([9] * 50))
     ((first, _),) = taken(schedule, idle())
     schedule.finish(first)
@@ -184,7 +184,7 @@ def test_a_backend_is_kept_free_for_the_chains_that_the_run_waits_for() -> None:
     schedule = Schedule(steps_of([41, 1]))
     nearly_done = [BackendEstimate(number, 1, 2, 10.0, 9.0) for number in (0, 1)]
     ((middle, _),) = taken(schedule, nearly_done)
-    assert middle.scene == 1  # the other scene would be in the way of its second chain
+    assert middle.scene == 1  # the other scene would delay its second chain
     schedule.finish(middle)
     assert set(taken(schedule, nearly_done)) == {(Step(19, 1, 20), 0), (Step(21, 1, 20), 1)}
     assert taken(schedule, nearly_done) == []
@@ -205,7 +205,7 @@ def test_the_last_slides_wait_for_a_faster_backend() -> None:
     assert [backend for _, backend in taken(schedule, [fast, slow])] == [0, 0]
 
 
-def test_nobody_waits_for_a_backend_that_is_long_overdue() -> None:
+def test_nothing_waits_for_a_backend_that_is_long_overdue() -> None:
     schedule = Schedule(steps_of([1, 1]))
     stuck, slow = BackendEstimate(0, 1, 1, 1.0, 500.0), BackendEstimate(1, 1, 1, 60.0, 0.0)
     (_, first), (_, second) = taken(schedule, [stuck, slow])
@@ -213,7 +213,7 @@ def test_nobody_waits_for_a_backend_that_is_long_overdue() -> None:
 
 
 def with_keys(every: int, slides: int, assisted: set[int] | None = None) -> list[Step]:
-    """The steps of one scene, with a key every so many slides."""
+    """Return the steps of one scene with a key every `every` slides."""
     (scene,) = scenes.find_scenes([0, slides], 1)
     regular = keyframes.at_least([scene], every).keys
     return scenes.steps(scene, Keys(regular, frozenset(assisted or ())))
@@ -248,7 +248,7 @@ def test_a_slide_of_which_both_keys_show_too_little_goes_to_a_backend() -> None:
             schedule.finish(step)
 
 
-def test_a_key_that_fails_loses_what_hangs_on_it() -> None:
+def test_a_key_that_fails_loses_what_depends_on_it() -> None:
     schedule = Schedule(with_keys(3, 13))
     ((middle, _),) = taken(schedule, idle())
     schedule.finish(middle)

@@ -18,7 +18,7 @@ from stable_restyle.imaging.arrays import Flags
 STILL = Camera()
 
 
-def boiling(picture: Pixels, sigma: float, seed: int) -> Pixels:
+def flickering(picture: Pixels, sigma: float, seed: int) -> Pixels:
     noise = np.random.default_rng(seed).normal(0, sigma, picture.shape)
     return (picture + noise).round().clip(0, 255).astype(np.uint8)
 
@@ -75,10 +75,10 @@ def test_a_motion_edge_does_not_count() -> None:
     assert hidden[40 : 40 + footage.SQUARE - 1, 39].all()
 
 
-def test_boil_costs_its_variance_in_both_pictures() -> None:
+def test_flicker_costs_its_variance_in_both_pictures() -> None:
     picture, still = footage.film(STILL), np.zeros((footage.HEIGHT, footage.WIDTH, 2), np.float32)
     error = metrics.warping_error(
-        boiling(picture, 6, seed=1), boiling(picture, 6, seed=2), still, still[..., 0] > 0
+        flickering(picture, 6, seed=1), flickering(picture, 6, seed=2), still, still[..., 0] > 0
     )
     assert error == pytest.approx(2 * (6 / 255) ** 2, rel=0.05)
 
@@ -120,11 +120,11 @@ def test_structure_is_the_edges_of_the_frame() -> None:
 
 
 def scene(slides: int, sigma: float, light: float = 0) -> Iterator[tuple[Pixels, Pixels]]:
-    """A pan; its slides are its frames in other colours, with boil and a light that jumps."""
+    """A pan; its slides are its frames in other colours, with flicker and a light that jumps."""
     for index in range(slides):
         frame = footage.film(Camera(x=2.4 * index))
         restyled = (255 - frame * 0.6 - light * (index % 2)).astype(np.uint8)
-        yield frame, boiling(restyled, sigma, index)
+        yield frame, flickering(restyled, sigma, index)
 
 
 def measured(slides: int, sigma: float, light: float = 0) -> metrics.Stability:
@@ -139,11 +139,11 @@ def test_a_steady_scene_has_the_error_of_its_frames() -> None:
     assert steady.flicker < 0.3 and steady.structure > 0.8
 
 
-def test_a_boiling_scene_has_its_boil_in_near_and_far_pairs() -> None:
-    steady, boil = measured(5, sigma=0), measured(5, sigma=8)
+def test_a_flickering_scene_has_its_error_in_near_and_far_pairs() -> None:
+    steady, flicker = measured(5, sigma=0), measured(5, sigma=8)
     # bilinear interpolation averages the noise of the second picture
     for figure in ("e_warp", "e_warp_long"):
-        added = getattr(boil, figure) - getattr(steady, figure)
+        added = getattr(flicker, figure) - getattr(steady, figure)
         assert (8 / 255) ** 2 < added < 2.1 * (8 / 255) ** 2
 
 
