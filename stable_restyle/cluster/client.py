@@ -1,6 +1,6 @@
 """Draw a film on a Dask cluster: submit shares as tasks, and cope with workers that come and go.
 
-Dask places tasks, moves them away from workers that die, and carries messages. A worker draws a
+Dask places tasks, moves them away from workers that die, and transports messages. A worker draws a
 share with a `DrawingSession`, as this machine would, and keeps the slides that another worker has
 left. A worker that cannot draw hands its task back, for other workers, and reports when it can draw
 again. This process alone keeps the journal and the working folder; workers only write slides and

@@ -132,7 +132,7 @@ def connect(address: str, patience_s: float) -> Iterator[DaskCluster]:
 
 @contextmanager
 def _dask_silenced() -> Iterator[None]:
-    """Silence Dask's log, which would break the progress bar; we report what matters of it."""
+    """Silence Dask's log, which would break the progress bar; what matters is reported here."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
             logging.getLogger(name).setLevel(logging.CRITICAL)

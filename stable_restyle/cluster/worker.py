@@ -1,4 +1,4 @@
-"""The part of a run that a worker of a Dask cluster does: join the run, draw its tasks, leave it.
+"""Work for a run on a Dask cluster: join the run, draw its tasks, leave it.
 
 A worker process has one pool of backends for each run, shared by its tasks. The tasks come from
 `client`, which also places those that a worker hands back.
@@ -46,6 +46,7 @@ from stable_restyle.core.settings import BACKENDS_VARIABLE
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec
 from stable_restyle.media import sequence
+from stable_restyle.workdir.journal import WarningCollector
 
 RECONNECT_S = 5.0  # how long a worker waits for one of its servers before it hands its task back
 HAND_BACK_DELAY_S = 2.0  # how long a worker that cannot draw holds a task before it hands it back
@@ -117,17 +118,6 @@ def display_name(worker: object) -> str:
     return f"worker {worker}"
 
 
-class _WarningForwarder(logging.Handler):
-    """Hands the text of each warning to a function."""
-
-    def __init__(self, forward: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._forward = forward
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._forward(record.getMessage())
-
-
 class WorkerSession:
     """One run on this worker process: a pool of backends, shared by its tasks. Thread-safe."""
 
@@ -139,26 +129,27 @@ class WorkerSession:
         self._semaphores: dict[str, Semaphore] = {}
         self._draws = 0  # in progress
         self._idle = threading.Condition()
-        self._forwarder = _WarningForwarder(lambda text: self._send({"warning": text}))
+        self._warnings = WarningCollector()
+        self._warnings.forward_to(lambda text: self._send({"warning": text}))
         _check_versions(run_spec, self._name)
         _check_folders(run_spec, self._name)
         listed = os.environ.get(BACKENDS_VARIABLE, "").split(",")
         names = run_spec.backends or [each.strip() for each in listed if each.strip()]
         _check_engine(run_spec, names, self._name)
-        _package_log.addHandler(self._forwarder)
+        _package_log.addHandler(self._warnings)
         patience_s = min(run_spec.patience_s, RECONNECT_S)  # the client waits for the rest of it
         try:
             self.pool = connect.connect(
                 names, run_spec.variants, run_spec.access, patience_s, self._lease
             )
         except BaseException:
-            _package_log.removeHandler(self._forwarder)
+            _package_log.removeHandler(self._warnings)
             raise
         self._send({})  # this worker can draw
 
     @property
     def backends(self) -> dict[str, str]:
-        """The description of each backend, by a name that is unique in the cluster."""
+        """Return the description of each backend, by a name that is unique in the cluster."""
         return {self._label(name): about for name, about in self.pool.about.items()}
 
     def draw(
@@ -183,7 +174,7 @@ class WorkerSession:
         self.pool.close()
         with self._idle:
             self._idle.wait_for(lambda: not self._draws)
-        _package_log.removeHandler(self._forwarder)
+        _package_log.removeHandler(self._warnings)
         for semaphore in self._semaphores.values():
             semaphore.refresh_callback.stop()
 
@@ -201,7 +192,7 @@ class WorkerSession:
         return backend if _is_shared(backend) else f"{backend} on {self._name}"
 
     def _lease(self, backend: Backend) -> AbstractContextManager[object]:
-        """Return what a draw holds meanwhile: all workers together use a shared server as one."""
+        """Return the lease for a draw: all workers share the slots of a shared server."""
         if not _is_shared(backend.name):
             return nullcontext()
         with self._idle:

@@ -1,4 +1,4 @@
-"""Keep what was read or computed last in memory."""
+"""Cache the values that were used last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class LRUCache(Generic[Value]):
-    """The values used last, by number; any of them can be computed again. Thread-safe."""
+    """The values used last, by number; others are computed when needed. Thread-safe."""
 
     def __init__(self, compute: Callable[[int], Value], size: int) -> None:
         """Hold at most `size` values of `compute`."""
@@ -41,7 +41,7 @@ class LRUCache(Generic[Value]):
         return pending.result()
 
     def put(self, key: int, value: Value) -> None:
-        """Keep a value that was computed elsewhere."""
+        """Add a value that was computed elsewhere."""
         with self._lock:
             self._add(key).set_result(value)
 

@@ -1,7 +1,7 @@
-"""What can go wrong, as the user will read it.
+"""Define the errors that users can fix, and the words of their messages.
 
-Every message says what failed, why, and what to do next. The exit code is on the class; `cli` alone
-prints and exits. What is not a RestyleError is a bug and keeps its traceback.
+Every message says what failed, why, and what to do next. The exit code is on the class; only `cli`
+prints and exits. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class RestyleError(Exception):
     exit_code = 1
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuilt, (type(self), str(self))  # for workers: their message is all they hold
+        return _rebuilt, (type(self), str(self))  # for workers: a message is all that they send
 
 
 def _rebuilt(kind: type[RestyleError], message: str) -> RestyleError:
@@ -42,20 +42,20 @@ class UnusableInput(RestyleError):
 
 
 class NoBackendLeft(RestyleError):
-    """Nothing is left that could draw a slide."""
+    """No backend is left that could draw a slide."""
 
     exit_code = 4
 
 
 class PoolClosed(NoBackendLeft):
-    """Slides are asked for when the run has ended already."""
+    """Slides were requested after the end of the run."""
 
 
 class ProgramFailed(RestyleError):
     """An outside program ended with an error."""
 
     def __init__(self, task: str, command: Sequence[str], last_words: str) -> None:
-        """task: what was being done ("splitting film.mp4"). last_words: the end of its stderr."""
+        """Describe the failure. task: such as "Splitting film.mp4". last_words: end of stderr."""
         lines = last_words.strip().splitlines()[-8:] or ["it said nothing"]
         super().__init__(
             f"{task} failed: {lines[-1].strip()}\n"
@@ -69,11 +69,11 @@ class ServerFault(RestyleError):
 
 
 class OutOfMemory(ServerFault):
-    """A node ran out of memory; with the server's memory freed it may do."""
+    """A node ran out of memory; it may succeed once the server's memory is freed."""
 
 
 class WorkflowFault(RestyleError):
-    """A server refuses the workflow, or a node of it failed: other servers will hardly differ."""
+    """A server refuses the workflow, or a node of it failed, as it would on other servers."""
 
     exit_code = 3
 
@@ -97,7 +97,7 @@ def bytes_in_words(size: int) -> str:
 
 
 def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
-    """What to say of a file or folder that cannot be written. size: of the file, in bytes."""
+    """Return the error for a file or folder that cannot be written. size: in bytes."""
     needed = f"It needs {bytes_in_words(size)}: free" if size else "Free"
     return UnusableInput(
         f"{path} cannot be written: {reason(error)}.\n"
@@ -106,7 +106,7 @@ def cannot_write(path: Path, error: OSError, size: int | None = None) -> Unusabl
 
 
 def cannot_remove(path: Path, error: OSError) -> UnusableInput:
-    """What to say of a file or folder that cannot be removed."""
+    """Return the error for a file or folder that cannot be removed."""
     return UnusableInput(
         f"{path} cannot be removed: {reason(error)}.\n"
         f"{_CLOSE if is_in_use(error) else 'Remove it'}, and run the command again."
@@ -114,14 +114,14 @@ def cannot_remove(path: Path, error: OSError) -> UnusableInput:
 
 
 def cannot_read(what: object, error: OSError) -> UnusableInput:
-    """What to say of a file that cannot be read. what: its path, or more than that."""
+    """Return the error for a file that cannot be read. what: its path, perhaps with more words."""
     return UnusableInput(f"{what} cannot be read: {reason(error)}.\n{_remedy(error, _TO_READ)}.")
 
 
 def from_system(error: OSError) -> RestyleError | None:
-    """Return what to say of an error for which the machine is to blame; None for all others.
+    """Return the error to show for one of the operating system; None if it may be a bug.
 
-    Either the operating system has no more of something, or a path leads to what cannot be used.
+    It is shown if a resource is exhausted, or if a path leads to something unusable.
     """
     if error.errno not in _SCARCE and not (error.errno in _UNUSABLE and error.filename):
         return None
@@ -135,26 +135,26 @@ def from_system(error: OSError) -> RestyleError | None:
 
 
 def is_in_use(error: OSError) -> bool:
-    """Whether Windows refuses this as it does while another program has the file open."""
+    """Return whether Windows refuses this because another program may have the file open."""
     return _windows_number(error) in _IN_USE
 
 
 def reason(error: OSError) -> str:
-    """Why the operating system refuses something."""
+    """Return why the operating system refuses something."""
     return _IN_USE.get(_windows_number(error), error.strerror or str(error))
 
 
 def _windows_number(error: OSError) -> int:
     number: int | None = getattr(error, "winerror", None)
     if sys.platform == "win32" and number is None and error.errno == errno.EACCES:
-        return _ACCESS_DENIED  # `open` goes by the C library, which does not pass the number on
+        return _ACCESS_DENIED  # `open` uses the C library, which loses the number
     return number or 0
 
 
 def _remedy(error: OSError, remedies: Mapping[int, str], free: str = "Free") -> str:
     if is_in_use(error):
         return _CLOSE
-    return remedies.get(error.errno or 0, "Fix that").format(free=free)
+    return remedies.get(error.errno or 0, "Fix this").format(free=free)
 
 
 _ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION = 5, 32, 33
@@ -169,8 +169,8 @@ _SCARCE = {
         (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "{free} some space there, or raise the quota"
     ),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files (`ulimit -n 1024`)"),
-    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "End what else uses this machine's memory"),
-    errno.EIO: "Look whether the disk is sound",
+    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "Close other programs that use much memory"),
+    errno.EIO: "Check the disk for errors",
 }
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _UNUSABLE = {

@@ -1,8 +1,8 @@
 """Write, replace, move and remove files, whole or not at all; read JSON.
 
 On Windows a file that another program has open can be neither replaced, moved nor removed, and a
-virus scanner or OneDrive opens each new file for a moment. Whatever is refused for that reason is
-tried again for PATIENCE_S.
+virus scanner or OneDrive opens each new file for a moment. What is refused for that reason is tried
+again for PATIENCE_S.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def patiently(act: Callable[[], T]) -> T:
 
 
 def replace(path: Path, to: Path) -> None:
-    """Give a file or folder another name; a file of that name is replaced. Raises OSError."""
+    """Rename a file or folder, replacing a file of that name. Raises OSError."""
     patiently(lambda: os.replace(path, to))
 
 
 def move(path: Path, to: Path) -> None:
-    """Move a file, to another disk too. Raises OSError."""
+    """Move a file, also to another disk. Raises OSError."""
     try:
         replace(path, to)
     except OSError as error:
@@ -62,7 +62,7 @@ def remove(path: Path) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder in which nothing is. Raises OSError."""
+    """Remove an empty folder. Raises OSError."""
     patiently(lambda: os.rmdir(folder))
 
 
@@ -82,7 +82,7 @@ def remove_tree(folder: Path) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A new folder, which is removed at the end if that is possible."""
+    """Yield a new folder; remove it afterwards if possible."""
     folder = Path(mkdtemp(prefix="video-restyle-"))
     try:
         yield folder
@@ -92,10 +92,10 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def read_json(path: Path, parse: Callable[[Any], T], next_step: str) -> T:
-    """Return what `parse` makes of a JSON file, in UTF-8 or UTF-16, with a byte-order mark or not.
+    """Parse a JSON file in UTF-8 or UTF-16, with or without a byte-order mark.
 
-    parse: raises an error, mostly ValueError, where the content is not as it should be. next_step:
-    ends the message. Raises UnusableInput.
+    parse: converts the content; raises an error such as ValueError if it is invalid. next_step: the
+    last line of the message. Raises UnusableInput.
     """
     try:
         return parse(json.loads(path.read_bytes()))
@@ -116,30 +116,43 @@ def write_json(path: Path, tree: object, indent: int | None = None) -> None:
     write_whole(path, json.dumps(tree, indent=indent).encode())
 
 
+@contextmanager
+def replacing(path: Path, writer: str = "") -> Iterator[Path]:
+    """Yield a temporary path; on success it replaces `path`, on failure it is removed.
+
+    writer: as for `part_of`. Raises OSError.
+    """
+    part = part_of(path, writer)
+    # A program of a killed run may still be writing to it; or it is a link out of the folder.
+    remove(part)
+    try:
+        yield part
+        replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            remove(part)
+        raise
+
+
 def write_whole(path: Path, data: bytes, writer: str = "") -> None:
-    """Write a file under a temporary name, see it on the disk, then give it its own name.
+    """Write a file so that a crash leaves either the old or the whole new one.
 
     writer: as for `part_of`. Raises UnusableInput.
     """
-    part = part_of(path, writer)
     try:
-        remove(part)  # it may be a link that leads out of the folder
-        with part.open("xb") as file:
+        with replacing(path, writer) as part, part.open("xb") as file:
             file.write(data)
             file.flush()
             _flush(file.fileno())
-        replace(part, path)
         sync(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            remove(part)
         raise cannot_write(path, error, len(data)) from error
 
 
 def sync(path: Path) -> None:
-    """See a file, or the names in a folder, on the disk: after a power loss they are there."""
+    """Flush a file, or the names in a folder, to the disk, so that they survive a power loss."""
     is_folder = path.is_dir()
-    if is_folder and os.name == "nt":  # Windows opens no folders; NTFS keeps a journal of names
+    if is_folder and os.name == "nt":  # folders cannot be opened; NTFS keeps a journal of names
         return
     handle = patiently(lambda: os.open(path, os.O_RDONLY if is_folder else os.O_RDWR))
     try:
@@ -152,7 +165,7 @@ def sync(path: Path) -> None:
 
 
 def move_whole(part: Path, folder: Path) -> None:
-    """Give a folder of finished files its own name, once they are all on the disk."""
+    """Rename a folder of finished files once they are all on the disk. Raises UnusableInput."""
     try:
         for each in part.iterdir():
             sync(each)
@@ -184,11 +197,11 @@ def remove_folder(folder: Path) -> None:
 
 
 def _flush(handle: int) -> None:
-    """See what was written to an open file on the disk. Raises OSError."""
-    if sys.platform == "darwin":  # there, fsync leaves it in the memory of the disk itself
+    """Flush an open file to the disk. Raises OSError."""
+    if sys.platform == "darwin":  # there, fsync leaves data in the cache of the disk
         import fcntl
 
-        with suppress(OSError):  # not every file system can do that
+        with suppress(OSError):  # not supported by every file system
             fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
             return
     os.fsync(handle)

@@ -12,8 +12,8 @@ _ARENA_MAX = -8  # M_ARENA_MAX of mallopt(3)
 def share() -> None:
     """Have the threads that are started from now on share one heap. Safe to call again.
 
-    glibc gives them several, and what is free in one is of no use to a thread of another: 8 servers
-    took 675 MB, and take 495. Other C libraries need no such word.
+    glibc gives them several, and a thread cannot use free memory of another heap: with 8 servers a
+    run took 675 MB, and takes 495. Other C libraries do not need this.
     """
     if platform.system() == "Linux":
         with suppress(OSError, AttributeError):  # not glibc

@@ -1,6 +1,6 @@
-"""One task after another on all cores, where none waits for another: results in their order.
+"""Run independent tasks on all cores, with results in order.
 
-Slides that wait for each other are left to `schedule`.
+Slides, which depend on each other, are left to `schedule`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-TICK_S = 0.5  # how often whoever waits looks up while nothing happens
+TICK_S = 0.5  # how often progress is reported while waiting
 
 
 def cores() -> int:
-    """Return how many cores this process may use: by its affinity, and by its share of time."""
+    """Return how many cores this process may use, by its affinity and its control group."""
     if sys.version_info >= (3, 13):
         bound = os.process_cpu_count()
     elif sys.platform == "linux":
@@ -33,35 +33,34 @@ def cores() -> int:
 
 
 def share_of_group(proc: Path = Path("/proc/self"), groups: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return how many cores' time Linux gives this process's control group (v2); inf: no limit."""
+    """Return the limit of Linux's control group (v2) for this process, in cores; inf if none."""
     with suppress(OSError, ValueError):
         named = (proc / "cgroup").read_text("utf-8").rpartition("0::/")[2].partition("\n")[0]
         quota_us, period_us = (groups / named / "cpu.max").read_text("utf-8").split()
-        return int(quota_us) / int(period_us)  # a quota of "max" is none
+        return int(quota_us) / int(period_us)  # without a limit, the quota is "max"
     return math.inf
 
 
 def map_in_order(
     work: Callable[[Item], Result], items: Iterable[Item], tick: Callable[[int], None]
 ) -> Iterator[Result]:
-    """The result of each item, in the order of the items; the first error is raised again.
+    """Yield the result of each item, in the order of the items; raise the first error.
 
     tick: called in this thread with 1 for each item that is done, and with 0 every TICK_S seconds
-    while nothing is. What is taken from `items` before the result of an item is bounded, so that
-    memory does not grow with their number.
+    while waiting. Only a few items are taken ahead, so that memory does not grow with their number.
     """
     threads = cores()
-    under_way: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, "parallel") as pool:
         try:
             for item in items:
-                under_way.append(pool.submit(work, item))
-                if len(under_way) >= 2 * threads:
-                    yield _awaited(under_way.popleft(), tick)
-            while under_way:
-                yield _awaited(under_way.popleft(), tick)
+                pending.append(pool.submit(work, item))
+                if len(pending) >= 2 * threads:
+                    yield _awaited(pending.popleft(), tick)
+            while pending:
+                yield _awaited(pending.popleft(), tick)
         finally:
-            for task in under_way:
+            for task in pending:
                 task.cancel()
 
 

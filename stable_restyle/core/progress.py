@@ -1,4 +1,4 @@
-"""How a run shows how far it is; what is shown, and where, is left to `cli`."""
+"""Report the progress of a run; how it is shown is left to `cli`."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ DRAWING = "Drawing"  # the task that backends have a part in
 
 
 class Progress(Protocol):
-    """Shows how far a run is. Called in one thread only, the main thread where `cli` shows it."""
+    """Shows the progress of a run. Called in one thread only; for `cli`, in the main thread."""
 
     def begin(self, task: str, total: int, done: int, unit: str) -> None:
-        """A task of `total` units begins, `done` of which are done already."""
+        """Start a task of `total` units, `done` of which are done already."""
         ...
 
     def advance(self, count: int) -> None:
-        """So many more units are done, or none: it is called twice a second at least."""
+        """Add `count` units that are done, perhaps 0. Called twice a second at least."""
         ...
 
     def end(self) -> None:
-        """The task has ended, well or not."""
+        """End the task, whether it succeeded or not."""
         ...
 
 
 @contextmanager
 def task(progress: Progress, name: str, total: int, unit: str, *, done: int = 0) -> Iterator[None]:
-    """A task that has ended when this has, well or not."""
+    """Show a task while the context lasts."""
     progress.begin(name, total, done, unit)
     try:
         yield
-        progress.advance(0)  # what is made of the task's results may only follow if all is well
+        progress.advance(0)  # raises if the folder is lost, before the results are used
     finally:
         progress.end()
 
 
 @dataclass(frozen=True)
 class LockCheckedProgress:
-    """Progress of a task in folders that must stay this run's."""
+    """Progress that raises FolderLost once a folder of the run is no longer this run's."""
 
     progress: Progress
     check: Check

@@ -1,7 +1,7 @@
-"""The nouns of a run: frozen records, no behaviour beyond what follows from their own fields.
+"""Define the records of a run: frozen, with no behaviour beyond their own fields.
 
-Frames and slides are counted from 0 here; only `sequence.name` turns an index into a file name, and
-messages to the user show the number in that name. Nothing heavy is imported.
+Frames and slides are counted from 0; only `sequence.name` turns an index into a file name, and
+messages show the number in that name. Nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 # A picture is (H, W, 3) RGB, a mask (H, W); both 0..255.
 Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 
-
-FILM_THREAD = (
-    "film "  # begins the name of a thread that draws a film beside others; then its TARGET
-)
+# Begins the name of each thread that draws one of several films; the film's TARGET follows.
+FILM_THREAD = "film "
 
 
 @dataclass(frozen=True)
@@ -35,20 +33,20 @@ class Scene:
 
 @dataclass(frozen=True)
 class Step:
-    """One slide to draw: the middle of its scene (previous is None), or moved from another slide.
+    """One slide to draw: the middle of its scene (previous is None), or warped from another slide.
 
-    With keys there are also those that are filled from two: from `previous` and from `beyond`.
+    With keys, a slide may also be filled from two others, `previous` and `other_key`.
     """
 
     slide: int
     scene: int  # the scene's number
     previous: int | None
     other_key: int | None = None
-    uses_backend: bool = True  # whether a backend has part in it
+    uses_backend: bool = True  # whether a backend draws it, at least in part
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """The slides that it is made from."""
+        """Return the slides that it is made from."""
         return tuple(slide for slide in (self.previous, self.other_key) if slide is not None)
 
 
@@ -57,14 +55,14 @@ class Keys:
     """The slides that go to the model, where not all do."""
 
     keys: frozenset[int]
-    assisted: frozenset[int]  # filled from keys, but the model draws what these do not show
+    assisted: frozenset[int]  # filled from keys; the model draws what these do not show
 
 
 @dataclass(frozen=True)
 class DrawRecord:
-    """Who drew a slide, and when."""
+    """Which backend drew a slide, and when."""
 
-    backend: str  # its name; empty where a slide was filled from its keys
+    backend: str  # its name; empty if the slide was filled from its keys
     began: float  # time.perf_counter()
     seconds: float
 
@@ -75,7 +73,7 @@ class Slide:
 
     pixels: Pixels  # (H, W, 3) RGB
     png: bytes | None = None  # the same as a PNG, if it came as one
-    drawn: DrawRecord | None = None  # noted by the pool
+    drawn: DrawRecord | None = None  # set by the pool
 
 
 @dataclass(frozen=True)
@@ -86,15 +84,15 @@ class Job:
     scene: int  # the scene's number
     guide: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W): 0 keeps, 255 frees
-    seed: int | None = None  # in place of the workflow's, where the slide is drawn again
+    seed: int | None = None  # replaces the workflow's if the slide is drawn again
 
 
 @dataclass(frozen=True)
 class BackendEstimate:
-    """What can be expected of a backend."""
+    """The expected speed of a backend."""
 
     backend: int  # its number
-    at_once: int  # slides that it draws side by side
-    slots: int  # slides that it takes; those above `at_once` wait there
-    slide_s: float  # what a slide takes there
-    busy_s: float  # for how long it has been drawing the first of those in flight
+    at_once: int  # slides that it draws in parallel
+    slots: int  # slides that it accepts; those above `at_once` wait there
+    slide_s: float  # seconds for a slide
+    busy_s: float  # for how long it has been drawing the first slide in flight

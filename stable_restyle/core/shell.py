@@ -1,4 +1,4 @@
-"""Commands as this platform's shell reads and writes them, and where their programs are."""
+"""Split and join commands as this platform's shell does, and find programs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import shutil
 from collections.abc import Sequence
 from io import StringIO
 
-IS_WINDOWS = os.name == "nt"  # there a backslash is part of a path, and an apostrophe of a name
+IS_WINDOWS = os.name == "nt"  # there, backslashes and apostrophes do not quote
 
 
 def split(line: str, comment: str = "") -> list[str]:
     """Return the words of a command, or of a line up to a word that begins a comment.
 
-    comment: what comments begin with; empty: there are none. Raises ValueError for a quotation that
-    does not end.
+    comment: what comments begin with; empty if there are none. Raises ValueError for an unclosed
+    quotation mark.
     """
     text = StringIO(line)
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split = True
-    lexer.commenters = ""  # it would end a word at any "#"; a shell does where one begins
+    lexer.commenters = ""  # it would see a comment in "a#b", unlike a shell
     if IS_WINDOWS:
         lexer.escape, lexer.quotes = "", '"'
     words: list[str] = []
@@ -32,7 +32,7 @@ def split(line: str, comment: str = "") -> list[str]:
 
 
 def join(words: Sequence[str]) -> str:
-    """Return a command that can be typed."""
+    """Return a command line that can be typed."""
     if not IS_WINDOWS:
         return shlex.join(words)
     from subprocess import list2cmdline
@@ -41,10 +41,10 @@ def join(words: Sequence[str]) -> str:
 
 
 def find(program: str) -> str | None:
-    """Return the path of a program: as it is given, or if that names no folder, on PATH.
+    """Return the path of a program, which is searched on PATH if it is given without a folder.
 
-    `shutil.which` prefers a program of the current folder on Windows, and that may be the folder of
-    a film from anywhere: here it has to be on PATH.
+    On Windows, `shutil.which` prefers a program in the current folder, which may be that of an
+    untrusted film: here the program must be on PATH.
     """
     if not IS_WINDOWS:
         return shutil.which(program)

@@ -75,7 +75,7 @@ class Stability:
 
     @property
     def e_warp_ratio(self) -> float:
-        """E_warp relative to that of the input; nan if that is 0."""
+        """Return E_warp relative to that of the input; nan if that is 0."""
         return self.e_warp / self.e_warp_input if self.e_warp_input else math.nan
 
     @property

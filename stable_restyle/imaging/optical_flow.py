@@ -87,7 +87,7 @@ class FlowPair:
 
     @property
     def reversed(self) -> FlowPair:
-        """The pair from the second frame to the first."""
+        """Return the pair from the second frame to the first."""
         return FlowPair(self.backward, self.forward)
 
 

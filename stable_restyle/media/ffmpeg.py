@@ -92,15 +92,8 @@ def abilities(program: str) -> frozenset[str]:
 @functools.cache
 def media_endings() -> frozenset[str]:
     """Return the suffixes, such as ".avi", of films, pictures and sound files, in lower case."""
-    known = {
-        "av1",
-        "ffv1",
-        "part",
-        "prores",
-        "tmp",
-        "vp8",
-        "vp9",
-    }  # no formats, but often taken for some
+    # Not containers, but often used as suffixes.
+    known = {"av1", "ffv1", "part", "prores", "tmp", "vp8", "vp9"}
     for name in av.formats_available:
         for mode in ("r", "w"):
             with contextlib.suppress(ValueError):  # it can only be read, or only be written

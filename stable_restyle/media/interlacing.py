@@ -28,7 +28,7 @@ class InterlaceDetector:
     """Examines some frames of a film while its packets are read."""
 
     def __init__(self, stream: av.VideoStream, size: int) -> None:
-        """size: of the file, in bytes: frames are taken from all over it."""
+        """Prepare to take frames from all over a file. size: of the file, in bytes."""
         self.first: av.VideoFrame | None = None  # of the film, that can be decoded
         self._decoder = stream.codec_context
         self._every = max(size // _PLACES, 1)

@@ -161,21 +161,15 @@ def join_slides(
 @contextlib.contextmanager
 def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) -> Iterator[Path]:
     """Yield a temporary path: the file replaces `target` on success, and is removed on failure."""
-    unfinished = files.part_of(target, writer)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # It may be a link, or the FFmpeg of a killed run may still be writing to it.
-        files.remove(unfinished)
-        yield unfinished
-        files.sync(unfinished)
-        on_whole(unfinished)
-        files.replace(unfinished, target)
+        with files.replacing(target, writer) as unfinished:
+            yield unfinished
+            files.sync(unfinished)
+            on_whole(unfinished)
         files.sync(target.parent)
     except OSError as error:
         raise cannot_write(target, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            files.remove(unfinished)
 
 
 def _graph(

@@ -22,7 +22,7 @@ from stable_restyle.core.records import Pixels
 
 PIXELS_MAX = 2**26  # 8192 x 8192: a larger picture is a mistake or a decompression bomb
 BYTES_PER_PIXEL_MAX = 8  # of a PNG file: four channels of 16 bits that do not compress
-BYTES_BESIDE_MAX = 2**24  # of other content of a PNG file, such as a colour profile
+BYTES_OTHER_MAX = 2**24  # of other content of a PNG file, such as a colour profile
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -80,7 +80,7 @@ def read_header(path: Path) -> Header:
             f"{path} cannot be used: its header says {width}x{height}.\n"
             f"A frame has at most {PIXELS_MAX:,} pixels."
         )
-    if length > width * height * BYTES_PER_PIXEL_MAX + BYTES_BESIDE_MAX:
+    if length > width * height * BYTES_PER_PIXEL_MAX + BYTES_OTHER_MAX:
         raise UnusableInput(
             f"{path} cannot be used: {length:,} bytes are too many for {width}x{height} pixels.\n"
             "Save it again, without metadata."

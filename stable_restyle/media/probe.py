@@ -92,10 +92,6 @@ class Film:
     def hdr(self) -> bool:
         return self.transfer in _HDR_TRANSFERS
 
-    @property
-    def duration_s(self) -> float:
-        return float(self.frames / self.rate)
-
 
 def probe_film(path: Path) -> Film:
     """Return what a film consists of, by its header, its time stamps and a few of its frames.
@@ -161,7 +157,7 @@ def _film(path: Path, container: InputContainer) -> Film:
 
 
 def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    """Return the main video stream: the one that the file, or else FFmpeg, prefers."""
+    """Return the main video stream: the one that the file prefers, otherwise FFmpeg."""
     kind = container.format.name
     if kind == "webp_pipe" and _is_animated_webp(path):
         raise UnusableInput(
@@ -296,7 +292,7 @@ def _upright(first: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
 
 
 def _matrix(first: av.VideoFrame) -> str:
-    """Return the YUV matrix that a frame is tagged with, or else the usual one for its size.
+    """Return the YUV matrix that a frame is tagged with, otherwise the usual one for its size.
 
     By the rule of mpv and libplacebo (pl_color_system_guess_ycbcr), it is BT.601 up to 576 lines
     (standard definition) and BT.709 from 1280x720 on.

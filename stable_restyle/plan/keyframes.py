@@ -1,9 +1,9 @@
-"""Which slides go to the model, the keys of each scene, and which are filled from these.
+"""Choose the keys of each scene, which the model draws, and the slides that are filled from them.
 
-A key is at most so many slides from the next one, and nearer where the film moves so that little of
-a key's picture can still be found: the input frames show that, at a small size. The file
-`keys.json` keeps the choice between runs, so that people can edit it; slides count from 0 there.
-What a key looks like, and how slides are filled, is left to `draw` and `flow`.
+The distance between two keys has a maximum, and is shorter where motion leaves little of a key's
+picture visible; reduced input frames show that. The file `keys.json` keeps the choice between runs,
+so that users can edit it; it counts slides from 0. How slides are drawn and filled is left to
+`drawing` and `imaging.compose`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from stable_restyle.core.records import Keys, Pixels, Scene
 from stable_restyle.imaging import arrays, optical_flow
 from stable_restyle.plan import scenes
 
-LOOKED_AT_PX = 320 * 180  # frames are compared at this size: it takes a tenth of reading them
-LOST_FROM = 0.5  # doubt from which a pixel cannot be carried
-# Of a frame, how much may be lost on the way from a key before there must be another one, and how
-# much may be missing in both keys before the model draws it. Swept in benchmarks/.
-PILED_UP = 0.35
-MISSING = 0.07
+COMPARED_PX = 320 * 180  # frames are compared at this size: that takes a tenth of reading them
+LOST_FROM = 0.5  # unreliability from which a pixel cannot be warped
+# Shares of a frame: that a key may not show before the next key, and that two keys together may not
+# show before the model assists. Swept in benchmarks/.
+LOST_MOST = 0.35
+MISSING_MOST = 0.07
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What was asked for."""
+    """Which keys to choose."""
 
     every: int  # slides from one key to the next, at most
-    fill_only: bool  # whether the model draws nothing but keys
+    fill_only: bool  # whether the model draws only keys
 
 
 def choose(
@@ -46,34 +46,34 @@ def choose(
 ) -> Keys:
     """Choose the keys of every scene, and the slides that neither of their keys can show.
 
-    read: gives a frame, (H, W, 3) RGB. advance: called with the number of slides looked at. Raises
-    what `read` raises.
+    read: returns a frame, (H, W, 3) RGB. advance: called with the number of further slides
+    examined. Raises what `read` raises.
     """
 
     def look(scene: Scene) -> tuple[list[int], list[int]]:
         keys, assisted = [scene.middle], list[int]()
         for chain in scenes.chains(scene):
-            its_keys, its_mended = _choose(
+            its_keys, its_assisted = _choose(
                 scene.middle,
                 chain,
                 kind.every,
                 lambda slide: _small(read(slide * frames_per_slide)),
             )
             keys += its_keys
-            assisted += its_mended
+            assisted += its_assisted
         return keys, assisted
 
     keys, assisted = set[int](), set[int]()
-    looked_at = map_in_order(look, found, lambda _: advance(0))  # slides are counted, not scenes
-    for scene, (its_keys, its_mended) in zip(found, looked_at, strict=True):
+    chosen = map_in_order(look, found, lambda _: advance(0))  # slides are counted, not scenes
+    for scene, (its_keys, its_assisted) in zip(found, chosen, strict=True):
         keys.update(its_keys)
-        assisted.update(() if kind.fill_only else its_mended)
+        assisted.update(() if kind.fill_only else its_assisted)
         advance(len(scene.slides))
     return Keys(frozenset(keys), frozenset(assisted))
 
 
 def at_least(found: Sequence[Scene], every: int) -> Keys:
-    """The keys of scenes in which hardly anything moves."""
+    """Return the fewest keys that scenes can have, as if nothing moved."""
     chains = (chain for scene in found for chain in scenes.chains(scene))
     return Keys(
         frozenset(slide for chain in chains for slide in chain[every - 1 :: every]), frozenset()
@@ -81,7 +81,7 @@ def at_least(found: Sequence[Scene], every: int) -> Keys:
 
 
 def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
-    """Read keys.json; None if its keys are of another kind. Raises UnusableInput."""
+    """Read keys.json; return None if its keys are of another kind. Raises UnusableInput."""
     next_step = "Correct the file, or remove it to have the keys chosen again."
 
     def of_kind(noted: Any) -> Keys | None:
@@ -93,7 +93,7 @@ def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
 
 
 def checked(noted: object, slides: int) -> Keys:
-    """What was read from a file, if it is keys. Raises ValueError."""
+    """Return the keys that a file holds, as `noted` returns them. Raises ValueError."""
     lists = [noted.get(name) if isinstance(noted, dict) else None for name in ("keys", "mended")]
     for numbers in lists:
         if not isinstance(numbers, list) or not all(
@@ -107,7 +107,7 @@ def checked(noted: object, slides: int) -> Keys:
 
 
 def noted(keys: Keys) -> dict[str, list[int]]:
-    """Keys as they stand in a file, for `checked`."""
+    """Return keys as files hold them."""
     return {"keys": sorted(keys.keys), "mended": sorted(keys.assisted)}
 
 
@@ -119,7 +119,7 @@ def write(path: Path, keys: Keys, kind: Kind) -> None:
 def _choose(
     middle: int, chain: Sequence[int], every: int, look: Callable[[int], Pixels]
 ) -> tuple[list[int], list[int]]:
-    """Return the keys and the assisted slides of a chain. look: the frame of a slide, small."""
+    """Return the keys and the assisted slides of a chain. look: returns a slide's small frame."""
     keys: list[int] = []
     assisted: list[int] = []
     last = key = look(middle)
@@ -130,10 +130,10 @@ def _choose(
         if (
             len(between) == every
             or slide == chain[-1]
-            or _lost(optical_flow.estimate(key, frame)) > PILED_UP
+            or _lost(optical_flow.estimate(key, frame)) > LOST_MOST
         ):
             keys.append(slide)
-            assisted += _short_of(key, between)
+            assisted += _assisted(key, between)
             key, between = frame, []
         last = frame
     return keys, assisted
@@ -141,34 +141,37 @@ def _choose(
 
 @dataclass(frozen=True)
 class _Between:
-    """A slide that lies between two keys, or is the second of them."""
+    """A slide between two keys, or the second of them."""
 
     slide: int
     frame: Pixels  # small
-    way: optical_flow.FlowPair  # to the slide before it in the chain
+    to_previous: optical_flow.FlowPair  # to the slide before it in the chain
 
 
-def _short_of(key: Pixels, after: Sequence[_Between]) -> list[int]:
-    """Those of which two keys show too little: the frame of one, and the last of what follows."""
+def _assisted(key: Pixels, after: Sequence[_Between]) -> list[int]:
+    """Return the slides of which two keys show too little.
+
+    key: the frame of the first key. after: the slides that follow it, up to the second key.
+    """
     found = []
     for index, each in enumerate(after[:-1]):
-        back = [passed.way for passed in after[index::-1]]
-        onward = [coming.way.reversed for coming in after[index + 1 :]]
-        moved = [
-            optical_flow.estimate_along(source, each.frame, ways, fast=False)
-            for source, ways in ((key, back), (after[-1].frame, onward))
+        back = [passed.to_previous for passed in after[index::-1]]
+        onward = [coming.to_previous.reversed for coming in after[index + 1 :]]
+        estimates = [
+            optical_flow.estimate_along(source, each.frame, pairs, fast=False)
+            for source, pairs in ((key, back), (after[-1].frame, onward))
         ]
-        if _lost(*moved) > MISSING:
+        if _lost(*estimates) > MISSING_MOST:
             found.append(each.slide)
     return found
 
 
-def _lost(*moved: optical_flow.FlowEstimate) -> float:
-    """The share of a frame that none of its keys shows."""
-    return float(np.mean(np.min([each.unreliability for each in moved], axis=0) >= LOST_FROM))
+def _lost(*estimates: optical_flow.FlowEstimate) -> float:
+    """Return the share of a frame that none of its keys shows."""
+    return float(np.mean(np.min([each.unreliability for each in estimates], axis=0) >= LOST_FROM))
 
 
 def _small(frame: Pixels) -> Pixels:
     height, width = frame.shape[:2]
-    scale = min(1.0, (LOOKED_AT_PX / (width * height)) ** 0.5)
+    scale = min(1.0, (COMPARED_PX / (width * height)) ** 0.5)
     return arrays.shrink(frame, max(1, round(width * scale)), max(1, round(height * scale)))

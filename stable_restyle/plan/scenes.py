@@ -1,7 +1,7 @@
-"""Cuts -> scenes -> chains: which slides there are, and which one each is drawn from.
+"""Divide a film into scenes, and the slides of each into the chains in which they are drawn.
 
-Pure functions of numbers, and the file `scenes.json` that keeps the boundaries between runs so that
-people can edit them: a list `[0, cut, ..., frame count]` of 0-based frame indices.
+Pure functions of numbers, and the file `scenes.json`, which keeps the boundaries between runs so
+that users can edit them: a list `[0, cut, ..., frame count]` of 0-based frame indices.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from stable_restyle.core.records import Keys, Scene, Step
 
 
 def boundaries(cuts: Iterable[int], frames: int) -> list[int]:
-    """Cuts as scenes.json holds them. A cut is the first frame of a new scene."""
+    """Return cuts as scenes.json holds them. A cut is the first frame of a new scene."""
     return sorted({0, frames, *(cut for cut in cuts if 0 < cut < frames)})
 
 
 def slide_count(frames: int, frames_per_slide: int) -> int:
-    """Every frame counts: a last group of fewer than `fps` frames has its slide too."""
+    """Return the number of slides, one for the remaining frames at the end included."""
     return -(-frames // frames_per_slide)
 
 
 def find_scenes(bounds: Sequence[int], frames_per_slide: int) -> list[Scene]:
-    """Scenes from boundaries; slide k shows frame k * fps. Scenes without a slide are none.
+    """Return the scenes between boundaries, without those that have no slide.
 
-    The middle slide shows the frame at half of the scene, rounded down to a whole slide, but never
-    one before its scene.
+    Slide k shows frame k * frames_per_slide. The middle slide is the last one up to the middle
+    frame of the scene, but never one before the scene.
     """
     scenes: list[Scene] = []
     for start, stop in pairwise(bounds):
@@ -41,7 +41,7 @@ def find_scenes(bounds: Sequence[int], frames_per_slide: int) -> list[Scene]:
 
 
 def chains(scene: Scene) -> tuple[range, range]:
-    """The slides from the middle, itself left out, down to the first and up to the last."""
+    """Return the slides before the middle, in descending order, and those after it."""
     return (
         range(scene.middle - 1, scene.slides.start - 1, -1),
         range(scene.middle + 1, scene.slides.stop),
@@ -49,10 +49,10 @@ def chains(scene: Scene) -> tuple[range, range]:
 
 
 def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
-    """Every slide of a scene once, each after those that it is made from.
+    """Return a step for each slide of a scene, after those of the slides that it is made from.
 
-    keys: where given, slides between two keys are filled from these. The middle and both ends of a
-    scene are keys in any case.
+    keys: if given, slides between two keys are filled from these. The middle and both ends of a
+    scene are always keys.
     """
     found = [Step(scene.middle, scene.number, None)]
     for chain in chains(scene):
@@ -70,12 +70,12 @@ def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
 
 
 def all_steps(found: Iterable[Scene], keys: Keys | None = None) -> list[Step]:
-    """Every slide of these scenes, as `steps` has them."""
+    """Return the steps of all scenes, as `steps` does."""
     return [step for scene in found for step in steps(scene, keys)]
 
 
 def frames_crossed(step: Step, frames_per_slide: int) -> range:
-    """The frames in walking order from the previous slide's to this slide's, both included."""
+    """Return the frames from the previous slide's to this slide's, in that order, both included."""
     here = step.slide * frames_per_slide
     if step.previous is None:
         return range(here, here + 1)
@@ -84,7 +84,7 @@ def frames_crossed(step: Step, frames_per_slide: int) -> range:
 
 
 def frames_spanned(step: Step, frames_per_slide: int) -> range:
-    """All frames that a slide depends on, besides what it is made from does."""
+    """Return the frames from a slide to its sources, on which it depends directly."""
     shown = [slide * frames_per_slide for slide in (step.slide, *step.sources)]
     return range(min(shown), max(shown) + 1)
 
@@ -96,11 +96,11 @@ def outdated(
     changed_frames: Set[int],
     frames_per_slide: int,
 ) -> set[int]:
-    """The slides that would be drawn otherwise now than they were.
+    """Return the slides that this run would draw differently than the earlier one did.
 
-    before, now: the steps of the earlier run and of this one, each after the one that it is drawn
-    from. changed_scenes: whether what is set for the scene of the one step differs from the
-    other's. A slide that depends on another one is outdated with it.
+    before, now: the steps of the earlier run and of this one, each after the slides that it is made
+    from. changed_scenes: whether the settings for the scenes of two steps differ. A slide that
+    depends on an outdated one is outdated too.
     """
     was = {step.slide: step for step in before}
     found: set[int] = set()
@@ -118,7 +118,7 @@ def outdated(
 
 
 def read_boundaries(path: Path, frames: int) -> list[int]:
-    """Read scenes.json and hold it against the number of frames. Raises UnusableInput."""
+    """Read scenes.json and check it against the number of frames. Raises UnusableInput."""
     next_step = "Correct the file, or remove it to have the scenes detected again."
     checked = files.read_json(path, checked_boundaries, next_step)
     if checked[-1] != frames:
@@ -130,7 +130,7 @@ def read_boundaries(path: Path, frames: int) -> list[int]:
 
 
 def checked_boundaries(bounds: object) -> list[int]:
-    """What was read from a file, if it is the boundaries of scenes. Raises ValueError."""
+    """Return the boundaries of scenes that a file holds. Raises ValueError."""
     if not isinstance(bounds, list) or not all(type(bound) is int for bound in bounds):
         raise ValueError("it is not a list of whole numbers, such as [0, 240]")
     for before, after in pairwise(bounds):

@@ -1,15 +1,15 @@
-"""Which slide is drawn next, and on which backend: plain values, no threads, no clock.
+"""Decide which slide is drawn next, and on which backend. Pure: no threads, no clock.
 
 Two things cost time: a backend that waits, and a long chain that is left to the end. As long as
-there is work enough for all, a backend takes what follows the slide drawn last, which is still in
-memory. A chain whose end is what the run will have to wait for is critical: the longest comes first
-(highest level first; T. C. Hu, "Parallel sequencing and assembly line problems", Operations
-Research 9(6), 1961), goes to the backend that is expected to have it done first, be it one that is
-busy now, and finds it free (earliest finish time; H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE
-Transactions on Parallel and Distributed Systems 13(3), 2002).
+there is enough work for all, a backend takes the slide that follows the one drawn last, which is
+still in memory. A chain that the end of the run would have to wait for is critical: the longest
+comes first (highest level first; T. C. Hu, "Parallel sequencing and assembly line problems",
+Operations Research 9(6), 1961) and goes to the backend that is expected to finish it first, which
+is kept free for it even if it is busy now (earliest finish time; H. Topcuoglu, S. Hariri, M.-Y. Wu,
+IEEE Transactions on Parallel and Distributed Systems 13(3), 2002).
 
 Slides that are filled from keys need no backend: they are handed out as soon as their keys are
-there, and weigh nothing.
+finished, and do not count in the length of a chain.
 """
 
 from __future__ import annotations
@@ -24,64 +24,65 @@ from operator import attrgetter
 
 from stable_restyle.core.records import BackendEstimate, Step
 
-# A slide is sent ahead, to wait at a backend for the one being drawn there, no earlier than this
-# before its turn: what is sent can no longer make way for a longer chain. The larger of the two.
+# A slide is sent to a busy backend, where it waits for its turn, no earlier than this before that:
+# once sent, it cannot give way to a longer chain. The larger of the two counts.
 AHEAD_S = 2.0
-AHEAD_SHARE = 0.5  # of what a slide takes there
+AHEAD_SHARE = 0.5  # of the time for a slide there
 
-# A chain is critical if it takes longer than the others would need for all the rest of the film,
-# were they so many times as fast: by then it is too late to hurry. Simulated films (benchmarks/)
-# take the same time with anything from 1.6 to 3.
+# A chain is critical if it takes longer than the other backends would take for the rest of the film
+# if they were SPARE times as fast: later it would be too late. Simulated films (benchmarks/) take
+# the same time with anything from 1.6 to 3.
 SPARE = 2.0
 
-# By a clock that stands still between two ticks, a slide may have taken no time at all.
+# Measured by a clock that stands still between two ticks, a slide may have taken no time.
 SHORTEST_S = 1e-6
 
 
 @dataclass(eq=False)
 class _Queue:
-    """What is planned for a backend."""
+    """The slides planned for a backend."""
 
-    outlook: BackendEstimate
+    estimate: BackendEstimate
     drawing: Sequence[int]  # slides in flight there, in their order
-    free_in_s: float = field(init=False)  # until it can begin on another one
+    free_in_s: float = field(init=False)  # until it can start another one
 
     def __post_init__(self) -> None:
-        before = len(self.drawing) - self.outlook.at_once
+        before = len(self.drawing) - self.estimate.at_once
         self.free_in_s = 0.0 if before < 0 else self._ends_in_s(before)
 
     @property
     def takes_one(self) -> bool:
-        """Whether a slide may be sent there now."""
-        ahead_s = max(AHEAD_S, AHEAD_SHARE * self.outlook.slide_s)
-        return len(self.drawing) < self.outlook.slots and self.free_in_s <= ahead_s
+        """Return whether a slide may be sent there now."""
+        ahead_s = max(AHEAD_S, AHEAD_SHARE * self.estimate.slide_s)
+        return len(self.drawing) < self.estimate.slots and self.free_in_s <= ahead_s
 
     def done_in_s(self, ready_in_s: float = 0.0) -> float:
-        """When a slide would be drawn that can be sent after `ready_in_s`."""
-        return max(self.free_in_s, ready_in_s) + self.outlook.slide_s
+        """Return when a slide that can be sent after `ready_in_s` would be finished."""
+        return max(self.free_in_s, ready_in_s) + self.estimate.slide_s
 
     def ends(self) -> Iterator[tuple[int, float]]:
-        """The slides in flight, and in how many seconds each is done."""
+        """Yield the slides in flight, and in how many seconds each will be finished."""
         for turn, slide in enumerate(self.drawing):
             yield slide, self._ends_in_s(turn)
 
     def _ends_in_s(self, turn: int) -> float:
-        """When the slide is done that has so many before it, in seconds from now."""
-        slide_s = self.outlook.slide_s
-        # Of what is late nothing is known but that it is: suppose that it will be so once more.
-        first_s = abs(slide_s - self.outlook.busy_s)
-        return first_s + slide_s * (turn // self.outlook.at_once)
+        """Return in how many seconds the slide after `turn` others will be finished."""
+        slide_s = self.estimate.slide_s
+        # An overdue slide gives no better estimate: assume that it needs as long again as it is
+        # late.
+        first_s = abs(slide_s - self.estimate.busy_s)
+        return first_s + slide_s * (turn // self.estimate.at_once)
 
 
 class Schedule:
-    """The slides still to draw, and which of them comes next.
+    """The slides still to draw, and their order.
 
-    Every slide is handed out once, by `take` or `take_fillable`, and then given back by `finish` or
+    Every slide is handed out once, by `take` or `take_fillable`, and then reported by `finish` or
     `fail`.
     """
 
     def __init__(self, steps: Iterable[Step], finished: Collection[int] = ()) -> None:
-        """steps: each after those that it is made from. finished: slides that are there."""
+        """Plan steps, each after those that it is made from. finished: slides that exist."""
         todo = [step for step in steps if step.slide not in finished]
         self.total = len(todo)
         self._left = sum(step.uses_backend for step in todo)
@@ -93,25 +94,24 @@ class Schedule:
             self._level[step.slide] = step.uses_backend + max(ahead, default=0)
             for source in unfinished.intersection(step.sources):
                 self._waiting[source].append(step)
-        self._missing = {
-            step.slide: len(unfinished.intersection(step.sources)) for step in todo
-        }  # of what it is made from
+        # slide -> number of its sources that are not finished
+        self._missing = {step.slide: len(unfinished.intersection(step.sources)) for step in todo}
         ready = [step for step in todo if not self._missing[step.slide]]
         self._ready = sorted((step for step in ready if step.uses_backend), key=self._rank)
         self._fillable = deque(step for step in ready if not step.uses_backend)
-        self._begun: dict[int, Step] = {}  # the ready ones whose previous was drawn in this run
+        self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
         self._in_flight: dict[int, int] = {}  # slide -> its backend, in the order of `take`
         self._critical = 0.0  # the level from which a chain is critical
 
     @property
     def longest_chain(self) -> int:
-        """Slides that must follow each other: no run is shorter than these, one after the other."""
+        """Return the length of the longest chain, whose slides cannot be drawn side by side."""
         return max(self._level.values(), default=0)
 
     def take(self, backends: Sequence[BackendEstimate]) -> tuple[Step, int] | None:
-        """The slide to send now, and the number of the backend that it goes to.
+        """Return the slide to send now and the number of its backend; None to send none yet.
 
-        backends: those that work, at least one. None while no slide can be sent, or none should.
+        backends: those that work, at least one.
         """
         queues = self._queues(backends)
         free = [queue for queue in queues if queue.takes_one]
@@ -124,7 +124,7 @@ class Schedule:
             for backend, its_s in zip(backends, slide_s, strict=True)
         )
         self._critical = self._left / (1 + SPARE * (speed - 1))
-        rest_s = self._left * fastest_s / speed  # what the rest of the film takes at least
+        rest_s = self._left * fastest_s / speed  # lower bound for the rest of the film
         for step, ready_in_s in self._in_order(queues):
             after_s = (self._level[step.slide] - 1) * fastest_s
             in_time = [queue for queue in free if queue.done_in_s() + after_s <= rest_s]
@@ -132,10 +132,10 @@ class Schedule:
                 in_time = queues
             queue = min(in_time, key=lambda each: each.done_in_s(ready_in_s))
             if queue in free and not self._missing[step.slide]:
-                return self._hand_out(step, queue.outlook.backend)
+                return self._hand_out(step, queue.estimate.backend)
             if queue.done_in_s() <= ready_in_s:
-                continue  # it has time for another one before
-            queue.free_in_s = queue.done_in_s(ready_in_s)  # it is left for this one
+                continue  # it has time for another slide first
+            queue.free_in_s = queue.done_in_s(ready_in_s)  # reserved for this slide
             if queue in free:
                 free.remove(queue)
             if not free:
@@ -143,12 +143,12 @@ class Schedule:
         return None
 
     def take_fillable(self) -> Step | None:
-        """The next slide that is filled without a backend, or None while there is none."""
+        """Return the next slide that is filled without a backend, or None if there is none yet."""
         return self._fillable.popleft() if self._fillable else None
 
     def finish(self, step: Step) -> None:
-        """Its slide is drawn: those that are made from it can be taken."""
-        self._give_back(step)
+        """Record that a slide is finished: those that are made from it can be taken."""
+        self._end(step)
         for following in sorted(self._waiting.pop(step.slide, ()), key=self._rank):
             self._missing[following.slide] -= 1
             if self._missing[following.slide]:
@@ -160,8 +160,8 @@ class Schedule:
                 self._fillable.append(following)
 
     def fail(self, step: Step) -> list[int]:
-        """Give up a step and what depends on it. Return the slides lost."""
-        self._give_back(step)
+        """Give up a slide and those that depend on it. Return the slides lost."""
+        self._end(step)
         lost = {step.slide}
         hopeless = self._waiting.pop(step.slide, [])
         while hopeless:
@@ -174,14 +174,14 @@ class Schedule:
         return sorted(lost)
 
     def upcoming(self, count: int) -> list[Step]:
-        """Return the next slides as far as is known: ready, or waiting for one in flight."""
+        """Return the likely next slides: those that are ready, or wait for one in flight."""
         following = self._following()
         critical = [*islice(self._critical_ones(), count), *filter(self._is_critical, following)]
         critical.sort(key=self._rank, reverse=True)
         every = [*critical, *following, *islice(self._others(), count)]
         return list(dict.fromkeys(every))[:count]
 
-    def _give_back(self, step: Step) -> None:
+    def _end(self, step: Step) -> None:
         if step.uses_backend:
             del self._in_flight[step.slide]
             self._left -= 1
@@ -193,10 +193,10 @@ class Schedule:
         return step, backend
 
     def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
-        """The steps that backends are wanted for, and in how many seconds each can be sent.
+        """Yield the steps that need a backend, and in how many seconds each can be sent.
 
-        First the critical ones, among them those that still wait for a slide in flight; then the
-        others that are ready.
+        First the critical ones, also those that still wait for a slide in flight; then the others
+        that are ready.
         """
         coming = [
             (step, ends_in_s)
@@ -207,23 +207,23 @@ class Schedule:
         ]
         coming.sort(key=lambda each: self._rank(each[0]), reverse=True)
         ready = ((step, 0.0) for step in self._critical_ones())
-        # Of equal levels the ready ones go first: nobody has to wait for them.
+        # Of equal levels the ready ones go first.
         yield from heapq.merge(ready, coming, key=lambda each: -self._level[each[0].slide])
         yield from ((step, 0.0) for step in self._others())
 
     def _critical_ones(self) -> Iterator[Step]:
-        """Ready and critical, the longest chain first."""
+        """Yield the steps that are ready and critical, the longest chain first."""
         return takewhile(self._is_critical, reversed(self._ready))
 
     def _others(self) -> Iterator[Step]:
-        """Ready and not critical: what follows the slide drawn last, then middles."""
+        """Yield the ready steps that are not critical: those after the slide drawn last first."""
         yield from (step for step in reversed(self._begun.values()) if not self._is_critical(step))
         for step in reversed(self._ready):
             if step.slide not in self._begun and not self._is_critical(step):
                 yield step
 
     def _following(self) -> list[Step]:
-        """What waits for a slide in flight."""
+        """Return the steps that wait for a slide in flight, the longest chain first."""
         waiting = (step for slide in self._in_flight for step in self._waiting.get(slide, ()))
         return sorted(filter(attrgetter("uses_backend"), waiting), key=self._rank, reverse=True)
 
@@ -241,9 +241,9 @@ class Schedule:
 
 
 def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:
-    """How long drawing takes, in seconds, on backends that take `slide_s` each for a slide.
+    """Return how many seconds drawing takes on backends that each take `slide_s` for a slide.
 
-    Uses the schedule up.
+    The schedule is empty afterwards.
     """
     clock = 0.0
     began = [0.0] * len(slide_s)

@@ -1,8 +1,8 @@
 """Write the report page of a working folder: interp/report.html.
 
-It opens from disk, without a server and without the network. The page holds what is seen first;
-details of slides are in small files next to it, BLOCK slides each, loaded when they are looked at.
-Thumbnails come from `thumbnails`, events from the journal; the page's looks are in assets/.
+It opens from disk, without a server and without the network. The page holds the overview; details
+of slides are in small files next to it, BLOCK slides each, loaded on demand. Thumbnails come from
+`thumbnails`, events from the journal; HTML, CSS and JavaScript are in assets/.
 
 Nothing is trusted: names, messages and settings go into the page as data, which its script shows as
 text, and its policy (CSP) lets it load nothing but files.
@@ -18,7 +18,6 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
@@ -43,6 +42,20 @@ from stable_restyle.workdir.layout import RunPaths
 BLOCK = 500  # slides described in one file
 WARNINGS_SHOWN = 200
 RUNS_SHOWN = 50
+
+# The parts of the page's script in assets/js/, in the order in which they are joined.
+SCRIPTS = (
+    "common",
+    "details",
+    "sheet",
+    "overview",
+    "scene",
+    "charts",
+    "slide",
+    "play",
+    "redo",
+    "main",
+)
 
 NEW, KEPT, MISSING = "n", "k", "m"  # a slide's state, as the page's script knows it
 
@@ -109,9 +122,8 @@ def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None
 
 
 def _shown(runs: Sequence[Run]) -> Run | None:
-    """Return the run to show: the last one that drew anything, or the last of all."""
-    drew = [run for run in runs if run.slides or run is runs[-1]]
-    return next((run for run in reversed(drew) if run.slides), drew[-1] if drew else None)
+    """Return the run to show: the last one that drew anything, otherwise the last of all."""
+    return next((run for run in reversed(runs) if run.slides), runs[-1] if runs else None)
 
 
 def _look(
@@ -121,6 +133,7 @@ def _look(
     shown: Run | None,
     reasons: list[str],
 ) -> _Slides:
+    """Return the state of every slide. reasons: filled with those of missing slides."""
     count = subject.scenes[-1].slides.stop
     there = {int(name[:-4]) - 1 for name in sequence.numbered(subject.slides)}
     new = {each.slide for each in shown.slides} if shown else set()
@@ -134,13 +147,13 @@ def _look(
         failed.update(dict.fromkeys(lost, len(reasons) - 1))
     reasons.append(_why_not_drawn(runs))
     missing = {s: failed.get(s, len(reasons) - 1) for s in range(count) if states[s] == MISSING}
-    return _Slides(states, thumbnails.at_hand() & there, drawn, missing)
+    return _Slides(states, thumbnails.present() & there, drawn, missing)
 
 
 def _why_not_drawn(runs: Sequence[Run]) -> str:
-    """Return why a slide is missing that did not fail."""
+    """Return why slides are missing that did not fail."""
     if not runs or runs[-1].ended_s is None:
-        return "It is not drawn yet."
+        return "It has not been drawn yet."
     if runs[-1].outcome:
         return f"The run ended before it was drawn: {runs[-1].outcome}"
     return "It was removed after the run, or cannot be read."
@@ -199,7 +212,7 @@ def _film(
         "width": subject.width,
         "height": subject.height,
         "frames": subject.frames,
-        "fps": subject.frames_per_slide,
+        "frames_per_slide": subject.frames_per_slide,
         "rate": float(subject.rate),
         "block": BLOCK,
         "paths": {
@@ -209,7 +222,7 @@ def _film(
             "report": f"{paths.report_folder.name}/",
         },
         "scenes": [_scene(scene, slides) for scene in subject.scenes],
-        "command": _typed(command),
+        "command": shell.join(command),
         "folder": about.folder if about else "",
         "secrets": bool(about and about.secrets),
         "settings": _settings(subject.settings),
@@ -222,8 +235,10 @@ def _film(
 
 
 def _scene(scene: Scene, slides: _Slides) -> list[int]:
-    """Return the counts of frames and slides, the middle, the counts of new and missing slides, the
-    slide to show or -1, and the reason why slides are missing, if some are. Slides are counted from
+    """Return the numbers that describe a scene, in the order in which the script reads them.
+
+    These are the counts of frames and slides, the middle, the counts of new and missing slides, the
+    slide to show or -1, and the reason why slides are missing, if any are. Slides are counted from
     the scene's first.
     """
     first = scene.slides.start
@@ -236,6 +251,7 @@ def _scene(scene: Scene, slides: _Slides) -> list[int]:
 
 
 def _settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return the label and the text of each setting that is in use."""
     rows = []
     for name, value in settings.items():
         if name in UNSHOWN or value is None or value is False or value == []:
@@ -277,11 +293,6 @@ def _warnings(run: Run) -> list[tuple[float, str, int]]:
     return [*rows[:WARNINGS_SHOWN], (run.last_s, f"and {len(rows) - WARNINGS_SHOWN} more", 1)]
 
 
-def _typed(command: Sequence[str]) -> str:
-    """Return a command as it is typed into this machine's shell."""
-    return shell.join(command)
-
-
 def _url(folder: Path, page_folder: Path) -> str:
     """Return a folder's URL relative to the page, with a slash at the end."""
     here, there = page_folder.resolve(), folder.resolve()
@@ -293,11 +304,10 @@ def _url(folder: Path, page_folder: Path) -> str:
 
 
 def _page(film: Mapping[str, Any]) -> bytes:
-    """Return the page. Its policy allows only its own script and style."""
+    """Return the page, whose policy allows no script and style but its own."""
     folder = resources.files("stable_restyle.report") / "assets"
-    html, style, script = (
-        (folder / f"report.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
-    )
+    html, style = ((folder / name).read_text("utf-8") for name in ("report.html", "report.css"))
+    script = "\n".join((folder / "js" / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
     policy = (
         f"default-src 'none'; script-src {_hash(script)} 'self' file:; style-src {_hash(style)}; "
         "img-src 'self' file:; base-uri 'none'; form-action 'none'"
@@ -317,7 +327,7 @@ def _hash(inline: str) -> str:
 
 
 def _json(value: object) -> str:
-    """Return JSON that is safe inside HTML and scripts: nothing in it ends either, or a line."""
+    """Return JSON that cannot end the HTML or the script that it is put into."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # all of it ASCII
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -329,12 +339,9 @@ def _number(value: float) -> float | None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; a report and a run may do so at once."""
-    part = files.part_of(path, f"{os.getpid()}-{get_ident()}")
+    """Write a file whole or not at all; a report and a run may write it at the same time."""
     try:
-        part.write_bytes(data)
-        files.replace(part, path)
+        with files.replacing(path, f"{os.getpid()}-{get_ident()}") as part:
+            part.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            files.remove(part)
         raise cannot_write(path, error, len(data)) from error

@@ -38,7 +38,7 @@ from stable_restyle.workdir.layout import identity
 if TYPE_CHECKING:
     from stable_restyle.cluster.scheduler import DaskCluster
 
-LINES_SHOWN = 20  # of those that cannot be used
+LINES_SHOWN = 20  # lines with faults that a message lists
 
 # The settings of a film: its source, its target and its own options. Raises WrongUsage.
 ParseLine: TypeAlias = Callable[[str, str, Sequence[str]], Settings]
@@ -58,7 +58,7 @@ class FilmsMissing(RestyleError):
     """The batch ended, but some films are not finished."""
 
     def __init__(self, failures: Sequence[tuple[Entry, RestyleError]], films: int) -> None:
-        """Has the exit code of its failures if they have one in common, else 1."""
+        """Take the exit code that all failures have in common, otherwise 1."""
         codes = {error.exit_code for _, error in failures}
         self.exit_code = codes.pop() if len(codes) == 1 else RestyleError.exit_code
         lines = (
@@ -109,8 +109,8 @@ def read(path: Path, settle: ParseLine) -> list[Entry]:
 def run(entries: Sequence[Entry], progress: Progress, done: Callable[[Outcome], None]) -> None:
     """Restyle every film that is not finished yet. done: called for each one, in this thread.
 
-    All of them draw on the same cluster, or none does. Raises FilmsMissing at the end if some could
-    not be finished.
+    Either all films use the same cluster, or none uses one. Raises FilmsMissing at the end if some
+    could not be finished.
     """
     batch = _Batch(entries, done)
     if any(entry.settings.dask for entry in entries):
@@ -142,7 +142,7 @@ class _Batch:
         return None
 
     def end(self, entry: Entry, run: Callable[[], Outcome]) -> None:
-        """Run a film and keep its failure. Raises errors that are not the user's to fix."""
+        """Run a film and record its failure. Raise errors that users cannot fix."""
         with self._ending(entry):
             self._done(run())
 
@@ -163,35 +163,35 @@ def _one_by_one(batch: _Batch, progress: Progress) -> None:
 
 
 def _side_by_side(batch: _Batch, progress: Progress) -> None:
-    """Start a film when those before it no longer have work for all workers."""
+    """Start a film when the previous ones no longer have work for all workers."""
     entry = batch.take()
     if entry is None:
         return
     films = BatchProgress(progress)
-    under_way: dict[Future[Outcome], tuple[Entry, FilmProgress]] = {}
+    running: dict[Future[Outcome], tuple[Entry, FilmProgress]] = {}
     with (
         team.reach(entry.settings) as cluster,
         ThreadPoolExecutor(batch.films) as threads,
     ):
         try:
-            while entry or under_way:
+            while entry or running:
                 if entry:
                     lane = films.add()
-                    under_way[threads.submit(_restyle, entry, lane, cluster)] = entry, lane
-                wait(under_way, TICK_S, FIRST_COMPLETED)
+                    running[threads.submit(_restyle, entry, lane, cluster)] = entry, lane
+                wait(running, TICK_S, FIRST_COMPLETED)
                 films.show()
-                for task in [task for task in under_way if task.done()]:
-                    ended, lane = under_way.pop(task)
+                for task in [task for task in running if task.done()]:
+                    ended, lane = running.pop(task)
                     films.remove(lane)
                     batch.end(ended, task.result)
                 wants_more = films.are_all_drawn() and cluster.wants_more()
-                entry = batch.take() if wants_more or not under_way else None
+                entry = batch.take() if wants_more or not running else None
         finally:
             films.stop()
 
 
 def _as_restyle_error(error: RestyleError | OSError) -> RestyleError:
-    """Return the failure of a film. Raises errors again that are not the user's to fix."""
+    """Return the failure of a film. Raise errors that users cannot fix."""
     explained = error if isinstance(error, RestyleError) else from_system(error)
     if explained is None:
         raise error
@@ -206,7 +206,7 @@ def _restyle(entry: Entry, lane: FilmProgress, cluster: DaskCluster) -> Outcome:
 def words(line: str) -> list[str]:
     """Split a line into words, quoted as in this platform's shell, up to a comment.
 
-    Raises WrongUsage for a quotation that does not end.
+    Raises WrongUsage for an unclosed quotation mark.
     """
     try:
         return shell.split(line, comment="#")

@@ -1,7 +1,7 @@
-"""Show the progress of several films as that of one task.
+"""Show the progress of several films as one task.
 
-Each film reports from its own thread. The main thread polls a few times a second and shows them
-as one task: drawing, over all films that are being drawn; otherwise the task of the first film.
+Each film reports from its own thread. The main thread polls a few times a second and shows all
+films that are being drawn as one task, or if none is, the task of the first film.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from stable_restyle.core.progress import DRAWING, Progress
 
 
 class Stopped(BaseException):
-    """A film must end now, as all films must."""
+    """All films must end now."""
 
 
 @dataclass(frozen=True)
 class _At:
-    """How far a task of a film is."""
+    """The state of a film's task."""
 
     task: str
     total: int
@@ -27,11 +27,11 @@ class _At:
 
 
 class FilmProgress:
-    """The Progress of one film, called in its thread. Raises Stopped once all are to end."""
+    """The Progress of one film, called in its thread. Raises Stopped once all films must end."""
 
     def __init__(self, over: Event) -> None:
-        self.at: _At | None = None  # none between two tasks; replaced whole
-        self.is_drawn = False  # it is being drawn, or was
+        self.at: _At | None = None  # None between two tasks; replaced as a whole
+        self.is_drawn = False  # whether drawing has started
         self._over = over
 
     def begin(self, task: str, total: int, done: int, unit: str) -> None:
@@ -59,9 +59,8 @@ class BatchProgress:
         self._progress = progress
         self._lanes: list[FilmProgress] = []
         self._over = Event()
-        self._shown: tuple[str, list[tuple[FilmProgress, int]]] | None = (
-            None  # task; films and totals
-        )
+        # The task that is shown, and its films with their totals.
+        self._shown: tuple[str, list[tuple[FilmProgress, int]]] | None = None
         self._done = 0  # as shown
 
     def add(self) -> FilmProgress:
@@ -74,7 +73,7 @@ class BatchProgress:
         self._lanes.remove(lane)
 
     def are_all_drawn(self) -> bool:
-        """Return whether drawing has started, or is over, for every film."""
+        """Return whether the drawing of every film has started."""
         return all(lane.is_drawn for lane in self._lanes)
 
     def show(self) -> None:
@@ -96,7 +95,7 @@ class BatchProgress:
         self._shown, self._done = shown, done
 
     def stop(self) -> None:
-        """Have every film end at its next tick."""
+        """Make every film end at its next tick."""
         self._over.set()
         self._clear()
 

@@ -1,9 +1,9 @@
-"""Deflicker the slides of a run: where both kinds of slides lie, and which are to be made.
+"""Deflicker the slides of a run: keep drawn and deflickered slides apart, and make the latter.
 
-Chains go on from slides as they were drawn. So with `--deflicker` the drawn slides lie in the
-working folder and TARGET has the deflickered ones, without it TARGET has the drawn ones. Which of
-the two it has, says `deflicker.json`: while that file is there, TARGET's are deflickered. Every
-step can be stopped at any moment and done again. How slides are averaged is left to `flow`.
+Chains continue from slides as they were drawn. With `--deflicker`, these are in the working folder
+and TARGET has the deflickered ones; without it, TARGET has the drawn ones. TARGET's slides are
+deflickered as long as `deflicker.json` exists. Each step can be interrupted at any moment and
+repeated. How slides are averaged is left to `imaging.compose`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from stable_restyle.core import files
@@ -20,6 +20,7 @@ from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.slide import pairs_between
 from stable_restyle.imaging import arrays, compose, optical_flow
+from stable_restyle.imaging.optical_flow import FlowEstimate
 from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.workdir.layout import RunPaths
@@ -28,18 +29,18 @@ WIDTH = 2 / 3  # of the reach: sigma of the weights
 
 
 def as_left(paths: RunPaths) -> RunPaths:
-    """Return the paths with `slides` where the last run left those that it drew."""
+    """Return the paths with `slides` as the folder where the last run left its drawn slides."""
     return replace(paths, slides=paths.drawn if paths.deflicker_file.exists() else paths.shown)
 
 
 def finish_move(paths: RunPaths) -> None:
-    """Finish a move of drawn slides that was stopped, by moving all of them into TARGET."""
+    """Move all drawn slides into TARGET if a move of them was stopped."""
     if not paths.deflicker_file.exists():
         sequence.move(paths.drawn, paths.shown)
 
 
 def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
-    """Move the drawn slides to where this run keeps them; discard outdated deflickered ones.
+    """Move the drawn slides to this run's folder for them; discard outdated deflickered ones.
 
     reach: --deflicker. bounds: of the scenes.
     """
@@ -54,12 +55,12 @@ def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
     else:
         files.remove_all(paths.interp, [path.name])
         sequence.move(paths.drawn, paths.shown)
-        with suppress(OSError):  # not there, or someone else's files are in it
+        with suppress(OSError):  # it does not exist, or holds other files
             files.remove_empty(paths.drawn)
 
 
 def _read(path: Path) -> bytes:
-    """Return the bytes of a file; none if it cannot be read, since it can be written again."""
+    """Return the bytes of a file; none if it cannot be read, and so is written again."""
     with suppress(OSError):
         return path.read_bytes()
     return b""
@@ -90,61 +91,38 @@ def smooth(
 ) -> None:
     """Write the deflickered slides that are missing, on all cores. All slides are drawn.
 
-    finished: those that are there. tick: called in this thread with the number of slides just
-    made, twice a second at least.
+    finished: those that exist. tick: called in this thread with the number of slides just made,
+    twice a second at least.
     """
-    at_hand = 2 * reach + cores()
-    frame_of = LRUCache(lambda slide: frames.read(slide * frames_per_slide), at_hand)
-    album = _Album(
-        frame_of,
-        LRUCache(lambda slide: png.read(paths.drawn / sequence.name(slide)), at_hand),
-        LRUCache(
-            lambda slide: optical_flow.estimate_pair(
-                frame_of.get(slide), frame_of.get(slide + 1), fast=True
-            ),
-            at_hand,
+    cached = 2 * reach + cores()
+    frame_of = LRUCache(lambda slide: frames.read(slide * frames_per_slide), cached)
+    slide_of = LRUCache(lambda slide: png.read(paths.drawn / sequence.name(slide)), cached)
+    pair_from = LRUCache(  # to the next slide
+        lambda slide: optical_flow.estimate_pair(
+            frame_of.get(slide), frame_of.get(slide + 1), fast=True
         ),
-        reach,
+        cached,
     )
 
+    def neighbour(drawn: Pixels, slide: int, near: int) -> tuple[Pixels, FlowEstimate, int]:
+        pairs = pairs_between(pair_from.get, slide, near)
+        estimate = optical_flow.estimate_along(
+            frame_of.get(near), frame_of.get(slide), pairs, fast=True
+        )
+        height, width = drawn.shape[:2]
+        return arrays.fit(slide_of.get(near), width, height), estimate, abs(near - slide)
+
     def make(place: tuple[Scene, int]) -> None:
-        _, slide = place
-        png.write(paths.shown / sequence.name(slide), album.deflickered(*place))
+        scene, slide = place
+        drawn = slide_of.get(slide)
+        window = _window(scene, slide, reach)
+        neighbours = [neighbour(drawn, slide, near) for near in window if near != slide]
+        deflickered = compose.deflicker(drawn, neighbours, WIDTH * reach)
+        png.write(paths.shown / sequence.name(slide), deflickered)
 
     todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
     for _ in map_in_order(make, todo, tick):
         pass
-
-
-@dataclass(frozen=True)
-class _Album:
-    """The drawn slides and their frames, read when they are needed. Thread-safe."""
-
-    frames: LRUCache[Pixels]  # by the number of the slide
-    slides: LRUCache[Pixels]
-    ways: LRUCache[optical_flow.FlowPair]  # to the next slide
-    reach: int
-
-    def deflickered(self, scene: Scene, slide: int) -> Pixels:
-        drawn = self.slides.get(slide)
-        height, width = drawn.shape[:2]
-        neighbours = [
-            (
-                arrays.fit(self.slides.get(near), width, height),
-                self._moved(slide, near),
-                abs(near - slide),
-            )
-            for near in _window(scene, slide, self.reach)
-            if near != slide
-        ]
-        return compose.deflicker(drawn, neighbours, WIDTH * self.reach)
-
-    def _moved(self, slide: int, near: int) -> optical_flow.FlowEstimate:
-        """Return the flow from a slide's frame to a neighbour's, by way of the slides between."""
-        ways = pairs_between(self.ways.get, slide, near)
-        return optical_flow.estimate_along(
-            self.frames.get(near), self.frames.get(slide), ways, fast=True
-        )
 
 
 def _window(scene: Scene, slide: int, reach: int) -> range:

@@ -1,4 +1,4 @@
-"""Slides that could not be drawn, as an error."""
+"""Report slides that could not be drawn."""
 
 from __future__ import annotations
 

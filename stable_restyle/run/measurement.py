@@ -17,12 +17,11 @@ from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import Pixels, Scene
+from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import Settings
-from stable_restyle.drawing.store import SlideStore
-from stable_restyle.imaging import metrics
+from stable_restyle.imaging import arrays, metrics
 from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
-from stable_restyle.media import sequence
+from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.run.failures import slide_numbers
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measurement:
-    """The figures of a run: in all, of each scene, and of each slide that is there."""
+    """The figures of a run: in all, of each scene, and of each slide that exists."""
 
     whole: Stability
     scenes: Sequence[tuple[Scene, Stability]]
@@ -42,7 +41,7 @@ class Measurement:
 
 
 def measure_run(settings: Settings, progress: Progress) -> Measurement:
-    """Measure the slides of a run, with the frames per slide and the scenes that it left."""
+    """Measure the slides of a run, with its frames per slide and its scenes."""
     paths = layout.find_paths(settings)
     frames_per_slide = manifest.earlier_frames_per_slide(paths)
     with layout.locked(paths):
@@ -75,18 +74,29 @@ def measure(
 ) -> Measurement:
     """Measure the slides of a folder, on all cores.
 
-    finished: those that are there. tick: called in this thread with the number of slides just
-    measured, twice a second at least.
+    finished: those that exist. tick: called in this thread with the number of slides just measured,
+    twice a second at least.
     """
-    at_hand = cores() + 2  # neighbours are used twice, a middle by all its scene
-    album = _Album(
-        LRUCache(lambda slide: frames.read(slide * frames_per_slide), at_hand),
-        SlideStore(folder, frames.width, frames.height, at_hand),
-        finished,
-    )
+
+    def read(slide: int) -> Shown:
+        picture = png.read(folder / sequence.name(slide))
+        fitted = arrays.fit(picture, frames.width, frames.height)
+        return frames.read(slide * frames_per_slide), fitted
+
+    shown = LRUCache(read, cores() + 2)  # neighbours are used twice, a middle by its whole scene
+
+    def measure_slide(place: tuple[Scene, int]) -> SlideMetrics:
+        scene, slide = place
+
+        def other(which: int) -> Shown | None:
+            exists = which != slide and which in scene.slides and which in finished
+            return shown.get(which) if exists else None
+
+        return metrics.measure_slide(shown.get(slide), other(slide - 1), other(scene.middle))
+
     every = [(scene, slide) for scene in found for slide in scene.slides]
     there = [(scene, slide) for scene, slide in every if slide in finished]
-    results = map_in_order(album.measure, there, tick)
+    results = map_in_order(measure_slide, there, tick)
     slides = {slide: its for (_, slide), its in zip(there, results, strict=True)}
     by_scene = [(scene, _of_scene(scene, slides)) for scene in found]
     missing = [slide for _, slide in every if slide not in finished]
@@ -112,32 +122,6 @@ def write(done: Measurement, path: Path) -> None:
         "slides": [{"slide": slide + 1, **_values(its)} for slide, its in done.slides.items()],
     }
     files.write_whole(path, json.dumps(tree, indent=1, allow_nan=False).encode())
-
-
-@dataclass(frozen=True)
-class _Album:
-    """The frames and the slides that show them, read when they are needed. Thread-safe."""
-
-    frames: LRUCache[Pixels]  # by the number of the slide
-    store: SlideStore
-    finished: Collection[int]
-
-    def measure(self, place: tuple[Scene, int]) -> SlideMetrics:
-        """Measure a slide that is there. place: its scene, and the slide."""
-        scene, slide = place
-        before, middle = slide - 1, scene.middle
-        shown_before = self._open(before) if before in scene.slides else None
-        if middle == slide:
-            shown_middle = None
-        else:
-            shown_middle = shown_before if middle == before else self._open(middle)
-        shown = self.frames.get(slide), self.store.get(slide)
-        return metrics.measure_slide(shown, shown_before, shown_middle)
-
-    def _open(self, slide: int) -> Shown | None:
-        if slide not in self.finished:
-            return None
-        return self.frames.get(slide), self.store.get(slide)
 
 
 def _of_scene(scene: Scene, slides: Mapping[int, SlideMetrics]) -> Stability:

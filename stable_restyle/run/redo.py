@@ -1,7 +1,7 @@
-"""Slides that are drawn again: which, with which seed, and where the earlier ones are kept.
+"""Draw slides again: choose them and their seeds, and keep the earlier versions.
 
-`interp/redo.json` notes a redo before anything is touched, so that one that was stopped goes on
-when the command is repeated, and a slide that was drawn again has its own seed from then on.
+`interp/redo.json` notes a redo before any slide is moved, so that a stopped one continues when the
+command is repeated. A slide that was drawn again keeps its own seed from then on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.redo_notes import RedoNotes
 
-REDONE = "redone"  # in interp: the slides as they were before
+REDONE = "redone"  # in interp: the earlier versions of slides
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
 
 
 def check_begun(paths: RunPaths, listed: str) -> None:
-    """Raises WrongUsage where no slide was ever drawn that could be drawn again."""
+    """Raise WrongUsage if no slide was ever drawn that could be drawn again."""
     if listed and not (sequence.numbered(paths.slides) or redo_notes.read(paths.redo_file).slides):
         raise WrongUsage(
             f"--redo {listed}: there are no slides in {paths.slides} to draw again.\n"
@@ -64,9 +64,9 @@ def check_begun(paths: RunPaths, listed: str) -> None:
 
 
 def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int) -> None:
-    """Raises WrongUsage where slides to draw again were not drawn yet, and others neither.
+    """Raise WrongUsage if slides to draw again have not been drawn yet, nor have others.
 
-    A slide that is all that is missing may be one that its user has removed.
+    If only slides to draw again are missing, the user may have removed them.
     """
     there = {int(name[:-4]) - 1 for name in sequence.numbered(paths.slides)}
     missing = set(range(count)).difference(there, redo_notes.read(paths.redo_file).slides)
@@ -78,11 +78,11 @@ def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int)
 
 
 def take_up(paths: RunPaths, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
-    """Note a redo and move the earlier slides to interp/redone; or go on with one that was stopped.
+    """Start a redo, or continue one that was stopped: move the earlier slides to interp/redone.
 
-    wanted: the slides to draw again; none to go on only. seed: None for another one than each had;
-    base: what a slide has that was never drawn again. Returns the seed of every slide that has its
-    own. Raises UnusableInput.
+    wanted: the slides to draw again; none to only continue. seed: None for one that differs from
+    the slide's last one. base: the seed of slides that were never drawn again. Returns the seed of
+    every slide that has its own. Raises UnusableInput.
     """
     notes = redo_notes.read(paths.redo_file)
     if wanted and not _is_same(notes, wanted, seed):
@@ -107,26 +107,26 @@ def take_up(paths: RunPaths, wanted: Sequence[int], seed: int | None, base: int)
 
 
 def finish(paths: RunPaths) -> None:
-    """Every slide is drawn: the same --redo now means to draw them once more."""
+    """Note that all slides are drawn: the same --redo would draw them once more."""
     notes = redo_notes.read(paths.redo_file)
     if notes.slides:
         redo_notes.write(paths.redo_file, replace(notes, slides=()))
 
 
 def _is_same(notes: RedoNotes, wanted: Sequence[int], seed: int | None) -> bool:
-    """Whether this is the redo that was stopped, asked for again."""
+    """Return whether this is the redo that was stopped."""
     seeds = {notes.seeds.get(slide) for slide in wanted}
     return sorted(notes.slides) == list(wanted) and (seed is None or seeds == {seed})
 
 
 def _next_seed(notes: RedoNotes, slide: int, base: int) -> int:
-    """Another seed than the slide had, and always the same one: 32 bits, which all nodes take."""
+    """Return the seed that follows a slide's last one: 32 bits, which all nodes accept."""
     before = notes.seeds.get(slide, base)
     return int.from_bytes(sha256(f"{before} {slide + 1}".encode()).digest()[:4], "big")
 
 
 def _move(paths: RunPaths, slides: Iterable[int]) -> None:
-    """Keep what is there of these slides under names that are free."""
+    """Move the slides that exist to interp/redone, under unused names. Raises OSError."""
     folder = paths.interp / REDONE
     folder.mkdir(exist_ok=True)
     moved = 0

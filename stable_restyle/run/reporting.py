@@ -1,4 +1,4 @@
-"""The journal of a run while it lasts, and its report page at the end."""
+"""Keep the journal of a run while it lasts, and write its report page at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import DEFAULT_RATE, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.media.probe import Film
@@ -35,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def about(settings: Settings, backends: Mapping[str, str], source: Film | Frames) -> RunInfo:
-    """Return what the journal notes at the start of a run. backends: name -> description."""
+    """Return the journal's first entry for a run. backends: name -> description."""
     secret = any("@" in each or "?" in each for each in settings.backends)
     return RunInfo(
         command=settings.command,
@@ -55,15 +54,19 @@ def about(settings: Settings, backends: Mapping[str, str], source: Film | Frames
 
 @contextmanager
 def reported(
-    settings: Settings, paths: RunPaths, about: RunInfo, heard: WarningCollector, progress: Progress
+    settings: Settings,
+    paths: RunPaths,
+    about: RunInfo,
+    warnings: WarningCollector,
+    progress: Progress,
 ) -> Iterator[Journal]:
     """Keep the journal of a run, and write the report when it ends, in whatever way."""
     notes = Journal(paths.journal_file, about)
-    heard.forward_to(notes.warn)
+    warnings.forward_to(notes.warn)
     try:
         yield notes
     except FolderLost:
-        raise  # another run reports on what is there now
+        raise  # another run reports on the folder now
     except BaseException as error:
         outcome = str(error) if isinstance(error, RestyleError) else "it was interrupted"
         _end(notes, outcome, settings, paths, progress, make=isinstance(error, SlidesMissing))
@@ -72,7 +75,7 @@ def reported(
 
 
 def write_report(settings: Settings, progress: Progress) -> Path:
-    """Write interp/report.html as things are now, even during a run; return its path.
+    """Write interp/report.html for the current state, even during a run; return its path.
 
     Raises UnusableInput if nothing has been restyled.
     """
@@ -102,10 +105,16 @@ def _end(
 
 
 def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bool) -> None:
-    """Write the report. make: also the thumbnails that are missing, which takes time."""
+    """Write the report. make: first make the missing thumbnails, which takes time."""
     runs = journal.read(paths.journal_file)
     subject = _subject(settings, paths, runs)
-    thumbnails = _thumbnails(paths, subject.slides, subject.frames_per_slide, subject.scenes)
+    thumbnails = Thumbnails(
+        paths.report_folder,
+        paths.frames,
+        subject.slides,
+        subject.frames_per_slide,
+        subject.scenes,
+    )
     if make and (lacking := thumbnails.lacking()):
         with task(progress, "Small pictures", len(lacking), "slide"):
             thumbnails.make(lacking, progress.advance)
@@ -116,7 +125,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
 
 
 def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> page.Subject:
-    """Return what the report shows, as far as the run has come. Raises UnusableInput."""
+    """Return the subject of the report, as far as the run has come. Raises UnusableInput."""
     noted = settings_file.read(paths)
     frames = len(sequence.numbered(paths.frames))
     if not frames or not paths.scenes_file.exists():
@@ -127,7 +136,7 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         )
     frames_per_slide = settings_file.frames_per_slide(noted) or settings.frames_per_slide
     width, height = png.read_header(paths.frames / sequence.name(0)).size
-    # Until the first slide is deflickered, show those that are drawn.
+    # Until the first slide is deflickered, show the drawn slides.
     shown = sequence.numbered(paths.shown)
     return page.Subject(
         paths=paths,
@@ -145,12 +154,6 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         settings=noted,
         command=settings.command,
     )
-
-
-def _thumbnails(
-    paths: RunPaths, slides: Path, frames_per_slide: int, found: Sequence[Scene]
-) -> Thumbnails:
-    return Thumbnails(paths.report_folder, paths.frames, slides, frames_per_slide, found)
 
 
 def frame_rate(source: Film | Frames, settings: Settings) -> Fraction:

@@ -1,4 +1,4 @@
-"""The backends that draw a run: those of this machine, or a Dask cluster."""
+"""Choose what draws a run: the backends of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Team(Protocol):
     """The backends of a run: those of this machine, or of a cluster."""
 
     def meet(self) -> tuple[str, dict[str, str]]:
-        """Return the engine, and by its name what each backend is. Raises RestyleError."""
+        """Return the engine, and the description of each backend by name. Raises RestyleError."""
         ...
 
     def draw(
@@ -37,7 +37,7 @@ class Team(Protocol):
         on_saved: OnSaved,
         tick: Callable[[int], None],
     ) -> list[Failure]:
-        """Draw as `DrawingSession.draw` does. on_saved: called for every slide that is kept."""
+        """Draw as `DrawingSession.draw` does. on_saved: called for every slide that is saved."""
         ...
 
 
@@ -69,6 +69,7 @@ def choose_team(
     paths: RunPaths,
     cluster: DaskCluster | None,
 ) -> Iterator[Team]:
+    """Yield the backends of a run. cluster: of the batch, otherwise it is connected here."""
     given = settings.backends, variants, access, patience_s(settings)
     with ExitStack() as stack:
         if settings.dask:

@@ -1,8 +1,8 @@
-"""Whether a film is finished: its run came to its end, and nothing has changed since.
+"""Decide whether a film is finished: its run completed, and nothing has changed since.
 
-The end of a run is noted in `interp/finished.json` as one hash of all that it was made of and all
-that it made. It holds as long as the same can be found again, so a note that is out of date is
-never believed. Nothing is drawn, split or joined to find that out.
+At the end of a run, `interp/finished.json` gets a hash of everything that the run read and made.
+The film is finished as long as the same hash can be computed again. Nothing is drawn, split or
+joined for that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HASH = "sha256"
 
 
 def forget(paths: RunPaths) -> None:
-    """A run is at work: until its end nothing is finished."""
+    """Remove the note, since a run has started."""
     files.remove_all(paths.interp, [paths.finished_file.name])
 
 
@@ -32,7 +32,10 @@ def note(
     input_snapshot: InputSnapshot,
     slides: Sequence[str],
 ) -> None:
-    """A run has come to its end. settings: all that decide its result. slides: their marks."""
+    """Note that a run has completed.
+
+    settings: those that affect its result. slides: their marks.
+    """
     tree = {HASH: _hash(paths, settings, input_snapshot, slides)}
     files.write_json(paths.finished_file, tree)
 
@@ -43,7 +46,7 @@ def holds(
     input_snapshot: InputSnapshot,
     slides: Sequence[str],
 ) -> bool:
-    """Whether a run with these settings, over this input, would find nothing left to do."""
+    """Return whether a run with these settings and this input would have nothing to do."""
     try:
         noted = files.read_json(paths.finished_file, dict, "")
         return noted == {HASH: _hash(paths, settings, input_snapshot, slides)}

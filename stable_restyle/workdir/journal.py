@@ -1,9 +1,8 @@
-"""What the runs of a working folder did, noted while they do it and read back for the report.
+"""Write the journal of a working folder's runs while they last, and read it for the report.
 
-The journal is `interp/journal.jsonl`: a line of JSON for each event, only ever added to, so that a
-run that is killed loses nothing but its last line. What the events are worth showing is left to
-`report`. Nothing here may hold a secret: backends come by their names, and messages as they were
-logged.
+The journal is `interp/journal.jsonl`: a line of JSON for each event. Lines are only appended, so a
+run that is killed loses at most its last one. What to show of the events is left to `report`. The
+journal must not hold secrets: it has backends by name, and messages as they were logged.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from io import FileIO
 from pathlib import Path
 from threading import Lock, current_thread
 from typing import Any
@@ -30,11 +28,11 @@ log = logging.getLogger("stable_restyle")
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of a run when it begins."""
+    """What is known of a run when it starts."""
 
     command: Sequence[str]  # to be typed again, without secrets
     folder: str  # that it was typed in
-    secrets: bool  # whether the command was given any, which it now lacks
+    secrets: bool  # whether some were removed from the command
     rate: str  # frames a second of the frames, as a fraction
     versions: Mapping[str, str]
     backends: Mapping[str, str]  # name -> what it is
@@ -50,47 +48,44 @@ class SlideDrawn:
 
 @dataclass
 class Run:
-    """One run as the journal has it."""
+    """One run, as the journal describes it."""
 
     began: float  # time.time()
     about: RunInfo
     slides: list[SlideDrawn] = field(default_factory=list)
     warnings: list[tuple[float, str]] = field(default_factory=list)  # seconds since it began
     failed: list[tuple[Sequence[int], str]] = field(default_factory=list)  # slides, and why
-    ended_s: float | None = None  # None: it goes on, or was killed
-    outcome: str = ""  # what ended it early; empty: it came to its end
+    ended_s: float | None = None  # None: it is still running, or was killed
+    outcome: str = ""  # what ended it early; empty if it completed
 
     @property
     def last_s(self) -> float:
-        """When it ended, or was last heard of: seconds since it began."""
+        """Return when it ended, otherwise when its last event was: seconds since it began."""
         drawn = max((each.began_s + each.seconds for each in self.slides), default=0.0)
         warned = max((at for at, _ in self.warnings), default=0.0)
         return max(drawn, warned) if self.ended_s is None else self.ended_s
 
 
 class JsonLines:
-    """A file of JSON lines that is only added to. Thread-safe."""
+    """A file of JSON lines that are only appended. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
 
     def add(self, *values: object) -> None:
-        """Write a line for each value, all in one go. Raises UnusableInput."""
+        """Append a line for each value, all at once. Raises UnusableInput."""
         text = "".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values)
         try:
-            with self._lock, files.patiently(self._open) as file:
+            with self._lock, files.patiently(lambda: self._path.open("a+b", buffering=0)) as file:
                 if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
-                    text = "\n" + text  # the last line was torn when a run was killed
+                    text = "\n" + text  # a killed run left its last line incomplete
                 file.write(text.encode())
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
-    def _open(self) -> FileIO:
-        return self._path.open("a+b", buffering=0)
-
     def read(self) -> Iterator[Any]:
-        """Every value whose line is whole; none if there is no file. Raises UnusableInput."""
+        """Yield the value of every complete line, if there is a file. Raises UnusableInput."""
         try:
             lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:
@@ -103,7 +98,7 @@ class JsonLines:
 
 
 class Journal:
-    """Notes what one run does. Thread-safe."""
+    """The events of one run. Thread-safe."""
 
     def __init__(self, path: Path, about: RunInfo) -> None:
         self._lines = JsonLines(path)
@@ -113,13 +108,13 @@ class Journal:
         self._lines.add({"run": {"began": round(time.time(), 3), **vars(about)}})
 
     def drawn(self, slide: int, by: DrawRecord) -> None:
-        """A slide is kept. Slides are numbered here as their files are."""
+        """Record a finished slide. The journal numbers slides as their files."""
         began_s = max(0.0, by.began - self._began)
         place = self._place(by.backend) if by.backend else -1
         self._lines.add({"drawn": [slide + 1, place, round(began_s, 2), round(by.seconds, 2)]})
 
     def _place(self, backend: str) -> int:
-        """The number of a backend; a worker that has joined brings others."""
+        """Return the number of a backend; add it if a worker that joined later brought it."""
         with self._lock:
             if backend not in self._backends:
                 self._lines.add({"backend": backend})
@@ -132,7 +127,7 @@ class Journal:
         self._lines.add({"failed": [slide + 1 for slide in slides], "why": why})
 
     def end(self, outcome: str) -> None:
-        """outcome: what ended the run early, or nothing."""
+        """Record the end of the run. outcome: what ended it early; empty if it completed."""
         self._lines.add({"ended": outcome, "at": self._now()})
 
     def _now(self) -> float:
@@ -140,9 +135,9 @@ class Journal:
 
 
 class WarningCollector(logging.Handler):
-    """The warnings of a run: held back until somebody listens to them.
+    """Collects the warnings of a run until there is a listener, then forwards them.
 
-    Where films are drawn beside each other, only what is said in the film's own thread is heard.
+    Where several films are drawn at the same time, only those of the film's own thread count.
     """
 
     def __init__(self) -> None:
@@ -155,11 +150,11 @@ class WarningCollector(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if self._only not in (None, record.thread):
             return
-        with suppress(UnusableInput):  # a full disk: what keeps slides will say so
+        with suppress(UnusableInput):  # a full disk is reported when slides are written
             self._forward(record.getMessage())
 
     def forward_to(self, listener: Callable[[str], None]) -> None:
-        """Hand over what has come, and from now on what comes."""
+        """Forward the warnings collected so far, and all further ones."""
         self._forward = listener
         for text in self._waiting:
             listener(text)
@@ -167,32 +162,33 @@ class WarningCollector(logging.Handler):
 
 @contextmanager
 def collect_warnings() -> Iterator[WarningCollector]:
-    """What the package warns of while this lasts."""
-    heard = WarningCollector()
-    log.addHandler(heard)
+    """Collect the package's warnings while the context lasts."""
+    collector = WarningCollector()
+    log.addHandler(collector)
     try:
-        yield heard
+        yield collector
     finally:
-        log.removeHandler(heard)
+        log.removeHandler(collector)
 
 
 def read(path: Path) -> list[Run]:
-    """The runs of a journal, the first one first; lines that make no sense are passed over."""
+    """Read the runs of a journal in order, skipping invalid lines. Raises UnusableInput."""
     runs: list[Run] = []
     for event in JsonLines(path).read():
         with suppress(ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
-            _take_in(event, runs)
+            _add(event, runs)
     return runs
 
 
-def finite(noted: Any) -> float:
-    """A number that was read from JSON, which may hold NaN and 1e999. Raises ValueError."""
-    if not math.isfinite(number := float(noted)):
-        raise ValueError(f"{noted} is not a number")
+def finite(value: Any) -> float:
+    """Return a number that was read from JSON. Raises ValueError for NaN, 1e999 and the like."""
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{value} is not a number")
     return number
 
 
-def _take_in(event: Mapping[str, Any], runs: list[Run]) -> None:
+def _add(event: Mapping[str, Any], runs: list[Run]) -> None:
+    """Add an event to the runs of a journal."""
     if "run" in event:
         runs.append(Run(finite(event["run"]["began"]), _about(event["run"])))
     elif "backend" in event:
@@ -214,7 +210,7 @@ def _take_in(event: Mapping[str, Any], runs: list[Run]) -> None:
 
 def _about(noted: Mapping[str, Any]) -> RunInfo:
     if Fraction(noted["rate"]) <= 0:
-        raise ValueError("a rate is above 0")
+        raise ValueError("the rate must be above 0")
     return RunInfo(
         command=[*map(str, noted["command"])],
         folder=str(noted["folder"]),

@@ -1,4 +1,4 @@
-"""Where a run finds and leaves its files, and the lock on its folders."""
+"""Name the files and folders of a run, and lock its folders."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from stable_restyle.workdir import lock
 
 MAKER_LENGTH = 8  # characters
 _ADDRESS = re.compile(r"[A-Za-z]{2,}:[/\\]")  # "http://...", as Path writes it
-# What Windows takes for a device, cuts short, or refuses as the name of a file or folder.
+# Names that Windows takes for devices, shortens, or refuses.
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9]) *(\..*)?"
     r"|.*[. ]"
     r'|.*[<>:"|?*\x00-\x1f].*',
     re.IGNORECASE | re.DOTALL,
 )
-# Windows ends paths at 260 characters, and starts no program in a folder beyond 258, whatever its
-# settings; the longest name that a run makes takes 50.
+# Windows limits paths to 260 characters, and starts no program in a folder beyond 258, whatever its
+# settings; the longest file name that a run makes has 50.
 _LONGEST_FOLDER = 200
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where a run finds and leaves its files."""
+    """The files and folders of a run."""
 
     film: Path | None  # the film to split into `frames`; None: `frames` is the user's own folder
     frames: Path
@@ -57,7 +57,7 @@ class RunPaths:
 
     @property
     def hidden(self) -> Path:
-        """What the folder of slides holds besides them: its lock, and whose they are."""
+        """Return the folder inside `shown` for its lock and for the note of its owner."""
         return self.shown / lock.HIDDEN
 
     @property
@@ -102,19 +102,19 @@ class RunPaths:
 
     @property
     def report_folder(self) -> Path:
-        return self.interp / "report"  # what the page loads as it is looked at
+        return self.interp / "report"  # files that the page loads on demand
 
 
 def find_paths(settings: Settings) -> RunPaths:
-    """Tell folders from films and name every place of the run.
+    """Return the paths of a run, from SOURCE and TARGET, which are folders or films.
 
-    Raises UnusableInput if there is no SOURCE, WrongUsage where one place would overwrite another.
+    Raises UnusableInput if SOURCE does not exist, WrongUsage if one path would overwrite another.
     """
     source, target = settings.source, settings.target
     if any(_ADDRESS.match(str(path)) for path in (source, target)):
         raise WrongUsage(
             "SOURCE and TARGET are files or folders of this machine, not addresses.\n"
-            "A server goes behind --backend."
+            "Name a server with --backend."
         )
     if os.name == "nt":
         for path in filter(None, (target, settings.work)):
@@ -152,7 +152,7 @@ def check_name_on_windows(path: PurePath) -> None:
 
 
 def identity(path: Path) -> object:
-    """Return what is equal for all paths that lead to one place, also before anything is there."""
+    """Return a value that is equal for all paths of one file or folder, which need not exist."""
     whole = os.path.realpath(path)
     with suppress(OSError):
         found = os.stat(whole)
@@ -163,12 +163,12 @@ def identity(path: Path) -> object:
 
 @contextmanager
 def locked(paths: RunPaths) -> Iterator[Check]:
-    """Make the folders of a run and keep every other run out of them meanwhile."""
+    """Make the folders of a run and lock them against other runs; yield a check as `lock.hold`."""
     with ExitStack() as holding:
         try:
             for folder in (paths.interp, paths.slides, paths.shown):
                 folder.mkdir(parents=True, exist_ok=True)
-            if paths.hidden.is_symlink():  # it might lead out of the folder
+            if paths.hidden.is_symlink():  # it may lead out of the folder
                 files.remove(paths.hidden)
             paths.hidden.mkdir(exist_ok=True)
             check = holding.enter_context(lock.hold(paths.interp, paths.hidden))
@@ -178,7 +178,7 @@ def locked(paths: RunPaths) -> Iterator[Check]:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the st_mode of what is there, None if nothing is. Raises UnusableInput."""
+    """Return the st_mode of a path, None if it does not exist. Raises UnusableInput."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -206,7 +206,7 @@ def _is_film(target: Path) -> bool:
 
 
 def _check_length(target: Path) -> None:
-    """Raise WrongUsage if there can be no file of the name that a film has while it is written."""
+    """Raise WrongUsage if the temporary name of a film would be too long."""
     unfinished = files.part_of(target, "-" * MAKER_LENGTH)
     try:
         os.lstat(unfinished)

@@ -1,13 +1,14 @@
-"""Keep every other run out of the folders of a run, and say who is at work there.
+"""Lock the folders of a run against other runs, and report which run holds them.
 
 Two things guard a folder. The lock of the operating system holds among all processes of a machine
-and ends with its process, however that ends. A file system that machines share need not pass it on;
-so whoever is at work also keeps a note in the folder, who it is, and renews it all the time. A note
-of another machine that is still being renewed keeps us out; one that is not is a dead run's. No
-clock is compared with another, so none need be right. Of two machines that begin at the same time,
-the one that makes the note has the folder: to make a file that is not there is one step on every
-file system, shared ones too, and so is to move a dead run's note away. Three that take over from
-the same dead run within milliseconds may still be two; one of these then stops at its next beat.
+and ends with its process, in whatever way. A shared file system may not pass it on to other
+machines, so each run also keeps a note in the folder that names it, and renews the note regularly.
+A note of another machine that is still being renewed refuses this run; one that is not is left by a
+dead run. Clocks of different machines are never compared, so they may be wrong. If two machines
+start at the same time, the one that creates the note has the folder: creating a file that does not
+exist is atomic on every file system, shared ones included, and so is moving a dead run's note away.
+If three take over from the same dead run within milliseconds, two may get the folder; one of these
+stops at its next renewal.
 """
 
 from __future__ import annotations
@@ -31,28 +32,28 @@ from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.progress import Check
 
 LOCK, NOTE = "lock", "running.json"
-HIDDEN = ".restyle"  # in a folder of slides: where the files of its lock are out of the way
+HIDDEN = ".restyle"  # hides the files of the lock in a folder of slides
 BEAT_S = 5.0  # between renewals of the note
-WATCH_S = 20.0  # without a renewal: the run is dead
-_WRITTEN_S = 0.1  # a note is written meanwhile
+WATCH_S = 20.0  # a run that has not renewed its note for so long is dead
+_WRITTEN_S = 0.1  # longer than it takes to write a note
 
 log = logging.getLogger(__name__)
 
 
 class FolderLost(UnusableInput):
-    """A folder of the run was removed or taken over: nothing may be written there any more."""
+    """A folder of the run was removed or taken over: the run must not write there any more."""
 
 
 @contextmanager
 def hold(*folders: Path) -> Iterator[Check]:
-    """Have folders to ourselves, all or none.
+    """Lock folders, all or none; yield a check that raises FolderLost once one is lost.
 
-    Raises UnusableInput if another run has one, saying which, and OSError if one cannot be written.
+    Raises UnusableInput naming the run that holds one, and OSError if one cannot be written.
     """
     with ExitStack() as locks:
         for folder in folders:
             path = folder / LOCK
-            if path.is_symlink():  # it might lead out of the folder
+            if path.is_symlink():  # it may lead out of the folder
                 files.remove(path)
             try:
                 locks.enter_context(FileLock(path, timeout=0))
@@ -63,14 +64,14 @@ def hold(*folders: Path) -> Iterator[Check]:
 
 @contextmanager
 def _noted(folders: Sequence[Path]) -> Iterator[Check]:
-    """Keep a note in each folder that this run is at work there."""
-    found = {folder: said for folder in folders if (said := _read(folder / NOTE)) is not None}
+    """Keep a note in each folder that this run holds it."""
+    found = {folder: text for folder in folders if (text := _read(folder / NOTE)) is not None}
     elsewhere = {
-        folder: said for folder, said in found.items() if _field(said, "host") != platform.node()
+        folder: text for folder, text in found.items() if _field(text, "host") != platform.node()
     }
     if (renewed := _renewed(elsewhere)) is not None:
         raise _held(renewed, found[renewed])
-    for who in sorted({_who(said) for said in found.values()}):
+    for who in sorted({_who(text) for text in found.values()}):
         log.info("Taking over from a run that did not end well: %s.", who)
     run = uuid4().hex
     with ExitStack() as held:
@@ -100,22 +101,22 @@ def _noted(folders: Sequence[Path]) -> Iterator[Check]:
 
 
 def _keep(notes: Sequence[_Note], over: Event) -> None:
-    """Renew the notes until the run is over or one of them is no longer ours."""
+    """Renew the notes until the run ends or one of them is lost."""
     while not over.wait(BEAT_S):
         for note in notes:
-            with suppress(OSError):  # whatever else is written reports a full disk
+            with suppress(OSError):  # a full disk is reported when slides are written
                 note.renew_if_ours()
         if any(note.is_lost for note in notes):
             return
 
 
 class _Note:
-    """The note of this run; only its own thread touches the file between `claim` and `remove`."""
+    """The note of this run. Between `claim` and `remove` only its own thread uses the file."""
 
     def __init__(self, path: Path, run: str) -> None:
         self.path = path
         self.is_lost = False
-        self._said = {
+        self._content = {
             "host": platform.node(),
             "pid": getpid(),
             "since": datetime.now().astimezone().isoformat(" ", "seconds"),
@@ -124,13 +125,13 @@ class _Note:
         self._beats = 0
 
     def claim(self, dead: bytes | None) -> None:
-        """Say that we are here, where nobody is or only the note of a dead run.
+        """Create the note. dead: the note of a dead run in its place, if there is one.
 
-        Raises FileExistsError if another run was quicker, and OSError.
+        Raises FileExistsError if another run was faster, and OSError.
         """
         if dead is not None:
-            self._put_away(dead)
-        if self.path.is_symlink():  # it leads nowhere
+            self._remove_dead(dead)
+        if self.path.is_symlink():  # dangling
             files.remove(self.path)
         with self.path.open("x"):
             pass
@@ -141,16 +142,16 @@ class _Note:
             raise
 
     def renew(self) -> None:
-        """Say that we are here, still. Raises OSError."""
+        """Write the note once more, so that it differs from before. Raises OSError."""
         self._beats += 1
         if self.path.is_symlink():
             files.remove(self.path)
-        said = json.dumps({**self._said, "beat": self._beats})
-        # Not by way of a temporary name: on NFS others would go on seeing the old file.
-        files.patiently(lambda: self.path.write_text(said, "utf-8"))
+        text = json.dumps({**self._content, "beat": self._beats})
+        # Without a temporary name: on NFS, other machines would still see the replaced file.
+        files.patiently(lambda: self.path.write_text(text, "utf-8"))
 
     def renew_if_ours(self) -> None:
-        """Renew the note, or find that it is lost. Raises OSError."""
+        """Renew the note, or set `is_lost`. Raises OSError."""
         self.is_lost = not self._is_ours()
         if not self.is_lost:
             self.renew()
@@ -160,9 +161,9 @@ class _Note:
             if self._is_ours():
                 files.remove(self.path)
 
-    def _put_away(self, dead: bytes) -> None:
-        """Remove the note of a dead run, unless another run has done so and written its own."""
-        away = self.path.with_name(f"{self.path.name}.{self._said['run']}")
+    def _remove_dead(self, dead: bytes) -> None:
+        """Remove the note of a dead run; raise FileExistsError if it is another run's by now."""
+        away = self.path.with_name(f"{self.path.name}.{self._content['run']}")
         try:
             files.replace(self.path, away)
         except FileNotFoundError:
@@ -173,50 +174,50 @@ class _Note:
         files.remove(away)
 
     def _is_ours(self) -> bool:
-        """Return whether the note is there and ours. Raises OSError if it cannot be read."""
+        """Return whether the note exists and is this run's. Raises OSError if it is unreadable."""
         try:
-            said = self.path.read_bytes()
+            note = self.path.read_bytes()
         except FileNotFoundError:
             return False
-        # A disk that was full has left it empty.
-        return not said or _field(said, "run") == self._said["run"]
+        # It is empty if the disk was full.
+        return not note or _field(note, "run") == self._content["run"]
 
 
 def _renewed(found: Mapping[Path, bytes]) -> Path | None:
-    """The first folder whose note somebody writes within WATCH_S; None if nobody does.
+    """Return the first folder whose note is renewed within WATCH_S; None if none is.
 
-    found: what the notes say now, by their folders.
+    found: the notes as they are now, by folder.
     """
     left = dict(found)
-    for folder, said in left.items():
+    for folder, note in left.items():
         log.info(
             "Another machine was at work in %s: %s. Watching for %.0f seconds whether it still is.",
             _shown(folder),
-            _who(said),
+            _who(note),
             WATCH_S,
         )
     over_by = time.monotonic() + WATCH_S
     while left and time.monotonic() < over_by:
         time.sleep(min(BEAT_S, WATCH_S) / 5)
-        for folder, said in [*left.items()]:
+        for folder, note in [*left.items()]:
             now = _read(folder / NOTE)
             if now is None:  # that run has ended
                 del left[folder]
-            elif now != said:
+            elif now != note:
                 return folder
     return None
 
 
 def _read(path: Path) -> bytes | None:
-    """What the note says; None if there is none."""
+    """Return the content of a note; None if there is no readable one."""
     try:
-        said = path.read_bytes() if path.is_file() else None
-        if said == b"":  # it is just being written
+        note = path.read_bytes() if path.is_file() else None
+        if note == b"":  # it is just being written
             time.sleep(_WRITTEN_S)
-            said = path.read_bytes()
+            note = path.read_bytes()
     except OSError:
         return None
-    return said
+    return note
 
 
 def _field(note: bytes, name: str) -> object:
@@ -234,7 +235,7 @@ def _who(note: bytes | None) -> str:
 
 
 def _local(since: object) -> object:
-    """A time as the clocks of this machine show it."""
+    """Return a time in this machine's time zone."""
     try:
         then = datetime.fromisoformat(str(since)).astimezone()
     except (ValueError, OverflowError):
@@ -243,7 +244,7 @@ def _local(since: object) -> object:
 
 
 def _shown(folder: Path) -> Path:
-    """How a folder is called in messages."""
+    """Return the folder to name in messages."""
     return folder.parent if folder.name == HIDDEN else folder
 
 

@@ -1,6 +1,6 @@
 """Decide whose slides TARGET holds, and whether a film there may be replaced.
 
-settings.json names the folder of slides, owner.json beside the slides names the working folder.
+settings.json names the folder of slides; owner.json, next to the slides, names the working folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import MAKER_LENGTH, RunPaths, identity
 from stable_restyle.workdir.settings_file import FILMS, MADE_BY, TARGET
 
-WORK = "work"  # in owner.json: the working folder, as seen from the folder of slides
+WORK = "work"  # in owner.json: the working folder, relative to the folder of slides
 FILMS_NOTED = 8
 
 
@@ -46,7 +46,7 @@ def claim_result(paths: RunPaths, film: Path) -> None:
 def check_result(paths: RunPaths, earlier: Mapping[str, object]) -> None:
     """Raise UnusableInput if TARGET is a film that this working folder's runs did not make.
 
-    Earlier versions did not note their films: there the working folder is proof enough.
+    Earlier versions did not note their films: there the working folder is sufficient.
     """
     if paths.result is None or not paths.result.exists():
         return
@@ -129,9 +129,9 @@ def read(paths: RunPaths) -> dict[str, object]:
 
 
 def write(paths: RunPaths, made_by: str, earlier: Mapping[str, object]) -> None:
-    """Note in owner.json, unless it says so, that the slides in TARGET are this working folder's.
+    """Note in owner.json that the slides in TARGET are this working folder's.
 
-    earlier: as `read` returns it.
+    earlier: its content so far, as `read` returns it.
     """
     note = {MADE_BY: made_by, WORK: path_from(paths.shown, paths.interp)}
     if earlier != note:
@@ -139,7 +139,7 @@ def write(paths: RunPaths, made_by: str, earlier: Mapping[str, object]) -> None:
 
 
 def path_from(folder: Path, path: Path) -> str:
-    """Return a path from one folder to another that holds when both are moved together."""
+    """Return a path relative to a folder, which stays valid when both are moved together."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # on another drive
@@ -147,5 +147,5 @@ def path_from(folder: Path, path: Path) -> str:
 
 
 def _joined(folder: Path, seen: str) -> Path:
-    """Return the path that `path_from` returned, seen from `folder`."""
+    """Return the absolute path for a path that is relative to a folder, as of `path_from`."""
     return Path(os.path.normpath(folder.absolute() / seen))

@@ -1,4 +1,4 @@
-"""What `interp/redo.json` holds: seeds of slides that were drawn again, and an unfinished redo."""
+"""Read and write `interp/redo.json`: seeds of slides drawn again, and an unfinished redo."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class RedoNotes:
     """The content of redo.json. In the file, slides are numbered as their file names are."""
 
     seeds: Mapping[int, int] = field(default_factory=dict)  # of every slide ever drawn again
-    slides: Collection[int] = ()  # those of the redo that has not come to its end
-    moved: bool = True  # whether the earlier ones of these are out of the way
+    slides: Collection[int] = ()  # those of a redo that is not finished
+    moved: bool = True  # whether the earlier versions of these have been moved away
 
 
 def read(path: Path) -> RedoNotes:
-    """Return what redo.json holds; nothing if it is not there. Raises UnusableInput."""
+    """Read redo.json, which need not exist. Raises UnusableInput."""
     if not path.exists():
         return RedoNotes()
     return files.read_json(

@@ -168,11 +168,10 @@ def test_a_slide_opens_beside_what_it_was_made_of(visit: Open, page: Path) -> No
     for picture, source in (("#left", "in/000003.png"), ("#right", "out/000002.png")):
         shows_picture(its.find(picture))
         expect(its.find(picture)).to_have_attribute("src", f"../{source}")
-    its.find(
-        "#beside button",
-    ).nth(2).click()
-    expect(its.find("#left")).to_have_attribute("src", "000002-m.png")
-    expect(its.find("#left-name")).to_have_text("Mask")
+    for index, source, name in ((1, "000002-b.png", "Warped"), (2, "000002-m.png", "Mask")):
+        its.find("#beside button").nth(index).click()
+        expect(its.find("#left")).to_have_attribute("src", source)
+        expect(its.find("#left-name")).to_have_text(name)
 
 
 def test_what_was_not_kept_is_said(visit: Open, asked: Settings) -> None:

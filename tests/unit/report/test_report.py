@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,12 @@ def test_settings_are_those_of_the_run(make_frames: MakeFrames, tmp_path: Path) 
     )
     run(asked)
     reporting.write_report(replace(asked, frames_per_slide=2), Silent())
-    assert film_of(asked)["fps"] == 3 and len(block_of(asked)["state"]) == 3
+    assert film_of(asked)["frames_per_slide"] == 3 and len(block_of(asked)["state"]) == 3
+
+
+def test_every_script_is_part_of_the_page() -> None:
+    scripts = (resources.files("stable_restyle.report") / "assets" / "js").iterdir()
+    assert sorted(f"{name}.js" for name in page.SCRIPTS) == sorted(each.name for each in scripts)
 
 
 def test_fresh_begins_a_new_report(asked: Settings) -> None:

@@ -48,7 +48,7 @@ def test_a_run_leaves_small_pictures_of_frames_and_slides(asked: Settings) -> No
     assert [task for task, _, _ in progress.tasks] == ["Finding scenes", "Drawing"]
     its = thumbnails(asked)
     assert its.lacking() == its.unmeasured() == []
-    assert its.at_hand() == set(range(7))
+    assert its.present() == set(range(7))
     for slide in range(7):
         frame = png.read(asked.source / sequence.name(2 * slide)).astype(int)
         drawn = png.read(asked.target / sequence.name(slide)).astype(int)
@@ -206,7 +206,7 @@ def test_pictures_that_cannot_be_written_cost_no_slide(
     (folder / "in the way").touch()
     with caplog.at_level(logging.WARNING):
         assert run(asked).drawn == 7
-    assert "Small pictures for the report cannot be written" in caplog.text
+    assert "Thumbnails for the report cannot be written" in caplog.text
     assert "There is no report" not in caplog.text
 
 
@@ -227,4 +227,4 @@ def test_what_a_killed_writer_left_is_no_picture(asked: Settings) -> None:
     folder = asked.target.parent / "interp" / "report" / "slides"
     (folder / f"000001.jpg.{os.getpid()}-1.part").write_bytes(b"half")
     (folder / "notes.jpg").touch()
-    assert thumbnails(asked).at_hand() == set(range(7))
+    assert thumbnails(asked).present() == set(range(7))

@@ -108,7 +108,7 @@ def test_only_what_hangs_on_a_replaced_frame_is_drawn_again(
     ("source", "target"), [("in", "http://127.0.0.1:8188"), ("http://host/film.mp4", "out")]
 )
 def test_an_address_is_neither_source_nor_target(source: str, target: str) -> None:
-    with pytest.raises(WrongUsage, match=r"not addresses\.\nA server goes behind --backend"):
+    with pytest.raises(WrongUsage, match=r"not addresses\.\nName a server with --backend"):
         find_paths(Settings(Path(source), Path(target)))
 
 
