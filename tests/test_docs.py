@@ -1,4 +1,4 @@
-"""What the documents say is true: messages, links, options."""
+"""Messages, links and options in the documents are those of the program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support import options_page, paths
 
 ROOT = paths.ROOT
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
-# Adjacent literals are one text: the ends of lines between them go.
+# Adjacent literals are one text: join them.
 SOURCE = re.sub(
     r'"\s*\n?\s*f?r?"',
     "",
@@ -36,7 +36,7 @@ def test_there_are_messages_to_look_for() -> None:
 
 @pytest.mark.parametrize("message", messages())
 def test_a_message_in_the_documents_is_the_programs(message: str) -> None:
-    """Names, numbers and what stands for others in it may differ; its words may not."""
+    """Names, numbers and placeholders may differ; the other words may not."""
     for text in FROM_THE_SYSTEM:
         message = message.replace(text, "")
     varying = r"\.\.\.|\b\w+\.(?:json|png|mp4)\b|\b\d+(?:x\d+)?\b|\b(?:ckpt_name|out|interp|mask)\b"
@@ -73,7 +73,7 @@ def test_the_page_of_options_is_the_command_lines() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """What it leaves out has a page in docs/."""
+    """Details belong in docs/."""
     assert len((ROOT / "README.md").read_bytes()) <= 9 * 1024
 
 

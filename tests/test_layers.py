@@ -107,7 +107,7 @@ def test_only_the_command_line_talks_to_the_user(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [each for each in MODULES if each.name != "files.py"], ids=str)
 def test_only_one_module_replaces_moves_and_removes_files(path: Path) -> None:
-    """That one waits where another program has them open."""
+    """It waits if another program has a file open."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)

@@ -48,7 +48,7 @@ def frames(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def calm(frames: Path, tmp_path: Path) -> dict[str, bytes]:
-    """The slides of a run without trouble."""
+    """Return the slides of an undisturbed run."""
     run(Settings(frames, tmp_path / "calm" / "out", frames_per_slide=1, backends=("preview:clay",)))
     return files(tmp_path / "calm" / "out")
 
@@ -76,7 +76,7 @@ def assert_nothing_half(folder: Path) -> None:
 
 @functools.cache
 def has_small_disks() -> bool:
-    """Whether this user may mount a file system of a chosen size, in a namespace of its own."""
+    """Return whether this user may mount a file system of a chosen size in its own namespace."""
     if shutil.which("unshare") is None:
         return False
     mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/tmp"]
@@ -84,7 +84,7 @@ def has_small_disks() -> bool:
 
 
 def on_a_small_disk(words: Sequence[str], disk: Path, kilobytes: int, then: str = "") -> list[str]:
-    """The command on a disk of that size; what is there at the end is copied to disk.saved."""
+    """Run the command on a disk of that size; its final content is copied to disk.saved."""
     disk.mkdir()
     script = (
         f'mount -t tmpfs -o size={kilobytes}k tmpfs "$0" && cd "$0" && {then or ":"} && "$@"; '
@@ -168,7 +168,7 @@ def test_a_folder_that_may_not_be_written(frames: Path, tmp_path: Path) -> None:
 def test_no_more_open_files(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, spare: int
 ) -> None:
-    """With the scenes known, none is needed for FFmpeg: the handles run out at work.
+    """Scenes are known, so that FFmpeg is not run and the handles run out while drawing.
 
     On a slow disk two slides are written at the same moment: for these, three are too few.
     """
@@ -192,7 +192,7 @@ def test_no_more_open_files(
 
 
 class After(Silent):
-    """Does something once so many slides are kept."""
+    """Do something once a number of slides is saved."""
 
     def __init__(self, slides: int, act: Callable[[], None]) -> None:
         super().__init__()
@@ -210,11 +210,11 @@ class After(Silent):
 def test_slides_removed_in_mid_run(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, again: bool
 ) -> None:
-    """With the folder gone nothing can be kept; in a new one the first slides are missing."""
+    """Without the folder nothing can be saved; in a new one the first slides are missing."""
     settings = Settings(frames, tmp_path / "out", frames_per_slide=1, backends=("preview:clay",))
 
     def remove() -> None:
-        for _ in range(100):  # a slide may just be written there
+        for _ in range(100):  # a slide may be written there at this moment
             with suppress(OSError):
                 shutil.rmtree(settings.target)
                 break
@@ -245,7 +245,7 @@ def test_frames_removed_in_mid_run(frames: Path, calm: dict[str, bytes], tmp_pat
 def test_no_clock_changes_a_result(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock of the wall jumps to and fro, as when a laptop wakes up or time is set."""
+    """The system clock jumps in both directions, as when a laptop wakes up or time is set."""
     jumps = iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: (-1) ** next(jumps) * 1e9)
     monkeypatch.setattr(time, "time_ns", lambda: (-1) ** next(jumps) * 10**18)
@@ -284,7 +284,7 @@ def idle(server: ComfyServer) -> bool:
 def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
     frames: Path, tmp_path: Path, ending: str
 ) -> None:
-    """The end does not wait for a slide: the servers draw theirs for ever."""
+    """The run ends without waiting for slides: these servers never finish theirs."""
     if sys.platform == "win32":
         pytest.skip("it has no such signals, nor terminals of this kind")
     import pty
@@ -309,7 +309,7 @@ def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
             process.wait(LONGEST_S)
         said = ""
         if ending != "a closed terminal":
-            with suppress(OSError):  # the end of what a terminal that is gone has said
+            with suppress(OSError):  # end of the output of a terminal that is gone
                 while data := os.read(master, 2**16):
                     said += data.decode()
             os.close(master)

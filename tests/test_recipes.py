@@ -1,4 +1,4 @@
-"""Every command of the documents works as it can be pasted, in the order of its page."""
+"""Every command of the documents works as it stands, in the order of its page."""
 
 from __future__ import annotations
 

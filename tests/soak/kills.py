@@ -1,4 +1,4 @@
-"""Kill runs at random moments and repeat them: the slides must be those of an undisturbed run.
+"""Kill runs at random moments and resume them: the slides must be those of an undisturbed run.
 
 `test_kills.py` does so a few times, `make soak` two hundred times. The command runs in its own
 process, and only that is killed: an FFmpeg that it has started goes on.

@@ -23,7 +23,7 @@ def opened() -> Iterator[Browser]:
 
 
 def _launched(chromium: BrowserType) -> Browser:
-    """Start Playwright's own Chromium, or else the system's."""
+    """Start Playwright's own Chromium, or the system's if there is none."""
     reasons = []
     for path in (None, *filter(None, map(shutil.which, ON_PATH))):
         if path is None and not Path(chromium.executable_path).exists():

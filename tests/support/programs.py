@@ -1,4 +1,4 @@
-"""Start programs and wait for them, within a bound that only a hang reaches."""
+"""Start programs and wait for them, within a limit that only a hang reaches."""
 
 from __future__ import annotations
 

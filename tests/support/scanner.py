@@ -19,7 +19,7 @@ STEPS = ("replace", "rename", "unlink", "rmdir")
 
 
 class Scanner:
-    """Has file operations refused as by Windows, each `times` times for each name."""
+    """Refuse file operations like Windows, each `times` times for each name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.times = 2

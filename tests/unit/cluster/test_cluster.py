@@ -1,4 +1,4 @@
-"""Test runs on a Dask cluster of real processes: same slides as on this machine, whatever dies."""
+"""Runs on a Dask cluster of real processes draw the same slides as others, whatever dies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import journal
 
-LENGTHS = (18, 8, 6, 8, 4)  # frames of the film's scenes, two a slide
+LENGTHS = (18, 8, 6, 8, 4)  # frames of the film's scenes, two per slide
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_no_worker_sees_the_folders(settings: Settings, tmp_path: Path) -> None:
             run(replace(settings, dask=cluster.address))
 
 
-# As on a machine that does not mount the shared file system.
+# Like a machine that does not mount the shared file system.
 BLIND = """
 from pathlib import Path
 def read_text(path, *options, read=Path.read_text, **named):
@@ -163,7 +163,7 @@ def test_a_worker_whose_servers_are_gone_hands_its_scenes_on(
     with start(settings, cluster.address, "--patience", "60") as process:
         cluster.until(lambda: cluster.servers["a"].prompts_run > before + 1, process)
         cluster.break_server("a")
-        _, stderr = process.communicate(timeout=LONGEST_S)  # far less than the patience
+        _, stderr = process.communicate(timeout=LONGEST_S)  # much shorter than --patience
     assert process.returncode == 0, stderr
     assert "worker a is left out for now: No backend could draw" in stderr
     assert "worker a: http" in stderr
@@ -182,7 +182,7 @@ def test_no_scene_goes_for_ever_to_a_worker_that_hands_it_back(
     requests = cluster.servers[able].requests
     with start(settings, cluster.address, "--patience", "60") as process:
         cluster.until(lambda: count_slides(settings) > 4, process)
-        cluster.break_server(able)  # none can draw
+        cluster.break_server(able)  # now no worker can draw
         tried = requests["GET /system_stats"]
         cluster.until(lambda: requests["GET /system_stats"] > tried + 3, process)
         cluster.repair_server(able)

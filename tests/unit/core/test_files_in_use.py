@@ -41,7 +41,7 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def calm(asked: Settings, tmp_path: Path) -> Settings:
-    """The same run in another folder."""
+    """Return the same run in another folder."""
     return replace(asked, target=tmp_path / "calm" / "out")
 
 
@@ -81,7 +81,7 @@ def test_lists_workflows_and_journals_may_begin_with_a_byte_order_mark(
     assert len(noted.slides) == 8
 
 
-# A moment
+# Open for a moment
 
 
 @pytest.mark.parametrize("winerror", [5, 32, 33])
@@ -125,7 +125,9 @@ def test_what_this_user_may_not_change_is_not_waited_for(scanner: Scanner, tmp_p
     assert scanner.refused["replace", "a.part"] == 1
 
 
-def test_runs_end_as_they_do_in_peace(asked: Settings, calm: Settings, scanner: Scanner) -> None:
+def test_runs_have_the_same_results_as_undisturbed_ones(
+    asked: Settings, calm: Settings, scanner: Scanner
+) -> None:
     commands: list[dict[str, Any]] = [
         {},
         {"frames_per_slide": 2, "fresh": True},
@@ -193,7 +195,7 @@ def test_a_file_that_is_really_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert path.read_bytes() == b"new"
 
 
-# For ever
+# Open for ever
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_a_film_that_stays_open_leaves_the_old_one(scanner: Scanner, tmp_path: P
 
 
 @pytest.mark.parametrize("opened", ["running.json", "report.html"])
-def test_what_can_wait_until_the_next_run_ends_none(
+def test_a_run_goes_on_without_what_can_wait_until_the_next_one(
     opened: str, asked: Settings, scanner: Scanner
 ) -> None:
     scanner.times = 0
@@ -263,7 +265,7 @@ def test_what_can_wait_until_the_next_run_ends_none(
     assert not (interp(asked) / "running.json").exists()
 
 
-def test_the_two_kinds_of_refusals_are_told_apart(tmp_path: Path) -> None:
+def test_the_two_kinds_of_refusals_have_different_messages(tmp_path: Path) -> None:
     denied, shared = PermissionError(13, "Access is denied"), PermissionError(13, "In use")
     setattr(denied, "winerror", 5)  # noqa: B010, not known on POSIX
     setattr(shared, "winerror", 32)  # noqa: B010

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-# malloc_info(3) tells of every heap that glibc has made.
+# malloc_info(3) lists every heap of glibc.
 PROGRAM = """
 import ctypes
 from threading import Barrier, Thread
@@ -38,7 +38,7 @@ libc.fflush(None)
 
 
 def heaps(*, shared: bool) -> int:
-    """How many heaps a process with eight threads has."""
+    """Return the number of heaps of a process with eight threads."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(shared=shared)],
         check=True,

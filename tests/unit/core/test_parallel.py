@@ -1,4 +1,4 @@
-"""Tasks side by side: order, bounds, errors."""
+"""Parallel tasks: order, bounds, errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
     def work(item: int) -> int:
         if item == 0:
-            second_is_done.wait(0.2)  # with one core there is no second
+            second_is_done.wait(0.2)  # with one core there is no second task
         second_is_done.set()
         return item * item
 
@@ -31,7 +31,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no process is bound to cores elsewhere")
 def test_a_process_that_is_bound_to_a_core_has_one() -> None:
-    """As a job of Slurm is; whatever runs beside each other in the process obeys."""
+    """Limit the cores like a Slurm job: all pools of the process must respect that."""
     code = """
 import os
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])

@@ -1,4 +1,4 @@
-"""Commands as shells have them, those of Windows too, wherever the tests run."""
+"""Commands are quoted as shells do, including those of Windows, on every system."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_program_in_a_films_folder_is_never_run_by_its_name(
 @pytest.mark.usefixtures("windows")
 def test_nor_does_the_package_look_for_it_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> str:
-        assert os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"]  # the system heeds this
+        assert os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"]  # the system respects this
         raise RuntimeError("it has no FFmpeg")
 
     monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", look)

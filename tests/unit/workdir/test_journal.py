@@ -1,4 +1,4 @@
-"""What the journal keeps of a run, and what of it survives a kill."""
+"""The journal records a run, and survives a kill."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_what_a_later_run_notes_is_its_own(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     Journal(path, ABOUT)
     notes = Journal(path, ABOUT)
-    notes.drawn(0, DrawRecord("", 0, 0.25))  # filled from its keys, begun before the journal was
+    notes.drawn(0, DrawRecord("", 0, 0.25))  # filled from its keys, started before the journal
     notes.drawn(1, DrawRecord("http://a:8188", 0, 1.25))
-    notes.drawn(2, DrawRecord("http://c:8188", 0, 2))  # of a worker that has joined
+    notes.drawn(2, DrawRecord("http://c:8188", 0, 2))  # by a worker that joined later
     notes.drawn(3, DrawRecord("http://c:8188", 0, 2))
     notes.warn("it is slow")
     notes.failed([4], "it was lost")
@@ -143,28 +143,28 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_warnings_wait_for_a_listener() -> None:
     log = logging.getLogger("stable_restyle.somewhere")
-    told: list[str] = []
+    warned: list[str] = []
     with journal.collect_warnings() as heard:
         log.warning("before")
         log.info("no warning")
-        heard.forward_to(told.append)
+        heard.forward_to(warned.append)
         log.warning("after %d", 3)
     log.warning("past the run")
-    assert told == ["before", "after 3"]
+    assert warned == ["before", "after 3"]
 
 
-def test_a_film_drawn_beside_others_hears_the_warnings_of_its_own_thread() -> None:
+def test_a_film_drawn_in_parallel_hears_the_warnings_of_its_own_thread() -> None:
     log = logging.getLogger("stable_restyle.somewhere")
 
     def film() -> list[str]:
-        told: list[str] = []
+        warned: list[str] = []
         with journal.collect_warnings() as heard:
-            heard.forward_to(told.append)
+            heard.forward_to(warned.append)
             log.warning("mine")
             other = threading.Thread(target=log.warning, args=["another film's"])
             other.start()
             other.join()
-        return told
+        return warned
 
     with ThreadPoolExecutor(1, FILM_THREAD) as threads:
         assert threads.submit(film).result() == ["mine"]

@@ -1,4 +1,4 @@
-"""Two runs in one folder: the second is refused and told who is there; the dead leave no lock."""
+"""Of two runs in a folder the second is refused and the first one named; dead runs hold no lock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ with lock.hold(Path(sys.argv[1])):
 
 @contextmanager
 def holder(folder: Path, host: str, beat_s: float = 0.02) -> Iterator[Program]:
-    """Another process, on a machine of this name, that has the folder until its input ends.
+    """Start a process, on a machine of this name, that holds the folder until its input ends.
 
     beat_s: between renewals of its note; long for one that is killed, which must not happen while
     it writes.
@@ -47,7 +47,7 @@ def holder(folder: Path, host: str, beat_s: float = 0.02) -> Iterator[Program]:
     command = [sys.executable, "-c", HOLDER, str(folder), host, str(beat_s)]
     with Program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.pid = int(process.stdout.readline())  # on Windows a venv's Python has started it
+        process.pid = int(process.stdout.readline())  # on Windows the venv's Python is a launcher
         yield process
 
 
@@ -59,7 +59,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def note(folder: Path) -> dict[str, object]:
     while not (said := (folder / lock.NOTE).read_text("utf-8")):
-        time.sleep(0.001)  # it is just being renewed
+        time.sleep(0.001)  # it is being renewed at this moment
     found: dict[str, object] = json.loads(said)
     return found
 
@@ -74,10 +74,10 @@ def test_a_second_run_is_told_who_is_at_work(tmp_path: Path) -> None:
 def test_a_run_that_ends_leaves_no_note(tmp_path: Path) -> None:
     with lock.hold(tmp_path):
         assert (note(tmp_path)["pid"], note(tmp_path)["host"]) == (os.getpid(), platform.node())
-    assert set(os.listdir(tmp_path)) <= {lock.LOCK}  # on Windows it goes with its process
+    assert set(os.listdir(tmp_path)) <= {lock.LOCK}  # on Windows it is removed with its process
     with pytest.raises(ZeroDivisionError), lock.hold(tmp_path):
         _ = 1 / 0
-    assert set(os.listdir(tmp_path)) <= {lock.LOCK}  # on Windows it goes with its process
+    assert set(os.listdir(tmp_path)) <= {lock.LOCK}  # on Windows it is removed with its process
 
 
 def test_the_lock_of_a_dead_run_is_taken_over_at_once(
@@ -93,7 +93,7 @@ def test_the_lock_of_a_dead_run_is_taken_over_at_once(
 
 
 def without_its_lock(folder: Path) -> None:
-    """As a file system that passes no locks on from machine to machine looks from the other one."""
+    """Simulate a file system that does not share locks between machines."""
     (folder / lock.LOCK).unlink()
 
 
@@ -101,7 +101,7 @@ def without_its_lock(folder: Path) -> None:
 def test_a_run_on_another_machine_keeps_us_out_without_any_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "WATCH_S", LONGEST_S)  # it ends as soon as a beat is seen
+    monkeypatch.setattr(lock, "WATCH_S", LONGEST_S)  # it ends as soon as a renewal is seen
     with holder(tmp_path, "gpu7") as other:
         without_its_lock(tmp_path)
         refusal = f"process {other.pid} on gpu7"
@@ -131,7 +131,7 @@ def test_a_dead_run_on_another_machine_is_taken_over(
 def test_of_machines_that_begin_at_once_without_any_lock_one_has_the_folder(
     tmp_path: Path, machines: int, dead: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All have seen who is there, or that nobody is, before the first of them begins."""
+    """All check for other runs before the first of them starts."""
     if dead is not None:
         (tmp_path / lock.NOTE).write_text(json.dumps({"host": dead, "pid": 1, "beat": 1}))
     monkeypatch.setattr(lock, "BEAT_S", LONGEST_S)
@@ -181,7 +181,7 @@ def test_a_run_whose_folder_is_removed_stops(tmp_path: Path) -> None:
 
 
 def until_refused(check: Check) -> None:
-    """Call it until it raises."""
+    """Call a function until it raises."""
 
     def is_refused() -> bool:
         check()
@@ -217,7 +217,7 @@ def test_a_full_disk_does_not_lose_the_folder(
     beats: list[None] = []
 
     def full(path: Path, *_: object) -> int:
-        path.write_bytes(b"")  # it was opened, which emptied it
+        path.write_bytes(b"")  # opening it for writing emptied it
         beats.append(None)
         raise OSError(28, "No space left on device")
 
@@ -251,7 +251,7 @@ def test_a_first_note_that_cannot_be_written_leaves_nothing(
         patch.setattr(Path, "write_text", full)
         with lock.hold(tmp_path):
             pass
-    assert set(os.listdir(tmp_path)) <= {lock.LOCK}  # on Windows it goes with its process
+    assert set(os.listdir(tmp_path)) <= {lock.LOCK}  # on Windows it is removed with its process
     with lock.hold(tmp_path):
         assert note(tmp_path)["pid"] == os.getpid()
 
@@ -283,12 +283,12 @@ def test_times_are_those_of_this_machine_s_clock(
     monkeypatch.setenv("TZ", "UTC-5:30")
     time.tzset()
     try:
-        told = lock._who(b'{"host": "gpu7", "pid": 1, "since": "2026-01-02 20:04:05+00:00"}')
+        described = lock._who(b'{"host": "gpu7", "pid": 1, "since": "2026-01-02 20:04:05+00:00"}')
         odd = lock._who(b'{"host": "gpu7", "pid": 1, "since": "of old"}')
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert told == "process 1 on gpu7, since 2026-01-03 01:34:05"
+    assert described == "process 1 on gpu7, since 2026-01-03 01:34:05"
     assert odd == "process 1 on gpu7, since of old"
 
 

@@ -1,4 +1,4 @@
-"""Whose slides a TARGET holds: those of one working folder, as it made them, and no others."""
+"""A TARGET contains the unchanged slides of one working folder, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MakeFrames = Callable[..., Path]
 
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
-    """Seven slides in two scenes."""
+    """Return a run of seven slides in two scenes."""
     (tmp_path / "film").mkdir()
     frames = make_frames(8, 5, name="film/in")
     return Settings(frames, tmp_path / "film" / "out", backends=("preview:clay",))
@@ -34,12 +34,12 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def other(asked: Settings, tmp_path: Path) -> Settings:
-    """Another run into the same TARGET, with other settings in a working folder of its own."""
+    """Return a run into the same TARGET, with other settings in its own working folder."""
     return replace(asked, work=tmp_path / "other", backends=("preview:anime",))
 
 
 def of_an_earlier_version(asked: Settings) -> None:
-    """Leave a working folder and its slides as versions did that noted no owner."""
+    """Make a working folder like versions that did not record an owner."""
     shutil.rmtree(find_paths(asked).hidden)
     path = find_paths(asked).settings_file
     noted = json.loads(path.read_text("utf-8"))
@@ -112,9 +112,11 @@ def test_slides_that_no_settings_vouch_for_are_refused_and_kept(asked: Settings)
     path = asked.target / "000002.png"
     png.write(path, np.zeros((50, 66, 3), np.uint8))
     for fresh in (False, True):
-        with pytest.raises(UnusableInput, match="Nobody knows with which settings 1 slide") as told:
+        with pytest.raises(
+            UnusableInput, match="Nobody knows with which settings 1 slide"
+        ) as error:
             run(replace(asked, fresh=fresh))
-        assert "--work" in str(told.value) and "--fresh" not in str(told.value)
+        assert "--work" in str(error.value) and "--fresh" not in str(refusal.value)
     assert path.exists()
     path.unlink()
     assert run(asked).drawn == 7
