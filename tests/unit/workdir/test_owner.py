@@ -116,7 +116,7 @@ def test_slides_that_no_settings_vouch_for_are_refused_and_kept(asked: Settings)
             UnusableInput, match="Nobody knows with which settings 1 slide"
         ) as error:
             run(replace(asked, fresh=fresh))
-        assert "--work" in str(error.value) and "--fresh" not in str(refusal.value)
+        assert "--work" in str(error.value) and "--fresh" not in str(error.value)
     assert path.exists()
     path.unlink()
     assert run(asked).drawn == 7
