@@ -42,7 +42,7 @@ function renderChart(box, scene, title, unit, values) {
     return make("a", { href: `#pair-${after}` }, `${after}–${after + 1}`);
   });
   const reading = make("span", { role: "status" }, `${unit}; highest ${short(highest)}`);
-  heading.append(reading, make("span", {}, "highest between ", ...worst));
+  heading.append(reading, make("span", {}, "peaks between ", ...worst));
 
   const x = (index) => (1000 * (index + 0.5)) / values.length;
   const { line, area } = chartPaths(downsample(values, 1200), x, highest);
