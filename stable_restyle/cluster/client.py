@@ -261,7 +261,7 @@ class ClusterRun:
             log.info("%s draws again.", name)
 
     def _check_workers(self) -> None:
-        """Raise RestyleError if no worker can draw and there is no more waiting for one."""
+        """Raise RestyleError if no worker can draw and it is no use to wait longer."""
         if any(address not in self._suspended for address in self._cluster.workers()):
             self._none_able_since = None
             return
@@ -367,7 +367,7 @@ def _receive(events: SimpleQueue[Any]) -> list[Any]:
 
 
 def _join_error(answer: BaseException) -> RestyleError:
-    """Return why a worker could not join the run. Raises what is a bug."""
+    """Return why a worker could not join the run. Raise it if it is a bug."""
     if isinstance(answer, RestyleError):
         return answer
     if isinstance(answer, ImportError):

@@ -1,4 +1,4 @@
-"""Divide a film into shares, the tasks of a cluster, and choose workers for them. All is pure."""
+"""Divide a film into shares, the tasks of a cluster, and choose workers for them. Pure."""
 
 from __future__ import annotations
 

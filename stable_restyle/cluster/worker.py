@@ -99,7 +99,7 @@ class VersionMismatch(WrongUsage):
 
 
 class _TaskCancelled(Exception):
-    """The client does not wait for this task any more."""
+    """The client no longer waits for this task."""
 
 
 def versions() -> dict[str, str]:
@@ -155,7 +155,7 @@ class WorkerSession:
     def draw(
         self, spec: DrawingSpec, steps: Sequence[Step], check: Callable[[], None]
     ) -> list[Failure]:
-        """Draw the slides that are not there yet. check: raises if the task was cancelled."""
+        """Draw the slides that do not exist yet. check: raises if the task was cancelled."""
         size = (spec.frames.width, spec.frames.height)
         kept = sequence.find_finished(spec.slides, [step.slide for step in steps], size)
         writer = f"{platform.node()}-{os.getpid()}"

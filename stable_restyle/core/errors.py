@@ -56,7 +56,7 @@ class ProgramFailed(RestyleError):
 
     def __init__(self, task: str, command: Sequence[str], last_words: str) -> None:
         """Describe the failure. task: such as "Splitting film.mp4". last_words: end of stderr."""
-        lines = last_words.strip().splitlines()[-8:] or ["it said nothing"]
+        lines = last_words.strip().splitlines()[-8:] or ["it printed nothing"]
         super().__init__(
             f"{task} failed: {lines[-1].strip()}\n"
             + "".join(f"  {line}\n" for line in lines[:-1])

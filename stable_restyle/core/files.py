@@ -28,7 +28,7 @@ PAUSE_S = 0.02  # between two tries
 
 
 def patiently(act: Callable[[], T]) -> T:
-    """Call `act`, again and again for PATIENCE_S while another program has its file open."""
+    """Call `act`; repeat it for up to PATIENCE_S while another program has its file open."""
     over_by = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -56,7 +56,7 @@ def move(path: Path, to: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there; of a link, the link. Raises OSError."""
+    """Remove a file or link if it exists. Raises OSError."""
     with suppress(FileNotFoundError):
         patiently(lambda: os.unlink(path))
 
@@ -67,7 +67,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it. Raises OSError."""
+    """Remove a folder and its content. Raises OSError."""
 
     def again(act: Callable[[str], object], path: str, _: object) -> None:
         if act not in (os.unlink, os.rmdir):
@@ -177,7 +177,7 @@ def move_whole(part: Path, folder: Path) -> None:
 
 
 def remove_all(folder: Path, names: Iterable[str]) -> None:
-    """Remove files of a run from their folder; of links, the links. Raises UnusableInput."""
+    """Remove files or links from a folder. Raises UnusableInput."""
     for each in names:
         try:
             remove(folder / each)
@@ -186,7 +186,7 @@ def remove_all(folder: Path, names: Iterable[str]) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it; of a link, the link. Raises UnusableInput."""
+    """Remove a folder and its content, or a link to a folder. Raises UnusableInput."""
     try:
         if folder.is_symlink():
             remove(folder)

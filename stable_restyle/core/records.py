@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Keys:
-    """The slides that go to the model, where not all do."""
+    """The slides that the model draws, if it does not draw all."""
 
     keys: frozenset[int]
     assisted: frozenset[int]  # filled from keys; the model draws what these do not show

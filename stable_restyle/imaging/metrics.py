@@ -177,15 +177,15 @@ def combine_slides(slides: Sequence[SlideMetrics | None], middle: int) -> Stabil
 
     slides: in the film's order, None for those that are missing. middle: the index of the middle.
     """
-    there = [slide for slide in slides if slide is not None]
+    existing = [slide for slide in slides if slide is not None]
     ends = [slides[index] for index in {0, len(slides) - 1} - {middle}]
 
     def mean(figure: str) -> float:
-        return _mean([getattr(slide, figure) for slide in there])
+        return _mean([getattr(slide, figure) for slide in existing])
 
     return Stability(
-        slides=len(there),
-        pairs=sum(not math.isnan(slide.flicker) for slide in there),
+        slides=len(existing),
+        pairs=sum(not math.isnan(slide.flicker) for slide in existing),
         scenes=1,
         e_warp=mean("e_warp"),
         e_warp_input=mean("e_warp_input"),

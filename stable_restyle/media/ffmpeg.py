@@ -141,14 +141,14 @@ def run(
                 child.kill()
                 raise
         complaints.seek(0)
-        said = complaints.read().decode(errors="replace")
+        messages = complaints.read().decode(errors="replace")
     if child.returncode:
         for full in (errno.ENOSPC, errno.EDQUOT):
-            if result and os.strerror(full) in said:
+            if result and os.strerror(full) in messages:
                 raise cannot_write(result, OSError(full, os.strerror(full)))
         killed = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
-        raise ProgramFailed(task, command, said + killed)
-    return made, said
+        raise ProgramFailed(task, command, messages + killed)
+    return made, messages
 
 
 def follow(lines: Iterable[bytes] | None, on_frame: Callable[[int], None]) -> tuple[int, list[int]]:

@@ -144,7 +144,7 @@ def join_slides(
         attached = _attachment_options(film, Path(covers)) if film and container.attaches else {}
         joined = _graph(slides, count, rate, container, film, late_opus, attached)
         command = command_line(joined, program, names)
-        (frames, _), said = run(
+        (frames, _), messages = run(
             task,
             command,
             lambda child: follow(child.stdout, on_frame),
@@ -152,10 +152,12 @@ def join_slides(
             result=target,
         )
         if frames != count:  # FFmpeg stops at a gap and skips what it cannot read
-            said += f"Only {frames} of the {counted(count, 'slide')} in {slides} could be read."
-            raise ProgramFailed(task, command, said)
-    if said:
-        log.warning("FFmpeg complained while it wrote %s: %s", target.name, said.splitlines()[0])
+            messages += f"Only {frames} of the {counted(count, 'slide')} in {slides} could be read."
+            raise ProgramFailed(task, command, messages)
+    if messages:
+        log.warning(
+            "FFmpeg complained while it wrote %s: %s", target.name, messages.splitlines()[0]
+        )
 
 
 @contextlib.contextmanager

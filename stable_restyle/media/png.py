@@ -54,7 +54,7 @@ def read_header(path: Path) -> Header:
     """Read the beginning and the end of a PNG file. Raises UnusableInput if it is unusable.
 
     The mark is a hash of the file's length, beginning and end. The end has a checksum of all pixels
-    (Adler-32, RFC 1950), so that pictures are told apart without reading whole files.
+    (Adler-32, RFC 1950), so that pictures are distinguished without reading whole files.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would block

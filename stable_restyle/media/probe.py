@@ -1,6 +1,6 @@
-"""Read what a film says of itself: its size, rate, colours and tracks.
+"""Read the properties of a film: its size, rate, colours and tracks.
 
-By PyAV: the wheel that carries FFmpeg has no ffprobe.
+This uses PyAV, since the wheel with FFmpeg has no ffprobe.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def _read(
     if film.deinterlacing:
         log.info("%s is interlaced: its frames are deinterlaced.", film.path.name)
     command = command_line(output, program, {FILM: file_url(film.path)})
-    (frames, cuts), said = run(
+    (frames, cuts), messages = run(
         task,
         command,
         lambda child: follow(child.stdout, on_frame),
@@ -267,11 +267,11 @@ def _read(
     )
     if not frames:
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
-    if said:
+    if messages:
         log.warning(
             "FFmpeg complained about %s: %s\nContinuing with the %s (%.1f s) that it decoded.",
             film.path.name,
-            said.splitlines()[0],
+            messages.splitlines()[0],
             counted(frames, "frame"),
             frames / film.rate,
         )

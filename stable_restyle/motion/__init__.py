@@ -1,1 +1,1 @@
-"""Move a slide the way the input frames move."""
+"""Move slides as the input frames move."""

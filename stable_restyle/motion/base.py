@@ -39,7 +39,7 @@ class MotionEstimate(Protocol):
 
 
 class Motion(Protocol):
-    """A way of moving slides along with the frames. Thread-safe."""
+    """A method of moving slides along with the frames. Thread-safe."""
 
     def estimate(self, path: FramePath) -> MotionEstimate:
         """Estimate the motion from input frames alone, so that it can be done ahead."""

@@ -1,4 +1,4 @@
-"""Choose the way of moving slides that --motion names."""
+"""Choose the motion that --motion names."""
 
 from __future__ import annotations
 

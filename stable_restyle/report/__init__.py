@@ -1,1 +1,1 @@
-"""The report page and its thumbnails."""
+"""Write the report page and its thumbnails."""

@@ -84,7 +84,7 @@ UNSHOWN = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about."""
+    """The film and the run that a report shows."""
 
     paths: RunPaths
     slides: Path  # the folder of those that are shown
@@ -97,21 +97,21 @@ class Subject:
     scenes: Sequence[Scene]
     frames: int
     settings: Mapping[str, object]  # as in settings.json
-    command: Sequence[str]  # used if the journal has none
+    command: Sequence[str]  # shown if the journal has none
 
 
 @dataclass(frozen=True)
 class _Slides:
-    """What is known of every slide, by its index."""
+    """The state of every slide, by its index."""
 
     states: Sequence[str]
     small: set[int]
     drawn: Mapping[int, SlideDrawn]
-    reasons: Mapping[int, int]  # why it is missing: a place among the page's reasons
+    reasons: Mapping[int, int]  # why it is missing: index of one of the page's reasons
 
 
 def write(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> None:
-    """Write the page and its files as things are now. Raises UnusableInput."""
+    """Write the page and its files. Raises UnusableInput."""
     shown = _shown(runs)
     reasons: list[str] = []
     slides = _look(subject, thumbnails, runs, shown, reasons)
@@ -135,19 +135,20 @@ def _look(
 ) -> _Slides:
     """Return the state of every slide. reasons: filled with those of missing slides."""
     count = subject.scenes[-1].slides.stop
-    there = {int(name[:-4]) - 1 for name in sequence.numbered(subject.slides)}
+    existing = {int(name[:-4]) - 1 for name in sequence.numbered(subject.slides)}
     new = {each.slide for each in shown.slides} if shown else set()
     states = [
-        MISSING if slide not in there else NEW if slide in new else KEPT for slide in range(count)
+        MISSING if slide not in existing else NEW if slide in new else KEPT
+        for slide in range(count)
     ]
-    drawn = {each.slide: each for run in runs for each in run.slides if each.slide in there}
+    drawn = {each.slide: each for run in runs for each in run.slides if each.slide in existing}
     failed: dict[int, int] = {}
     for lost, why in runs[-1].failed if runs else ():
         reasons.append(why)
         failed.update(dict.fromkeys(lost, len(reasons) - 1))
     reasons.append(_why_not_drawn(runs))
     missing = {s: failed.get(s, len(reasons) - 1) for s in range(count) if states[s] == MISSING}
-    return _Slides(states, thumbnails.present() & there, drawn, missing)
+    return _Slides(states, thumbnails.present() & existing, drawn, missing)
 
 
 def _why_not_drawn(runs: Sequence[Run]) -> str:
@@ -200,7 +201,7 @@ def _between(interp: Path) -> dict[int, str]:
 def _film(
     subject: Subject, slides: _Slides, runs: Sequence[Run], shown: Run | None
 ) -> dict[str, Any]:
-    """Return the data in the page itself."""
+    """Return the data that the page itself holds."""
     paths = subject.paths
     about = shown.about if shown else None
     command = list(about.command) if about else list(subject.command)
@@ -295,11 +296,11 @@ def _warnings(run: Run) -> list[tuple[float, str, int]]:
 
 def _url(folder: Path, page_folder: Path) -> str:
     """Return a folder's URL relative to the page, with a slash at the end."""
-    here, there = page_folder.resolve(), folder.resolve()
+    start, target = page_folder.resolve(), folder.resolve()
     try:
-        relative = Path(os.path.relpath(there, here))
+        relative = Path(os.path.relpath(target, start))
     except ValueError:  # on another drive of Windows
-        return f"{there.as_uri()}/"
+        return f"{target.as_uri()}/"
     return "".join(f"{quote(os.fsencode(part))}/" for part in relative.parts)
 
 

@@ -93,7 +93,7 @@ class Thumbnails:
             if pair not in self._starts and self._is_fresh(pair - 1) and self._is_fresh(pair):
                 _attempt(self._measure, pair)
 
-    def lacking(self) -> list[int]:
+    def missing(self) -> list[int]:
         """Return the finished slides whose thumbnails are missing, damaged or outdated."""
         now, made = self._stamps()
         return [s for s in now if made.get(s) != now[s] or not all(map(_is_whole, self._small(s)))]

@@ -1,4 +1,4 @@
-"""How busy each backend of a run was over time."""
+"""Compute how busy each backend of a run was over time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BINS = 160  # steps of the timeline
 
 
 def backends(run: Run) -> list[dict[str, Any]]:
-    """Return each backend of a run: what it is, what it drew, and how busy it was meanwhile.
+    """Return each backend of a run: what it is, what it drew, and how busy it was.
 
-    A backend that holds two slides at once is busy as long as it has one of them.
+    A backend is busy as long as it has at least one slide.
     """
     start, stop = drawing_span(run)
     whole_s = stop - start
@@ -42,7 +42,7 @@ def drawing_span(run: Run) -> tuple[float, float]:
 
 
 def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the spans with those that overlap merged."""
+    """Return the spans, with overlapping ones merged."""
     merged: list[tuple[float, float]] = []
     for start, stop in sorted(spans):
         if merged and start <= merged[-1][1]:

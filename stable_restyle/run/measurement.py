@@ -95,9 +95,9 @@ def measure(
         return metrics.measure_slide(shown.get(slide), other(slide - 1), other(scene.middle))
 
     every = [(scene, slide) for scene in found for slide in scene.slides]
-    there = [(scene, slide) for scene, slide in every if slide in finished]
-    results = map_in_order(measure_slide, there, tick)
-    slides = {slide: its for (_, slide), its in zip(there, results, strict=True)}
+    existing = [(scene, slide) for scene, slide in every if slide in finished]
+    results = map_in_order(measure_slide, existing, tick)
+    slides = {slide: its for (_, slide), its in zip(existing, results, strict=True)}
     by_scene = [(scene, _of_scene(scene, slides)) for scene in found]
     missing = [slide for _, slide in every if slide not in finished]
     whole = metrics.combine_scenes([its for _, its in by_scene])

@@ -115,9 +115,9 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
         subject.frames_per_slide,
         subject.scenes,
     )
-    if make and (lacking := thumbnails.lacking()):
-        with task(progress, "Small pictures", len(lacking), "slide"):
-            thumbnails.make(lacking, progress.advance)
+    if make and (missing := thumbnails.missing()):
+        with task(progress, "Small pictures", len(missing), "slide"):
+            thumbnails.make(missing, progress.advance)
     if make and (unmeasured := thumbnails.unmeasured()):
         with task(progress, "Comparing slides", len(unmeasured), "slide"):
             thumbnails.measure(unmeasured, progress.advance)

@@ -1,1 +1,1 @@
-"""The files of a working folder: where they are, what they say, who may write them."""
+"""Name, read, write and lock the files of a working folder."""

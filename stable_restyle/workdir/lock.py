@@ -64,7 +64,7 @@ def hold(*folders: Path) -> Iterator[Check]:
 
 @contextmanager
 def _noted(folders: Sequence[Path]) -> Iterator[Check]:
-    """Keep a note in each folder that this run holds it."""
+    """Keep a note of this run in each folder; yield a check as `hold` does."""
     found = {folder: text for folder in folders if (text := _read(folder / NOTE)) is not None}
     elsewhere = {
         folder: text for folder, text in found.items() if _field(text, "host") != platform.node()
@@ -142,7 +142,7 @@ class _Note:
             raise
 
     def renew(self) -> None:
-        """Write the note once more, so that it differs from before. Raises OSError."""
+        """Write the note with the next number, so that others see it change. Raises OSError."""
         self._beats += 1
         if self.path.is_symlink():
             files.remove(self.path)

@@ -21,7 +21,7 @@ FILMS_NOTED = 8
 
 
 def maker(paths: RunPaths) -> str:
-    """Return a short name for the runs of this working folder, which no other one has."""
+    """Return a short name for the runs of this working folder, unique to it."""
     return str(settings_file.read(paths).get(MADE_BY))[:MAKER_LENGTH]
 
 
@@ -34,9 +34,9 @@ def check(paths: RunPaths) -> None:
 
 
 def claim_result(paths: RunPaths, film: Path) -> None:
-    """Note that `film`, made under a name of its own, is about to take the place of TARGET.
+    """Note that `film`, which is complete, is about to replace TARGET.
 
-    Raises UnusableInput if TARGET is another film by now than it was when the run began.
+    Raises UnusableInput if TARGET has become another run's film since this run began.
     """
     settings = settings_file.read(paths)
     check_result(paths, settings)
@@ -113,7 +113,7 @@ def objection(paths: RunPaths, earlier: Mapping[str, object], owner: Mapping[str
 
 
 def is_ours(paths: RunPaths, earlier: Mapping[str, object], owner: Mapping[str, object]) -> bool:
-    """Return whether TARGET names this working folder as the one that its slides were made in."""
+    """Return whether the slides in TARGET were made by runs with this working folder."""
     if MADE_BY in earlier:
         return owner.get(MADE_BY) == earlier[MADE_BY]
     work = owner.get(WORK)

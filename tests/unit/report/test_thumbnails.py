@@ -47,7 +47,7 @@ def test_a_run_leaves_small_pictures_of_frames_and_slides(asked: Settings) -> No
     pipeline.run(asked, progress)
     assert [task for task, _, _ in progress.tasks] == ["Finding scenes", "Drawing"]
     its = thumbnails(asked)
-    assert its.lacking() == its.unmeasured() == []
+    assert its.missing() == its.unmeasured() == []
     assert its.present() == set(range(7))
     for slide in range(7):
         frame = png.read(asked.source / sequence.name(2 * slide)).astype(int)
@@ -106,13 +106,13 @@ def test_pictures_that_are_out_of_date_are_made_again(asked: Settings) -> None:
     kept = path.with_name("kept")
     shutil.copy2(path, kept)
     png.write(path, 255 - png.read(path))
-    assert thumbnails(asked).lacking() == [5]
+    assert thumbnails(asked).missing() == [5]
     assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3]
     progress = Silent()
     reporting.write_report(asked, progress)
     assert progress.tasks == [("Small pictures", 1, 0)]
     kept.replace(path)  # an older file than the one that was there
-    assert thumbnails(asked).lacking() == [5]
+    assert thumbnails(asked).missing() == [5]
     reporting.write_report(asked, progress)
     drawn = png.read(path).astype(int)
     assert np.abs(small(asked, "slides", 5) - drawn).mean() < 6
@@ -127,7 +127,7 @@ def test_a_report_makes_what_a_run_did_not(asked: Settings) -> None:
     assert progress.tasks == [("Small pictures", 7, 0)]
     assert progress.counted == [7]
     its = thumbnails(asked)
-    assert its.lacking() == its.unmeasured() == []
+    assert its.missing() == its.unmeasured() == []
 
 
 DAMAGES = [b"", b"\xff\xd8half of it", bytes(2000), b"\xff\xd8" + bytes(2000) + b"\xff\xd9"]
