@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -179,23 +179,16 @@ def combine_slides(slides: Sequence[SlideMetrics | None], middle: int) -> Stabil
     """
     existing = [slide for slide in slides if slide is not None]
     ends = [slides[index] for index in {0, len(slides) - 1} - {middle}]
-
-    def mean(figure: str) -> float:
-        return _mean([getattr(slide, figure) for slide in existing])
-
+    means = {
+        each.name: _mean([getattr(slide, each.name) for slide in existing])
+        for each in fields(SlideMetrics)
+    }
     return Stability(
         slides=len(existing),
         pairs=sum(not math.isnan(slide.flicker) for slide in existing),
         scenes=1,
-        e_warp=mean("e_warp"),
-        e_warp_input=mean("e_warp_input"),
-        e_warp_long=mean("e_warp_long"),
-        e_warp_long_input=mean("e_warp_long_input"),
-        flicker=mean("flicker"),
-        sharpness=mean("sharpness"),
-        style=mean("style"),
         style_ends=_mean([slide.style for slide in ends if slide is not None]),
-        structure=mean("structure"),
+        **means,
     )
 
 
@@ -218,25 +211,17 @@ def combine_scenes(scenes: Sequence[Stability]) -> Stability:
     slides = [scene.slides for scene in scenes]
     others = [scene.slides - scene.scenes for scene in scenes]  # slides that are no middles
     counts = [scene.scenes for scene in scenes]
-
-    def mean(figure: str, weights: Sequence[int]) -> float:
-        values = [getattr(scene, figure) for scene in scenes]
-        return _mean(values, weights)
-
-    return Stability(
-        slides=sum(slides),
-        pairs=sum(pairs),
-        scenes=sum(counts),
-        e_warp=mean("e_warp", pairs),
-        e_warp_input=mean("e_warp_input", pairs),
-        e_warp_long=mean("e_warp_long", others),
-        e_warp_long_input=mean("e_warp_long_input", others),
-        flicker=mean("flicker", pairs),
-        sharpness=mean("sharpness", others),
-        style=mean("style", others),
-        style_ends=mean("style_ends", counts),
-        structure=mean("structure", slides),
-    )
+    weights = {
+        **dict.fromkeys(("e_warp", "e_warp_input", "flicker"), pairs),
+        **dict.fromkeys(("e_warp_long", "e_warp_long_input", "sharpness", "style"), others),
+        "style_ends": counts,
+        "structure": slides,
+    }
+    means = {
+        name: _mean([getattr(scene, name) for scene in scenes], each)
+        for name, each in weights.items()
+    }
+    return Stability(slides=sum(slides), pairs=sum(pairs), scenes=sum(counts), **means)
 
 
 def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
