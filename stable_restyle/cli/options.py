@@ -82,6 +82,21 @@ OPTIONS = (
         help="Workflow that draws the slides: a ComfyUI API file, or the name of a shipped one.",
     ),
     click.option(
+        "--middle-model",
+        metavar="FILE",
+        default=DEFAULTS.middle_model,
+        help="Another workflow for the middle slide of each scene; --model draws the others.",
+    ),
+    click.option(
+        "--picture",
+        "pictures",
+        metavar="[SCENES:]NAME=FILE",
+        multiple=True,
+        help="Give a picture to the workflow: to the Load Image node with this title, or with this "
+        "name in the file. For the whole run or for some scenes: style=clay.png, "
+        "3,5-7:style=night.png.",
+    ),
+    click.option(
         "--backend",
         "backends",
         metavar="BACKEND",

@@ -6,15 +6,24 @@ messages show the number in that name. Nothing heavy is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy
     import numpy.typing
 
 # A picture is (H, W, 3) RGB, a mask (H, W); both 0..255.
 Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
+
+
+# What a picture of a slide is: what the model starts from; where it may change that; the frame; the
+# slide drawn before, moved to this frame, and as it is; the middles of the scene and of the film's
+# first scene. Other names are the user's.
+ROLES = ("guide", "mask", "frame", "warped", "previous", "middle", "film")
 
 # Begins the name of each thread that draws one of several films; the film's TARGET follows.
 FILM_THREAD = "film "
@@ -74,6 +83,7 @@ class Slide:
     pixels: Pixels  # (H, W, 3) RGB
     png: bytes | None = None  # the same as a PNG, if it came as one
     drawn: DrawRecord | None = None  # set by the pool
+    unmasked: bool = False  # whether all of it was painted, and the mask has yet to act
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,20 @@ class Job:
     scene: int  # the scene's number
     guide: Pixels  # (H, W, 3) RGB
     mask: Pixels  # (H, W): 0 keeps, 255 frees
+    middle: bool = False  # whether it is the middle of its scene
     seed: int | None = None  # replaces the workflow's if the slide is drawn again
+    # The pictures that the slide has besides guide and mask, by role; made where they are wanted.
+    pictures: Mapping[str, Callable[[], Pixels]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UserPicture:
+    """A picture of the user's for nodes of the workflow."""
+
+    name: str  # its role
+    scenes: tuple[int, ...]  # their numbers; empty: all
+    path: Path  # absolute
+    digest: str  # of its content
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Settings:
     target: Path = Path("out")
     work: Path | None = None
     model: str = "claymation.json"
+    middle_model: str = ""  # draws the middles; empty: as all other slides
+    pictures: tuple[str, ...] = ()  # [SCENES:]NAME=FILE, for nodes of the workflow
     mask_strength: float | None = None  # None: what suits the motion
     mask_size: int | None = None  # pixels; None: what suits the motion
     anchor: float | None = None  # 0..1; None: what suits the motion

@@ -18,14 +18,14 @@ from typing import TypeAlias
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.parallel import cores
-from stable_restyle.core.records import DrawRecord, Job, Pixels, Scene, Slide, Step
+from stable_restyle.core.records import DrawRecord, Job, Pixels, Scene, Slide, Step, UserPicture
 from stable_restyle.core.settings import FAST_FLOW
 from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
 from stable_restyle.imaging import optical_flow
 from stable_restyle.imaging.optical_flow import FlowPair
-from stable_restyle.media import sequence
+from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan.schedule import Schedule
@@ -55,6 +55,9 @@ class DrawingSpec:
     slides: Path  # folder
     report: Path  # folder of the thumbnails
     steps_folder: Path | None  # for warped pictures, masks and guides; None: do not write them
+    roles: frozenset[str]  # of the pictures that the workflow may load
+    pictures: Sequence[UserPicture]  # those for scenes come last
+    film_middle: int  # the middle slide of the film's first scene
 
 
 class DrawingSession:
@@ -87,6 +90,7 @@ class DrawingSession:
             mask_size=spec.mask_size,
             drift=_drift_correction(spec, self._store),
             ask=self._ask,
+            references=_References(spec, self._store, pool.slots).of,
             store=self._store,
             slide_frames=slide_frames,
             flow_pairs=LRUCache(
@@ -105,7 +109,8 @@ class DrawingSession:
         tick: called in this thread with the number of slides just written, at least twice a second.
         Return what failed; an error that ends the run is raised.
         """
-        lone = _lone_middles(steps, kept) if self._spec.anchor else []
+        needs_middles = self._spec.anchor or "middle" in self._spec.roles
+        lone = _lone_middles(steps, kept) if needs_middles else []
         failed = self._execute(Schedule(lone), tick) if lone else []
         finished = {*kept, *(step.slide for step in lone)} - {each.step.slide for each in failed}
         return self._execute(Schedule(steps, finished), tick)
@@ -149,6 +154,31 @@ class DrawingSession:
         self._thumbnails.add(slide, frame, picture)
 
 
+class _References:
+    """The pictures of a slide that are those of others too. Thread-safe."""
+
+    def __init__(self, spec: DrawingSpec, store: SlideStore, in_memory: int) -> None:
+        self._spec = spec
+        self._middles = {scene.number: scene.middle for scene in spec.scenes}
+        self._slides = LRUCache(store.get, in_memory + 1)
+        self._files = LRUCache(lambda index: png.read_any(spec.pictures[index].path), in_memory + 1)
+
+    def of(self, step: Step) -> dict[str, Callable[[], Pixels]]:
+        """Return the pictures that a slide has, by role: middle, film and the user's."""
+        found: dict[str, Callable[[], Pixels]] = {
+            role: partial(self._slides.get, slide)
+            for role, slide in (
+                ("middle", self._middles[step.scene]),
+                ("film", self._spec.film_middle),
+            )
+            if slide != step.slide
+        }
+        for index, each in enumerate(self._spec.pictures):
+            if not each.scenes or step.scene in each.scenes:
+                found[each.name] = partial(self._files.get, index)
+        return found
+
+
 def _flow_to_next(slide_frames: LRUCache[Pixels], fast: bool, slide: int) -> FlowPair:
     """Estimate the flow from a slide's frame to that of the next one in the film."""
     first, second = map(slide_frames.get, (slide, slide + 1))
@@ -168,8 +198,8 @@ def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection |
 def _lone_middles(steps: Sequence[Step], kept: Collection[int]) -> list[Step]:
     """Return the middles that are missing although slides of their chains are there.
 
-    With --anchor they are drawn first: chains take their colours from the middle, but the schedule
-    would continue such a chain without it.
+    They are drawn first where chains need the middle, for --anchor or as a picture of the workflow:
+    the schedule would continue such a chain without it.
     """
     begun = {step.scene for step in steps if step.slide in kept}
     return [

@@ -10,7 +10,7 @@ from threading import Semaphore
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.store import SlideStore
-from stable_restyle.imaging import colour, masks
+from stable_restyle.imaging import colour, compose, masks
 from stable_restyle.imaging.colour import ColourStats
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
@@ -71,6 +71,7 @@ class SlideDrawer:
     mask_size: int  # pixels
     drift: DriftCorrection | None
     ask: Callable[[Job, int], Slide]  # has the backend of this number draw
+    references: Callable[[Step], dict[str, Callable[[], Pixels]]]  # pictures by role: middle, ...
     store: SlideStore
     slide_frames: LRUCache[Pixels]  # the frames that slides show, by slide
     flow_pairs: LRUCache[FlowPair]  # from each slide's frame to that of the next one in the film
@@ -89,13 +90,20 @@ class SlideDrawer:
 
     def draw(self, step: Step, prepared: Prepared, backend: int) -> Slide:
         """Have the slide of a step drawn by the backend of this number."""
-        if prepared.estimate is None:
-            return self._ask(step, prepared.frame, prepared.mask, backend)
+        frame, mask, previous = prepared.frame, prepared.mask, step.previous
+        pictures = {"frame": lambda: frame, **self.references(step)}
+        if previous is None:
+            job = Job(step.slide, step.scene, frame, mask, middle=True, pictures=pictures)
+            return self.ask(job, backend)
         warped, guide = self._warp(step, prepared)
         if self.steps_folder is not None:
-            _write_steps(self.steps_folder, step, warped, prepared.mask, guide)
-        slide = self._ask(step, guide, prepared.mask, backend)
-        finished = self.motion.finish(slide.pixels, warped, prepared.mask)
+            _write_steps(self.steps_folder, step, warped, mask, guide)
+        pictures |= {"warped": lambda: warped, "previous": lambda: self.store.get(previous)}
+        job = Job(step.slide, step.scene, guide, mask, pictures=pictures)
+        slide = self.ask(job, backend)
+        finished = self.motion.finish(slide.pixels, warped, mask)
+        if slide.unmasked and finished is slide.pixels and finished.shape == warped.shape:
+            finished = compose.compose(finished, warped, mask)
         return slide if finished is slide.pixels else replace(slide, pixels=finished, png=None)
 
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:
@@ -130,9 +138,6 @@ class SlideDrawer:
 
     def _sources(self, step: Step) -> list[Pixels]:
         return [*map(self.store.get, step.sources)]
-
-    def _ask(self, step: Step, guide: Pixels, mask: Pixels, backend: int) -> Slide:
-        return self.ask(Job(step.slide, step.scene, guide, mask), backend)
 
 
 def _write_steps(folder: Path, step: Step, warped: Pixels, mask: Pixels, guide: Pixels) -> None:

@@ -24,6 +24,8 @@ PIXELS_MAX = 2**26  # 8192 x 8192: a larger picture is a mistake or a decompress
 BYTES_PER_PIXEL_MAX = 8  # of a PNG file: four channels of 16 bits that do not compress
 BYTES_OTHER_MAX = 2**24  # of other content of a PNG file, such as a colour profile
 
+COMMON_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # by Pillow's names
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _DEPTH_AT = 24  # offset of the bit depth; the colour type follows
@@ -102,6 +104,19 @@ def read(path: Path) -> Pixels:
         raise cannot_read(path, error) from error
     except ValueError as error:
         raise UnusableInput(f"{path} is damaged: {error}.\nExport it again.") from error
+
+
+def read_any(path: Path) -> Pixels:
+    """Decode a picture of any of COMMON_FORMATS as `read` does. Raises UnusableInput."""
+    try:
+        return decode(path.read_bytes(), COMMON_FORMATS)
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except ValueError as error:
+        raise UnusableInput(
+            f"{path} is not a picture that can be used: {error}.\n"
+            f"Give a file of one of these kinds: {', '.join(COMMON_FORMATS)}."
+        ) from error
 
 
 def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
+from stable_restyle.backends.comfyui.workflow import with_seed
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import Settings
@@ -15,6 +17,7 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
+from stable_restyle.run import pictures
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
@@ -30,7 +33,19 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     """
     choose(settings.motion)
     _check_keys(settings)
-    variants = apply_overrides(workflow_file.load(settings.model), settings.seed, settings.changes)
+    given = pictures.read(settings.pictures)
+    names = {each.name for each in given}
+    variants = apply_overrides(
+        workflow_file.load(settings.model, names), settings.seed, settings.changes
+    )
+    middle = workflow_file.load(settings.middle_model, names) if settings.middle_model else None
+    if middle and settings.seed is not None:
+        middle = with_seed(middle, settings.seed)
+    changes = {scene: list(lines) for scene, lines in variants.scene_changes.items()}
+    for scene, lines in pictures.scene_lines(given).items():
+        changes[scene] = [*changes.get(scene, ()), *lines]
+    variants = replace(variants, middle=middle, pictures=given, scene_changes=changes)
+    pictures.check_names(list(variants), given)
     headers = parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
 
@@ -42,6 +57,9 @@ def settings_snapshot(
     return {
         "model": variants.original.name,
         "model_sha256": variants.original.sha256,
+        "middle_model": variants.middle and variants.middle.name,
+        "middle_model_sha256": variants.middle and variants.middle.sha256,
+        "pictures": [pictures.in_words(each) for each in variants.pictures if not each.scenes],
         "seed": settings.seed,
         "set": list(variants.changes),
         "drawn_by": engine,
@@ -71,13 +89,14 @@ def result_snapshot(
     return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
 
 
-def check_scenes(changes: Iterable[int], found: Sequence[Scene]) -> None:
-    """Raise WrongUsage if --set names a scene that the film does not have."""
-    if unknown := [scene for scene in changes if scene > len(found)]:
+def check_scenes(variants: WorkflowVariants, found: Sequence[Scene]) -> None:
+    """Raise WrongUsage if options name scenes or pictures that the film does not have."""
+    if unknown := [scene for scene in variants.scene_changes if scene > len(found)]:
         raise WrongUsage(
-            f"--set: there is no scene {', '.join(map(str, unknown))}; the film has "
+            f"--set, --picture: there is no scene {', '.join(map(str, unknown))}; the film has "
             f"{len(found)}, as --dry-run shows."
         )
+    pictures.check_roles(variants, found)
 
 
 def _check_keys(settings: Settings) -> None:

@@ -6,7 +6,7 @@ Settings stop in this package: those below receive the two or three values that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from stable_restyle.core.errors import UnusableInput, are, counted
 from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress, task
 from stable_restyle.core.records import Scene, Step
 from stable_restyle.core.settings import Settings
-from stable_restyle.drawing.session import DrawingSpec
+from stable_restyle.drawing.executor import Failure
+from stable_restyle.drawing.session import DrawingSpec, OnSaved
 from stable_restyle.media import sequence
 from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
@@ -94,7 +95,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
         about = reporting.about(settings, drawn_on, claimed.source)
         with reporting.reported(settings, paths, about, heard, guarded) as notes:
             seeds = redo.take_up(paths, again, redo_seed, variants.base.seed or 0)
-            spec = _drawing_spec(settings, claimed, seeds, paths)
+            spec = _drawing_spec(settings, claimed, variants, seeds, paths)
             if not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
             drawn = _draw(spec, claimed.steps, team, settings, paths, notes, guarded)
@@ -131,7 +132,7 @@ def _claim(
     frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)
     bounds = prepare.boundaries(frames, paths, threshold, progress)
     found = scenes.find_scenes(bounds, frames_per_slide)
-    check_scenes(variants.scene_changes, found)
+    check_scenes(variants, found)
     chosen = prepare.choose_keys(
         frames, found, paths, frames_per_slide, keyframe_kind(settings), progress
     )
@@ -161,13 +162,31 @@ def _draw(
     if settings.deflicker:
         deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
     with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
-        failures = team.draw(spec, steps, kept, notes.drawn, progress.advance)
+        failures = _draw_missing(spec, steps, kept, team, notes.drawn, progress.advance)
     for failure in failures:
         notes.failed(failure.lost, str(failure.reason))
     if failures:
         raise SlidesMissing(failures, len(steps))
     _check_slides(paths, len(steps))
     return len(missing)
+
+
+def _draw_missing(
+    spec: DrawingSpec,
+    steps: Sequence[Step],
+    kept: Collection[int],
+    team: Team,
+    on_saved: OnSaved,
+    tick: Callable[[int], None],
+) -> list[Failure]:
+    """Draw the slides that are not kept; the film's first middle before all, if others load it."""
+    first = [step for step in steps if step.slide == spec.film_middle]
+    if "film" not in spec.roles or spec.film_middle in kept:
+        return team.draw(spec, steps, kept, on_saved, tick)
+    if failures := team.draw(spec, first, kept, on_saved, tick):
+        missing = sorted({step.slide for step in steps}.difference(kept))
+        return [replace(failures[0], lost=missing)]
+    return team.draw(spec, steps, {*kept, spec.film_middle}, on_saved, tick)
 
 
 def _kept(paths: RunPaths, count: int, frames: Frames) -> set[int]:
@@ -181,7 +200,11 @@ def _kept(paths: RunPaths, count: int, frames: Frames) -> set[int]:
 
 
 def _drawing_spec(
-    settings: Settings, claimed: _Claimed, seeds: Mapping[int, int], paths: RunPaths
+    settings: Settings,
+    claimed: _Claimed,
+    variants: WorkflowVariants,
+    seeds: Mapping[int, int],
+    paths: RunPaths,
 ) -> DrawingSpec:
     """Return what is to be drawn; paths are absolute, since a worker may run in another folder."""
     frames = claimed.frames
@@ -199,6 +222,9 @@ def _drawing_spec(
         slides=paths.slides.absolute(),
         report=paths.report_folder.absolute(),
         steps_folder=paths.interp.absolute() if settings.save_interp else None,
+        roles=frozenset(role for workflow in variants for role in workflow.roles),
+        pictures=variants.pictures,
+        film_middle=claimed.scenes[0].middle,
     )
 
 

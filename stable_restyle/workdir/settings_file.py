@@ -21,6 +21,12 @@ TARGET = "target"  # in settings.json: the folder of slides, as seen from the on
 MADE_BY = "made_by"  # in settings.json and owner.json: whose slides these are
 FILMS = "film_sizes"  # in settings.json: of films that this run made, or may overwrite, in bytes
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
+# What runs of earlier versions, whose settings.json does not name these, were made with.
+UNNAMED: Mapping[str, object] = {
+    "middle_model": None,
+    "middle_model_sha256": None,
+    "pictures": [],
+}
 READ_AT_ONCE = 8 * 10**6  # bytes
 
 
@@ -91,6 +97,7 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
 
     A workflow and a film are compared by content where it is known.
     """
+    earlier = {**UNNAMED, **earlier} if earlier else earlier
     differing = [name for name in now if name in earlier and earlier[name] != now[name]]
     lines = []
     for name in differing:

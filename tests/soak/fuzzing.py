@@ -29,7 +29,7 @@ from support import paths, pngs
 from support.comfy_server import RECORDINGS, recorded
 
 from stable_restyle.backends.comfyui import responses, validate, workflow, workflow_file
-from stable_restyle.backends.comfyui.client import ComfyUI
+from stable_restyle.backends.comfyui.client import ComfyUI, Request
 from stable_restyle.backends.comfyui.events import _Socket
 from stable_restyle.backends.comfyui.http import Address, HttpClient, parse
 from stable_restyle.backends.comfyui.prompt import Prompt
@@ -221,13 +221,17 @@ def assert_sound(loaded: workflow.Workflow) -> None:
     assert 0 <= loaded.denoise <= 1
     assert len(loaded.sha256) == 64
     for keep in (None, "out/000001"):
-        prompt = workflow.fill(workflow.with_seed(loaded, 3), "g", "m", keep=keep)
+        names = {role: role for role in loaded.roles}
+        prompt = workflow.fill(workflow.with_seed(loaded, 3), names, keep=keep)
         json.dumps(prompt, allow_nan=False)
         for node in prompt.values():
             taken = (value for value in node["inputs"].values() if isinstance(value, list))
             assert all(link[0] in prompt for link in taken)
-        assert prompt[loaded.input]["inputs"] == {"image": "g"}
-        assert prompt[loaded.mask]["inputs"]["image"] == "m"
+        assert prompt.keys() == workflow.upstream(loaded.output, prompt)
+        for node_id, roles in loaded.pictures.items():
+            assert node_id in prompt
+            if roles != ("mask",):
+                assert prompt[node_id]["inputs"] == {"image": roles[0]}
 
 
 @contextmanager
@@ -392,7 +396,7 @@ FRAME_KINDS = [0x1, 0x2, 0x0, 0x8, 0x9, 0xA, 0x3, 0xF]  # text, binary, the rest
 @contextmanager
 def _socket(folder: Path) -> Iterator[Attempt]:
     """Read the websocket frame by frame, and its messages."""
-    client = ComfyUI("http://127.0.0.1:9", lambda *_: {}, "6")
+    client = ComfyUI("http://127.0.0.1:9", lambda _: Request({}, lambda _: {}, "6"))
 
     def attempt(chance: Random) -> None:
         ours, theirs = socket.socketpair()

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from stable_restyle.backends.base import BackendCheck, time_trial
 from stable_restyle.backends.comfyui import validate
-from stable_restyle.backends.comfyui.client import ComfyUI, Server
+from stable_restyle.backends.comfyui.client import ComfyUI, Request, Server
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
+from stable_restyle.backends.comfyui.pictures import OtherShape, pad
 from stable_restyle.backends.comfyui.validate import Incompatibility
-from stable_restyle.backends.comfyui.workflow import fill, with_seed
+from stable_restyle.backends.comfyui.workflow import (
+    MASK,
+    Workflow,
+    fill,
+    label,
+    size_inputs,
+    with_seed,
+)
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
-from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.records import ROLES, Job, Pixels, Slide
+from stable_restyle.imaging import registration
 from stable_restyle.media import sequence
 
 KEPT = "stable-restyle-out"  # the server's folder for slides that it keeps
@@ -44,11 +52,7 @@ class ComfyBackend:
         self._variants = variants
         self._server: Server | None = None
         self._client = ComfyUI(
-            url,
-            self._prompt,
-            variants.base.output,
-            headers=access.headers,
-            timeout_s=access.timeout_s,
+            url, self._request, headers=access.headers, timeout_s=access.timeout_s
         )
 
     @property
@@ -73,11 +77,20 @@ class ComfyBackend:
         added, found = self._fit()
         if found:
             raise WorkflowFault(_refusal(self.name, self._variants.base.name, found))
-        return added
+        return [*(note for one in self._variants for note in one.notes), *added]
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size, or a scale of it where the workflow scales."""
-        return self._client.draw(job)
+        workflow = self._fitted.of(job)
+        try:
+            slide = self._client.draw(job)
+        except OtherShape as shape:
+            raise WorkflowFault(_wrong_shape(workflow, shape)) from None
+        if MASK in workflow.roles:
+            return slide
+        if workflow.register:
+            slide = _registered(slide, job.guide)
+        return replace(slide, unmasked=True)
 
     def free_memory(self) -> None:
         """Have the server unload its models."""
@@ -113,24 +126,51 @@ class ComfyBackend:
         wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
-        base, added = validate.complete(self._variants.base, classes)
-        scenes = {
-            scene: validate.complete(one, classes)[0]
-            for scene, one in self._variants.scenes.items()
-        }
-        self._fitted = replace(self._variants, base=base, scenes=scenes)
+        self._fitted = self._variants.map(lambda one: validate.complete(one, classes)[0])
+        added = [line for one in self._variants for line in validate.complete(one, classes)[1]]
         found = [
             misfit for one in self._fitted for misfit in validate.incompatibilities(one, classes)
         ]
-        return added, list(dict.fromkeys(found))
+        return list(dict.fromkeys(added)), list(dict.fromkeys(found))
 
-    def _prompt(self, job: Job, guide: str, mask: str) -> dict[str, Any]:
+    def _request(self, job: Job) -> Request:
+        """Return what the server needs for a slide."""
         stem = Path(sequence.name(job.slide)).stem
         keep = f"{KEPT}/{stem}" if self._keep else None
-        workflow = self._fitted.of(job.scene)
+        workflow = self._fitted.of(job)
         if job.seed is not None:
             workflow = with_seed(workflow, job.seed)
-        return fill(workflow, guide, mask, keep=keep)
+        made: dict[str, Callable[[], Pixels]] = {
+            "guide": lambda: job.guide,
+            MASK: lambda: job.mask,
+            **job.pictures,
+        }
+        pictures = {role: made[role]() for role in workflow.roles_for(made)}
+        return Request(
+            {role: pad(each) if role in ROLES else each for role, each in pictures.items()},
+            lambda names: fill(workflow, names, keep=keep),
+            workflow.output,
+        )
+
+
+def _registered(slide: Slide, guide: Pixels) -> Slide:
+    """Return a slide that was drawn without a mask, aligned with its guide."""
+    aligned = registration.align(slide.pixels, guide)
+    return slide if aligned is slide.pixels else replace(slide, pixels=aligned, png=None)
+
+
+def _wrong_shape(workflow: Workflow, shape: OtherShape) -> str:
+    """Return the message for a workflow whose slides have another aspect than the frames."""
+    sizes = "".join(
+        f"\n  {label(each, workflow.nodes)}: " + ", ".join(f"{k} {v}" for k, v in values.items())
+        for each, values in size_inputs(workflow)
+    )
+    return (
+        f"{workflow.name} makes {shape}: another aspect than the film's.\n"
+        + (f"Its nodes that set sizes:{sizes}\n" if sizes else "")
+        + "Let it keep the size of its input, or set one of the film's aspect: --set ID.width=W "
+        "--set ID.height=H."
+    )
 
 
 def _about(server: Server) -> list[tuple[str, str]]:

@@ -12,14 +12,17 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
+
+import numpy as np
 
 from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.events import EventListener
@@ -33,17 +36,16 @@ from stable_restyle.backends.comfyui.http import (
 from stable_restyle.backends.comfyui.pictures import pad, read_slide
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
+from stable_restyle.backends.comfyui.uploads import Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide
 from stable_restyle.media import png
 
-# Returns the nodes to post for a job, by ID. Takes the names by which the server's LoadImage nodes
-# find the guide and the mask.
-MakePrompt = Callable[[Job, str, str], dict[str, Any]]
-
 PICTURE_MAX = 64  # bytes for each pixel of the guide, and a MiB: room for an upscaler's raw pixels
 SUBFOLDER = "stable-restyle"  # of the server's temp folder
 SUBMISSIONS = 3  # of one slide, where the server forgets it
+EMPTIED_KNOWN = 256  # slides; a server answers an equal prompt by one that it made not long ago
+EMPTY = png.encode(np.zeros((1, 1, 3), np.uint8))
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,15 @@ class Server:
     memory_total: int | None  # bytes
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a server needs to draw one slide."""
+
+    pictures: Mapping[str, Pixels]  # to upload, by role
+    prompt: Callable[[Mapping[str, str]], dict[str, Any]]  # the nodes; takes names by role
+    output: str  # ID of the node whose picture is the slide
+
+
 class ComfyUI:
     """Client of one server. Thread-safe."""
 
@@ -68,8 +79,7 @@ class ComfyUI:
     def __init__(
         self,
         url: str,
-        make_prompt: MakePrompt,
-        output: str,
+        make_request: Callable[[Job], Request],
         *,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 300.0,
@@ -77,13 +87,12 @@ class ComfyUI:
     ) -> None:
         """Send nothing to the server yet. Raises WrongUsage for an invalid URL or header.
 
-        url: http or https; may carry a user and a password, a path and a query. output: the ID of
-        the node whose picture is the slide. headers: sent with every request. timeout_s: how long
-        the server may take for a slide, from when it starts on it.
+        url: http or https; may have a user and a password, a path and a query. headers: sent with
+        every request. timeout_s: how long the server may take for a slide, from when it starts on
+        it.
         """
         self._address = Address.of(url, headers or {})
-        self._make_prompt = make_prompt
-        self._output = output
+        self._make_request = make_request
         self._timeout_s = timeout_s
         self._timeouts = timeouts = timeouts or Timeouts()
         answer_s = min(timeouts.answer_s, timeout_s)
@@ -94,10 +103,14 @@ class ComfyUI:
         self._listener = EventListener(
             self._address, self._http.trusted, timeouts, self._on_message, self._wake_draws
         )
+        self._uploads = Uploads(partial(self._upload, SUBFOLDER, self._http))
         self._changed = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
         self._done: list[str] = []  # those that may be in its history
+        self._fetched: list[Mapping[str, str]] = []  # slides in its temp folder
+        self._emptied: deque[Mapping[str, str]] = deque(maxlen=EMPTIED_KNOWN)
         self._drawing = 0
+        self._warned = False  # that slides are scaled
         self._closed = False
 
     @property
@@ -108,19 +121,27 @@ class ComfyUI:
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size or the scale of it that the workflow makes; blocks.
 
-        Raises ServerFault (or OutOfMemory) or WorkflowFault.
+        Raises ServerFault (or OutOfMemory), WorkflowFault or OtherShape.
         """
         with self._at_work():
-            guide, mask = pad(job.guide), pad(job.mask)
+            request = self._make_request(job)
+            limit = PICTURE_MAX * pad(job.mask).size + 2**20
             for _ in range(SUBMISSIONS):
                 try:
-                    answer = self._attempt(job, guide, mask, PICTURE_MAX * mask.size + 2**20)
+                    answer = self._attempt(request, limit)
                 except Lost as loss:
                     log.info("%s: %s; submitting the slide again.", self.name, loss)
                     reason = str(loss)
+                    self._uploads.forget()
                 else:
-                    return read_slide(answer, mask.shape, job.mask.shape)
+                    return read_slide(answer, job.mask.shape, self._note_scaled)
             raise ServerFault(f"it lost the slide {SUBMISSIONS} times: {reason}")
+
+    def _note_scaled(self, sizes: str) -> None:
+        """Warn, once, that slides are scaled."""
+        if not self._warned:
+            self._warned = True
+            log.warning("%s makes %s; its slides are scaled to fit.", self.name, sizes)
 
     def inspect(self) -> Server:
         """Return the server's description. Raises ServerFault where ComfyUI does not answer."""
@@ -178,7 +199,7 @@ class ComfyUI:
             unfinished = list(self._prompts)
         with suppress(ServerFault):
             self._withdraw(unfinished)
-            self._forget_done()
+            self._tidy()
         self._http.close()
         self._cleanup.close()
 
@@ -195,42 +216,42 @@ class ComfyUI:
                 self._drawing -= 1
                 self._changed.notify_all()
 
-    def _attempt(self, job: Job, guide: Pixels, mask: Pixels, limit: int) -> bytes:
+    def _attempt(self, request: Request, limit: int) -> bytes:
         """Submit a slide once; return the file that the server sends, `limit` bytes at most.
 
         Raises Lost where another attempt may succeed.
         """
         self._listener.wait()  # connect before the first message: none is repeated
-        with ThreadPoolExecutor(1, "upload") as uploader:
-            mask_stored = uploader.submit(self._upload, "mask", mask)
-            uploads = self._upload("guide", guide), mask_stored.result()
-        nodes = self._make_prompt(job, *uploads)
-        submission = Submission(self.name, nodes, self._output, uploads, self._address.clean)
-        with self._registered() as prompt:
+        with self._uploads.hold(request.pictures) as names, self._registered() as prompt:
+            nodes, uploads = request.prompt(names), list(names.values())
+            submission = Submission(self.name, nodes, request.output, uploads, self._address.clean)
             self._submit(prompt, submission)
             with suppress(ServerFault):
-                self._forget_done()  # while the server draws
+                self._tidy()  # while the server draws
             entry = self._outcome(prompt)
             try:
-                return self._view(submission.picture(entry), limit)
+                picture = submission.picture(entry)
+                if picture in self._emptied:
+                    raise Lost("it had drawn an equal slide before, whose picture is gone")
+                answer = self._view(picture, limit)
             finally:
                 prompt.on_server = False
                 with self._changed:
                     self._done.append(prompt.id)
+            if picture["type"] == "temp":
+                with self._changed:
+                    self._fetched.append(picture)
+            return answer
 
-    def _upload(self, kind: str, picture: Pixels) -> str:
-        """Upload a picture; return the name by which the server's nodes load it.
-
-        The name is new each time: ComfyUI caches the results of equal prompts, and overwriting a
-        file would change the prompts in its queue.
-        """
-        encoded = png.encode(picture)
-        stored = self._ask(
+    def _upload(self, folder: str, http: HttpClient, name: str, data: bytes) -> str:
+        """Put a PNG into the server's temp folder; return the name by which nodes load it."""
+        answer = http.ask(
             "POST",
             "/upload/image",
-            files={"image": (f"{uuid4().hex}-{kind}.png", encoded, "image/png")},
-            data={"subfolder": SUBFOLDER, "type": "temp"},
+            files={"image": (name, data, "image/png")},
+            data={"subfolder": folder, "type": "temp", "overwrite": "true"},
         )
+        stored = self._json(*answer)
         keys = ("subfolder", "name", "type")
         folder, name, place = (responses.name(responses.get(stored, key)) for key in keys)
         return f"{folder}/{name} [{place}]" if folder else f"{name} [{place}]"
@@ -337,12 +358,19 @@ class ComfyUI:
             raise Lost("the picture that it made is gone")
         return self._address.check_status(status, body)
 
-    def _forget_done(self) -> None:
-        """Delete finished prompts from the history. Raises ServerFault."""
+    def _tidy(self) -> None:
+        """Delete finished prompts from the history, and empty fetched slides. Raises ServerFault.
+
+        No server deletes a file of its temp folder before it starts again, but it overwrites one.
+        """
         with self._changed:
             done, self._done = self._done, []
+            fetched, self._fetched = self._fetched, []
+            self._emptied.extend(fetched)
         if done:
             self._cleanup.post("/history", {"delete": done})
+        for picture in fetched:
+            self._upload(picture["subfolder"], self._cleanup, picture["filename"], EMPTY)
 
     def _withdraw(self, ids: Sequence[str]) -> None:
         """Remove our prompts from the queue, including the running one. Raises ServerFault."""

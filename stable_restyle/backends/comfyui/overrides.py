@@ -7,33 +7,49 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from stable_restyle.backends.comfyui.workflow import Workflow, with_seed, with_value
 from stable_restyle.core.errors import WrongUsage
 from stable_restyle.core.ranges import parse_ranges
+from stable_restyle.core.records import Job, UserPicture
 
 _SCENES = re.compile(r"(?P<scenes>[\d\s,-]+):(?P<node>.+)")
 
 
 @dataclass(frozen=True)
 class WorkflowVariants:
-    """One workflow for the run, and others for the scenes that have changes of their own."""
+    """The workflows of a run: of most slides, of scenes that have their own, and of middles."""
 
     original: Workflow
     base: Workflow  # with the changes for the whole run
     scenes: Mapping[int, Workflow]  # with those for a scene as well
     changes: Sequence[str]  # for the whole run, as typed
-    scene_changes: Mapping[int, Sequence[str]]
+    scene_changes: Mapping[int, Sequence[str]]  # and the pictures for scenes
+    middle: Workflow | None = None  # of --middle-model
+    pictures: Sequence[UserPicture] = ()
 
-    def of(self, scene: int) -> Workflow:
-        """Return the workflow that draws a scene."""
-        return self.scenes.get(scene, self.base)
+    def of(self, job: Job) -> Workflow:
+        """Return the workflow that draws a slide."""
+        if job.middle and self.middle:
+            return self.middle
+        return self.scenes.get(job.scene, self.base)
 
     def __iter__(self) -> Iterator[Workflow]:
         yield self.base
         yield from self.scenes.values()
+        if self.middle:
+            yield self.middle
+
+    def map(self, change: Callable[[Workflow], Workflow]) -> WorkflowVariants:
+        """Return these with each workflow changed."""
+        return replace(
+            self,
+            base=change(self.base),
+            scenes={scene: change(each) for scene, each in self.scenes.items()},
+            middle=change(self.middle) if self.middle else None,
+        )
 
 
 def apply_overrides(

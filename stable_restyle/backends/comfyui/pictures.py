@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from math import sqrt
+
 import numpy as np
 
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Pixels, Slide
+from stable_restyle.imaging import arrays
 from stable_restyle.media import png, sequence
 
 GRID = 8  # pixels: models crop what is no multiple of it
 FORMATS = ("PNG", "JPEG", "WEBP")  # of the slide
+# How much the aspect of an answer may differ from the frame's: models round sides to multiples of
+# such steps, and FluxKontextImageScale only knows 17 sizes, up to 5 % from 16:9 and the like.
+STEPS_PX, ASPECT = (16, 32, 64), 1.06
+
+
+class OtherShape(Exception):
+    """An answer whose aspect is not the frame's."""
+
+    def __init__(self, width: int, height: int, wanted: Sequence[int]) -> None:
+        super().__init__(f"a picture of {width}x{height} for one of {wanted[1]}x{wanted[0]}")
 
 
 def pad(picture: Pixels) -> Pixels:
@@ -21,11 +35,12 @@ def pad(picture: Pixels) -> Pixels:
     return np.pad(picture, margins[: picture.ndim], "edge")
 
 
-def read_slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> Slide:
+def read_slide(data: bytes, frame: Sequence[int], on_scaled: Callable[[str], None]) -> Slide:
     """Return the slide in a file that the server made, with its PNG if it came as a whole one.
 
-    padded, frame: height and width of the guide as it was sent, and of the frame in it. Raises
-    ServerFault for anything but a complete picture of a scale of `padded`.
+    frame: height and width. on_scaled: called with both sizes if the aspect is off by a little, and
+    the slide is therefore scaled to the frame. Raises ServerFault for anything but a complete
+    picture, OtherShape if the aspect is another one.
     """
     try:
         picture = png.decode(data, FORMATS)
@@ -33,24 +48,36 @@ def read_slide(data: bytes, padded: tuple[int, ...], frame: tuple[int, ...]) -> 
         raise ServerFault(
             f"what it made is not a complete picture (PNG, JPEG or WebP): {error}"
         ) from None
-    slide = cropped(picture, padded, frame)
+    slide = fitted(picture, frame, on_scaled)
     return Slide(slide, png.strip_metadata(data) if slide is picture else None)
 
 
-def cropped(picture: Pixels, padded: tuple[int, ...], frame: tuple[int, ...]) -> Pixels:
-    """Return the part of an answer that shows the frame.
+def fitted(picture: Pixels, frame: Sequence[int], on_scaled: Callable[[str], None]) -> Pixels:
+    """Return the part of an answer that shows the frame, at the scale of the answer.
 
-    padded, frame: height and width. An answer may be the padded picture at any scale; what is
-    returned has the frame's size at that scale. Raises ServerFault if its shape is another.
+    The answer shows the padded frame; arguments and faults are those of `read_slide`.
     """
     height, width = picture.shape[:2]
+    padded = [side + -side % GRID for side in frame[:2]]
     if not sequence.is_scale((height, width), padded):
-        raise ServerFault(
-            f"it made a picture of {width}x{height}, which is no scale of {padded[1]}x{padded[0]}"
-        )
+        other = OtherShape(width, height, padded)
+        if not _is_near((height, width), padded):
+            raise other
+        on_scaled(str(other))
+        picture = arrays.fit(picture, padded[1], padded[0])
+        height, width = padded
     # Of one scale for both sides, so that the slide is a scale of the frame when it is found again.
     side, padded_side = min(zip((height, width), padded, strict=True), key=lambda s: s[0] / s[1])
-    rows, columns = (-(-each * side // padded_side) for each in frame)  # rounded up: 1 at least
+    rows, columns = (-(-each * side // padded_side) for each in frame[:2])  # rounded up: 1 at least
     if (rows, columns) == (height, width):
         return picture
     return np.ascontiguousarray(picture[:rows, :columns])
+
+
+def _is_near(size: Sequence[int], of: Sequence[int]) -> bool:
+    """Return whether a model may have rounded one size, at some scale, to the other."""
+    scale = sqrt(size[0] * size[1] / (of[0] * of[1]))
+    off = max(abs(side - whole * scale) for side, whole in zip(size, of, strict=True))
+    return 1 / ASPECT < size[0] * of[1] / (size[1] * of[0]) < ASPECT or any(
+        off < step and not any(side % step for side in size) for step in STEPS_PX
+    )

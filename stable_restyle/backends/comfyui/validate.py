@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from stable_restyle.backends.comfyui.responses import choices, get, items, nearest, sequence
-from stable_restyle.backends.comfyui.workflow import Workflow, fill
+from stable_restyle.backends.comfyui.workflow import Workflow, fill, upstream
 
 # Node classes as in /object_info; None for one that the server lacks. Node packs write them: they
 # may hold anything.
@@ -34,7 +34,7 @@ class Incompatibility:
 
 def classes_of(workflow: Workflow) -> set[str]:
     """Return the node classes that a server must have, including those that the client adds."""
-    prompt = fill(workflow, "guide.png", "mask.png")
+    prompt = fill(workflow, dict.fromkeys(workflow.roles, "picture.png"))
     return {node["class_type"] for node in prompt.values()}
 
 
@@ -84,8 +84,8 @@ def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibil
 
 def _others(workflow: Workflow) -> Iterator[str]:
     """Return the nodes that the client does not replace."""
-    owned = (workflow.input, workflow.mask, workflow.output)
-    return (node_id for node_id in workflow.nodes if node_id not in owned)
+    needed = upstream(workflow.output, workflow.nodes) - {workflow.output, *workflow.pictures}
+    return (node_id for node_id in workflow.nodes if node_id in needed)
 
 
 def _idle(inputs: Mapping[str, Any]) -> str | None:

@@ -1,15 +1,16 @@
 """A workflow in ComfyUI's API format, and the prompts made of it.
 
-Of its nodes the client owns three: input, mask and output.
+The client replaces the nodes that load pictures for a slide, and the output; `roles` finds them.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -19,10 +20,19 @@ from stable_restyle.core.errors import WrongUsage
 Node: TypeAlias = Mapping[str, Any]
 
 DENOISE_UNKNOWN = 0.6
+MASK = "mask"  # a role
 
 _SEED_STOP = 2**64
 _SEEDS = ("seed", "noise_seed")
+_HASHED: Mapping[tuple[str, ...], str] = {
+    ("guide",): "input"
+}  # as hashes of earlier versions have it
+_SIZES = ("width", "height", "megapixels", "resolution", "resolution_steps")
 _IMAGE_INPUTS = ("images", "image")  # of nodes that save or show pictures
+
+
+class FileFault(Exception):
+    """What is wrong with a file, and where; `workflow_file.load` adds the file's name."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,29 @@ class Workflow:
 
     name: str  # as the user gave it; of one that is shipped, with its ending
     nodes: Mapping[str, Node]  # by ID
-    input: str  # ID of the node that loads the guide
-    mask: str  # ID of the node that loads the mask
+    # By the ID of the node that loads a picture: its roles. The first that a slide has counts.
+    pictures: Mapping[str, tuple[str, ...]]
+    alpha: str | None  # ID of the loader whose second output, its alpha, is the mask
     output: str  # ID of the node that the slide is taken from
     preview: str | None  # the preview engine's look that resembles it
+    register: bool = True  # whether answers that were drawn without a mask are aligned
+    notes: tuple[str, ...] = ()  # what was changed in it, for the user
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """Return the roles of all pictures that it may load."""
+        alpha = (MASK,) if self.alpha else ()
+        return frozenset(alpha).union(*self.pictures.values())
+
+    def loader(self, role: str) -> str | None:
+        """Return the ID of the first node that loads the picture of a role; None without one."""
+        found = (each for each, roles in self.pictures.items() if role in roles)
+        return next(found, self.alpha if role == MASK else None)
+
+    def roles_for(self, available: Container[str]) -> set[str]:
+        """Return the roles of the pictures that it loads for a slide that has those available."""
+        chosen = {next(r for r in roles if r in available) for roles in self.pictures.values()}
+        return chosen | {MASK} if self.alpha else chosen
 
     @property
     def seed(self) -> int | None:
@@ -56,35 +85,57 @@ class Workflow:
     @property
     def sha256(self) -> str:
         """Return a hash of all that slides depend on, without titles and the order in the file."""
-        prompt = fill(self, "input", "mask")
-        content = {
+        names = {each: _HASHED.get(roles, "+".join(roles)) for each, roles in self.pictures.items()}
+        prompt = _filled(self, names, MASK, keep=None)
+        content: dict[str, object] = {
             node_id: [node["class_type"], node["inputs"]] for node_id, node in prompt.items()
         }
+        if not self.register:
+            content["register"] = False
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def fill(workflow: Workflow, image: str, mask: str, *, keep: str | None = None) -> dict[str, Any]:
-    """Return the prompt to post for a slide.
+def fill(
+    workflow: Workflow, names: Mapping[str, str], *, keep: str | None = None
+) -> dict[str, Any]:
+    """Return the prompt to post for a slide: the nodes that its output needs, no others.
 
-    image, mask: the server's names of the uploaded guide and mask ("restyle/guide.png [temp]").
-    keep: the start of the file name under which the server keeps the slide for good; without it the
-    slide is among the server's temporary files.
+    names: by role, the server's names of the uploaded pictures ("restyle/guide.png [temp]"). keep:
+    the start of the file name under which the server keeps the slide for good; without it the slide
+    is among the server's temporary files.
     """
+    chosen = {
+        each: names[next(role for role in roles if role in names)]
+        for each, roles in workflow.pictures.items()
+    }
+    prompt = _filled(workflow, chosen, names.get(MASK, ""), keep)
+    needed = upstream(workflow.output, prompt)
+    return {node_id: node for node_id, node in prompt.items() if node_id in needed}
+
+
+def _filled(
+    workflow: Workflow, names: Mapping[str, str], mask: str, keep: str | None
+) -> dict[str, Any]:
+    """Return all nodes with the pictures' names in place. names: by node. mask: for the alpha."""
     prompt: dict[str, Any] = {node_id: deepcopy(node) for node_id, node in workflow.nodes.items()}
-    prompt[workflow.input] = _stock("LoadImage", image=image)
-    if gives_mask(workflow.mask, workflow.nodes):
-        prompt[workflow.mask] = _stock("LoadImageMask", image=mask, channel="red")
-    else:
-        prompt[workflow.mask] = _stock("LoadImage", image=mask)
-        _replace_mask_output(prompt, workflow.mask, mask)
+    for each, name in names.items():
+        if workflow.pictures[each] != (MASK,):
+            prompt[each] = stock_node("LoadImage", image=name)
+        elif gives_mask(each, workflow.nodes):
+            prompt[each] = _mask_loader(each, 0, name, prompt)
+        else:
+            prompt[each] = stock_node("LoadImage", image=name)
+            _replace_mask_output(prompt, each, name)
+    if workflow.alpha is not None:
+        _replace_mask_output(prompt, workflow.alpha, mask)
     inputs = prompt[workflow.output]["inputs"]
     if keep is None:
-        prompt[workflow.output] = _stock("PreviewImage", images=image_link(inputs))
+        prompt[workflow.output] = stock_node("PreviewImage", images=image_link(inputs))
     elif "filename_prefix" in inputs:
         inputs["filename_prefix"] = keep
     else:
         link = image_link(inputs)
-        prompt[workflow.output] = _stock("SaveImage", images=link, filename_prefix=keep)
+        prompt[workflow.output] = stock_node("SaveImage", images=link, filename_prefix=keep)
     return prompt
 
 
@@ -111,7 +162,7 @@ def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workfl
             f"{each} ({workflow.nodes[each]['class_type']})" for each in workflow.nodes
         )
         raise WrongUsage(f"{option}: {workflow.name} has no such node. It has {known}.")
-    if node_id in (workflow.input, workflow.mask, workflow.output):
+    if node_id in (*workflow.pictures, workflow.output):
         raise WrongUsage(f"{option}: the inputs of this node are filled for every slide.")
     present = node["inputs"].get(name)
     if name not in node["inputs"] or isinstance(present, list):
@@ -145,7 +196,7 @@ def _typed(text: str, present: object) -> object:
     return number
 
 
-def _stock(class_type: str, **inputs: object) -> dict[str, Any]:
+def stock_node(class_type: str, **inputs: object) -> dict[str, Any]:
     """Return a node of a class that every ComfyUI has."""
     return {"class_type": class_type, "inputs": inputs}
 
@@ -158,12 +209,45 @@ def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: str) -> Non
     users = [(user, name) for user, name, output in consumers(mask_id, prompt) if output == 1]
     if not users:
         return
-    new_id = f"{mask_id}-mask"
-    while new_id in prompt:
-        new_id += "-mask"
-    prompt[new_id] = _stock("LoadImageMask", image=mask, channel="red")
+    loader = _mask_loader(mask_id, 1, mask, prompt)
+    new_id = add_node(prompt, f"{mask_id}-mask", loader)
     for user, name in users:
         prompt[user]["inputs"][name] = [new_id, 0]
+
+
+def _mask_loader(node_id: str, output: int, mask: str, prompt: dict[str, Any]) -> dict[str, Any]:
+    """Return the node that loads the mask in place of an output of a node.
+
+    Where the file loads its mask from an alpha channel, which ComfyUI inverts, and inverts it
+    again, the same is done here: white frees in the end.
+    """
+    loader = stock_node("LoadImageMask", image=mask, channel="red")
+    by_alpha = output == 1 or prompt[node_id]["inputs"].get("channel") == "alpha"
+    users = [user for user, _, taken in consumers(node_id, prompt) if taken == output]
+    if not by_alpha or not all(has_word(prompt[user], "InvertMask") for user in users):
+        return loader
+    return stock_node("InvertMask", mask=[add_node(prompt, f"{node_id}-loaded", loader), 0])
+
+
+def add_node(nodes: dict[str, Any], wanted_id: str, node: Node) -> str:
+    """Add a node; return its ID."""
+    while wanted_id in nodes:
+        wanted_id += "-mask"
+    nodes[wanted_id] = node
+    return wanted_id
+
+
+def size_inputs(workflow: Workflow) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the nodes that set the size of the slide, with the values that do."""
+    for each in sorted(upstream(workflow.output, workflow.nodes)):
+        node = workflow.nodes[each]
+        values = {
+            name: value
+            for name, value in node["inputs"].items()
+            if name in _SIZES and not isinstance(value, list)
+        }
+        if values and not has_word(node, "CLIPTextEncode"):
+            yield each, values
 
 
 def _denoise(inputs: Mapping[str, Any]) -> float | None:
@@ -180,6 +264,29 @@ def links(node: Node) -> Iterator[tuple[str, str, int]]:
     for name, value in node["inputs"].items():
         if isinstance(value, list):
             yield name, value[0], value[1]
+
+
+def upstream(node_id: str, nodes: Mapping[str, Node]) -> set[str]:
+    """Return a node and all nodes that it depends on."""
+    found, left = set[str](), [node_id]
+    while left:
+        if (each := left.pop()) not in found:
+            found.add(each)
+            left += [source for _, source, _ in links(nodes[each])]
+    return found
+
+
+def title(node: Node) -> str:
+    """Return the title that a node has in ComfyUI; empty if the file does not say."""
+    meta = node.get("_meta")
+    found = meta.get("title") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def label(node_id: str, nodes: Mapping[str, Node]) -> str:
+    """Return a node as users know it: node 4 "Load Checkpoint" (CheckpointLoaderSimple)."""
+    quoted = f' "{title(nodes[node_id])}"' if title(nodes[node_id]) else ""
+    return f"node {node_id}{quoted} ({nodes[node_id]['class_type']})"
 
 
 def gives_mask(node_id: str, nodes: Mapping[str, Node]) -> bool:

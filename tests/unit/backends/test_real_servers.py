@@ -30,6 +30,7 @@ from support.runs import run
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
+from stable_restyle.backends.comfyui.roles import ELEMENT
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import Job, Pixels, Slide
@@ -159,8 +160,8 @@ def shipped(name: str) -> Nodes:
             for key, value in node["inputs"].items():
                 if isinstance(value, list) and value[0] == lora:
                     node["inputs"][key] = past[value[1]]
-    owned = {role: getattr(loaded, role) for role in workflow_file.OWNED}
-    return nodes | {workflow_file.ELEMENT: owned}
+    owned = {"input": loaded.loader("guide"), "mask": loaded.loader("mask")}
+    return nodes | {ELEMENT: {**owned, "output": loaded.output}}
 
 
 def the(nodes: Nodes, class_type: str) -> str:
@@ -294,7 +295,7 @@ def test_the_shape_of_the_original_with_swarm_nodes(frames: Path) -> None:
         pytest.skip(f"{URLS[0]} lacks SwarmUI's node pack")
     nodes = shipped("anime.json")
     for role in ("input", "mask"):
-        owned = nodes[workflow_file.ELEMENT][role]
+        owned = nodes[ELEMENT][role]
         nodes[owned] = {"class_type": "SwarmLoadImageB64", "inputs": {"image_base64": ""}}
     sampler = nodes[the(nodes, "KSamplerAdvanced")]
     sampler["class_type"] = "SwarmKSampler"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from stable_restyle.backends.comfyui.overrides import apply_overrides
 from stable_restyle.backends.comfyui.validate import classes_of, complete, incompatibilities
 from stable_restyle.backends.comfyui.workflow import Workflow
 from stable_restyle.core.errors import WrongUsage
+from stable_restyle.core.records import Job
 
 CLAY = workflow_file.load("claymation.json")
 SAMPLER = "10"
@@ -145,13 +147,20 @@ def test_no_description_of_an_input_upsets(inputs: dict[str, Any]) -> None:
     incompatibilities(complete(CLAY, classes)[0], classes)
 
 
+def a_slide(scene: int) -> Job:
+    return Job(0, scene, np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
+
+
 def test_seed_and_changes_for_the_run_and_for_scenes() -> None:
     variants = apply_overrides(
         CLAY, 7, ["5.text_g=clay rabbit", "3,5-7:5.text_g=clay fox", "7:10.cfg=5"]
     )
     assert variants.base.seed == 7
     assert variants.original is CLAY
-    texts = {scene: variants.of(scene).nodes["5"]["inputs"]["text_g"] for scene in (1, 3, 5, 7, 8)}
+    texts = {
+        scene: variants.of(a_slide(scene)).nodes["5"]["inputs"]["text_g"]
+        for scene in (1, 3, 5, 7, 8)
+    }
     assert texts == {
         1: "clay rabbit",
         3: "clay fox",
@@ -159,9 +168,9 @@ def test_seed_and_changes_for_the_run_and_for_scenes() -> None:
         7: "clay fox",
         8: "clay rabbit",
     }
-    assert variants.of(7).nodes[SAMPLER]["inputs"]["cfg"] == 5
-    assert variants.of(6).nodes[SAMPLER]["inputs"]["cfg"] == 7.0
-    assert variants.of(3).seed == 7
+    assert variants.of(a_slide(7)).nodes[SAMPLER]["inputs"]["cfg"] == 5
+    assert variants.of(a_slide(6)).nodes[SAMPLER]["inputs"]["cfg"] == 7.0
+    assert variants.of(a_slide(3)).seed == 7
     assert list(variants.changes) == ["5.text_g=clay rabbit"]
     assert variants.scene_changes[7] == ["5.text_g=clay fox", "10.cfg=5"]
 
@@ -169,7 +178,7 @@ def test_seed_and_changes_for_the_run_and_for_scenes() -> None:
 def test_a_value_may_hold_anything() -> None:
     variants = apply_overrides(CLAY, None, ["5.text_g=a=b, 3:4.5 fox"])
     assert variants.base.nodes["5"]["inputs"]["text_g"] == "a=b, 3:4.5 fox"
-    assert variants.of(1) is variants.base
+    assert variants.of(a_slide(1)) is variants.base
 
 
 def test_an_id_with_a_colon_is_no_scene() -> None:

@@ -92,6 +92,7 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
         mask_size=1,
         drift=None,
         ask=ask,
+        references=lambda _: {},
         store=store,
         slide_frames=LRUCache(lambda _: picture, size=1),
         flow_pairs=LRUCache(lambda _: pytest.fail("flow was not asked for"), size=1),
