@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from stable_restyle.core.records import Job, Slide
-from stable_restyle.imaging import masks
+from stable_restyle.imaging import arrays
 
-TRIAL_PX = 64
+TRIAL_PX = 256  # the longer side of a trial slide
+TRIAL_SIZE = (256, 144)  # width and height, if the film is not known
+TURNED, NO_EFFECT = 2.0, 1.25  # how much more one half changed than the other
+CHANGED_LEAST = 3.0  # levels: what a VAE alone changes
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,34 @@ class BackendCheck:
     about: Sequence[tuple[str, str]] = ()  # labels and texts
     problems: Sequence[str] = ()  # what keeps it from drawing with the workflow
     trial_s: float | None = None  # time of a small slide
+    size: tuple[int, int] = (0, 0)  # its width and height
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A small slide that was drawn with a mask that frees its right half."""
+
+    seconds: float
+    kept: float  # mean change of the half that the mask keeps, in levels
+    freed: float  # of the other half
+    unmasked: bool  # whether the workflow takes no mask
+
+    @property
+    def mask(self) -> str:
+        """Describe what the mask did."""
+        halves = f"the kept half changed by {self.kept:.0f} levels, the other by {self.freed:.0f}"
+        if self.unmasked:
+            return "the workflow takes none: it acts when slides are composed"
+        if self.is_turned:
+            return f"it acts the wrong way round: {halves}"
+        if self.kept > CHANGED_LEAST and self.freed < NO_EFFECT * self.kept:
+            return f"it seems to have no effect: {halves}"
+        return f"it acts: {halves}"
+
+    @property
+    def is_turned(self) -> bool:
+        """Return whether the mask frees what it should keep."""
+        return not self.unmasked and self.kept > max(TURNED * self.freed, CHANGED_LEAST)
 
 
 class Backend(Protocol):
@@ -61,8 +92,8 @@ class Backend(Protocol):
         """
         ...
 
-    def check(self) -> BackendCheck:
-        """Return all about it, after drawing a small slide if it can."""
+    def check(self, size: tuple[int, int]) -> BackendCheck:
+        """Return all about it, after drawing a slide of this width and height if it can."""
         ...
 
     def draw(self, job: Job) -> Slide:
@@ -85,10 +116,33 @@ class Backend(Protocol):
         ...
 
 
-def time_trial(draw: Callable[[Job], Slide]) -> float:
-    """Draw a slide of 64x64; return the seconds that it took."""
-    ramp = np.linspace(0, 255, TRIAL_PX).astype(np.uint8)
-    guide = np.stack(np.broadcast_arrays(ramp, ramp[:, np.newaxis], ramp[::-1]), axis=2)
+def trial_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size of a small slide of the aspect of frames."""
+    scale = min(TRIAL_PX / max(width, height), 1.0)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
+
+
+def try_out(
+    draw: Callable[[Job], Slide],
+    size: tuple[int, int],
+    roles: Collection[str] = (),
+    *,
+    middle: bool = False,
+) -> Trial:
+    """Draw a slide whose mask frees the right half alone.
+
+    size: width and height. roles: of the pictures that the slide has; all are the guide.
+    """
+    width, height = size
+    across, down = np.linspace(0, 255, width), np.linspace(0, 255, height)[:, np.newaxis]
+    ramps = np.broadcast_arrays(across, down, across[::-1])
+    guide = np.ascontiguousarray(np.stack(ramps, axis=2), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, width // 2 :] = 255
+    pictures = {role: lambda: guide for role in roles if role != "mask"}
     began = time.perf_counter()
-    draw(Job(0, 0, np.ascontiguousarray(guide), masks.free_all(guide)))
-    return time.perf_counter() - began
+    slide = draw(Job(0, 1, guide, mask, middle=middle, pictures=pictures))
+    seconds = time.perf_counter() - began
+    changed = np.abs(arrays.fit(slide.pixels, width, height).astype(np.float32) - guide)
+    kept, freed = (float(half.mean()) for half in np.array_split(changed, 2, axis=1))
+    return Trial(seconds, kept, freed, slide.unmasked)

@@ -61,10 +61,15 @@ def engine(names: Sequence[str], variants: WorkflowVariants, access: Access) -> 
     return backends[0].engine
 
 
-def check(names: Sequence[str], variants: WorkflowVariants, access: Access) -> list[BackendCheck]:
-    """Check the backends that --backend names, or the usual addresses of servers."""
+def check(
+    names: Sequence[str], variants: WorkflowVariants, access: Access, size: tuple[int, int]
+) -> list[BackendCheck]:
+    """Check the backends that --backend names, or the usual addresses of servers.
+
+    size: width and height of the slide that they draw.
+    """
     backends = _named(names, variants, access)
-    checks = _ask_all(backends, lambda backend: backend.check())
+    checks = _ask_all(backends, lambda backend: backend.check(size))
     _close(backends)
     return checks
 

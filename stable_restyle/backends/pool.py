@@ -94,6 +94,7 @@ class Pool(AbstractContextManager["Pool"]):
         self._patience_s = patience_s
         self._lease = lease
         self._all_gone_since = 0.0  # time.monotonic()
+        self._has_drawn = True  # any backend, since then
         self._changed = Condition()
         self._closed = False
         for member in self._members:
@@ -243,6 +244,7 @@ class Pool(AbstractContextManager["Pool"]):
         with self._changed:
             began = now if sent.began is None else sent.began
             member.pause_s = FIRST_PAUSE_S
+            self._has_drawn = True
             if sent.warm:
                 member.took_s.append(now - began)
             member.warm = True
@@ -258,7 +260,8 @@ class Pool(AbstractContextManager["Pool"]):
             member.pause_s = min(2 * member.pause_s, LONGEST_PAUSE_S)
             log.warning("%s is left out for now: %s", member.backend.name, fault)
             if all(m.fault is not None for m in self._members):
-                self._all_gone_since = time.monotonic()
+                if self._has_drawn:  # otherwise one came back and failed again: patience goes on
+                    self._all_gone_since, self._has_drawn = time.monotonic(), False
                 log.warning(
                     "No backend is left; waiting %s for one to come back.",
                     _duration(self._patience_s),

@@ -67,7 +67,8 @@ def describe_backend(check: BackendCheck) -> str:
     rows = [("can draw this run", "no: " + check.fault if check.fault else "yes"), *check.about]
     rows += [("missing", problem) for problem in check.problems]
     if check.trial_s is not None:
-        rows.append(("slide of 64x64", f"{check.trial_s:.1f} s"))
+        width, height = check.size
+        rows.append((f"slide of {width}x{height}", f"{check.trial_s:.1f} s"))
     indented = ((what, said.strip().replace("\n", "\n" + " " * 21)) for what, said in rows)
     return "\n".join([check.name, *(f"  {what:18} {said}" for what, said in indented)])
 

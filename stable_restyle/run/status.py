@@ -6,8 +6,8 @@ Nothing is written.
 from __future__ import annotations
 
 from stable_restyle.backends import connect
-from stable_restyle.backends.base import BackendCheck
-from stable_restyle.core.errors import UnusableInput
+from stable_restyle.backends.base import TRIAL_SIZE, BackendCheck, trial_size
+from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
@@ -33,11 +33,20 @@ def check_settings(settings: Settings) -> RunPaths:
 
 
 def check_backends(settings: Settings) -> list[BackendCheck]:
-    """Check each backend for a run with these settings.
+    """Check each backend for a run with these settings: have it draw a slide of SOURCE's aspect.
 
     Raises RestyleError if the settings cannot be used.
     """
-    return connect.check(settings.backends, *load_workflow(settings))
+    return connect.check(settings.backends, *load_workflow(settings), _trial_size(settings))
+
+
+def _trial_size(settings: Settings) -> tuple[int, int]:
+    """Return width and height of a small slide; a check does not depend on SOURCE being there."""
+    try:
+        source = prepare.look(layout.find_paths(settings), settings.rate)
+    except RestyleError:
+        return TRIAL_SIZE
+    return trial_size(source.width, source.height)
 
 
 def is_finished(settings: Settings) -> bool:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stable_restyle.backends.base import BackendCheck, time_trial
+from stable_restyle.backends.base import BackendCheck, try_out
 from stable_restyle.backends.comfyui import validate
 from stable_restyle.backends.comfyui.client import ComfyUI, Request, Server
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
@@ -16,6 +16,7 @@ from stable_restyle.backends.comfyui.validate import Incompatibility
 from stable_restyle.backends.comfyui.workflow import (
     MASK,
     Workflow,
+    describe_pictures,
     fill,
     label,
     size_inputs,
@@ -28,6 +29,10 @@ from stable_restyle.media import sequence
 
 KEPT = "stable-restyle-out"  # the server's folder for slides that it keeps
 ASKED_AT_ONCE = 4  # node classes
+_TURNED = (
+    "White in the mask is where the picture may change: put an Invert Mask behind the node that "
+    "loads it, or remove the one that is there."
+)
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,8 @@ class ComfyBackend:
         """Take our prompts out of the server's queue and close every connection."""
         self._client.close()
 
-    def check(self) -> BackendCheck:
-        """Return all about the server, after drawing a small slide there if it can."""
+    def check(self, size: tuple[int, int]) -> BackendCheck:
+        """Return all about the server, after drawing a slide of this size there if it can."""
         check = BackendCheck(self.name)
         try:
             check = replace(check, about=_about(self._client.inspect()))
@@ -118,9 +123,27 @@ class ComfyBackend:
             if problems := self._fit()[1]:
                 fault = "it cannot draw with this workflow"
                 return replace(check, fault=fault, problems=list(map(str, problems)))
-            return replace(check, trial_s=time_trial(self.draw))
+            return self._tried_out(check, size)
         except (ServerFault, WorkflowFault) as fault:
             return replace(check, fault=str(fault))
+
+    def _tried_out(self, check: BackendCheck, size: tuple[int, int]) -> BackendCheck:
+        """Return a check with what came of drawing a slide, and a middle if that is other."""
+        for middle in (True, False) if self._variants.middle else (False,):
+            roles = {role for workflow in self._fitted for role in workflow.roles}
+            trial = try_out(self.draw, size, roles, middle=middle)
+            workflow = self._fitted.middle if middle else self._fitted.base
+            assert workflow is not None
+            loaded = [("picture", each) for each in describe_pictures(workflow)]
+            check = replace(
+                check,
+                about=[*check.about, ("workflow", workflow.name), *loaded, ("mask", trial.mask)],
+                trial_s=trial.seconds,
+                size=size,
+            )
+            if trial.is_turned:
+                return replace(check, fault=f"{workflow.name}: {trial.mask}.\n{_TURNED}")
+        return check
 
     def _fit(self) -> tuple[list[str], list[Incompatibility]]:
         wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})

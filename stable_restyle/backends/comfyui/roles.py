@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -30,8 +30,8 @@ from stable_restyle.core.records import ROLES
 ELEMENT = "stable-restyle"  # key of the object that says which pictures nodes load
 INPUT, OUTPUT = "input", "output"  # how the element and titles call the guide and the slide
 OF_THE_FRAME = ("guide", "frame", "warped", "previous")  # one of these must reach the output
-_ENCODERS = ("VAEEncode", "InpaintModelConditioning")
 _LATENTS = ("latent_image", "latent", "samples")  # inputs of samplers
+_LOADERS = re.compile(r"load.*(image|mask)|image[_ ]?load", re.IGNORECASE)
 _SAVERS = re.compile(r"save|preview|send|combine|output|show|export|display", re.IGNORECASE)
 _TO_MASK = re.compile(r"to_?mask|mask_?from", re.IGNORECASE)
 
@@ -147,7 +147,7 @@ def _by_title(found: Roles, names: AbstractSet[str]) -> None:
 
 def _is_loader(node: Node) -> bool:
     """Return whether a node loads a picture. Packs have names of their own: ETN_LoadImageBase64."""
-    return has_word(node, "LoadImage", "LoadMask", "Image Load")
+    return _LOADERS.search(node["class_type"]) is not None
 
 
 def _loaders(found: Roles, needed: AbstractSet[str]) -> list[str]:
@@ -160,7 +160,10 @@ def _loaders(found: Roles, needed: AbstractSet[str]) -> list[str]:
 
 
 def _saver(found: Roles) -> str:
-    """Return the node that saves or shows the slide: of several, the one that comes last."""
+    """Return the node that saves or shows the slide.
+
+    Of several, one that saves; of these, the one behind all samplers, with most nodes before it.
+    """
     starts = {
         each
         for each, node in found.nodes.items()
@@ -177,11 +180,14 @@ def _saver(found: Roles) -> str:
     if not savers:
         raise _undecided("no node that saves a picture is reached by one that loads one", found)
     kept = [each for each in savers if not has_word(found.nodes[each], "Preview")] or savers
-    sources = {each: str((image_link(found.nodes[each]["inputs"]) or [""])[0]) for each in kept}
-    last = [each for each in kept if behind[each].issuperset(sources.values())]
+    samplers = {
+        each: {one for one in behind[each] if has_word(found.nodes[one], "Sampler")}
+        for each in kept
+    }
+    last = [each for each in kept if samplers[each].issuperset(set().union(*samplers.values()))]
     if not last:
         raise _undecided("it does not say which node is the output", found)
-    return last[0]
+    return max(last, key=lambda each: len(behind[each]))
 
 
 def all_savers(nodes: Mapping[str, Node]) -> list[str]:
@@ -233,37 +239,36 @@ def _becomes_mask(node_id: str, found: Roles, needed: AbstractSet[str]) -> bool:
 
 
 def _find_input(found: Roles, needed: AbstractSet[str]) -> None:
-    """Make the loader that is left the input; of several, the one whose latent is sampled."""
+    """Make the loader that is left the input; of several, the one that decides the composition."""
     left = _loaders(found, needed)
-    if len(left) > 1:
-        encoded = _encoded(found.nodes, needed)
-        left = [each for each in left if each in encoded] or left
+    for decides in (_latents, _control_pictures, _first_pictures):
+        if len(left) > 1:
+            starts = decides(found.nodes, needed)
+            sources = {each for start in starts for each in upstream(start, found.nodes)}
+            left = [each for each in left if each in sources] or left
     if len(left) != 1:
         raise _undecided("it does not say which node is the input", found)
     found.pictures[left[0]] = ("guide",)
 
 
-def _encoded(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> set[str]:
-    """Return the nodes whose picture is encoded as the latent that a sampler starts from."""
-    starts = {
-        source
-        for each in needed
-        for name, source, _ in links(nodes[each])
-        if name in _LATENTS and not has_word(nodes[each], "VAEDecode")
-    }
-    encoders = {
-        each
-        for start in starts
-        for each in upstream(start, nodes)
-        if has_word(nodes[each], *_ENCODERS)
-    }
-    pixels = (
-        source
-        for each in encoders
-        for name, source, _ in links(nodes[each])
-        if name in ("pixels", "image")
-    )
-    return {each for source in pixels for each in upstream(source, nodes)}
+def _latents(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
+    """Yield what samplers start from: an encoded picture, or an empty latent of its size."""
+    for each in needed:
+        if has_word(nodes[each], "Sampler"):
+            yield from (source for name, source, _ in links(nodes[each]) if name in _LATENTS)
+
+
+def _control_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
+    """Yield what ControlNets follow."""
+    for each in needed:
+        if has_word(nodes[each], "ControlNet"):
+            yield from (source for name, source, _ in links(nodes[each]) if name == "image")
+
+
+def _first_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
+    """Yield the first pictures of nodes that number them: the one that is edited."""
+    for each in needed:
+        yield from (s for name, s, _ in links(nodes[each]) if name in ("image1", "image_1"))
 
 
 def _gives_alpha(node_id: str, found: Roles) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from stable_restyle.backends.comfyui.responses import choices, get, items, nearest, sequence
-from stable_restyle.backends.comfyui.workflow import Workflow, fill, upstream
+from stable_restyle.backends.comfyui.workflow import Workflow, fill, label, upstream
 
 # Node classes as in /object_info; None for one that the server lacks. Node packs write them: they
 # may hold anything.
@@ -19,13 +19,15 @@ Classes: TypeAlias = Mapping[str, Mapping[str, Any] | None]
 
 _SHOWN = 3  # names to list where none resembles the missing one
 _NUMBERS = ("INT", "FLOAT")
+# Options of an input whose list is not the whole truth: files in subfolders, values of a route.
+_OPEN = ("image_upload", "video_upload", "audio_upload", "file_upload", "image_folder", "remote")
 
 
 @dataclass(frozen=True)
 class Incompatibility:
     """Why a server cannot draw with a workflow."""
 
-    node: str  # ID and class
+    node: str  # ID, title and class
     reason: str
 
     def __str__(self) -> str:
@@ -60,14 +62,16 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
 
 def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibility]:
     """Return why a server with these node classes cannot draw with a workflow."""
+    prompt = fill(workflow, dict.fromkeys(workflow.roles, "picture.png"))
+    first_of = {node["class_type"]: node_id for node_id, node in reversed(prompt.items())}
     found = [
-        Incompatibility(class_type, "the server has no such node class")
-        for class_type in sorted(classes_of(workflow))
+        Incompatibility(label(node_id, prompt), "the server has no such node class")
+        for class_type, node_id in sorted(first_of.items())
         if classes.get(class_type) is None
     ]
     for node_id in _others(workflow):
         node = workflow.nodes[node_id]
-        place = f"node {node_id} ({node['class_type']})"
+        place = label(node_id, workflow.nodes)
         info = classes.get(node["class_type"])
         for kind in ("required", "optional"):
             for name, config in _inputs(info, kind):
@@ -108,8 +112,10 @@ def _option(config: list[Any], name: str) -> Any:
 
 
 def _objection(value: object, config: list[Any]) -> str | None:
-    """Return why a server would refuse a value; None if it would not."""
+    """Return why a server would refuse a value; None if it would not, or if it alone can tell."""
     if isinstance(value, list):  # a link
+        return None
+    if any(_option(config, name) for name in _OPEN):
         return None
     if isinstance(config[0], list) or config[0] == "COMBO":
         offered = choices(config)

@@ -237,6 +237,14 @@ def add_node(nodes: dict[str, Any], wanted_id: str, node: Node) -> str:
     return wanted_id
 
 
+def describe_pictures(workflow: Workflow) -> Iterator[str]:
+    """Yield a line for each node that loads a picture."""
+    for each, roles in workflow.pictures.items():
+        yield f"{label(each, workflow.nodes)} loads {' or '.join(roles)}"
+    if workflow.alpha:
+        yield f"{label(workflow.alpha, workflow.nodes)}: its alpha is the mask"
+
+
 def size_inputs(workflow: Workflow) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the nodes that set the size of the slide, with the values that do."""
     for each in sorted(upstream(workflow.output, workflow.nodes)):

@@ -139,7 +139,7 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
         raise FileFault(f'"{ELEMENT}" > "preview" is not the name of a look.')
     if not isinstance(register, bool):
         raise FileFault(f'"{ELEMENT}" > "register" is neither true nor false.')
-    nodes = {node_id: node for node_id, node in tree.items() if node_id != ELEMENT}
+    nodes = {key: node for key, node in tree.items() if key != ELEMENT and key[:1] != "_"}
     for node_id, node in nodes.items():
         _check_node(node_id, node)
     nodes, dangling = _without_dangling(nodes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from stable_restyle.backends.base import BackendCheck, time_trial
+from stable_restyle.backends.base import BackendCheck, try_out
 from stable_restyle.backends.preview.anime import paint_anime
 from stable_restyle.backends.preview.clay import paint_clay
 from stable_restyle.core.errors import WrongUsage
@@ -43,9 +43,9 @@ class Preview:
         """Return nothing: it needs no inputs."""
         return []
 
-    def check(self) -> BackendCheck:
-        """Return the time of a small slide."""
-        return BackendCheck(self.name, trial_s=time_trial(self.draw))
+    def check(self, size: tuple[int, int]) -> BackendCheck:
+        """Return the time of a slide of this size."""
+        return BackendCheck(self.name, trial_s=try_out(self.draw, size).seconds, size=size)
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size. Any number of threads may draw at once."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from aiohttp import web
@@ -64,7 +65,9 @@ class ComfyServer(Api):
         self.busy_s = 0.0
         self._days: defaultdict[str, deque[Day]] = defaultdict(deque)
         self._always: dict[str, Day] = {}
-        self._made = 0
+        self.made: list[bytes] = []  # every picture so far
+        # Paints instead of `paint`, of the nodes of a prompt and the pictures that these load.
+        self.painter: Callable[[Mapping[str, Any], Mapping[str, Pixels]], Pixels] | None = None
         self._first = self._last = 0.0  # time.monotonic() of the first start and the last end
         self._tls = tls
         self._loop = asyncio.SelectorEventLoop()  # that of Windows has no remove_reader
@@ -233,11 +236,10 @@ class ComfyServer(Api):
         """Play a prompt: messages, picture, history, and `executing {node: null}` at last."""
         took = self.draw_s if run.seconds is None else run.seconds
         over_by = time.monotonic() + took
-        guide, mask = self._loaded(item)
         output = next(iter(item.outputs))
         pictures: list[dict[str, str]] = []
-        if guide is not None and mask is not None and run.error is None:
-            pictures = [self._keep(item, run.picture(paint(guide, mask, settings_of(item.nodes))))]
+        if run.error is None and (painted := self._painted(item)) is not None:
+            pictures = [self._keep(item, run.picture(painted))]
         story = "error" if run.error is not None else "cached" if run.cached else "success"
         if run.cached:
             pictures = [{"filename": "long_gone.png", "subfolder": "", "type": "temp"}]
@@ -264,27 +266,31 @@ class ComfyServer(Api):
     async def _send(self, item: Item, messages: Sequence[Message]) -> None:
         await self._sockets.send(item.extra.get("client_id", ""), messages)
 
-    def _loaded(self, item: Item) -> tuple[Pixels | None, Pixels | None]:
-        """Return the guide (H, W, 3) and the mask (H, W) that a prompt loads, or None."""
-        loaders = {
-            node: content["inputs"]
+    def _painted(self, item: Item) -> Pixels | None:
+        """Return the picture of a prompt, (H, W, 3); None if the prompt loads none."""
+        loaded = {
+            node: self._load(content["inputs"]["image"])
             for node, content in item.nodes.items()
             if content["class_type"] in ("LoadImage", "LoadImageMask")
         }
-        masks = [node for node in loaders if feeds_a_mask(item.nodes, node)]
-        guides = [node for node in loaders if node not in masks]
-        guide = self._load(loaders[guides[0]]["image"]) if guides else None
-        mask = self._load(loaders[masks[0]]["image"]) if masks else None
-        return guide, None if mask is None else mask[:, :, 0]
+        if self.painter is not None:
+            return self.painter(item.nodes, loaded)
+        masks = [node for node in loaded if feeds_a_mask(item.nodes, node)]
+        guides = [loaded[node] for node in loaded if node not in masks]
+        if not guides:
+            return None
+        white = np.full_like(guides[0], 255)
+        mask = loaded[masks[0]] if masks else white
+        return paint(guides[0], mask[:, :, 0], settings_of(item.nodes))
 
     def _load(self, name: str) -> Pixels:
         with Image.open(BytesIO(self.files[annotated(name)])) as image:
             return np.array(image.convert("RGB"))
 
     def _keep(self, item: Item, data: bytes) -> dict[str, str]:
-        self._made += 1
+        self.made.append(data)
         saved = any(item.nodes[each]["class_type"] == "SaveImage" for each in item.outputs)
-        place = ("output" if saved else "temp", "", f"ComfyUI_temp_{self._made:05d}_.png")
+        place = ("output" if saved else "temp", "", f"ComfyUI_temp_{len(self.made):05d}_.png")
         self.files[place] = data
         return {"filename": place[2], "subfolder": place[1], "type": place[0]}
 

@@ -48,7 +48,7 @@ class Painter:
     def fit(self) -> list[str]:
         return []
 
-    def check(self) -> BackendCheck:
+    def check(self, size: tuple[int, int]) -> BackendCheck:
         return BackendCheck(self.name)
 
     def draw(self, job: Job) -> Slide:

@@ -19,6 +19,7 @@ from stable_restyle.core.records import Job
 
 CLAY = workflow_file.load("claymation.json")
 SAMPLER = "10"
+SAMPLED = f'node {SAMPLER} "sampler" (KSamplerAdvanced)'
 CHECKPOINT = "1"
 
 
@@ -42,8 +43,8 @@ def test_a_missing_class_is_named_once() -> None:
     classes["LoraLoader"] = None
     del classes["PreviewImage"]
     assert problems(classes) == [
-        "LoraLoader: the server has no such node class",
-        "PreviewImage: the server has no such node class",
+        'node 2 "LoRA" (LoraLoader): the server has no such node class',
+        "node 12 (PreviewImage): the server has no such node class",
     ]
 
 
@@ -53,7 +54,7 @@ def test_a_missing_class_is_named_once() -> None:
 def test_a_choice_that_is_not_there_gets_the_nearest(listed: list[Any]) -> None:
     changed = workflow.with_value(CLAY, SAMPLER, "scheduler", "karas")
     assert problems(server(scheduler=listed), changed) == [
-        "node 10 (KSamplerAdvanced): scheduler is 'karas', which the server does not have; "
+        f"{SAMPLED}: scheduler is 'karas', which the server does not have; "
         "the nearest it has: karras"
     ]
 
@@ -67,14 +68,14 @@ def test_a_choice_unlike_any_is_told_what_there_is() -> None:
 def test_a_sampler_that_skips_all_its_steps_would_draw_nothing() -> None:
     few = workflow.with_value(CLAY, SAMPLER, "steps", "14")
     assert problems(server(), few) == [
-        "node 10 (KSamplerAdvanced): start_at_step 14 leaves none of 14 steps: "
+        'node 10 "sampler" (KSamplerAdvanced): start_at_step 14 leaves none of 14 steps: '
         "nothing would be drawn"
     ]
 
 
 def test_nothing_to_choose_from() -> None:
     assert problems(server(scheduler=[[]])) == [
-        "node 10 (KSamplerAdvanced): scheduler is 'normal', but the server has none at all"
+        f"{SAMPLED}: scheduler is 'normal', but the server has none at all"
     ]
 
 
@@ -106,7 +107,7 @@ def test_an_optional_input_may_be_missing_but_not_be_wrong() -> None:
         "tile_size": ["INT", {"default": 1024}],
     }
     assert problems(classes) == [
-        "node 10 (KSamplerAdvanced): scheduler is 'normal', which the server does not have; "
+        f"{SAMPLED}: scheduler is 'normal', which the server does not have; "
         "the nearest it has: normale, normal_2"
     ]
 
@@ -118,7 +119,7 @@ def test_what_is_required_and_has_a_default_is_added() -> None:
     assert "tile_size" not in CLAY.nodes[SAMPLER]["inputs"]
     assert len(added) == 1 and "requires tile_size" in added[0]
     assert problems(classes, completed) == [
-        "node 10 (KSamplerAdvanced): tile_sample is required, and the file lacks it"
+        'node 10 "sampler" (KSamplerAdvanced): tile_sample is required, and the file lacks it'
     ]
 
 

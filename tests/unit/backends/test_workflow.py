@@ -289,9 +289,6 @@ def test_a_loader_of_masks_has_no_second_output(store: Store) -> None:
     tree["102"]["inputs"]["mask"] = ["100", 1]
     with pytest.raises(UnusableInput, match=r"takes output 1 of node 100 .*, the mask; .* has 1,"):
         workflow_file.load(store(tree))
-    tree = small()
-    tree["102"]["inputs"]["mask"] = ["15", 1]  # the mask that the input's loader gives
-    assert workflow_file.load(store(tree)).loader("guide") == "15"
 
 
 def test_what_is_kept_on_the_server(store: Store) -> None:
