@@ -108,10 +108,12 @@ OPTIONS = (
     click.option(
         "--set",
         "changes",
-        metavar="[SCENES:]ID.INPUT=VALUE",
+        metavar="[WHERE:]ID.INPUT=VALUE",
         multiple=True,
-        help="Change an input of a workflow node, for the whole run or for some scenes: "
-        '6.text="clay rabbit", 3,5-7:6.text="clay fox". --dry-run shows the numbers of scenes.',
+        help="Change an input of a workflow node, for the whole run, for scenes, frames or times: "
+        '6.text="clay rabbit", 3,5-7:6.text="clay fox", f240-480:6.text=rain, '
+        "00:10-00:20:6.text=snow. A range of numbers is spread over the slides: "
+        "f240-480:3.denoise=0.4..0.6. --dry-run shows the numbers of scenes.",
     ),
     click.option(
         "--seed",

@@ -189,12 +189,13 @@ class ClusterRun:
     def _submit(self, spec: DrawingSpec, share: Share) -> Future[Any]:
         self._submitted += 1
         scene = share.steps[0].scene
-        slides = (step.slide for step in share.steps)
+        slides = [step.slide for step in share.steps]
         spec = replace(  # only what this task needs: there may be thousands
             spec,
             frames=replace(spec.frames, marks=()),
             scenes=spec.scenes[scene - 1 : scene + 1],  # with the next one, to show the cut
             seeds={slide: spec.seeds[slide] for slide in slides if slide in spec.seeds},
+            changes={slide: spec.changes[slide] for slide in slides if slide in spec.changes},
         )
         future: Future[Any] = self._client.submit(
             worker.draw,

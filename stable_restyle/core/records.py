@@ -6,7 +6,7 @@ messages show the number in that name. Nothing heavy is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -96,6 +96,7 @@ class Job:
     mask: Pixels  # (H, W): 0 keeps, 255 frees
     middle: bool = False  # whether it is the middle of its scene
     seed: int | None = None  # replaces the workflow's if the slide is drawn again
+    changes: Sequence[str] = ()  # of the workflow for this slide: ID.INPUT=VALUE
     # The pictures that the slide has besides guide and mask, by role; made where they are wanted.
     pictures: Mapping[str, Callable[[], Pixels]] = field(default_factory=dict)
 

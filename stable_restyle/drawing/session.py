@@ -52,6 +52,7 @@ class DrawingSpec:
     keys: int  # the value of --keys
     scenes: Sequence[Scene]
     seeds: Mapping[int, int]  # of the slides that have their own
+    changes: Mapping[int, Sequence[str]]  # of the workflow, for single slides: ID.INPUT=VALUE
     slides: Path  # folder
     report: Path  # folder of the thumbnails
     steps_folder: Path | None  # for warped pictures, masks and guides; None: do not write them
@@ -127,7 +128,8 @@ class DrawingSession:
         )
 
     def _ask(self, job: Job, backend: int) -> Slide:
-        return self._pool.draw(replace(job, seed=self._spec.seeds.get(job.slide)), backend)
+        seed, changes = self._spec.seeds.get(job.slide), self._spec.changes.get(job.slide, ())
+        return self._pool.draw(replace(job, seed=seed, changes=changes), backend)
 
     def _draw(self, step: Step, prepared: Prepared, backend: int) -> Save:
         began = time.perf_counter()

@@ -11,19 +11,22 @@ from stable_restyle.core.progress import Progress
 from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
+from stable_restyle.media.probe import Film
+from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.inputs import (
+    check_scenes,
     explain_fps,
     keyframe_kind,
     load_workflow,
     settings_snapshot,
+    snapshot_input,
     source_snapshot,
 )
 from stable_restyle.run.status import check_settings
 from stable_restyle.workdir import manifest, settings_file
-from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
 
 
@@ -53,9 +56,13 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings))
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(paths)
+    rate = prepare.frame_rate(source, settings.rate)
+    variants, _ = load_workflow(settings)
+    check_scenes(variants, found)
+    variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
     if settings.fresh:
-        finished -= _discarded(settings, left, bounds, chosen)
+        finished -= _discarded(settings, source, left, bounds, chosen)
     schedule = Schedule(steps, finished)
     return Plan(
         settings.source,
@@ -72,7 +79,11 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
 
 
 def _discarded(
-    settings: Settings, left: RunPaths, bounds: Sequence[int], chosen: Keys | None
+    settings: Settings,
+    source: Film | Frames,
+    left: RunPaths,
+    bounds: Sequence[int],
+    chosen: Keys | None,
 ) -> set[int]:
     """Return the slides that --fresh would discard; all of them if there are no frames yet.
 
@@ -86,6 +97,6 @@ def _discarded(
         marks = settings_file.unread_marks(left.film) if left.film else {}
         decided = settings_snapshot(settings, variants, engine)
         decides = {**decided, **source_snapshot(frames, marks)}
-        now = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+        now = snapshot_input(settings, variants, source, frames, bounds, chosen)
         names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {int(name[:-4]) - 1 for name in names}

@@ -11,14 +11,15 @@ from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
 from stable_restyle.backends.comfyui.workflow import with_seed
 from stable_restyle.core.errors import WrongUsage, counted
-from stable_restyle.core.records import Scene
+from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import Settings
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.run import pictures
+from stable_restyle.run import pictures, prepare
 from stable_restyle.workdir import settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 FPS_USUAL = 8  # frames per slide; higher values usually mean the film's rate
@@ -76,6 +77,21 @@ def settings_snapshot(
 def source_snapshot(source: Film | Frames, film: SettingsSnapshot) -> SettingsSnapshot:
     """Return what settings.json says of the source. film: its marks; empty for frames."""
     return {"frame_size": f"{source.width}x{source.height}", **film}
+
+
+def snapshot_input(
+    settings: Settings,
+    variants: WorkflowVariants,
+    source: Film | Frames,
+    frames: Frames,
+    bounds: Sequence[int],
+    keys: Keys | None,
+) -> InputSnapshot:
+    """Return what each slide depends on besides the settings. Raises WrongUsage."""
+    found = scenes.find_scenes(bounds, settings.frames_per_slide)
+    rate = prepare.frame_rate(source, settings.rate)
+    values = variants.slide_changes(found, settings.frames_per_slide, frames.count, rate)
+    return InputSnapshot(frames.marks, bounds, variants.scene_changes, keys, values)
 
 
 def result_snapshot(

@@ -33,6 +33,7 @@ from stable_restyle.run.inputs import (
     load_workflow,
     result_snapshot,
     settings_snapshot,
+    snapshot_input,
     source_snapshot,
 )
 from stable_restyle.run.team import Team, choose_team
@@ -136,7 +137,7 @@ def _claim(
     chosen = prepare.choose_keys(
         frames, found, paths, frames_per_slide, keyframe_kind(settings), progress
     )
-    input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+    input_snapshot = snapshot_input(settings, variants, source, frames, bounds, chosen)
     fresh = settings.fresh and not started_over
     manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
     deflicker.settle(paths, settings.deflicker, bounds)
@@ -219,6 +220,7 @@ def _drawing_spec(
         keys=settings.keys,
         scenes=claimed.scenes,
         seeds=seeds,
+        changes=claimed.input_snapshot.values,
         slides=paths.slides.absolute(),
         report=paths.report_folder.absolute(),
         steps_folder=paths.interp.absolute() if settings.save_interp else None,
@@ -264,7 +266,7 @@ def _join(
     """Join the slides to a film, with the source's sound if it has any."""
     assert paths.result is not None
     film = source if isinstance(source, Film) else None
-    rate = reporting.frame_rate(source, settings) / settings.frames_per_slide
+    rate = prepare.frame_rate(source, settings.rate) / settings.frames_per_slide
 
     def on_whole(made: Path) -> None:
         progress.check()

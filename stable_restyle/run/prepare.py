@@ -14,6 +14,7 @@ from stable_restyle.core import files
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
+from stable_restyle.core.settings import DEFAULT_RATE
 from stable_restyle.media import sequence
 from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.sequence import Frames
@@ -33,6 +34,11 @@ def look(paths: RunPaths, rate: Fraction | None) -> Film | Frames:
     if rate is not None:
         raise WrongUsage(f"--rate is for a folder of frames; {paths.film} has a rate of its own.")
     return probe_film(paths.film)
+
+
+def frame_rate(source: Film | Frames, rate: Fraction | None) -> Fraction:
+    """Return the frames per second. rate: of --rate, for a folder of frames."""
+    return source.rate if isinstance(source, Film) else rate or DEFAULT_RATE
 
 
 def frames_of(

@@ -23,7 +23,7 @@ from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report import page
 from stable_restyle.report.thumbnails import Thumbnails
-from stable_restyle.run import deflicker
+from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.workdir import journal, layout, settings_file
 from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
@@ -40,7 +40,7 @@ def about(settings: Settings, backends: Mapping[str, str], source: Film | Frames
         command=settings.command,
         folder=os.getcwd(),
         secrets=secret or bool(settings.headers),
-        rate=str(frame_rate(source, settings)),
+        rate=str(prepare.frame_rate(source, settings.rate)),
         versions={
             "video-restyle": version("stable-restyle"),
             "Python": platform.python_version(),
@@ -154,8 +154,3 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         settings=noted,
         command=settings.command,
     )
-
-
-def frame_rate(source: Film | Frames, settings: Settings) -> Fraction:
-    """Return the frames per second."""
-    return source.rate if isinstance(source, Film) else settings.rate or DEFAULT_RATE

@@ -17,9 +17,9 @@ from stable_restyle.run.inputs import (
     load_workflow,
     result_snapshot,
     settings_snapshot,
+    snapshot_input,
 )
 from stable_restyle.workdir import finished, layout, settings_file
-from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
 
 
@@ -70,7 +70,8 @@ def is_finished(settings: Settings) -> bool:
         found = scenes.find_scenes(bounds, settings.frames_per_slide)
         count = scenes.slide_count(frames.count, settings.frames_per_slide)
         chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings))
-        input_snapshot = InputSnapshot(frames.marks, bounds, variants.scene_changes, chosen)
+        source = prepare.look(paths, settings.rate) if variants.timed else frames
+        input_snapshot = snapshot_input(settings, variants, source, frames, bounds, chosen)
         return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
     except UnusableInput:
         return False  # the run reports what is wrong, or repairs it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from stable_restyle.core import files
@@ -28,6 +28,7 @@ class InputSnapshot:
     bounds: Sequence[int]  # of the scenes, as scenes.json has them
     changes: SceneChanges  # what is set in scenes
     keys: Keys | None = None  # None: every slide is one
+    values: SceneChanges = field(default_factory=dict)  # what is set for single slides, by slide
 
     def steps(self, frames_per_slide: int) -> list[Step]:
         """Return every slide, each after those that it is made from."""
@@ -40,7 +41,7 @@ def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
     Raises UnusableInput if input.json cannot be read, unless `fresh`.
     """
     settings = settings_file.read(paths, fresh=fresh)
-    changes = _scene_changes(settings[SCENES]) if SCENES in settings else now.changes
+    changes = _by_number(settings[SCENES]) if SCENES in settings else now.changes
     path = paths.input_file
     if not path.exists():
         return replace(now, changes=changes)
@@ -50,7 +51,7 @@ def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
         if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
             raise ValueError("its scenes are not those of its frames")
         keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
-        return InputSnapshot(marks, bounds, changes, keys)
+        return InputSnapshot(marks, bounds, changes, keys, _by_number(noted.get("set")))
 
     try:
         return files.read_json(
@@ -70,10 +71,13 @@ def write(paths: RunPaths, now: InputSnapshot) -> None:
     note: dict[str, object] = {"frames": list(now.marks), "scenes": list(now.bounds)}
     if now.keys is not None:
         note |= keyframes.noted(now.keys)
+    if now.values:
+        note["set"] = {str(slide): list(its) for slide, its in now.values.items()}
     files.write_json(paths.input_file, note)
 
 
-def _scene_changes(noted: object) -> SceneChanges:
+def _by_number(noted: object) -> SceneChanges:
+    """Return lists by number, as JSON has them by text."""
     known = noted.items() if isinstance(noted, dict) else ()
     return {
         int(scene): its
@@ -94,6 +98,7 @@ def outdated_slides(
             now.steps(frames_per_slide),
             lambda before, after: (
                 was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
+                or _values(was, before.slide) != _values(now, after.slide)
             ),
             _changed_frames(was, now),
             frames_per_slide,
@@ -105,6 +110,10 @@ def outdated_slides(
         for name in sequence.numbered(paths.slides)
         if name in beyond or int(name[:-4]) - 1 in slides
     ]
+
+
+def _values(snapshot: InputSnapshot, slide: int) -> list[str]:
+    return list(snapshot.values.get(slide, []))
 
 
 def beyond_end(paths: RunPaths, now: InputSnapshot, frames_per_slide: int) -> list[str]:
@@ -140,6 +149,14 @@ def refusal(
         then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
         if then != here:
             lines.append(f"--set in scene {scene}: {in_words(then)} then, {in_words(here)} now")
+    other = sorted(
+        slide for slide in {*was.values, *now.values} if _values(was, slide) != _values(now, slide)
+    )
+    if other:
+        lines.append(
+            f"--set over time, first at {sequence.name(other[0])}: "
+            f"{in_words(_values(was, other[0]))} then, {in_words(_values(now, other[0]))} now"
+        )
     if beyond:
         lines.append(f"past the end of the film: {counted(beyond, 'slide')}")
     slides = counted(len(sequence.numbered(paths.slides)), "slide")

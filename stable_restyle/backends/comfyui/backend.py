@@ -10,7 +10,7 @@ from pathlib import Path
 from stable_restyle.backends.base import BackendCheck, try_out
 from stable_restyle.backends.comfyui import validate
 from stable_restyle.backends.comfyui.client import ComfyUI, Request, Server
-from stable_restyle.backends.comfyui.overrides import WorkflowVariants
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants, changed
 from stable_restyle.backends.comfyui.pictures import OtherShape, pad
 from stable_restyle.backends.comfyui.validate import Incompatibility
 from stable_restyle.backends.comfyui.workflow import (
@@ -161,6 +161,8 @@ class ComfyBackend:
         stem = Path(sequence.name(job.slide)).stem
         keep = f"{KEPT}/{stem}" if self._keep else None
         workflow = self._fitted.of(job)
+        if not (job.middle and self._fitted.middle):  # which has other nodes
+            workflow = changed(workflow, job.changes)
         if job.seed is not None:
             workflow = with_seed(workflow, job.seed)
         made: dict[str, Callable[[], Pixels]] = {

@@ -61,7 +61,7 @@ class ComfyServer(Api):
         self.runs: deque[Run] = deque()
         self.requests: Counter[str] = Counter()  # "GET /queue" -> how many
         self.received: list[Mapping[str, str]] = []  # the headers of each request
-        self.prompts_run = 0  # executed, for better or worse
+        self.prompts: list[Mapping[str, Any]] = []  # the nodes of each that was executed
         self.busy_s = 0.0
         self._days: defaultdict[str, deque[Day]] = defaultdict(deque)
         self._always: dict[str, Day] = {}
@@ -95,6 +95,11 @@ class ComfyServer(Api):
         user = f"me:{self.password}@" if self.password else ""
         scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
         return f"{scheme}://{user}{host}:{self.port}{self.base}"
+
+    @property
+    def prompts_run(self) -> int:
+        """Number of prompts executed so far, for better or worse."""
+        return len(self.prompts)
 
     @property
     def connections(self) -> int:
@@ -218,7 +223,7 @@ class ComfyServer(Api):
             run = self.runs.popleft() if self.runs else Run()
             with self._changed:
                 item = self.running = self.pending.pop(0)
-                self.prompts_run += 1
+                self.prompts.append(item.nodes)
                 started = time.monotonic()
                 self._first = self._first or started
                 self._changed.notify_all()
