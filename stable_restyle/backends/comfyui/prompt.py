@@ -53,7 +53,7 @@ class Prompt:
             poll_at = max(self.heard, self.polled) + timeouts.quiet_s
         else:
             shortest, longest = timeouts.poll_s
-            poll_at = self.polled + min(shortest * 1.5**self.polls, longest)
+            poll_at = self.polled + min(shortest * 1.5 ** min(self.polls, 99), longest)
         return min(poll_at, self.started + timeout_s) if self.started else poll_at
 
     def check_overdue(self, timeouts: Timeouts, timeout_s: float) -> None:

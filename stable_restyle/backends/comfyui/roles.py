@@ -268,7 +268,8 @@ def _control_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> It
 def _first_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
     """Yield the first pictures of nodes that number them: the one that is edited."""
     for each in needed:
-        yield from (s for name, s, _ in links(nodes[each]) if name in ("image1", "image_1"))
+        if has_word(nodes[each], "Edit", "Encode"):
+            yield from (s for name, s, _ in links(nodes[each]) if name in ("image1", "image_1"))
 
 
 def _gives_alpha(node_id: str, found: Roles) -> bool:
