@@ -215,8 +215,16 @@ OPTIONS = (
     click.option(
         "--fill-only",
         is_flag=True,
-        help="With --keys: fill all other slides without the model, even where keys show too "
-        "little of them.",
+        help="With --keys or --given: fill all other slides without the model, even where keys "
+        "show too little of them.",
+    ),
+    click.option(
+        "--given",
+        type=AnyPath(file_okay=False),
+        metavar="DIR",
+        help="Use your own pictures as slides, numbered as the frames that they show "
+        "(DIR/000123.png): scenes start from them. With --fill-only, all other slides are filled "
+        "from them, and no server is needed.",
     ),
     click.option(
         "--scene-threshold",

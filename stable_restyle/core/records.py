@@ -37,7 +37,8 @@ class Scene:
     start: int
     stop: int
     slides: range
-    middle: int
+    middle: int  # with given slides, the one of them that is nearest to the middle
+    given: tuple[int, ...] = ()  # slides that are pictures of the user, in order
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Step:
     previous: int | None
     other_key: int | None = None
     uses_backend: bool = True  # whether a backend draws it, at least in part
+    # The slide that its chain starts from: the middle, or a given one.
+    start: int = field(default=0, compare=False)
 
     @property
     def sources(self) -> tuple[int, ...]:
@@ -65,6 +68,7 @@ class Keys:
 
     keys: frozenset[int]
     assisted: frozenset[int]  # filled from keys; the model draws what these do not show
+    open_ends: bool = False  # whether slides beyond the last key are filled from it alone
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Settings:
     motion: str = "flow"
     keys: int = 1  # slides from one that goes to the model to the next, at most
     fill_only: bool = False
+    given: Path | None = None  # the user's key pictures, numbered as frames
     scene_threshold: float = 10.0
     save_interp: bool = False
     fresh: bool = False

@@ -161,7 +161,6 @@ class _References:
 
     def __init__(self, spec: DrawingSpec, store: SlideStore, in_memory: int) -> None:
         self._spec = spec
-        self._middles = {scene.number: scene.middle for scene in spec.scenes}
         self._slides = LRUCache(store.get, in_memory + 1)
         self._files = LRUCache(lambda index: png.read_any(spec.pictures[index].path), in_memory + 1)
 
@@ -170,7 +169,7 @@ class _References:
         found: dict[str, Callable[[], Pixels]] = {
             role: partial(self._slides.get, slide)
             for role, slide in (
-                ("middle", self._middles[step.scene]),
+                ("middle", step.start),
                 ("film", self._spec.film_middle),
             )
             if slide != step.slide
@@ -188,13 +187,10 @@ def _flow_to_next(slide_frames: LRUCache[Pixels], fast: bool, slide: int) -> Flo
 
 
 def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection | None:
-    middles = {scene.number: scene.middle for scene in spec.scenes}
+    def read(slide: int) -> tuple[Pixels, Pixels]:
+        return spec.frames.read(slide * spec.frames_per_slide), store.get(slide)
 
-    def open_middle(scene: int) -> tuple[Pixels, Pixels]:
-        middle = middles[scene]
-        return spec.frames.read(middle * spec.frames_per_slide), store.get(middle)
-
-    return DriftCorrection(spec.anchor, open_middle) if spec.anchor else None
+    return DriftCorrection(spec.anchor, read) if spec.anchor else None
 
 
 def _lone_middles(steps: Sequence[Step], kept: Collection[int]) -> list[Step]:

@@ -31,23 +31,20 @@ class Prepared:
 
 
 class DriftCorrection:
-    """Pulls the colours of chains back to those of their scene's middle. Thread-safe."""
+    """Pulls the colours of chains back to those of the slide that they start from. Thread-safe."""
 
-    def __init__(self, share: float, middle: Callable[[int], tuple[Pixels, Pixels]]) -> None:
-        """Set the share of the drift to correct, 0..1.
-
-        middle: returns the frame and the slide of the middle of a scene, by the scene's number.
-        """
+    def __init__(self, share: float, read: Callable[[int], tuple[Pixels, Pixels]]) -> None:
+        """Set the share of the drift to correct, 0..1. read: returns a slide's frame and itself."""
         self._share = share
-        self._middle = middle
+        self._read = read
         self._stats: dict[int, list[ColourStats]] = {}
 
-    def correct(self, warped: Pixels, frame: Pixels, scene: int) -> Pixels:
-        """Return the warped picture with its colours nearer to those of the scene's middle."""
-        if scene not in self._stats:
-            self._stats[scene] = [colour.colour_stats(picture) for picture in self._middle(scene)]
-        middle_frame, middle_slide = self._stats[scene]
-        return colour.correct_drift(warped, frame, middle_slide, middle_frame, self._share)
+    def correct(self, warped: Pixels, frame: Pixels, start: int) -> Pixels:
+        """Return the warped picture with its colours nearer to those of the slide `start`."""
+        if start not in self._stats:
+            self._stats[start] = [colour.colour_stats(picture) for picture in self._read(start)]
+        start_frame, start_slide = self._stats[start]
+        return colour.correct_drift(warped, frame, start_slide, start_frame, self._share)
 
 
 def pairs_between(onward: Callable[[int], FlowPair], slide: int, source: int) -> Sequence[FlowPair]:
@@ -119,7 +116,7 @@ class SlideDrawer:
         with self.warp_slots:
             warped = estimate.warp(sources)
             if self.drift is not None:
-                warped = self.drift.correct(warped, prepared.frame, step.scene)
+                warped = self.drift.correct(warped, prepared.frame, step.start)
             return warped, masks.blend(warped, prepared.frame, prepared.mask)
 
     def _estimate(self, step: Step) -> tuple[Pixels, MotionEstimate]:
@@ -134,7 +131,8 @@ class SlideDrawer:
         def pairs() -> Sequence[Sequence[FlowPair]]:
             return [pairs_between(self.flow_pairs.get, step.slide, each) for each in step.sources]
 
-        return frame, self.motion.estimate(FramePath(frame, sources, crossed, pairs))
+        along = not step.uses_backend
+        return frame, self.motion.estimate(FramePath(frame, sources, crossed, pairs, along))
 
     def _sources(self, step: Step) -> list[Pixels]:
         return [*map(self.store.get, step.sources)]

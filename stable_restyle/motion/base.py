@@ -24,6 +24,7 @@ class FramePath:
     crossed: Callable[[], Sequence[Pixels]]
     # Returns the flow from slide to slide towards each source.
     pairs: Callable[[], Sequence[Sequence[FlowPair]]]
+    along: bool = False  # whether to follow the slides between, even towards a single source
 
 
 class MotionEstimate(Protocol):

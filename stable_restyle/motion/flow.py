@@ -19,7 +19,7 @@ class FlowMotion(Motion):
 
     def estimate(self, path: FramePath) -> MotionEstimate:
         """Estimate straight from the previous slide's frame; between keyframes, slide by slide."""
-        if len(path.sources) == 1:
+        if len(path.sources) == 1 and not path.along:
             (source,) = path.sources
             return FlowMotionEstimate([optical_flow.estimate(source, path.frame, fast=self.fast)])
         return FlowMotionEstimate(

@@ -9,13 +9,14 @@ so that users can edit it; it counts slides from 0. How slides are drawn and fil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stable_restyle.core import files
+from stable_restyle.core.errors import WrongUsage
 from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Keys, Pixels, Scene
 from stable_restyle.imaging import arrays, optical_flow
@@ -35,6 +36,7 @@ class Kind:
 
     every: int  # slides from one key to the next, at most
     fill_only: bool  # whether the model draws only keys
+    given: tuple[int, ...] = ()  # slides that are pictures of the user
 
 
 def choose(
@@ -51,11 +53,11 @@ def choose(
     """
 
     def look(scene: Scene) -> tuple[list[int], list[int]]:
-        keys, assisted = [scene.middle], list[int]()
-        for chain in scenes.chains(scene):
+        keys, assisted = list(scene.given or [scene.middle]), list[int]()
+        for chain in scenes.chains(scene, keyed=True):
             its_keys, its_assisted = _choose(
-                scene.middle,
-                chain,
+                chain.start,
+                chain.with_end,
                 kind.every,
                 lambda slide: _small(read(slide * frames_per_slide)),
             )
@@ -74,10 +76,25 @@ def choose(
 
 def at_least(found: Sequence[Scene], every: int) -> Keys:
     """Return the fewest keys that scenes can have, as if nothing moved."""
-    chains = (chain for scene in found for chain in scenes.chains(scene))
-    return Keys(
-        frozenset(slide for chain in chains for slide in chain[every - 1 :: every]), frozenset()
-    )
+    chains = (chain for scene in found for chain in scenes.chains(scene, keyed=True))
+    keys = frozenset(slide for chain in chains for slide in chain.slides[every - 1 :: every])
+    return Keys(keys, frozenset())
+
+
+def given_only(found: Sequence[Scene]) -> Keys:
+    """Return given slides as the only keys: all other slides are filled from them.
+
+    Raises WrongUsage if a scene has none.
+    """
+    for scene in found:
+        if not scene.given:
+            raise WrongUsage(
+                f"--fill-only: scene {scene.number} (frames {scene.start + 1} to {scene.stop}) has "
+                "no picture in the folder of --given that it could be filled from.\nAdd a picture "
+                "of one of its slides, or leave out --fill-only to have the model draw it."
+            )
+    given = frozenset(slide for scene in found for slide in scene.given)
+    return Keys(given, frozenset(), open_ends=True)
 
 
 def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
@@ -87,7 +104,7 @@ def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
     def of_kind(noted: Any) -> Keys | None:
         keys = checked(noted, slides)
         same = (noted.get("every"), noted.get("fill_only")) == (kind.every, kind.fill_only)
-        return keys if same else None
+        return keys if same and noted.get("given", []) == list(kind.given) else None
 
     return files.read_json(path, of_kind, next_step)
 
@@ -103,17 +120,20 @@ def checked(noted: object, slides: int) -> Keys:
                 f'it must list slides from 0 to {slides - 1} as "keys" and as "mended"'
             )
     keys, assisted = (frozenset(numbers or ()) for numbers in lists)
-    return Keys(keys, assisted)
+    return Keys(keys, assisted, isinstance(noted, dict) and noted.get("open_ends") is True)
 
 
-def noted(keys: Keys) -> dict[str, list[int]]:
+def noted(keys: Keys) -> dict[str, object]:
     """Return keys as files hold them."""
-    return {"keys": sorted(keys.keys), "mended": sorted(keys.assisted)}
+    open_ends = {"open_ends": True} if keys.open_ends else {}
+    return {"keys": sorted(keys.keys), "mended": sorted(keys.assisted), **open_ends}
 
 
 def write(path: Path, keys: Keys, kind: Kind) -> None:
     """Write keys.json."""
-    files.write_json(path, {**asdict(kind), **noted(keys)})
+    what = {"every": kind.every, "fill_only": kind.fill_only}
+    given = {"given": list(kind.given)} if kind.given else {}
+    files.write_json(path, {**what, **given, **noted(keys)})
 
 
 def _choose(

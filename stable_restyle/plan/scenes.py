@@ -6,7 +6,8 @@ that users can edit them: a list `[0, cut, ..., frame count]` of 0-based frame i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,48 +26,92 @@ def slide_count(frames: int, frames_per_slide: int) -> int:
     return -(-frames // frames_per_slide)
 
 
-def find_scenes(bounds: Sequence[int], frames_per_slide: int) -> list[Scene]:
+def find_scenes(
+    bounds: Sequence[int], frames_per_slide: int, given: Collection[int] = ()
+) -> list[Scene]:
     """Return the scenes between boundaries, without those that have no slide.
 
     Slide k shows frame k * frames_per_slide. The middle slide is the last one up to the middle
-    frame of the scene, but never one before the scene.
+    frame of the scene, but never one before the scene; or the nearest to it of the given slides.
     """
     scenes: list[Scene] = []
     for start, stop in pairwise(bounds):
         slides = range(slide_count(start, frames_per_slide), slide_count(stop, frames_per_slide))
         if slides:
             middle = max((start + stop) // 2 // frames_per_slide, slides.start)
-            scenes.append(Scene(len(scenes) + 1, start, stop, slides, middle))
+            own = tuple(sorted(slide for slide in given if slide in slides))
+            nearest = min(own, key=lambda slide: (abs(slide - middle), slide), default=middle)
+            scenes.append(Scene(len(scenes) + 1, start, stop, slides, nearest, own))
     return scenes
 
 
-def chains(scene: Scene) -> tuple[range, range]:
-    """Return the slides before the middle, in descending order, and those after it."""
-    return (
-        range(scene.middle - 1, scene.slides.start - 1, -1),
-        range(scene.middle + 1, scene.slides.stop),
-    )
+@dataclass(frozen=True)
+class Chain:
+    """Slides that follow from one another."""
+
+    start: int  # the middle or a given slide, which the first one follows from
+    slides: range  # in walking order
+    end: int | None = None  # a given slide that follows the last one
+
+    @property
+    def with_end(self) -> Sequence[int]:
+        """Return the slides, and the given one that follows."""
+        return self.slides if self.end is None else [*self.slides, self.end]
+
+
+def chains(scene: Scene, *, keyed: bool = False) -> list[Chain]:
+    """Return the chains of a scene: outwards from its middle, or from each given slide.
+
+    keyed: whether slides between two given ones are one chain, since they are filled from both;
+    otherwise two chains meet half-way.
+    """
+    starts = scene.given or (scene.middle,)
+    found = [
+        Chain(starts[0], range(starts[0] - 1, scene.slides.start - 1, -1)),
+        Chain(starts[-1], range(starts[-1] + 1, scene.slides.stop)),
+    ]
+    for first, second in pairwise(starts):
+        half = second if keyed else (first + second) // 2 + 1
+        found.append(Chain(first, range(first + 1, half), second if keyed else None))
+        found.append(Chain(second, range(second - 1, half - 1, -1)))  # none if keyed
+    return [chain for chain in found if chain.slides]
 
 
 def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
     """Return a step for each slide of a scene, after those of the slides that it is made from.
 
     keys: if given, slides between two keys are filled from these. The middle and both ends of a
-    scene are always keys.
+    scene are always keys, unless ends are open; so are given slides.
     """
-    found = [Step(scene.middle, scene.number, None)]
-    for chain in chains(scene):
-        previous, between = scene.middle, list[int]()
-        for slide in chain:
-            if keys is not None and slide not in keys.keys and slide != chain[-1]:
+    starts = scene.given or (scene.middle,)
+    drawn = not scene.given
+    found = [Step(slide, scene.number, None, None, drawn, start=slide) for slide in starts]
+    for chain in chains(scene, keyed=keys is not None):
+        previous, between = chain.start, list[int]()
+        for slide in chain.with_end:
+            if not _is_key(slide, chain, keys):
                 between.append(slide)
                 continue
-            found.append(Step(slide, scene.number, previous))
-            for each in between:
-                uses_backend = keys is not None and each in keys.assisted
-                found.append(Step(each, scene.number, previous, slide, uses_backend))
+            if slide != chain.end:
+                found.append(Step(slide, scene.number, previous, start=chain.start))
+            found += _fills(
+                between, Step(slide, scene.number, previous, slide, start=chain.start), keys
+            )
             previous, between = slide, []
+        found += _fills(between, Step(previous, scene.number, previous, start=chain.start), keys)
     return found
+
+
+def _is_key(slide: int, chain: Chain, keys: Keys | None) -> bool:
+    if keys is None or slide in keys.keys or slide == chain.end:
+        return True
+    return chain.end is None and slide == chain.slides[-1] and not keys.open_ends
+
+
+def _fills(between: Sequence[int], like: Step, keys: Keys | None) -> list[Step]:
+    """Return the steps of the slides between two keys, or beyond the last. like: has their keys."""
+    assisted = keys.assisted if keys else frozenset[int]()
+    return [replace(like, slide=each, uses_backend=each in assisted) for each in between]
 
 
 def all_steps(found: Iterable[Scene], keys: Keys | None = None) -> list[Step]:

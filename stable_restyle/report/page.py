@@ -166,6 +166,7 @@ def _write_blocks(
     """Write the details of every slide, in files that the page loads on demand."""
     steadiness = thumbnails.steadiness()
     seeds = redo_notes.read(subject.paths.redo_file).seeds
+    given = {slide for scene in subject.scenes for slide in scene.given}
     between = _between(subject.paths.interp)
     place = {name: index for index, name in enumerate(backends)}
     for start in range(0, len(slides.states), BLOCK):
@@ -181,6 +182,7 @@ def _write_blocks(
             "flicker": [each and each.flicker for each in measured],
             "e_warp": [each and _number(each.e_warp) for each in measured],
             "seed": {slide: seeds[slide] for slide in inside if slide in seeds},
+            "given": [slide for slide in inside if slide in given],
             "reason": {s: slides.reasons[s] for s in inside if s in slides.reasons},
         }
         index = start // BLOCK

@@ -115,10 +115,11 @@ def smooth(
     def make(place: tuple[Scene, int]) -> None:
         scene, slide = place
         drawn = slide_of.get(slide)
-        window = _window(scene, slide, reach)
-        neighbours = [neighbour(drawn, slide, near) for near in window if near != slide]
-        deflickered = compose.deflicker(drawn, neighbours, WIDTH * reach)
-        png.write(paths.shown / sequence.name(slide), deflickered)
+        if slide not in scene.given:
+            window = _window(scene, slide, reach)
+            neighbours = [neighbour(drawn, slide, near) for near in window if near != slide]
+            drawn = compose.deflicker(drawn, neighbours, WIDTH * reach)
+        png.write(paths.shown / sequence.name(slide), drawn)
 
     todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
     for _ in map_in_order(make, todo, tick):

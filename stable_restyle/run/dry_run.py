@@ -19,6 +19,7 @@ from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
+    given_slides,
     keyframe_kind,
     load_workflow,
     settings_snapshot,
@@ -52,8 +53,9 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
     frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
-    found = scenes.find_scenes(bounds, settings.frames_per_slide)
-    chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings))
+    given = given_slides(settings, source)
+    found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
+    chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(paths)
     rate = prepare.frame_rate(source, settings.rate)
@@ -63,7 +65,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
     if settings.fresh:
         finished -= _discarded(settings, source, left, bounds, chosen)
-    schedule = Schedule(steps, finished)
+    schedule = Schedule(steps, finished.union(given))
     return Plan(
         settings.source,
         frame_count,
@@ -97,6 +99,7 @@ def _discarded(
         marks = settings_file.unread_marks(left.film) if left.film else {}
         decided = settings_snapshot(settings, variants, engine)
         decides = {**decided, **source_snapshot(frames, marks)}
-        now = snapshot_input(settings, variants, source, frames, bounds, chosen)
+        given = given_slides(settings, frames)
+        now = snapshot_input(settings, variants, source, frames, bounds, given, chosen)
         names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {int(name[:-4]) - 1 for name in names}

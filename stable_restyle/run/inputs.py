@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from stable_restyle.backends.comfyui import workflow_file
@@ -17,11 +17,13 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.run import pictures, prepare
+from stable_restyle.run import given, pictures, prepare
+from stable_restyle.run.given import GivenSlide
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
+NO_MODEL = "no model"  # in settings.json: what draws the slides
 FPS_USUAL = 8  # frames per slide; higher values usually mean the film's rate
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def settings_snapshot(
         "pictures": [pictures.in_words(each) for each in variants.pictures if not each.scenes],
         "seed": settings.seed,
         "set": list(variants.changes),
-        "drawn_by": engine,
+        "drawn_by": NO_MODEL if needs_no_model(settings) else engine,
         "mask_strength": settings.mask[0],
         "mask_size": settings.mask[1],
         "anchor": settings.anchor_share,
@@ -85,13 +87,22 @@ def snapshot_input(
     source: Film | Frames,
     frames: Frames,
     bounds: Sequence[int],
+    its_given: Mapping[int, GivenSlide],
     keys: Keys | None,
 ) -> InputSnapshot:
     """Return what each slide depends on besides the settings. Raises WrongUsage."""
-    found = scenes.find_scenes(bounds, settings.frames_per_slide)
+    found = scenes.find_scenes(bounds, settings.frames_per_slide, its_given)
     rate = prepare.frame_rate(source, settings.rate)
     values = variants.slide_changes(found, settings.frames_per_slide, frames.count, rate)
-    return InputSnapshot(frames.marks, bounds, variants.scene_changes, keys, values)
+    return InputSnapshot(
+        marks=frames.marks,
+        bounds=bounds,
+        changes=variants.scene_changes,
+        keys=keys,
+        values=values,
+        given={slide: each.mark for slide, each in its_given.items()},
+        film_middle=found[0].middle if any("film" in each.roles for each in variants) else None,
+    )
 
 
 def result_snapshot(
@@ -122,13 +133,35 @@ def _check_keys(settings: Settings) -> None:
             f"--keys {settings.keys}: slides between keys are filled by optical flow.\n"
             f"Write --motion flow or flow:fast in place of --motion {settings.motion}."
         )
-    if settings.fill_only and settings.keys == 1:
-        raise WrongUsage("--fill-only says how to fill slides between keys: add --keys K.")
+    if settings.fill_only and settings.keys == 1 and settings.given is None:
+        raise WrongUsage(
+            "--fill-only says how to fill slides between keys: add --keys K, or --given DIR."
+        )
+    if settings.fill_only and not settings.by_flow:
+        raise WrongUsage(
+            "--fill-only: slides are filled by optical flow.\n"
+            f"Write --motion flow or flow:fast in place of --motion {settings.motion}."
+        )
 
 
-def keyframe_kind(settings: Settings) -> keyframes.Kind | None:
-    """Return which slides go to the model; None if all do."""
-    return keyframes.Kind(settings.keys, settings.fill_only) if settings.keys > 1 else None
+def given_slides(settings: Settings, source: Film | Frames) -> Mapping[int, GivenSlide]:
+    """Return the slides of --given. Raises WrongUsage, UnusableInput."""
+    frames = source.frames if isinstance(source, Film) else source.count
+    found = given.find(settings.given, frames, settings.frames_per_slide)
+    given.check_pictures(found, source.width, source.height)
+    return found
+
+
+def keyframe_kind(settings: Settings, slides: Collection[int]) -> keyframes.Kind | None:
+    """Return which slides go to the model; None if all do. slides: the given ones."""
+    if settings.keys == 1 and not settings.fill_only:
+        return None
+    return keyframes.Kind(settings.keys, settings.fill_only, tuple(sorted(slides)))
+
+
+def needs_no_model(settings: Settings) -> bool:
+    """Return whether all slides are given or filled from given ones."""
+    return settings.given is not None and settings.fill_only
 
 
 def explain_fps(source: Film | Frames, frames_per_slide: int) -> None:

@@ -25,7 +25,7 @@ from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.run.failures import slide_numbers
-from stable_restyle.workdir import layout, manifest
+from stable_restyle.workdir import input_file, layout, manifest
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def measure_run(settings: Settings, progress: Progress) -> Measurement:
     with layout.locked(paths):
         frames = sequence.find_frames(paths.frames)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
-        found = scenes.find_scenes(bounds, frames_per_slide)
+        found = scenes.find_scenes(bounds, frames_per_slide, input_file.given_slides(paths))
         count = scenes.slide_count(frames.count, frames_per_slide)
         finished, unfit = sequence.find_slides(paths.shown, count, (frames.width, frames.height))
         for line in unfit:

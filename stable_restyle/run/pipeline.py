@@ -24,13 +24,16 @@ from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker, prepare, redo, reporting
+from stable_restyle.run import deflicker, given, prepare, redo, reporting
 from stable_restyle.run.failures import SlidesMissing
+from stable_restyle.run.given import GivenSlide
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
+    given_slides,
     keyframe_kind,
     load_workflow,
+    needs_no_model,
     result_snapshot,
     settings_snapshot,
     snapshot_input,
@@ -66,6 +69,7 @@ class _Claimed:
     film: SettingsSnapshot  # the film's marks, as it was when the run began; empty for frames
     frames: Frames
     scenes: Sequence[Scene]
+    given: Mapping[int, GivenSlide]
     input_snapshot: InputSnapshot
     steps: Sequence[Step]
 
@@ -90,19 +94,22 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
         decided = settings_snapshot(settings, variants, engine)
         claimed = _claim(settings, variants, decided, paths, guarded)
         count = len(claimed.steps)
-        again = redo.choose(settings.redo, claimed.steps, chain=settings.redo_chain)
+        again = redo.choose(
+            settings.redo, claimed.steps, claimed.input_snapshot, chain=settings.redo_chain
+        )
         redo.check_drawn(paths, settings.redo, again, count)
         finished.forget(paths)
         about = reporting.about(settings, drawn_on, claimed.source)
         with reporting.reported(settings, paths, about, heard, guarded) as notes:
             seeds = redo.take_up(paths, again, redo_seed, variants.base.seed or 0)
             spec = _drawing_spec(settings, claimed, variants, seeds, paths)
-            if not (settings.backends or settings.dask):
+            if not (settings.backends or settings.dask or needs_no_model(settings)):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
+            given.put(claimed.given, paths.slides)
             drawn = _draw(spec, claimed.steps, team, settings, paths, notes, guarded)
             redo.finish(paths)
             if settings.deflicker:
-                _deflicker(paths, claimed.scenes, claimed.frames, settings, guarded)
+                _deflicker(paths, claimed, settings, guarded)
             slides = sequence.marks(paths.shown, count)
             if paths.result is not None:
                 _join(claimed.source, paths, settings, count, guarded)
@@ -124,6 +131,7 @@ def _claim(
     left = deflicker.as_left(paths)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
+    given_slides(settings, source)
     film = (
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )
@@ -132,18 +140,18 @@ def _claim(
     threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
     frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)
     bounds = prepare.boundaries(frames, paths, threshold, progress)
-    found = scenes.find_scenes(bounds, frames_per_slide)
+    its_given = given_slides(settings, frames)
+    found = scenes.find_scenes(bounds, frames_per_slide, its_given)
     check_scenes(variants, found)
     chosen = prepare.choose_keys(
-        frames, found, paths, frames_per_slide, keyframe_kind(settings), progress
+        frames, found, paths, frames_per_slide, keyframe_kind(settings, its_given), progress
     )
-    input_snapshot = snapshot_input(settings, variants, source, frames, bounds, chosen)
+    input_snapshot = snapshot_input(settings, variants, source, frames, bounds, its_given, chosen)
     fresh = settings.fresh and not started_over
     manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
     deflicker.settle(paths, settings.deflicker, bounds)
-    return _Claimed(
-        source, film, frames, found, input_snapshot, input_snapshot.steps(frames_per_slide)
-    )
+    steps = input_snapshot.steps(frames_per_slide)
+    return _Claimed(source, film, frames, found, its_given, input_snapshot, steps)
 
 
 def _draw(
@@ -230,16 +238,10 @@ def _drawing_spec(
     )
 
 
-def _deflicker(
-    paths: RunPaths,
-    found: Sequence[Scene],
-    frames: Frames,
-    settings: Settings,
-    progress: Progress,
-) -> None:
+def _deflicker(paths: RunPaths, claimed: _Claimed, settings: Settings, progress: Progress) -> None:
     """Write the deflickered slides that are missing."""
+    frames, count = claimed.frames, len(claimed.steps)
     size = (frames.width, frames.height)
-    count = found[-1].slides.stop
     finished, _ = sequence.find_slides(paths.shown, count, size)
     if len(finished) == count:
         return
@@ -247,7 +249,7 @@ def _deflicker(
     with task(progress, "Deflickering", count, "slide", done=len(finished)):
         deflicker.smooth(
             paths,
-            found,
+            claimed.scenes,
             finished,
             frames,
             settings.frames_per_slide,

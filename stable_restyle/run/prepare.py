@@ -147,6 +147,8 @@ def choose_keys(
     """
     if kind is None:
         return None
+    if kind.given and kind.fill_only:
+        return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
     chosen = _noted_keys(slides, paths, kind)
     if chosen is None:
@@ -182,6 +184,8 @@ def foresee_keys(
     """Return the chosen keys, or the fewest possible; None if all slides go to the model."""
     if kind is None:
         return None
+    if kind.given and kind.fill_only:
+        return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
     return _noted_keys(slides, paths, kind) or keyframes.at_least(found, kind.every)
 

@@ -18,6 +18,7 @@ from stable_restyle.core.ranges import parse_ranges
 from stable_restyle.core.records import Step
 from stable_restyle.media import sequence
 from stable_restyle.workdir import redo_notes
+from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.redo_notes import RedoNotes
 
@@ -26,7 +27,9 @@ REDONE = "redone"  # in interp: the earlier versions of slides
 log = logging.getLogger(__name__)
 
 
-def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
+def choose(
+    listed: str, steps: Sequence[Step], made_from: InputSnapshot, *, chain: bool
+) -> list[int]:
     """Return the slides that "12,40-46" names; with `chain` also those that depend on them.
 
     Raises WrongUsage.
@@ -38,14 +41,21 @@ def choose(listed: str, steps: Sequence[Step], *, chain: bool) -> list[int]:
         raise WrongUsage(
             f"--redo {listed}: there is no slide {min(beyond) + 1}; the film has {len(steps)}."
         )
+    if fixed := wanted.intersection(made_from.given):
+        raise WrongUsage(
+            f"--redo {listed}: slide {min(fixed) + 1} is a picture of --given; it is not drawn "
+            "again.\nChange that picture and repeat the run with --fresh."
+        )
     filled = next((step for step in steps if step.slide in wanted and not step.uses_backend), None)
     if filled is not None:
-        a, b = sorted(source + 1 for source in filled.sources)
+        keys = " and ".join(str(source + 1) for source in sorted(filled.sources))
         raise WrongUsage(
-            f"--redo {listed}: slide {filled.slide + 1} is filled from its keys, {a} and {b}.\n"
+            f"--redo {listed}: slide {filled.slide + 1} is filled from its keys, {keys}.\n"
             f'Redo these with --redo-chain; or add {filled.slide} to "keys" in keys.json, where '
             "slides count from 0, and repeat the run with --fresh: then the model draws it."
         )
+    if chain and made_from.film_middle in wanted:
+        return list(range(len(steps)))
     if chain:
         for step in steps:  # each after those that it is made from
             if not wanted.isdisjoint(step.sources):

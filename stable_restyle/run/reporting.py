@@ -25,7 +25,7 @@ from stable_restyle.report import page
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.failures import SlidesMissing
-from stable_restyle.workdir import journal, layout, settings_file
+from stable_restyle.workdir import input_file, journal, layout, settings_file
 from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.lock import FolderLost
@@ -148,7 +148,9 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         frames_per_slide=frames_per_slide,
         rate=Fraction(runs[-1].about.rate) if runs else settings.rate or DEFAULT_RATE,
         scenes=scenes.find_scenes(
-            scenes.read_boundaries(paths.scenes_file, frames), frames_per_slide
+            scenes.read_boundaries(paths.scenes_file, frames),
+            frames_per_slide,
+            input_file.given_slides(paths),
         ),
         frames=frames,
         settings=noted,

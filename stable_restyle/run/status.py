@@ -13,6 +13,7 @@ from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import prepare
 from stable_restyle.run.inputs import (
+    given_slides,
     keyframe_kind,
     load_workflow,
     result_snapshot,
@@ -67,11 +68,12 @@ def is_finished(settings: Settings) -> bool:
     try:
         frames = sequence.find_frames(paths.frames)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
-        found = scenes.find_scenes(bounds, settings.frames_per_slide)
+        given = given_slides(settings, frames)
+        found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
         count = scenes.slide_count(frames.count, settings.frames_per_slide)
-        chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings))
+        chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
         source = prepare.look(paths, settings.rate) if variants.timed else frames
-        input_snapshot = snapshot_input(settings, variants, source, frames, bounds, chosen)
+        input_snapshot = snapshot_input(settings, variants, source, frames, bounds, given, chosen)
         return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
     except UnusableInput:
         return False  # the run reports what is wrong, or repairs it

@@ -16,6 +16,7 @@ from stable_restyle.core.records import Step
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
+from stable_restyle.run.inputs import needs_no_model
 from stable_restyle.workdir.layout import RunPaths
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def choose_team(
     cluster: DaskCluster | None,
 ) -> Iterator[Team]:
     """Yield the backends of a run. cluster: of the batch, otherwise it is connected here."""
-    given = settings.backends, variants, access, patience_s(settings)
+    backends = ("preview",) if needs_no_model(settings) else settings.backends  # which fills
+    given = backends, variants, access, patience_s(settings)
     with ExitStack() as stack:
         if settings.dask:
             cluster = cluster or stack.enter_context(reach(settings))

@@ -29,10 +29,13 @@ class InputSnapshot:
     changes: SceneChanges  # what is set in scenes
     keys: Keys | None = None  # None: every slide is one
     values: SceneChanges = field(default_factory=dict)  # what is set for single slides, by slide
+    given: Mapping[int, str] = field(default_factory=dict)  # marks of given slides, by slide
+    film_middle: int | None = None  # the slide that all others depend on, if they do
 
     def steps(self, frames_per_slide: int) -> list[Step]:
         """Return every slide, each after those that it is made from."""
-        return scenes.all_steps(scenes.find_scenes(self.bounds, frames_per_slide), self.keys)
+        found = scenes.find_scenes(self.bounds, frames_per_slide, self.given)
+        return scenes.all_steps(found, self.keys)
 
 
 def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
@@ -51,7 +54,8 @@ def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
         if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
             raise ValueError("its scenes are not those of its frames")
         keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
-        return InputSnapshot(marks, bounds, changes, keys, _by_number(noted.get("set")))
+        values, given = _by_number(noted.get("set")), _given(noted.get("given"))
+        return InputSnapshot(marks, bounds, changes, keys, values, given, now.film_middle)
 
     try:
         return files.read_json(
@@ -73,6 +77,8 @@ def write(paths: RunPaths, now: InputSnapshot) -> None:
         note |= keyframes.noted(now.keys)
     if now.values:
         note["set"] = {str(slide): list(its) for slide, its in now.values.items()}
+    if now.given:
+        note["given"] = {str(slide): mark for slide, mark in now.given.items()}
     files.write_json(paths.input_file, note)
 
 
@@ -84,6 +90,20 @@ def _by_number(noted: object) -> SceneChanges:
         for scene, its in known
         if re.fullmatch(r"\d{1,9}", scene) and isinstance(its, list)
     }
+
+
+def _given(noted: object) -> Mapping[int, str]:
+    known = noted.items() if isinstance(noted, dict) else ()
+    return {int(slide): str(mark) for slide, mark in known if re.fullmatch(r"\d{1,9}", slide)}
+
+
+def given_slides(paths: RunPaths) -> set[int]:
+    """Return the slides that are given, as the last run noted; none if it noted nothing."""
+    try:
+        noted = files.read_json(paths.input_file, settings_file.as_object, "")
+    except UnusableInput:
+        return set()
+    return set(_given(noted.get("given")))
 
 
 def outdated_slides(
@@ -99,11 +119,14 @@ def outdated_slides(
             lambda before, after: (
                 was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
                 or _values(was, before.slide) != _values(now, after.slide)
+                or was.given.get(before.slide) != now.given.get(after.slide)
             ),
             _changed_frames(was, now),
             frames_per_slide,
         )
     )
+    if now.film_middle in slides:
+        slides = set(range(scenes.slide_count(len(now.marks), frames_per_slide)))
     beyond = beyond_end(paths, now, frames_per_slide)
     return [
         name
@@ -152,6 +175,12 @@ def refusal(
     other = sorted(
         slide for slide in {*was.values, *now.values} if _values(was, slide) != _values(now, slide)
     )
+    repainted = sorted(
+        slide for slide in {*was.given, *now.given} if was.given.get(slide) != now.given.get(slide)
+    )
+    if repainted:
+        shown = ", ".join(sequence.name(slide) for slide in repainted[:NAMES_SHOWN])
+        lines.append(f"other pictures of --given: {shown}")
     if other:
         lines.append(
             f"--set over time, first at {sequence.name(other[0])}: "

@@ -260,9 +260,10 @@ def _keys(folder: Path) -> Iterator[Attempt]:
 
     def attempt(chance: Random) -> None:
         frames = chance.randint(1, 60)
-        chosen = Keys(
-            *(frozenset(chance.sample(range(frames), chance.randint(0, frames))) for _ in range(2))
+        keys, assisted = (
+            frozenset(chance.sample(range(frames), chance.randint(0, frames))) for _ in range(2)
         )
+        chosen = Keys(keys, assisted)
         path.write_bytes(mangled_json({**asdict(kind), **keyframes.noted(chosen)}, chance))
         try:
             read = keyframes.from_file(path, frames, kind)

@@ -39,6 +39,7 @@ function detailsOf(slide) {
     flicker: block.flicker[at],
     e_warp: block.e_warp[at] === null ? null : 1000 * block.e_warp[at],
     seed: block.seed[slide],
+    given: block.given.includes(slide),
     reason: film.reasons[block.reason[slide]],
   };
 }

@@ -36,6 +36,7 @@ function renderSlide() {
   if (details?.by === "") facts.push(`filled from its keys in ${short(details.seconds)} s`);
   if (details?.by) facts.push(`drawn by ${details.by} in ${short(details.seconds)} s`);
   if (details?.state === "k") facts.push("kept from an earlier run");
+  if (details?.given) facts.push("your own picture (--given)");
   if (details?.seed !== undefined) facts.push(`drawn again with seed ${details.seed}`);
   if (details && details.flicker !== null) {
     facts.push(`to the previous slide: flicker ${short(details.flicker)}, E_warp ${short(details.e_warp)}`);
