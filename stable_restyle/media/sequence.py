@@ -109,6 +109,11 @@ def numbered(folder: Path) -> list[str]:
     return sorted(found, key=lambda entry: int(entry[:-4]))
 
 
+def indices(folder: Path) -> set[int]:
+    """Return which frames or slides are in a folder, counted from 0."""
+    return {int(entry[:-4]) - 1 for entry in numbered(folder)}
+
+
 def marks(folder: Path, count: int) -> list[str]:
     """Return the marks of the first `count` slides. Raises UnusableInput."""
     return [png.read_header(folder / name(index)).mark for index in range(count)]

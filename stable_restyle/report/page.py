@@ -135,7 +135,7 @@ def _look(
 ) -> _Slides:
     """Return the state of every slide. reasons: filled with those of missing slides."""
     count = subject.scenes[-1].slides.stop
-    existing = {int(name[:-4]) - 1 for name in sequence.numbered(subject.slides)}
+    existing = sequence.indices(subject.slides)
     new = {each.slide for each in shown.slides} if shown else set()
     states = [
         MISSING if slide not in existing else NEW if slide in new else KEPT

@@ -77,13 +77,15 @@ class _Claimed:
 def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError; SlidesMissing if only some slides failed.
 
-    cluster: of `team.reach`, shared by several runs; without it, each run connects to its own.
+    cluster: a connection shared by several runs, from `team.reach`; without it, the run connects
+    on its own.
     """
     memory.share()
     paths = layout.find_paths(settings)
     redo.check_begun(deflicker.as_left(paths), settings.redo)
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = load_workflow(settings)
+
     with (
         journal.collect_warnings() as heard,
         choose_team(settings, variants, access, paths, cluster) as team,
@@ -94,22 +96,26 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
         decided = settings_snapshot(settings, variants, engine)
         claimed = _claim(settings, variants, decided, paths, guarded)
         count = len(claimed.steps)
+
         again = redo.choose(
             settings.redo, claimed.steps, claimed.input_snapshot, chain=settings.redo_chain
         )
         redo.check_drawn(paths, settings.redo, again, count)
         finished.forget(paths)
+
         about = reporting.about(settings, drawn_on, claimed.source)
         with reporting.reported(settings, paths, about, heard, guarded) as notes:
             seeds = redo.take_up(paths, again, redo_seed, variants.base.seed or 0)
             spec = _drawing_spec(settings, claimed, variants, seeds, paths)
             if not (settings.backends or settings.dask or needs_no_model(settings)):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
+
             given.put(claimed.given, paths.slides)
             drawn = _draw(spec, claimed.steps, team, settings, paths, notes, guarded)
             redo.finish(paths)
             if settings.deflicker:
                 _deflicker(paths, claimed, settings, guarded)
+
             slides = sequence.marks(paths.shown, count)
             if paths.result is not None:
                 _join(claimed.source, paths, settings, count, guarded)
@@ -199,6 +205,7 @@ def _draw_missing(
 
 
 def _kept(paths: RunPaths, count: int, frames: Frames) -> set[int]:
+    """Return the slides that are finished, and log how many; warn about unusable ones."""
     finished, unfit = sequence.find_slides(paths.slides, count, (frames.width, frames.height))
     for line in unfit:
         log.warning("%s It is drawn again.", line)
@@ -297,11 +304,8 @@ def _with_own_seed(settings: Settings, paths: RunPaths) -> Settings:
 
 def _check_slides(paths: RunPaths, count: int) -> None:
     """Raise UnusableInput if slides that were finished are gone."""
-    gone = {sequence.name(slide) for slide in range(count)}.difference(
-        sequence.numbered(paths.slides)
-    )
-    if gone:
+    if gone := set(range(count)) - sequence.indices(paths.slides):
         raise UnusableInput(
             f"{len(gone)} of {counted(count, 'slide')} vanished from {paths.slides} meanwhile, "
-            f"such as {min(gone)}.\nRun the command again to have them drawn again."
+            f"such as {sequence.name(min(gone))}.\nRun the command again to have them drawn again."
         )

@@ -78,7 +78,7 @@ def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int)
 
     If only slides to draw again are missing, the user may have removed them.
     """
-    existing = {int(name[:-4]) - 1 for name in sequence.numbered(paths.slides)}
+    existing = sequence.indices(paths.slides)
     missing = set(range(count)).difference(existing, redo_notes.read(paths.redo_file).slides)
     if (absent := missing.intersection(wanted)) and not absent >= missing:
         raise WrongUsage(

@@ -116,7 +116,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
         subject.scenes,
     )
     if make and (missing := thumbnails.missing()):
-        with task(progress, "Small pictures", len(missing), "slide"):
+        with task(progress, "Thumbnails", len(missing), "slide"):
             thumbnails.make(missing, progress.advance)
     if make and (unmeasured := thumbnails.unmeasured()):
         with task(progress, "Comparing slides", len(unmeasured), "slide"):

@@ -1,4 +1,4 @@
-"""Small pictures: made while a run goes on, known when out of date; what is measured on them."""
+"""Thumbnails: made while a run goes on, known when out of date; what is measured on them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_pictures_that_are_out_of_date_are_made_again(asked: Settings) -> None:
     assert sorted(thumbnails(asked).steadiness()) == [1, 2, 3]
     progress = Silent()
     reporting.write_report(asked, progress)
-    assert progress.tasks == [("Small pictures", 1, 0)]
+    assert progress.tasks == [("Thumbnails", 1, 0)]
     kept.replace(path)  # an older file than the one that was there
     assert thumbnails(asked).missing() == [5]
     reporting.write_report(asked, progress)
@@ -124,7 +124,7 @@ def test_a_report_makes_what_a_run_did_not(asked: Settings) -> None:
     shutil.rmtree(asked.target.parent / "interp" / "report")
     progress = Silent()
     reporting.write_report(asked, progress)
-    assert progress.tasks == [("Small pictures", 7, 0)]
+    assert progress.tasks == [("Thumbnails", 7, 0)]
     assert progress.counted == [7]
     its = thumbnails(asked)
     assert its.missing() == its.unmeasured() == []
@@ -166,14 +166,14 @@ def test_a_report_makes_damaged_pictures_again(asked: Settings, kind: str, data:
     damage(path, data)
     progress = Silent()
     reporting.write_report(asked, progress)
-    assert progress.tasks == [("Small pictures", 1, 0)]
+    assert progress.tasks == [("Thumbnails", 1, 0)]
     assert path.read_bytes() == whole
 
 
 def test_a_neighbour_that_cannot_be_read_is_named(
     asked: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both its small picture and the slide itself are damaged; the slide drawn now is kept."""
+    """Both its thumbnail and the slide itself are damaged; the slide drawn now is kept."""
     run(asked)
     damage(asked.target.parent / "interp" / "report" / "slides" / "000002.jpg", b"")
     slide = asked.target / "000002.png"

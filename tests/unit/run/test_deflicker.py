@@ -65,7 +65,7 @@ def test_target_has_calmer_slides_than_were_drawn(asked: Settings) -> None:
     assert progress.tasks == [
         ("Drawing", 9, 0),
         ("Deflickering", 9, 0),
-        ("Small pictures", 9, 0),
+        ("Thumbnails", 9, 0),
     ]
     assert progress.counted == [9, 9, 9]
     plain = replace(asked, target=asked.target.parent / "plain" / "out", deflicker=0)
@@ -189,7 +189,7 @@ def test_a_film_is_made_of_the_deflickered_slides(asked: Settings) -> None:
     progress = Silent()
     pipeline.run(replace(asked, target=film), progress)
     tasks = [task for task, _, _ in progress.tasks]
-    assert tasks == ["Drawing", "Deflickering", "Joining", "Small pictures"]
+    assert tasks == ["Drawing", "Deflickering", "Joining", "Thumbnails"]
     assert film.read_bytes() != boiling
     assert len(files(work / "out")) == len(files(work / "interp" / "drawn")) == 9
 

@@ -422,7 +422,7 @@ def everything(folder: Path) -> dict[Path, bytes]:
         "Drawing",
         "Deflickering",
         "Joining",
-        "Small pictures",
+        "Thumbnails",
         "Comparing slides",
     ],
 )
@@ -446,7 +446,7 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
         "Drawing": [work / "interp" / "drawn" / "000008.png"],
         "Deflickering": [work / "out" / "000008.png"],
         "Joining": [],
-        "Small pictures": [report],
+        "Thumbnails": [report],
         "Comparing slides": [report / "steadiness.jsonl"],
     }[task]
     for path in lost:
@@ -455,7 +455,7 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
     progress = Robbed(work / "interp", task)
     with pytest.raises(lock.FolderLost, match="no longer this run's"):
         pipeline.run(asked, progress)
-    is_joined = task in ("Small pictures", "Comparing slides")
+    is_joined = task in ("Thumbnails", "Comparing slides")
     assert is_joined or target.stat().st_mtime_ns == made.st_mtime_ns
     now = everything(work)
     drawn = {path for path in now if path not in progress.left}
