@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from support import clips
 
-from stable_restyle.cli import main, options
+from stable_restyle.cli import exits, main, options
 from stable_restyle.core.errors import from_system
 from stable_restyle.media import png, sequence
 
@@ -28,9 +28,9 @@ POSIX = os.name == "posix"
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """The command sets what ends it; the tests go on with what was set before."""
-    before = [signal.getsignal(number) for number in main._ENDINGS]
+    before = [signal.getsignal(number) for number in exits.SIGNALS]
     yield
-    for number, handler in zip(main._ENDINGS, before, strict=True):
+    for number, handler in zip(exits.SIGNALS, before, strict=True):
         signal.signal(number, handler)
 
 
@@ -231,6 +231,9 @@ def test_two_films_as_source_and_target(
         (("--redo", "3", "--fresh"), "--redo and --fresh exclude each other"),
         (("--batch", "x", "--report"), "--report and --batch exclude each other"),
         (("-v", "-q"), "--verbose and --quiet exclude each other"),
+        (("--seconds", "3"), "--seconds S goes with --dry-run."),
+        (("--redo-chain",), "--redo-chain goes with --redo SLIDES."),
+        (("in", "--batch", "x"), "write SOURCE and TARGET in its lines"),
         (("--motion", "fast"), "Did you mean flow:fast?"),
         (("--motion", "flw"), "Did you mean flow?"),
         (("--backend", "http://a:8188,b:8188"), "Did you mean http://b:8188?"),
@@ -243,13 +246,13 @@ def test_a_message_names_what_was_meant(here: Path, words: tuple[str, ...], said
 
 def test_a_reader_that_is_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `video-restyle --help | more` that is left early; Windows calls the pipe invalid."""
-    assert main._is_closed_pipe(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert exits.is_closed_pipe(BrokenPipeError(errno.EPIPE, "Broken pipe"))
     invalid = OSError(errno.EINVAL, "Invalid argument")
     monkeypatch.setattr(os, "name", "posix")
-    assert not main._is_closed_pipe(invalid)
+    assert not exits.is_closed_pipe(invalid)
     monkeypatch.setattr(os, "name", "nt")
-    assert main._is_closed_pipe(invalid)
-    assert not main._is_closed_pipe(OSError(errno.EINVAL, "Invalid argument", "a:b"))
+    assert exits.is_closed_pipe(invalid)
+    assert not exits.is_closed_pipe(OSError(errno.EINVAL, "Invalid argument", "a:b"))
 
 
 def test_backends_are_listed_with_commas() -> None:
