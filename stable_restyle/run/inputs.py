@@ -152,6 +152,16 @@ def given_slides(settings: Settings, source: Film | Frames) -> Mapping[int, Give
     return found
 
 
+def check_before_split(
+    settings: Settings, variants: WorkflowVariants, source: Film | Frames
+) -> None:
+    """Raise RestyleError for what cannot be used, as far as the film's header shows."""
+    given_slides(settings, source)
+    frames = source.frames if isinstance(source, Film) else source.count
+    for change in variants.timed:
+        change.check_begins_within(frames, prepare.frame_rate(source, settings.rate))
+
+
 def keyframe_kind(settings: Settings, slides: Collection[int]) -> keyframes.Kind | None:
     """Return which slides go to the model; None if all do. slides: the given ones."""
     if settings.keys == 1 and not settings.fill_only:

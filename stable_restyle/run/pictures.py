@@ -53,6 +53,8 @@ def _read(given: str) -> UserPicture:
         )
     scenes = parse_ranges(match["scenes"], option, "scene") if match["scenes"] else ()
     path = Path(match["file"]).absolute()
+    if not path.exists():
+        raise WrongUsage(f"{option}: there is no file {path}.")
     png.read_any(path)  # that it can be used
     return UserPicture(name, tuple(scenes), path, sha256(path.read_bytes()).hexdigest()[:16])
 

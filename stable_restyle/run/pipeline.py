@@ -28,6 +28,7 @@ from stable_restyle.run import deflicker, given, prepare, redo, reporting
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.run.inputs import (
+    check_before_split,
     check_scenes,
     explain_fps,
     given_slides,
@@ -137,7 +138,7 @@ def _claim(
     left = deflicker.as_left(paths)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
-    given_slides(settings, source)
+    check_before_split(settings, variants, source)
     film = (
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )

@@ -52,7 +52,7 @@ class Timeouts:
     quiet_s: float = 5.0  # between polls of a prompt without messages
     queue_s: float = 3600.0  # the longest wait in the server's queue
     cleanup_s: float = 1.0  # for an answer while cleaning up
-    stop_s: float = 0.5  # for a prompt that was interrupted to go into the history
+    stop_s: float = 3.0  # for a prompt that was interrupted to go into the history
 
 
 class ConnectionLost(ServerFault):

@@ -58,14 +58,25 @@ class TimedChange:
             )
             if not slides or stretch.stop > frames:
                 raise WrongUsage(
-                    f"{self.option}: no slide shows any of this; the film has "
-                    f"{counted(frames, 'frame')} in {counted(len(scenes), 'scene')}, "
-                    f"{float(frames / rate):.1f} s."
+                    f"{self.option}: no slide shows {'any' if stretch.stop <= frames else 'all'} "
+                    f"of this; the film has {counted(frames, 'frame')} in "
+                    f"{counted(len(scenes), 'scene')}, {float(frames / rate):.1f} s."
                 )
             for slide in slides:
                 share = (slide - slides.start) / max(len(slides) - 1, 1)
                 found[slide] = f"{self.node}.{self.name}={self._value(share)}"
         return found
+
+    def check_begins_within(self, frames: int, rate: Fraction) -> None:
+        """Raise WrongUsage if frames or times begin past the end of a film, before it is split."""
+        if self.unit not in ("frame", "second"):
+            return
+        for stretch in self._frame_ranges((), frames, rate):
+            if stretch.start >= frames:
+                raise WrongUsage(
+                    f"{self.option}: this is past the end of the film, which has "
+                    f"{counted(frames, 'frame')}, {float(frames / rate):.1f} s."
+                )
 
     def _frame_ranges(
         self, scenes: Sequence[Scene], frames: int, rate: Fraction

@@ -65,6 +65,7 @@ def test_changes_of_a_slide_are_made_in_order() -> None:
         ("f1-21:10.cfg=5", "the film has 20 frames in 2 scenes, 2.0 s"),
         ("00:01-00:03:10.cfg=5", None),
         ("00:02-00:03:10.cfg=5", "no slide shows any of this"),
+        ("f21-22:10.cfg=5", "no slide shows all of this"),
         ("00:01-00:01:10.cfg=5", "does not end after its beginning"),
         ("3:10.cfg=1..2", "the film has 20 frames in 2 scenes"),
         ("f1-3:99.cfg=5", "has no such node"),
@@ -111,3 +112,12 @@ def test_values_over_time_reach_the_server_and_are_guarded_slide_by_slide(tmp_pa
         assert run(replace(other, fresh=True)).drawn == 1  # the last slide of its chain
         after = files(tmp_path / "out")
         assert {name for name in after if after[name] != before[name]} == {"000006.png"}
+
+
+def test_what_is_past_the_end_is_refused_before_a_film_is_split(tmp_path: Path) -> None:
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(12))
+    for changes in ("f99-100:10.cfg=1", "01:00-02:00:10.cfg=1"):
+        settings = Settings(film, tmp_path / "out.mp4", backends=("preview",), changes=(changes,))
+        with pytest.raises(WrongUsage, match="past the end of the film, which has 12 frames"):
+            run(settings)
+    assert not list(tmp_path.glob("out.restyle/in"))
