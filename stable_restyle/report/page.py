@@ -73,6 +73,7 @@ LABELS = {  # of settings.json: name, and unit
 }
 UNSHOWN = (
     "model_sha256",
+    "middle_model_sha256",
     "film_sha256",
     "film_mtime_ns",
     "target",
