@@ -137,3 +137,15 @@ def test_motion_transfer_stands_alone() -> None:
     folder = PACKAGE.parent / "motion-transfer" / "motion_transfer"
     for path in folder.glob("*.py"):
         assert "stable_restyle" not in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_options_stop_in_the_runs(path: Path) -> None:
+    """Packages below get the two or three values that they need."""
+    takes = ["core", "settings", "Settings"] in own_imports(path)
+    assert not takes or path.parts[0] in ("cli", "run", "core")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_has_at_most_400_lines(path: Path) -> None:
+    assert len((PACKAGE / path).read_text("utf-8").splitlines()) <= 400

@@ -19,8 +19,9 @@ from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.run import given, pictures, prepare
 from stable_restyle.run.given import GivenSlide
-from stable_restyle.workdir import settings_file
+from stable_restyle.workdir import layout, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
+from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 NO_MODEL = "no model"  # in settings.json: what draws the slides
@@ -51,6 +52,12 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     pictures.check_names(list(variants), given)
     headers = parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
+
+
+def run_paths(settings: Settings) -> RunPaths:
+    """Return the paths of a run. Raises UnusableInput, WrongUsage."""
+    deflicker = settings.deflicker > 0
+    return layout.find_paths(settings.source, settings.target, settings.work, deflicker=deflicker)
 
 
 def settings_snapshot(

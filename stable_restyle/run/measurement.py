@@ -25,6 +25,7 @@ from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.run.failures import slide_numbers
+from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, layout, manifest
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Measurement:
 
 def measure_run(settings: Settings, progress: Progress) -> Measurement:
     """Measure the slides of a run, with its frames per slide and its scenes."""
-    paths = layout.find_paths(settings)
+    paths = run_paths(settings)
     frames_per_slide = manifest.earlier_frames_per_slide(paths)
     with layout.locked(paths):
         frames = sequence.find_frames(paths.frames)

@@ -36,6 +36,7 @@ from stable_restyle.run.inputs import (
     load_workflow,
     needs_no_model,
     result_snapshot,
+    run_paths,
     settings_snapshot,
     snapshot_input,
     source_snapshot,
@@ -82,7 +83,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
     on its own.
     """
     memory.share()
-    paths = layout.find_paths(settings)
+    paths = run_paths(settings)
     redo.check_begun(deflicker.as_left(paths), settings.redo)
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = load_workflow(settings)

@@ -25,7 +25,8 @@ from stable_restyle.report import page
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.failures import SlidesMissing
-from stable_restyle.workdir import input_file, journal, layout, settings_file
+from stable_restyle.run.inputs import run_paths
+from stable_restyle.workdir import input_file, journal, settings_file
 from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.lock import FolderLost
@@ -79,7 +80,7 @@ def write_report(settings: Settings, progress: Progress) -> Path:
 
     Raises UnusableInput if nothing has been restyled.
     """
-    paths = layout.find_paths(settings)
+    paths = run_paths(settings)
     _report(settings, paths, progress, make=True)
     return paths.report_file
 

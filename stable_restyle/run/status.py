@@ -17,10 +17,11 @@ from stable_restyle.run.inputs import (
     keyframe_kind,
     load_workflow,
     result_snapshot,
+    run_paths,
     settings_snapshot,
     snapshot_input,
 )
-from stable_restyle.workdir import finished, layout, settings_file
+from stable_restyle.workdir import finished, settings_file
 from stable_restyle.workdir.layout import RunPaths
 
 
@@ -30,7 +31,7 @@ def check_settings(settings: Settings) -> RunPaths:
     No server is asked. Raises RestyleError.
     """
     connect.engine(settings.backends, *load_workflow(settings))
-    return layout.find_paths(settings)
+    return run_paths(settings)
 
 
 def check_backends(settings: Settings) -> list[BackendCheck]:
@@ -44,7 +45,7 @@ def check_backends(settings: Settings) -> list[BackendCheck]:
 def _trial_size(settings: Settings) -> tuple[int, int]:
     """Return width and height of a small slide; a check does not depend on SOURCE being there."""
     try:
-        source = prepare.look(layout.find_paths(settings), settings.rate)
+        source = prepare.look(run_paths(settings), settings.rate)
     except RestyleError:
         return TRIAL_SIZE
     return trial_size(source.width, source.height)
@@ -56,7 +57,7 @@ def is_finished(settings: Settings) -> bool:
     False if the settings ask for slides to be drawn again, or if the film would have to be read
     to see that it is the same. No server is asked. Raises RestyleError.
     """
-    paths = layout.find_paths(settings)
+    paths = run_paths(settings)
     if settings.fresh or settings.redo or not paths.finished_file.exists():
         return False
     variants, access = load_workflow(settings)

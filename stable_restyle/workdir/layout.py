@@ -17,7 +17,6 @@ from pathlib import Path, PurePath
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, cannot_read, cannot_write
 from stable_restyle.core.progress import Check
-from stable_restyle.core.settings import Settings
 from stable_restyle.media.ffmpeg import media_endings
 from stable_restyle.media.join import CONTAINERS
 from stable_restyle.workdir import lock
@@ -105,19 +104,18 @@ class RunPaths:
         return self.interp / "report"  # files that the page loads on demand
 
 
-def find_paths(settings: Settings) -> RunPaths:
+def find_paths(source: Path, target: Path, work: Path | None, *, deflicker: bool) -> RunPaths:
     """Return the paths of a run, from SOURCE and TARGET, which are folders or films.
 
     Raises UnusableInput if SOURCE does not exist, WrongUsage if one path would overwrite another.
     """
-    source, target = settings.source, settings.target
     if any(_ADDRESS.match(str(path)) for path in (source, target)):
         raise WrongUsage(
             "SOURCE and TARGET are files or folders of this machine, not addresses.\n"
             "Name a server with --backend."
         )
     if os.name == "nt":
-        for path in filter(None, (target, settings.work)):
+        for path in filter(None, (target, work)):
             check_name_on_windows(path.absolute())
     mode = _mode(source)
     if mode is None:
@@ -125,18 +123,18 @@ def find_paths(settings: Settings) -> RunPaths:
             f"There is no {source}: SOURCE is a folder of frames (000001.png, ...) or a film.\n"
             "Name one, as in `video-restyle film.mp4 film-clay.mp4`."
         )
-    if settings.work is not None:
-        _mode(settings.work)
+    if work is not None:
+        _mode(work)
     film = None if stat.S_ISDIR(mode) else source
     if _is_film(target):
-        work = settings.work or target.with_suffix(".restyle")
+        work = work or target.with_suffix(".restyle")
         own, interp, shown, result = work / "in", work / "interp", work / "out", target
     else:
-        interp = settings.work or target.parent / "interp"
+        interp = work or target.parent / "interp"
         own, shown, result = interp / "in", target, None
     paths = RunPaths(film, own if film else source, interp, shown, shown, result)
     _keep_apart(paths)
-    return replace(paths, slides=paths.drawn) if settings.deflicker else paths
+    return replace(paths, slides=paths.drawn) if deflicker else paths
 
 
 def check_name_on_windows(path: PurePath) -> None:

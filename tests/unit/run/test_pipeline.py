@@ -24,8 +24,8 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import dry_run, failures, pipeline, status
+from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import lock
-from stable_restyle.workdir.layout import find_paths
 
 MakeFrames = Callable[..., Path]
 
@@ -312,12 +312,12 @@ def test_a_target_that_no_film_can_be_written_to(
     with pytest.raises(WrongUsage, match="neither a folder nor a film"):
         run(replace(asked, target=tmp_path / name))
     (tmp_path / name).mkdir()
-    assert find_paths(replace(asked, target=tmp_path / name)).result is None
+    assert run_paths(replace(asked, target=tmp_path / name)).result is None
 
 
 @pytest.mark.parametrize("name", ["out.v2", "2024.05.01", "night.clay", "shot.302"])
 def test_a_folder_may_have_a_dot_in_its_name(name: str, asked: Settings, tmp_path: Path) -> None:
-    assert find_paths(replace(asked, target=tmp_path / name)).shown == tmp_path / name
+    assert run_paths(replace(asked, target=tmp_path / name)).shown == tmp_path / name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths on Windows have a limit of their own")

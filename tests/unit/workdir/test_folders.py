@@ -23,7 +23,8 @@ from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import dry_run
-from stable_restyle.workdir.layout import check_name_on_windows, find_paths, identity
+from stable_restyle.run.inputs import run_paths
+from stable_restyle.workdir.layout import check_name_on_windows, identity
 
 MakeFrames = Callable[..., Path]
 HUGE = '{"frames": ["a1"], "scenes": [0, 99999999999999999]}'  # more slides than memory
@@ -109,7 +110,7 @@ def test_only_what_hangs_on_a_replaced_frame_is_drawn_again(
 )
 def test_an_address_is_neither_source_nor_target(source: str, target: str) -> None:
     with pytest.raises(WrongUsage, match=r"not addresses\.\nName a server with --backend"):
-        find_paths(Settings(Path(source), Path(target)))
+        run_paths(Settings(Path(source), Path(target)))
 
 
 def test_a_frame_that_was_only_touched_or_copied_is_the_same(asked: Settings) -> None:
@@ -212,7 +213,7 @@ def test_fresh_without_a_change_still_starts_over(asked: Settings) -> None:
     ["", "[]", "null", '{"frames": 3}', '{"frames": [1], "scenes": [0, 8]}', "[" * 9999, HUGE],
 )
 def test_a_damaged_note_is_refused_with_a_way_out(asked: Settings, noted: str) -> None:
-    path = find_paths(asked).input_file
+    path = run_paths(asked).input_file
     path.write_text(noted)
     with pytest.raises(UnusableInput, match=r"input\.json cannot be read") as refusal:
         run(asked)
@@ -223,10 +224,10 @@ def test_a_damaged_note_is_refused_with_a_way_out(asked: Settings, noted: str) -
 
 
 def test_a_folder_of_an_earlier_version_is_taken_over(asked: Settings) -> None:
-    find_paths(asked).input_file.unlink()
+    run_paths(asked).input_file.unlink()
     spoil(asked.source / "000005.png")
     assert run(asked).drawn == 0
-    noted = json.loads(find_paths(asked).input_file.read_text())
+    noted = json.loads(run_paths(asked).input_file.read_text())
     assert noted["scenes"] == [0, 8, 16, 24] and len(noted["frames"]) == 24
 
 
@@ -286,7 +287,7 @@ def test_windows_is_asked_for_all_other_names(name: str) -> None:
 @pytest.mark.skipif(os.name != "nt", reason="only Windows reserves names")
 def test_a_target_that_windows_reserves_is_refused(make_frames: MakeFrames) -> None:
     with pytest.raises(WrongUsage, match="Windows reserves the name 'con'"):
-        find_paths(Settings(make_frames(2), Path("con")))
+        run_paths(Settings(make_frames(2), Path("con")))
 
 
 def test_two_names_of_one_place_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +296,7 @@ def test_two_names_of_one_place_are_one(tmp_path: Path, monkeypatch: pytest.Monk
     os.link(film, other)  # as on a disk that takes two names for one
     assert identity(film) == identity(other) == identity(tmp_path / "x" / ".." / "film.mp4")
     with pytest.raises(WrongUsage, match="SOURCE and TARGET are both"):
-        find_paths(Settings(film, other))
+        run_paths(Settings(film, other))
     film.unlink()
     other.unlink()
     assert identity(film) == identity(tmp_path / "x" / ".." / "film.mp4") != identity(other)
@@ -307,7 +308,7 @@ def test_two_names_of_one_place_are_one(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_fresh_removes_what_save_interp_left_and_nothing_of_the_users(asked: Settings) -> None:
     run(replace(asked, save_interp=True, fresh=True))
-    work = find_paths(asked).interp
+    work = run_paths(asked).interp
     between = {path.name for path in work.glob("*.png")}
     assert between >= {"000001-b.png", "000001-m.png", "000001.png", "000004-f.png"}
     mine = ("000001-x.png", "1-b.png", "x000001.png", "000001-b.png.txt", "notes.png")
@@ -367,7 +368,7 @@ def test_a_number_of_one_is_told_as_one(asked: Settings) -> None:
 @pytest.mark.parametrize("noted", ["claymation", "claymation.json"])
 @pytest.mark.parametrize("typed", ["claymation", "claymation.json"])
 def test_a_workflow_is_the_same_by_either_name(asked: Settings, noted: str, typed: str) -> None:
-    path = find_paths(asked).settings_file
+    path = run_paths(asked).settings_file
     path.write_text(json.dumps({**json.loads(path.read_text()), "model": noted}))
     assert run(replace(asked, model=typed)).drawn == 0
     assert json.loads(path.read_text())["model"] == "claymation.json"

@@ -18,8 +18,8 @@ from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import measurement, pipeline
+from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import lock
-from stable_restyle.workdir.layout import find_paths
 
 MakeFrames = Callable[..., Path]
 
@@ -40,11 +40,11 @@ def other(asked: Settings, tmp_path: Path) -> Settings:
 
 def of_an_earlier_version(asked: Settings) -> None:
     """Make a working folder like versions that did not record an owner."""
-    shutil.rmtree(find_paths(asked).hidden)
-    path = find_paths(asked).settings_file
+    shutil.rmtree(run_paths(asked).hidden)
+    path = run_paths(asked).settings_file
     noted = json.loads(path.read_text("utf-8"))
     del noted["made_by"]
-    path.write_text(json.dumps({**noted, "target": find_paths(asked).shown.name}), "utf-8")
+    path.write_text(json.dumps({**noted, "target": run_paths(asked).shown.name}), "utf-8")
 
 
 def test_slides_of_another_working_folder_are_refused(asked: Settings, other: Settings) -> None:
@@ -132,7 +132,7 @@ def test_without_its_working_folder_a_run_starts_over_only_if_asked_to(asked: Se
 
 def test_a_lost_settings_file_is_taken_to_have_said_the_same(asked: Settings) -> None:
     run(asked)
-    find_paths(asked).settings_file.unlink()
+    run_paths(asked).settings_file.unlink()
     assert run(asked).drawn == 0
 
 
@@ -241,7 +241,7 @@ def test_fresh_leaves_no_slide_of_the_run_before(
     run(replace(asked, fresh=True, **then))  # type: ignore[arg-type]
     slides = [sequence.name(slide) for slide in range(7)]
     assert sorted(files(asked.target)) == [*slides, "mine.png"]
-    drawn = find_paths(asked).drawn
+    drawn = run_paths(asked).drawn
     assert not drawn.exists() or sorted(files(drawn)) == slides
     alone = replace(asked, target=asked.target.parent / "alone" / "out", **then)  # type: ignore[arg-type]
     run(alone)
@@ -254,7 +254,7 @@ def test_deflickered_slides_of_other_settings_are_refused_without_those_that_wer
 ) -> None:
     steady = replace(asked, deflicker=1)
     run(steady)
-    shutil.rmtree(find_paths(asked).drawn)
+    shutil.rmtree(run_paths(asked).drawn)
     with pytest.raises(UnusableInput, match=r"7 slides in .*out were made with other settings"):
         run(replace(steady, frames_per_slide=1))
 
@@ -289,7 +289,7 @@ def test_a_film_is_made_again_where_this_working_folder_made_it(film: Settings) 
 def test_a_film_of_an_earlier_version_is_made_again(film: Settings) -> None:
     run(film)
     of_an_earlier_version(film)
-    path = find_paths(film).settings_file
+    path = run_paths(film).settings_file
     noted = json.loads(path.read_text("utf-8"))
     del noted["film_sizes"]
     path.write_text(json.dumps(noted), "utf-8")
