@@ -25,6 +25,7 @@ from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 NO_MODEL = "no model"  # in settings.json: what draws the slides
+FRAMES_UNSURE = 25  # by how much the header of a film may be wrong, at least
 FPS_USUAL = 8  # frames per slide; higher values usually mean the film's rate
 
 log = logging.getLogger(__name__)
@@ -153,8 +154,7 @@ def _check_keys(settings: Settings) -> None:
 
 def given_slides(settings: Settings, source: Film | Frames) -> Mapping[int, GivenSlide]:
     """Return the slides of --given. Raises WrongUsage, UnusableInput."""
-    frames = source.frames if isinstance(source, Film) else source.count
-    found = given.find(settings.given, frames, settings.frames_per_slide)
+    found = given.find(settings.given, _most_frames(source), settings.frames_per_slide)
     given.check_pictures(found, source.width, source.height)
     return found
 
@@ -164,9 +164,16 @@ def check_before_split(
 ) -> None:
     """Raise RestyleError for what cannot be used, as far as the film's header shows."""
     given_slides(settings, source)
-    frames = source.frames if isinstance(source, Film) else source.count
+    rate = prepare.frame_rate(source, settings.rate)
     for change in variants.timed:
-        change.check_begins_within(frames, prepare.frame_rate(source, settings.rate))
+        change.check_begins_within(_most_frames(source), rate)
+
+
+def _most_frames(source: Film | Frames) -> int:
+    """Return how many frames there are; of a film, whose header may be wrong, how many may be."""
+    if isinstance(source, Frames):
+        return source.count
+    return source.frames + max(source.frames // 50, FRAMES_UNSURE)
 
 
 def keyframe_kind(settings: Settings, slides: Collection[int]) -> keyframes.Kind | None:

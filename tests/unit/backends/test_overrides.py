@@ -118,6 +118,6 @@ def test_what_is_past_the_end_is_refused_before_a_film_is_split(tmp_path: Path) 
     film = clips.make(tmp_path / "film.mp4", clips.scenes(12))
     for changes in ("f99-100:10.cfg=1", "01:00-02:00:10.cfg=1"):
         settings = Settings(film, tmp_path / "out.mp4", backends=("preview",), changes=(changes,))
-        with pytest.raises(WrongUsage, match="past the end of the film, which has 12 frames"):
+        with pytest.raises(WrongUsage, match="past the end of the film"):
             run(settings)
     assert not list(tmp_path.glob("out.restyle/in"))
