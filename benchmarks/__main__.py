@@ -10,10 +10,22 @@ from benchmarks import (
     split,
     stability,
     startup,
+    strength,
 )
 from benchmarks.report import command
 
-MODULES = (startup, split, schedule, bookkeeping, memory, speed, cluster, stability, anchor)
+MODULES = (
+    startup,
+    split,
+    schedule,
+    bookkeeping,
+    memory,
+    speed,
+    cluster,
+    stability,
+    strength,
+    anchor,
+)
 
 if __name__ == "__main__":
     command({module.__name__.rpartition(".")[2]: module.measure for module in MODULES}, __doc__)

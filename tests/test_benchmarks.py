@@ -35,7 +35,9 @@ def measured(name: str, out: Path) -> dict[str, Any]:
     return saved
 
 
-@pytest.mark.parametrize("name", ["startup", "split", "bookkeeping", "memory", "anchor", "cluster"])
+@pytest.mark.parametrize(
+    "name", ["startup", "split", "bookkeeping", "memory", "anchor", "strength", "cluster"]
+)
 def test_a_benchmark_gives_a_table(name: str, tmp_path: Path) -> None:
     saved = measured(name, tmp_path)
     assert saved["figures"] and saved["machine"]["cores"] >= 1

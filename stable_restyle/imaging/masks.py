@@ -33,16 +33,19 @@ def from_flow(estimates: Sequence[FlowEstimate], strength: float, grow_px: int) 
     """Return the mask of a slide that is warped by optical flow.
 
     estimates: from each slide that this one is made from; what any of them shows is kept. strength:
-    0 frees every pixel, 8 only those that were uncovered or moved in a way that warping cannot
-    follow. grow_px: how far the mask extends around such pixels, in pixels of the frame.
+    8 frees only pixels that were uncovered or moved in a way that warping cannot follow, less also
+    those that warping follows less well, 0 every pixel. grow_px: how far the mask extends around
+    such pixels, in pixels of the frame.
+
+    The mask decides which of two pictures a pixel shows; only its narrow edge mixes them.
     """
-    lost = estimates[0].unreliability
+    if not strength:
+        return free_all(estimates[0].frame)
+    lost = estimates[0].unreliability_at(strength)
     for each in estimates[1:]:
-        lost = np.minimum(lost, each.unreliability)
+        lost = np.minimum(lost, each.unreliability_at(strength))
     wide = spread(enlarge(lost, estimates[0].frame.shape), grow_px)
-    free = np.minimum(wide * np.float32(MASK_GAIN), 1)
-    still = min(256 - 32 * strength, 255)  # of a pixel that did not change, as in `freedom`
-    return np.asarray(np.rint(still + (255 - still) * free), np.uint8)
+    return np.asarray(np.rint(255 * np.minimum(wide * np.float32(MASK_GAIN), 1)), np.uint8)
 
 
 def free_all(frame: Pixels) -> Pixels:

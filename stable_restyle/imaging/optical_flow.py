@@ -44,11 +44,12 @@ ESTIMATED_MOST_PX = 1920 * 1088  # motion in larger frames is estimated at reduc
 # Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos".
 INCONSISTENT_SHARE, INCONSISTENT_PX2 = 0.01, 0.5
 
-# unreliability = smooth step of e^2 / (e^2 + HALF^2), e = residual + LOST where inconsistent.
+# unreliability = smooth step of e^2 / (e^2 + 1), e = (residual + LOST where inconsistent) / HALF.
 ERROR_WIDTH = 1.5  # pixels: sigma of the blur
 ERROR_HALF = 20.0  # levels
 ERROR_HALF_FAST = 15.0  # at half the size the same misfit leaves a smaller error
 ERROR_LOST = 12.0  # levels
+ERROR_OUTSIDE = 1000.0  # relative: the flow leads out of the picture
 UNRELIABLE_FROM, UNRELIABLE_TO = 0.3, 0.35  # below the first a pixel is kept, above the second free
 
 BORDER_PX = 1.0  # flow that leads less far past the border counts as noise
@@ -67,8 +68,18 @@ class FlowEstimate:
     flow: Floats  # from this frame to the previous slide's
     # (H, W): 0 where the previous slide shows what this one has to show, 1 where it does not.
     unreliability: Floats
+    error: Halves  # (H, W): what that follows from, relative to ERROR_HALF
     # (H, W): the frames' difference after warping, in levels; of `estimate_along` only.
     residual: Floats | None = None
+
+    def unreliability_at(self, strength: float) -> Floats:
+        """Return the unreliability as if squared errors were 8 / strength times as large.
+
+        (H, W), 0..1. At 8 it is `unreliability`.
+        """
+        if strength == 8:
+            return self.unreliability
+        return _unreliability(self.error.astype(np.float32), (strength / 8) ** 0.5)
 
     def flow_at(self, shape: tuple[int, ...]) -> Floats:
         """Return the flow at the size of a picture of this shape."""
@@ -102,7 +113,7 @@ def estimate(before: Pixels, frame: Pixels, *, fast: bool = False) -> FlowEstima
     flow = _flow(here, there)
     forth = _rough_flow(there, here)
     residual = _residual(small_before, small, flow)
-    return FlowEstimate(frame, flow, _unreliability(residual, flow, forth, fast))
+    return FlowEstimate(frame, flow, *_judge(residual, flow, forth, fast))
 
 
 def estimate_pair(first: Pixels, second: Pixels, *, fast: bool = False) -> FlowPair:
@@ -125,7 +136,7 @@ def estimate_along(
         there, back = pair.forward.astype(np.float32), pair.backward.astype(np.float32)
         flow, forth = flow + warp(there, flow), back + warp(forth, back)
     residual = _residual(small_before, small, flow)
-    return FlowEstimate(frame, flow, _unreliability(residual, flow, forth, fast), residual)
+    return FlowEstimate(frame, flow, *_judge(residual, flow, forth, fast), residual)
 
 
 def rough_flows(first: Pixels, second: Pixels) -> tuple[Floats, Floats]:
@@ -212,16 +223,25 @@ def _residual(before: Pixels, frame: Pixels, flow: Floats) -> Floats:
     return blur(largest.astype(np.float32), ERROR_WIDTH)
 
 
-def _unreliability(residual: Floats, flow: Floats, forth: Floats, fast: bool) -> Floats:
-    """Return how unreliable the flow is at each pixel: (H, W), 0..1."""
+def _judge(residual: Floats, flow: Floats, forth: Floats, fast: bool) -> tuple[Floats, Halves]:
+    """Return how unreliable the flow is at each pixel, 0..1, and its error: (H, W) each."""
+    half = ERROR_HALF_FAST if fast else ERROR_HALF
     lost = inconsistent(flow, forth)
     error = residual + ERROR_LOST * blur(lost.astype(np.float32), ERROR_WIDTH)
+    outside = leads_outside(flow, BORDER_PX)
+    steep = _unreliability(error, half)
+    steep[outside] = 1
+    error /= np.float32(half)
+    error[outside] = ERROR_OUTSIDE
+    return steep, error.astype(np.float16)
+
+
+def _unreliability(error: Floats, half: float) -> Floats:
     wrong = error * error
-    wrong /= wrong + np.float32((ERROR_HALF_FAST if fast else ERROR_HALF) ** 2)
+    wrong /= wrong + np.float32(half**2)
     steep = ((wrong - UNRELIABLE_FROM) / (UNRELIABLE_TO - UNRELIABLE_FROM)).clip(0, 1)
     steep *= steep * (3 - 2 * steep)
-    steep[leads_outside(flow, BORDER_PX)] = 1
-    return steep.astype(np.float32)
+    return np.asarray(steep, np.float32)
 
 
 def _enlarge_flow(flow: Floats, shape: tuple[int, ...]) -> Floats:

@@ -74,6 +74,7 @@ LABELS = {  # of settings.json: name, and unit
 UNSHOWN = (
     "model_sha256",
     "middle_model_sha256",
+    "mask_decides",
     "film_sha256",
     "film_mtime_ns",
     "target",

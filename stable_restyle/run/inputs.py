@@ -12,7 +12,7 @@ from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_ov
 from stable_restyle.backends.comfyui.workflow import with_seed
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.records import Keys, Scene
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import FLOW_MASK_STRENGTH, Settings
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
@@ -76,6 +76,8 @@ def settings_snapshot(
         "drawn_by": NO_MODEL if needs_no_model(settings) else engine,
         "mask_strength": settings.mask[0],
         "mask_size": settings.mask[1],
+        # Earlier versions mixed both pictures of a pixel here.
+        "mask_decides": settings.by_flow and settings.mask[0] < FLOW_MASK_STRENGTH,
         "anchor": settings.anchor_share,
         "fps": settings.frames_per_slide,
         "motion": settings.motion,

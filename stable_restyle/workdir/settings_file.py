@@ -23,6 +23,7 @@ FILMS = "film_sizes"  # in settings.json: of films that this run made, or may ov
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 # What runs of earlier versions, whose settings.json does not name these, were made with.
 UNNAMED: Mapping[str, object] = {
+    "mask_decides": False,
     "middle_model": None,
     "middle_model_sha256": None,
     "pictures": [],

@@ -9,7 +9,7 @@ import numpy as np
 from support.footage import HEIGHT, WIDTH, Camera
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.imaging.optical_flow import FlowEstimate
+from stable_restyle.imaging.optical_flow import ERROR_OUTSIDE, FlowEstimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,9 +41,9 @@ def moved(
     height, width = frame.shape[:2]
     none = np.zeros((height, width), np.float32)
     still = np.zeros((height, width, 2), np.float32)
-    return FlowEstimate(
-        frame, still if by is None else by, none if unreliability is None else unreliability, none
-    )
+    doubt = none if unreliability is None else unreliability
+    error = np.where(doubt > 0, ERROR_OUTSIDE, 0).astype(np.float16)
+    return FlowEstimate(frame, still if by is None else by, doubt, error, none)
 
 
 def shift(x: float, y: float = 0) -> Floats:

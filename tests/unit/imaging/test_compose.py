@@ -81,7 +81,8 @@ def test_keys_are_weighted_by_their_error() -> None:
     frame = footage.film(STILL)
     black, white = np.zeros_like(frame), np.full_like(frame, 255)
     error = np.full((HEIGHT, WIDTH), 3, np.float32)  # and 3 more: twice that of no error
-    worse = FlowEstimate(frame, shift(0), np.zeros_like(error), error)
+    none = np.zeros_like(error)
+    worse = FlowEstimate(frame, shift(0), none, none.astype(np.float16), error)
     between = compose.fill([black, white], [worse, moved(frame)])
     assert np.all(between == round(255 * 6**8 / (6**8 + 3**8)))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import footage, paths
-from support.flows import STILL, block, moved
+from support.flows import PAN, STILL, block, moved
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.imaging import masks
+from stable_restyle.imaging import masks, optical_flow
 from stable_restyle.media import png, sequence
 
 GOLDEN = sorted((paths.DATA / "golden").iterdir())
@@ -126,12 +128,29 @@ def test_guide_is_rounded_to_the_nearest_level() -> None:
     assert np.abs(guide - level * (mask / 510)).max() < 0.501
 
 
-@pytest.mark.parametrize("strength", [0, 1, 2, 4, 7.5, 8])
-def test_strength_has_the_scale_of_the_other_masks(strength: float) -> None:
+@pytest.mark.parametrize("strength", [0.5, 1, 2, 4, 7.5, 8])
+def test_what_stands_still_is_kept_at_every_strength(strength: float) -> None:
+    mask = masks.from_flow([moved(footage.film(STILL), unreliability=block())], strength, 4)
+    assert np.all(mask[:30] == 0)
+    assert np.all(mask[40:80, 60:100] == 255)
+
+
+def test_a_lower_strength_frees_more_and_decides_for_one_picture() -> None:
+    """A mean of two pictures that differ would be a blur."""
     frame = footage.film(STILL)
-    grey = masks.from_flow([moved(frame, unreliability=block())], strength, 4)
-    assert np.all(grey[:30] == masks.from_change(masks.change([frame, frame]), strength, 4)[:30])
-    assert np.all(grey[40:80, 60:100] == 255)
+    error = np.linspace(0, 2, frame.shape[1], dtype=np.float16)[None].repeat(len(frame), axis=0)
+    estimate = replace(moved(frame), error=error)
+    found = [masks.from_flow([estimate], each, 0).astype(int) for each in (0, 1, 2, 4, 6, 8)]
+    for more, less in pairwise(found):
+        assert np.all(more >= less) and more.sum() > less.sum()
+        assert ((less > 0) & (less < 255)).mean() < 0.05
+    assert found[0].min() == 255
+
+
+def test_strength_8_is_the_unreliability() -> None:
+    estimate = optical_flow.estimate(footage.film(STILL), footage.film(PAN))
+    assert np.array_equal(estimate.unreliability_at(8), estimate.unreliability)
+    assert np.allclose(estimate.unreliability_at(7.9999), estimate.unreliability, atol=0.03)
 
 
 def test_size_is_how_far_the_mask_reaches_with_a_soft_edge() -> None:

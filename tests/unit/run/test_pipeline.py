@@ -482,3 +482,18 @@ def test_a_run_that_has_lost_its_folder_does_not_replace_the_film(
     with pytest.raises(lock.FolderLost, match="no longer this run's"):
         pipeline.run(asked, progress)
     assert not list(asked.target.parent.glob("clay.mp4*"))
+
+
+def test_slides_of_earlier_versions_whose_masks_mixed_pictures_are_not_taken_over(
+    asked: Settings,
+) -> None:
+    weak = replace(asked, mask_strength=2.0)
+    run(weak)
+    path = run_paths(weak).settings_file
+    noted = json.loads(path.read_text())
+    del noted["mask_decides"]  # as an earlier version wrote it
+    path.write_text(json.dumps(noted))
+    (run_paths(weak).finished_file).unlink()
+    with pytest.raises(UnusableInput, match="mask decides: no then, yes now"):
+        run(weak)
+    assert run(replace(weak, fresh=True)).drawn > 0
