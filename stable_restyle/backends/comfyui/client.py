@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +21,8 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-import numpy as np
-
 from stable_restyle.backends.comfyui import responses
+from stable_restyle.backends.comfyui.cleanup import Cleanup
 from stable_restyle.backends.comfyui.events import EventListener
 from stable_restyle.backends.comfyui.http import (
     Address,
@@ -39,13 +37,10 @@ from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
 from stable_restyle.backends.comfyui.uploads import Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide
-from stable_restyle.media import png
 
 PICTURE_MAX = 64  # bytes for each pixel of the guide, and a MiB: room for an upscaler's raw pixels
 SUBFOLDER = "stable-restyle"  # of the server's temp folder
 SUBMISSIONS = 3  # of one slide, where the server forgets it
-EMPTIED_KNOWN = 256  # slides; a server answers an equal prompt by one that it made not long ago
-EMPTY = png.encode(np.zeros((1, 1, 3), np.uint8))
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +92,16 @@ class ComfyUI:
         self._timeouts = timeouts = timeouts or Timeouts()
         answer_s = min(timeouts.answer_s, timeout_s)
         self._http = HttpClient(self._address, timeouts.connect_s, answer_s, timeout_s)
-        self._cleanup = HttpClient(
+        quick = HttpClient(
             self._address, timeouts.cleanup_s, timeouts.cleanup_s, timeouts.cleanup_s
         )
+        self._cleanup = Cleanup(quick, self._json, partial(self._upload, quick), timeouts.stop_s)
         self._listener = EventListener(
             self._address, self._http.trusted, timeouts, self._on_message, self._wake_draws
         )
-        self._uploads = Uploads(partial(self._upload, SUBFOLDER, self._http))
+        self._uploads = Uploads(partial(self._upload, self._http, SUBFOLDER))
         self._changed = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
-        self._done: list[str] = []  # those that may be in its history
-        self._fetched: list[Mapping[str, str]] = []  # slides in its temp folder
-        self._emptied: deque[Mapping[str, str]] = deque(maxlen=EMPTIED_KNOWN)
         self._drawing = 0
         self._warned = False  # that slides are scaled
         self._closed = False
@@ -198,8 +191,8 @@ class ComfyUI:
                 self._http.shut()  # one that was connecting has a socket only now
             unfinished = list(self._prompts)
         with suppress(ServerFault):
-            self._withdraw(unfinished)
-            self._tidy()
+            self._cleanup.withdraw(unfinished)
+            self._cleanup.tidy()
         self._http.close()
         self._cleanup.close()
 
@@ -227,23 +220,20 @@ class ComfyUI:
             submission = Submission(self.name, nodes, request.output, uploads, self._address.clean)
             self._submit(prompt, submission)
             with suppress(ServerFault):
-                self._tidy()  # while the server draws
+                self._cleanup.tidy()  # while the server draws
             entry = self._outcome(prompt)
             try:
                 picture = submission.picture(entry)
-                if picture in self._emptied:
+                if self._cleanup.is_emptied(picture):
                     raise Lost("it had drawn an equal slide before, whose picture is gone")
                 answer = self._view(picture, limit)
             finally:
                 prompt.on_server = False
-                with self._changed:
-                    self._done.append(prompt.id)
-            if picture["type"] == "temp":
-                with self._changed:
-                    self._fetched.append(picture)
+                self._cleanup.add_done(prompt.id)
+            self._cleanup.add_fetched(picture)
             return answer
 
-    def _upload(self, folder: str, http: HttpClient, name: str, data: bytes) -> str:
+    def _upload(self, http: HttpClient, folder: str, name: str, data: bytes) -> str:
         """Put a PNG into the server's temp folder; return the name by which nodes load it."""
         answer = http.ask(
             "POST",
@@ -271,7 +261,7 @@ class ComfyUI:
                     self._prompts.pop(prompt.id, None)
             if prompt.on_server and not left_to_close:
                 with suppress(ServerFault):
-                    self._withdraw([prompt.id])
+                    self._cleanup.withdraw([prompt.id])
 
     def _submit(self, prompt: Prompt, submission: Submission) -> None:
         """Put a prompt into the server's queue."""
@@ -357,38 +347,6 @@ class ComfyUI:
         if status == 404:
             raise Lost("the picture that it made is gone")
         return self._address.check_status(status, body)
-
-    def _tidy(self) -> None:
-        """Delete finished prompts from the history, and empty fetched slides. Raises ServerFault.
-
-        No server deletes a file of its temp folder before it starts again, but it overwrites one.
-        """
-        with self._changed:
-            done, self._done = self._done, []
-            fetched, self._fetched = self._fetched, []
-            self._emptied.extend(fetched)
-        if done:
-            self._cleanup.post("/history", {"delete": done})
-        for picture in fetched:
-            self._upload(picture["subfolder"], self._cleanup, picture["filename"], EMPTY)
-
-    def _withdraw(self, ids: Sequence[str]) -> None:
-        """Remove our prompts from the queue, including the running one. Raises ServerFault."""
-        if not ids:
-            return
-        self._cleanup.post("/queue", {"delete": list(ids)})
-        running = self._running(ids)  # old servers interrupt any prompt that is running
-        for each in running:
-            self._cleanup.post("/interrupt", {"prompt_id": each})
-        deadline = time.monotonic() + self._timeouts.stop_s
-        while running and time.monotonic() < deadline:
-            time.sleep(0.02)
-            running = self._running(ids)
-        self._cleanup.post("/history", {"delete": list(ids)})
-
-    def _running(self, ids: Sequence[str]) -> list[str]:
-        queue = self._json(*self._cleanup.ask("GET", "/queue"))
-        return [each for each in ids if responses.place(queue, each) == "queue_running"]
 
     def _on_message(self, message: object) -> None:
         """Process a message of the websocket; called in the listening thread."""
