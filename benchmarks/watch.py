@@ -37,7 +37,7 @@ WRAPPED: Sequence[tuple[str, Any, str]] = (
     ("mask", masks, "free_all"),
     ("blend", masks, "blend"),
     ("encode", png, "encode"),
-    ("network", http.HttpClient, "ask"),
+    ("network", http.HttpClient, "request"),
     ("network", events.EventListener, "_run"),
     ("decode", client, "read_slide"),
     ("write", files, "write_whole"),
@@ -63,7 +63,7 @@ class Watch:
         for step, place, name in WRAPPED:
             self._wrap(place, name, partial(self._timed, step))
         self._wrap(pool.Pool, "draw", self._with_slide)
-        self._wrap(http.HttpClient, "ask", self._with_times)
+        self._wrap(http.HttpClient, "request", self._with_times)
         self._wrap(schedule.Schedule, "finish", self._with_finish)
         return self
 
@@ -121,15 +121,15 @@ class Watch:
 
         return placed
 
-    def _with_times(self, ask: Function) -> Function:
+    def _with_times(self, request: Function) -> Function:
         """Record when a prompt is sent and when a picture is received."""
 
-        @wraps(ask)
+        @wraps(request)
         def overheard(http: Any, method: str, path: str, **named: Any) -> Any:
             slide = getattr(self._here, "slide", None)
             if slide is not None and path == "/prompt":
                 self.asked[slide] = time.monotonic()
-            answer = ask(http, method, path, **named)
+            answer = request(http, method, path, **named)
             if slide is not None and path == "/view":
                 self.answered[slide] = time.monotonic()
             return answer

@@ -42,7 +42,7 @@ from support.runs import Silent, files
 
 from stable_restyle.backends import pool
 from stable_restyle.backends.comfyui import client
-from stable_restyle.backends.comfyui.http import Timeouts
+from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline
 

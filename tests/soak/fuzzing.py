@@ -29,9 +29,10 @@ from support import paths, pngs
 from support.comfy_server import RECORDINGS, recorded
 
 from stable_restyle.backends.comfyui import responses, validate, workflow, workflow_file
+from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.backends.comfyui.client import ComfyUI, Request
 from stable_restyle.backends.comfyui.events import _Socket
-from stable_restyle.backends.comfyui.http import Address, HttpClient, parse
+from stable_restyle.backends.comfyui.http import HttpClient, parse
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
@@ -460,15 +461,15 @@ def _http(folder: Path) -> Iterator[Attempt]:
         server = threading.Thread(target=_serve, args=(listener, answers), daemon=True)
         server.start()
         port = listener.getsockname()[1]
-        address = Address.of(f"http://127.0.0.1:{port}", {})
+        address = Address.parse(f"http://127.0.0.1:{port}", {})
         http = HttpClient(address, 2.0, 2.0, 5.0)
 
         def attempt(chance: Random) -> None:
             answers[:] = [_http_answer(chance)]
             try:
-                status, body = http.ask("GET", "/queue", tries=1, limit=10**6)
+                status, body = http.request("GET", "/queue", tries=1, limit=10**6)
                 assert isinstance(status, int) and len(body) <= 10**6
-                responses.place(parse(address.check_status(status, body)), PROMPT)
+                responses.place(parse(http.check_status(status, body)), PROMPT)
             except ServerFault as fault:
                 assert str(fault).isprintable()
 

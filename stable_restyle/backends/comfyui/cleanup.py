@@ -84,7 +84,7 @@ class Cleanup:
         self._http.post("/history", {"delete": list(ids)})
 
     def _running(self, ids: Sequence[str]) -> list[str]:
-        queue = self._parsed(*self._http.ask("GET", "/queue"))
+        queue = self._parsed(*self._http.request("GET", "/queue"))
         return [each for each in ids if responses.place(queue, each) == "queue_running"]
 
     def close(self) -> None:

@@ -22,18 +22,14 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from stable_restyle.backends.comfyui import responses
+from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.backends.comfyui.cleanup import Cleanup
 from stable_restyle.backends.comfyui.events import EventListener
-from stable_restyle.backends.comfyui.http import (
-    Address,
-    ConnectionLost,
-    HttpClient,
-    Timeouts,
-    parse,
-)
+from stable_restyle.backends.comfyui.http import ConnectionLost, HttpClient, parse
 from stable_restyle.backends.comfyui.pictures import pad, read_slide
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
+from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.backends.comfyui.uploads import Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Pixels, Slide
@@ -86,7 +82,7 @@ class ComfyUI:
         every request. timeout_s: how long the server may take for a slide, from when it starts on
         it.
         """
-        self._address = Address.of(url, headers or {})
+        self._address = Address.parse(url, headers or {})
         self._make_request = make_request
         self._timeout_s = timeout_s
         self._timeouts = timeouts = timeouts or Timeouts()
@@ -97,7 +93,7 @@ class ComfyUI:
         )
         self._cleanup = Cleanup(quick, self._json, partial(self._upload, quick), timeouts.stop_s)
         self._listener = EventListener(
-            self._address, self._http.trusted, timeouts, self._on_message, self._wake_draws
+            self._address, self._http.ca_bundle, timeouts, self._on_message, self._wake_draws
         )
         self._uploads = Uploads(partial(self._upload, self._http, SUBFOLDER))
         self._changed = Condition()  # guards what follows
@@ -182,13 +178,13 @@ class ComfyUI:
                 return
             self._closed = True
             self._changed.notify_all()
-        self._http.shut()
+        self._http.abort()
         self._listener.close()
         deadline = time.monotonic() + self._timeouts.connect_s
         with self._changed:
             while self._drawing and time.monotonic() < deadline:
                 self._changed.wait(0.05)
-                self._http.shut()  # one that was connecting has a socket only now
+                self._http.abort()  # one that was connecting has a socket only now
             unfinished = list(self._prompts)
         with suppress(ServerFault):
             self._cleanup.withdraw(unfinished)
@@ -235,7 +231,7 @@ class ComfyUI:
 
     def _upload(self, http: HttpClient, folder: str, name: str, data: bytes) -> str:
         """Put a PNG into the server's temp folder; return the name by which nodes load it."""
-        answer = http.ask(
+        answer = http.request(
             "POST",
             "/upload/image",
             files={"image": (name, data, "image/png")},
@@ -272,7 +268,7 @@ class ComfyUI:
         }
         prompt.on_server = True
         try:
-            status, body = self._http.ask("POST", "/prompt", tries=1, json=request)
+            status, body = self._http.request("POST", "/prompt", tries=1, json=request)
         except ConnectionLost as fault:
             if self._queue_place(prompt) is None and self._entry(prompt) is None:
                 raise Lost(str(fault)) from None
@@ -343,10 +339,10 @@ class ComfyUI:
 
     def _view(self, picture: Mapping[str, str], limit: int) -> bytes:
         """Return a file that the server made, by filename, subfolder and type."""
-        status, body = self._http.ask("GET", "/view", query=picture, limit=limit)
+        status, body = self._http.request("GET", "/view", params=picture, limit=limit)
         if status == 404:
             raise Lost("the picture that it made is gone")
-        return self._address.check_status(status, body)
+        return self._http.check_status(status, body)
 
     def _on_message(self, message: object) -> None:
         """Process a message of the websocket; called in the listening thread."""
@@ -363,10 +359,10 @@ class ComfyUI:
 
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         """Return the JSON of an answer. Raises ServerFault."""
-        return self._json(*self._http.ask(method, path, **body))
+        return self._json(*self._http.request(method, path, **body))
 
     def _json(self, status: int, body: bytes) -> Any:
-        answer = parse(self._address.check_status(status, body))
+        answer = parse(self._http.check_status(status, body))
         if answer is None:
             raise ServerFault("something answers there, but not in JSON as ComfyUI does")
         return answer

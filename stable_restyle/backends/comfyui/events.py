@@ -12,7 +12,10 @@ from uuid import uuid4
 
 import websocket
 
-from stable_restyle.backends.comfyui.http import JSON_MAX, Address, Timeouts, parse, shut_socket
+from stable_restyle.backends.comfyui.adapter import abort_socket
+from stable_restyle.backends.comfyui.address import Address
+from stable_restyle.backends.comfyui.http import JSON_MAX, parse
+from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.parallel import TICK_S
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ class EventListener:
     def __init__(
         self,
         address: Address,
-        trusted: str,
+        ca_bundle: str,
         timeouts: Timeouts,
         on_message: Callable[[object], None],
         on_change: Callable[[], None],
@@ -43,7 +46,7 @@ class EventListener:
         """
         self.client_id: str | None = None  # None: not connected
         self._address = address
-        self._trusted = trusted
+        self._ca_bundle = ca_bundle
         self._timeouts = timeouts
         self._on_message = on_message
         self._on_change = on_change
@@ -67,11 +70,11 @@ class EventListener:
         with self._lock:
             if self.client_id == client_id and self._socket is not None:
                 log.info("%s: its websocket is silent; reconnecting.", self._address.base)
-                self._socket.shut()
+                self._socket.abort()
 
     def try_out(self) -> bool:
         """Return whether a new connection receives a message; blocks."""
-        connection = _Socket(self._trusted)
+        connection = _Socket(self._ca_bundle)
         try:
             connection.open(self._address, uuid4().hex, self._timeouts.socket_s)
             return connection.next_text() is not None
@@ -88,7 +91,7 @@ class EventListener:
         while self._thread and self._thread.is_alive() and time.monotonic() < deadline:
             with self._lock:
                 if self._socket is not None:
-                    self._socket.shut()
+                    self._socket.abort()
             self._thread.join(0.05)
 
     def _run(self) -> None:
@@ -104,7 +107,7 @@ class EventListener:
 
     def _listen(self) -> Generator[object, None, None]:
         """Yield the parsed messages of one connection until it is lost or replaced."""
-        connection, client_id = _Socket(self._trusted), uuid4().hex
+        connection, client_id = _Socket(self._ca_bundle), uuid4().hex
         with self._lock:
             self._socket = connection
         try:
@@ -128,12 +131,12 @@ class EventListener:
 class _Socket(websocket.WebSocket):
     """A websocket with a bound on its messages. On mangled bytes it raises nearly anything."""
 
-    def __init__(self, trusted: str) -> None:
-        kind = "ca_cert_path" if os.path.isdir(trusted) else "ca_certs"
+    def __init__(self, ca_bundle: str) -> None:
+        kind = "ca_cert_path" if os.path.isdir(ca_bundle) else "ca_certs"
         # Its UTF-8 check is in Python, and takes longer than the rest of a message.
-        super().__init__(sslopt={kind: trusted}, skip_utf8_validation=True)
+        super().__init__(sslopt={kind: ca_bundle}, skip_utf8_validation=True)
         self._unread = 0  # bytes of the message that is coming in
-        self._is_shut = False
+        self._aborted = False
 
     def open(self, address: Address, client_id: str, timeout_s: float) -> None:
         """Connect as this client ID, to which the server then sends messages."""
@@ -146,11 +149,11 @@ class _Socket(websocket.WebSocket):
         )
 
     def texts(self, ping_s: float) -> Iterator[str]:
-        """Yield text messages until `shut`, or until a ping stays unanswered for ping_s."""
-        look_s = min(ping_s, TICK_S)  # on Windows, `shut` wakes no reader
+        """Yield text messages until `abort`, or until a ping stays unanswered for ping_s."""
+        look_s = min(ping_s, TICK_S)  # on Windows, `abort` wakes no reader
         self.settimeout(look_s)
         quiet_s, pinged = 0.0, False
-        while not self._is_shut:
+        while not self._aborted:
             try:
                 text = self.next_text()
             except websocket.WebSocketTimeoutException:
@@ -174,10 +177,10 @@ class _Socket(websocket.WebSocket):
             raise websocket.WebSocketConnectionClosedException("closed by the server")
         return str(frame.data, "utf-8") if opcode == websocket.ABNF.OPCODE_TEXT else None
 
-    def shut(self) -> None:
+    def abort(self) -> None:
         """Wake the thread that waits for a message; called from another one."""
-        self._is_shut = True
-        shut_socket(self.sock)
+        self._aborted = True
+        abort_socket(self.sock)
 
     def leave(self) -> None:
         """Close without waiting for an answer."""

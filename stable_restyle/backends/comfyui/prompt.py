@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from stable_restyle.backends.comfyui.http import Timeouts
+from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.errors import ServerFault
 
 

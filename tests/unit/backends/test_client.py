@@ -60,9 +60,9 @@ from support.programs import LONGEST_S, until
 
 from stable_restyle.backends.comfyui import events, http, pictures, responses
 from stable_restyle.backends.comfyui.client import ComfyUI, Request
-from stable_restyle.backends.comfyui.http import Timeouts
 from stable_restyle.backends.comfyui.pictures import GRID, OtherShape
 from stable_restyle.backends.comfyui.responses import Submission
+from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.errors import (
     OutOfMemory,
     RestyleError,
@@ -783,7 +783,7 @@ def test_a_silent_websocket_is_replaced_where_its_end_wakes_no_reader(
     server: ComfyServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows, where a thread that waits for a message goes on waiting."""
-    monkeypatch.setattr(events, "shut_socket", lambda sock: None)
+    monkeypatch.setattr(events, "abort_socket", lambda sock: None)
     server.on("GET /ws", silent)
     with client_of(server, replace(WARY, ping_s=LONGEST_S)) as client:
         assert_draws(client)

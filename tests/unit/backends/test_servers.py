@@ -25,7 +25,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
 from stable_restyle.backends import connect, pool
-from stable_restyle.backends.comfyui import client, http, workflow_file
+from stable_restyle.backends.comfyui import client, timeouts, workflow_file
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Pixels
@@ -126,7 +126,7 @@ def test_ctrl_c_waits_for_no_answer(
     ask: Callable[[Settings], object],
 ) -> None:
     """A server that says nothing for an hour."""
-    monkeypatch.setattr(client, "Timeouts", partial(http.Timeouts, answer_s=3600))
+    monkeypatch.setattr(client, "Timeouts", partial(timeouts.Timeouts, answer_s=3600))
     (server,) = servers(1)
     server.always("GET /system_stats", slow(3600))
 
