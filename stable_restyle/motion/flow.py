@@ -10,6 +10,10 @@ from stable_restyle.imaging import colour, compose, masks, optical_flow
 from stable_restyle.imaging.optical_flow import FlowEstimate
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 
+# Share of a frame that flow:fast may lose before motion is estimated at full size: what repeats
+# finely, such as the windows of a house, vanishes at half the size.
+FAST_LOST_MOST = 0.4
+
 
 @dataclass(frozen=True)
 class FlowMotion(Motion):
@@ -21,7 +25,10 @@ class FlowMotion(Motion):
         """Estimate straight from the previous slide's frame; between keyframes, slide by slide."""
         if len(path.sources) == 1 and not path.along:
             (source,) = path.sources
-            return FlowMotionEstimate([optical_flow.estimate(source, path.frame, fast=self.fast)])
+            estimate = optical_flow.estimate(source, path.frame, fast=self.fast)
+            if self.fast and estimate.unreliability.mean() > FAST_LOST_MOST:
+                estimate = optical_flow.estimate(source, path.frame)
+            return FlowMotionEstimate([estimate])
         return FlowMotionEstimate(
             [
                 optical_flow.estimate_along(source, path.frame, pairs, fast=self.fast)

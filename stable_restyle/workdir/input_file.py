@@ -128,11 +128,8 @@ def outdated_slides(
     if now.film_middle in slides:
         slides = set(range(scenes.slide_count(len(now.marks), frames_per_slide)))
     beyond = beyond_end(paths, now, frames_per_slide)
-    return [
-        name
-        for name in sequence.numbered(paths.slides)
-        if name in beyond or int(name[:-4]) - 1 in slides
-    ]
+    outdated = sequence.indices(paths.slides) & slides
+    return sorted({*beyond, *map(sequence.name, outdated)})
 
 
 def _values(snapshot: InputSnapshot, slide: int) -> list[str]:
@@ -142,7 +139,7 @@ def _values(snapshot: InputSnapshot, slide: int) -> list[str]:
 def beyond_end(paths: RunPaths, now: InputSnapshot, frames_per_slide: int) -> list[str]:
     """Return the finished slides past the end of the film."""
     count = scenes.slide_count(len(now.marks), frames_per_slide)
-    return [name for name in sequence.numbered(paths.slides) if int(name[:-4]) > count]
+    return [sequence.name(slide) for slide in sequence.indices(paths.slides) if slide >= count]
 
 
 def _changed_frames(was: InputSnapshot, now: InputSnapshot) -> set[int]:
@@ -159,8 +156,8 @@ def refusal(
     lines = []
     if len(was.marks) != len(now.marks):
         lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
-    changed = [sequence.name(frame) for frame in sorted(_changed_frames(was, now))]
-    changed = [name for name in changed if int(name[:-4]) <= len(was.marks)]
+    frames = sorted(each for each in _changed_frames(was, now) if each < len(was.marks))
+    changed = [sequence.name(frame) for frame in frames]
     if changed:
         more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
         lines.append(f"other frames: {', '.join(changed[:NAMES_SHOWN])}{more}")
