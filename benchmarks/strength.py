@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks import stability
+from benchmarks.chain import CODEC_METHOD, METHODS, Method, motions
 from benchmarks.report import Figure, Report, command
 from stable_restyle.backends.preview import engine as preview
 from stable_restyle.core.records import Pixels
@@ -22,24 +23,27 @@ FRAMES = 14
 def measure(out: Path, small: bool) -> Report:
     """Draw every clip in both looks with every strength, and by codec."""
     frames = 4 if small else FRAMES
-    clips = [clip[:frames] for clip in stability._clips(small).values()]
+    clips = [clip[:frames] for clip in stability.scenes(small).values()]
     methods = {
-        f"--mask-strength {each}": replace(stability.METHODS["flow:fast"], mask_strength=each)
+        f"--mask-strength {each}": replace(METHODS["flow:fast"], mask_strength=each)
         for each in (STRENGTHS[-2:] if small else STRENGTHS)
     }
     figures = [
         figure
-        for name, method in {**methods, "codec": stability.CODEC_METHOD}.items()
+        for name, method in {**methods, "codec": CODEC_METHOD}.items()
         for figure in _figures(name, method, clips)
     ]
     title = f"Mask strength with {len(clips)} clips of {frames} frames in both looks"
     return Report("strength", title, figures)
 
 
-def _figures(
-    name: str, method: stability.Method, clips: list[list[Pixels]]
-) -> tuple[Figure, Figure]:
-    found = [stability._measured(clip, method, look) for clip in clips for look in preview.LOOKS]
+def _figures(name: str, method: Method, clips: list[list[Pixels]]) -> tuple[Figure, Figure]:
+    found = [
+        stability.measured(clip, along, method, look)
+        for clip in clips
+        for along in [motions(clip, method)]
+        for look in preview.LOOKS
+    ]
     return (
         Figure(f"E_warp ratio to the input, {name}", fmean(each.e_warp_ratio for each in found)),
         Figure(f"sharpness, {name}", fmean(each.sharpness for each in found)),
