@@ -10,28 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import paths
 
 from stable_restyle.backends.comfyui import workflow, workflow_file
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-
-SHIPPED = ["anime", "anime-differential", "claymation", "claymation-differential"]
-WORKFLOWS = paths.WORKFLOWS
-# Nodes that every ComfyUI has.
-STOCK = {
-    "CheckpointLoaderSimple",
-    "CLIPTextEncode",
-    "CLIPTextEncodeSDXL",
-    "DifferentialDiffusion",
-    "ImageToMask",
-    "KSamplerAdvanced",
-    "LoadImage",
-    "LoraLoader",
-    "PreviewImage",
-    "SetLatentNoiseMask",
-    "VAEDecode",
-    "VAEEncode",
-}
 
 Tree = dict[str, Any]
 Store = Callable[..., str]
@@ -100,55 +81,6 @@ def links(prompt: Tree) -> list[tuple[str, str, str, int]]:
         for name, value in each["inputs"].items()
         if isinstance(value, list)
     ]
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("ending", ["", ".json"])
-def test_a_shipped_workflow_is_found_by_its_name(name: str, ending: str) -> None:
-    loaded = workflow_file.load(name + ending)
-    titles = {each["_meta"]["title"]: node_id for node_id, each in loaded.nodes.items()}
-    assert loaded.name == f"{name}.json"
-    assert loaded.seed == 1431655765
-    assert (titles["input"], titles["mask"], titles["output"]) == (
-        loaded.loader("guide"),
-        loaded.loader("mask"),
-        loaded.output,
-    )
-
-
-@pytest.mark.parametrize("name", ["anime", "claymation"])
-def test_a_differential_variant_differs_by_one_node(name: str) -> None:
-    plain, variant = workflow_file.load(name), workflow_file.load(f"{name}-differential")
-    (added,) = variant.nodes.keys() - plain.nodes.keys()
-    (sampler,) = (
-        key for key, each in plain.nodes.items() if each["class_type"] == "KSamplerAdvanced"
-    )
-    inputs = plain.nodes[sampler]["inputs"]
-    assert variant.nodes[added]["class_type"] == "DifferentialDiffusion"
-    assert variant.nodes[added]["inputs"] == {"model": inputs["model"]}
-    assert variant.nodes[sampler]["inputs"] == {**inputs, "model": [added, 0]}
-    for key in plain.nodes.keys() - {sampler, plain.output}:
-        assert variant.nodes[key] == plain.nodes[key]
-    assert (variant.seed, variant.denoise, variant.preview) == (
-        plain.seed,
-        plain.denoise,
-        plain.preview,
-    )
-
-
-def test_what_the_shipped_workflows_hold() -> None:
-    claymation, anime = workflow_file.load("claymation"), workflow_file.load("anime")
-    assert (claymation.preview, anime.preview) == ("clay", "anime")
-    assert claymation.denoise == pytest.approx(0.3)
-    assert anime.denoise == 0.5
-    assert "stable-restyle" not in claymation.nodes
-    assert {path.stem for path in WORKFLOWS.glob("*.json")} == set(SHIPPED)
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_workflows_take_stock_nodes_only(name: str) -> None:
-    prompt = workflow.fill(workflow_file.load(name), NAMES)
-    assert {each["class_type"] for each in prompt.values()} <= STOCK
 
 
 def test_a_file_comes_before_a_shipped_workflow(
