@@ -74,7 +74,9 @@ def find(
     if found.roles.isdisjoint(OF_THE_FRAME):
         _find_input(found, needed)
     if not found.has_mask and found.wants_mask:
-        found.alpha = next((each for each in found.pictures if _gives_alpha(each, found)), None)
+        found.alpha = next(
+            (each for each in found.pictures if _gives_alpha(each, found, needed)), None
+        )
     _check(found, needed)
     return found
 
@@ -174,7 +176,7 @@ def _saver(found: Roles) -> str:
             "it loads no picture, so its slides would not resemble the frames.\nIn ComfyUI, add "
             "Load Image and VAE Encode, and link the latent to the sampler."
         )
-    savers = all_savers(found.nodes)
+    savers = [each for each in all_savers(found.nodes) if each not in found.pictures]
     behind = {each: upstream(each, found.nodes) for each in savers}
     savers = [each for each in savers if not starts.isdisjoint(behind[each])]
     if not savers:
@@ -272,9 +274,10 @@ def _first_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iter
             yield from (s for name, s, _ in links(nodes[each]) if name in ("image1", "image_1"))
 
 
-def _gives_alpha(node_id: str, found: Roles) -> bool:
-    """Return whether a picture's alpha is taken as a mask."""
-    return any(output == 1 for _, _, output in consumers(node_id, found.nodes))
+def _gives_alpha(node_id: str, found: Roles, needed: AbstractSet[str]) -> bool:
+    """Return whether a picture's alpha is taken as a mask on a way to the output."""
+    users = consumers(node_id, found.nodes)
+    return any(output == 1 and user in needed for user, _, output in users)
 
 
 def _check(found: Roles, needed: AbstractSet[str]) -> None:

@@ -31,6 +31,7 @@ from stable_restyle.backends.comfyui.workflow import (
     label,
     links,
     stock_node,
+    upstream,
 )
 from stable_restyle.core.errors import UnusableInput, cannot_read
 
@@ -154,7 +155,7 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
 
 def _with_noise_mask(workflow: Workflow) -> Workflow:
     """Put a SetLatentNoiseMask before the samplers that start from the encoded guide itself."""
-    guide = workflow.loader("guide")
+    guide, needed = workflow.loader("guide"), upstream(workflow.output, workflow.nodes)
     encoders = {
         user
         for user, name, output in consumers(guide or "", workflow.nodes)
@@ -164,7 +165,7 @@ def _with_noise_mask(workflow: Workflow) -> Workflow:
         (user, encoder)
         for encoder in sorted(encoders)
         for user, name, _ in consumers(encoder, workflow.nodes)
-        if name == "latent_image"
+        if name == "latent_image" and user in needed
     ]
     if not samplers:
         return workflow
