@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SIDE_PX = 320  # the longer side of the pictures that are compared
 SMOOTH_PX = 1.0  # sigma of the blur before edges are found: brush strokes are none
 GAIN_LEAST = 0.03  # by which the correlation of edges must rise
+MATCH_LEAST = 0.2  # that it must reach: pictures of other things come to 0.1, restyled ones to 0.6
 MOVE_LEAST_PX, MOVE_MOST = 0.2, 0.08  # of a corner: at that size, and as a share of the side
 _FILTER = 9  # pixels: blur of findTransformECC, which widens what it can follow
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
@@ -73,7 +74,7 @@ def _estimate(wanted: Floats, given: Floats) -> Floats | None:
     if moves.max() < MOVE_LEAST_PX or (moves > MOVE_MOST * size).any():
         return None
     before, after = (_correlation(wanted, given, each) for each in (start, straight))
-    return straight if after > before + GAIN_LEAST else None
+    return straight if after > max(before + GAIN_LEAST, MATCH_LEAST) else None
 
 
 def _correlation(wanted: Floats, given: Floats, transform: Floats) -> float:
