@@ -10,7 +10,7 @@ from threading import Semaphore
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.store import SlideStore
-from stable_restyle.imaging import colour, compose, masks
+from stable_restyle.imaging import arrays, colour, compose, masks
 from stable_restyle.imaging.colour import ColourStats
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
@@ -99,8 +99,10 @@ class SlideDrawer:
         job = Job(step.slide, step.scene, guide, mask, pictures=pictures)
         slide = self.ask(job, backend)
         finished = self.motion.finish(slide.pixels, warped, mask)
-        if slide.unmasked and finished is slide.pixels and finished.shape == warped.shape:
-            finished = compose.compose(finished, warped, mask)
+        if slide.unmasked and finished is slide.pixels:
+            height, width = finished.shape[:2]
+            kept = arrays.fit(warped, width, height), arrays.enlarge(mask, finished.shape)
+            finished = compose.compose(finished, *kept)
         return slide if finished is slide.pixels else replace(slide, pixels=finished, png=None)
 
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:
