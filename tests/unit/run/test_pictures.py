@@ -172,7 +172,7 @@ def test_a_file_that_is_missing_or_no_picture(tmp_path: Path, content: bytes | N
     path = tmp_path / "style.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UnusableInput, match=re.escape(str(path))):
+    with pytest.raises(RestyleError, match=re.escape(str(path))):
         pictures.read([f"style={path}"])
 
 
