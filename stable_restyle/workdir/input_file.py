@@ -168,7 +168,7 @@ def refusal(
     for scene in sorted({*was.changes, *now.changes}):
         then, here = list(was.changes.get(scene, [])), list(now.changes.get(scene, []))
         if then != here:
-            lines.append(f"--set in scene {scene}: {in_words(then)} then, {in_words(here)} now")
+            lines.append(f"set in scene {scene}: {in_words(then)} then, {in_words(here)} now")
     other = sorted(
         slide for slide in {*was.values, *now.values} if _values(was, slide) != _values(now, slide)
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from aiohttp import web
@@ -76,7 +76,7 @@ class ComfyServer(Api):
         self._thread = threading.Thread(target=self._serve, name="ComfyServer", daemon=True)
         self.port = 0
 
-    def __enter__(self) -> ComfyServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._up.wait(LONGEST_S)
         return self

@@ -333,7 +333,7 @@ def test_scenes_that_are_renumbered_take_their_changes_with_their_numbers(
     moved = replace(changed, changes=("3:5.text_g=fox",))
     with pytest.raises(UnusableInput, match="4 of the 12 slides") as refusal:
         run(moved)
-    assert "--set in scene 2: 5.text_g=fox then, none now\n" in str(refusal.value)
+    assert "set in scene 2: 5.text_g=fox then, none now\n" in str(refusal.value)
     assert run(replace(moved, fresh=True)).drawn == 4
     assert drawn_anew(whole, asked.target) == [1, 2, 3, 4]
 
