@@ -103,9 +103,10 @@ def _check(workflow: Workflow, available: set[str], slide: str) -> None:
     for node_id, roles in workflow.pictures.items():
         if available.isdisjoint(roles):
             listed = ", ".join(f'"{each}"' for each in (*roles, "frame"))
-            what = " and ".join(roles)
+            what, titled = " and ".join(roles), ", ".join((*roles, "frame"))
             raise WrongUsage(
                 f"{workflow.name}: {label(node_id, workflow.nodes)} loads {what}, which {slide} "
-                f"does not have.\nName a picture to use in its place, in the element "
-                f'"stable-restyle" of the file: "pictures": {{"{node_id}": [{listed}]}}.'
+                f"does not have.\nName a picture to use in its place: by the title {titled!r} of "
+                f'the node, or in the element "stable-restyle" of the file: "pictures": '
+                f'{{"{node_id}": [{listed}]}}.'
             )

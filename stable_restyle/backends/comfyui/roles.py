@@ -124,27 +124,39 @@ def _known_roles(node_id: str, roles: object, names: AbstractSet[str]) -> tuple[
 
 
 def _by_title(found: Roles, names: AbstractSet[str]) -> None:
-    """Take the roles that no node has yet from titles: input, mask, output, frame, middle, ..."""
-    has_input = not found.roles.isdisjoint({"guide"})
-    for role in (OUTPUT, INPUT, *ROLES, *sorted(names)):
+    """Take the roles that no node has yet from titles: input, mask, output, frame, middle, ...
+
+    A title may list roles, as in "middle, frame".
+    """
+    in_element = {its[0] for its in found.pictures.values()}
+    listed = {each: _roles_of_title(node, names) for each, node in found.nodes.items()}
+    for role in (OUTPUT, *ROLES, *sorted(names)):
         taken = {
             OUTPUT: bool(found.output),
-            INPUT: has_input,
             MASK: found.has_mask or not found.wants_mask,
-        }.get(role, role in found.roles)
-        titled = [each for each in found.nodes if title(found.nodes[each]).strip().lower() == role]
-        if role not in (INPUT, MASK, OUTPUT):
+        }.get(role, role in in_element)
+        titled = [each for each, its in listed.items() if its[:1] == (role,)]
+        if role not in ("guide", MASK, OUTPUT):
             titled = [each for each in titled if _is_loader(found.nodes[each])]
         titled = [each for each in titled if each not in (*found.pictures, found.output)]
         if taken or not titled:
             continue
         if len(titled) > 1:
             shown = " and ".join(label(each, found.nodes) for each in titled)
-            raise _undecided(f"the title {role!r} is used twice, by {shown}", found)
+            called = INPUT if role == "guide" else role
+            raise _undecided(f"the title {called!r} is used twice, by {shown}", found)
         if role == OUTPUT:
             found.output = titled[0]
         else:
-            found.pictures[titled[0]] = ("guide" if role == INPUT else role,)
+            found.pictures[titled[0]] = listed[titled[0]]
+
+
+def _roles_of_title(node: Node, names: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the roles that the title of a node lists; none if it is another title."""
+    listed = [each.strip().lower() for each in title(node).split(",")]
+    if not {INPUT, OUTPUT, *ROLES, *names}.issuperset(listed):
+        return ()
+    return tuple("guide" if each == INPUT else each for each in listed)
 
 
 def _is_loader(node: Node) -> bool:

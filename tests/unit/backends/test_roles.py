@@ -165,6 +165,23 @@ def test_titles_of_the_users_pictures(load: Load) -> None:
     assert found.pictures == {"1": ("guide",), "2": ("style",)}
 
 
+def test_a_title_may_list_roles(load: Load) -> None:
+    found = load(edit("frame", "Middle, FRAME"))
+    assert found.pictures == {"1": ("frame",), "2": ("middle", "frame")}
+    found = load(edit("style,input", "previous, style, input"), "style")
+    assert found.pictures == {"1": ("style", "guide"), "2": ("previous", "style", "guide")}
+
+
+def test_a_list_with_other_words_is_a_title_like_any_other(load: Load) -> None:
+    found = load(edit("frame", "middle, later style"))
+    assert found.pictures == {"1": ("frame",)}
+
+
+def test_an_element_that_lists_a_role_leaves_it_to_titles_too(load: Load) -> None:
+    tree = {ELEMENT: {"pictures": {"2": ["middle", "frame"]}}, **edit("frame", "")}
+    assert load(tree).pictures == {"1": ("frame",), "2": ("middle", "frame")}
+
+
 def test_a_title_like_a_role_counts_for_loaders_only(load: Load) -> None:
     tree = edit("input", "middle")
     tree["5"]["_meta"]["title"] = "frame"  # a sampler
