@@ -34,6 +34,8 @@ _LATENTS = ("latent_image", "latent", "samples")  # inputs of samplers
 _LOADERS = re.compile(r"load.*(image|mask)|image[_ ]?load", re.IGNORECASE)
 _SAVERS = re.compile(r"save|preview|send|combine|output|show|export|display", re.IGNORECASE)
 _TO_MASK = re.compile(r"to_?mask|mask_?from", re.IGNORECASE)
+# Nodes whose mask says where a style or a prompt counts, and not where the picture may change.
+_REGIONAL = ("IPAdapter", "ConditioningSetMask")
 
 
 @dataclass
@@ -217,7 +219,11 @@ def all_savers(nodes: Mapping[str, Node]) -> list[str]:
 
 def _find_mask(found: Roles, needed: AbstractSet[str]) -> None:
     """Give the mask to the loader whose picture becomes a mask on every way."""
-    masks = [each for each in _loaders(found, needed) if _becomes_mask(each, found, needed)]
+    masks = [
+        each
+        for each in _loaders(found, needed)
+        if _becomes_mask(each, found, needed) and _frees(each, found)
+    ]
     if len(masks) > 1:
         raise _undecided("it does not say which node is the mask", found)
     idle = [
@@ -250,6 +256,20 @@ def _becomes_mask(node_id: str, found: Roles, needed: AbstractSet[str]) -> bool:
         return seen[each]
 
     return gives_mask(node_id, found.nodes) or leads_to_masks(node_id)
+
+
+def _frees(node_id: str, found: Roles) -> bool:
+    """Return whether a mask reaches the output on a way that is not through a regional mask."""
+    seen, left = set[str](), [node_id]
+    while left:
+        if (each := left.pop()) not in seen:
+            seen.add(each)
+            left += [
+                user
+                for user, name, _ in consumers(each, found.nodes)
+                if name != "attn_mask" and not has_word(found.nodes[user], *_REGIONAL)
+            ]
+    return found.output in seen
 
 
 def _find_input(found: Roles, needed: AbstractSet[str]) -> None:

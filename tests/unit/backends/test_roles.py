@@ -278,6 +278,17 @@ def test_what_is_a_picture_on_one_way_is_no_mask(load: Load) -> None:
     assert "does not say which node is the input" in refusal(load, tree)
 
 
+def test_a_mask_of_a_region_of_a_style_is_not_where_the_picture_may_change(load: Load) -> None:
+    tree = inpaint()
+    tree["2"] = node("LoadImageMask", image="region.png", channel="red")
+    tree["8"] = node("IPAdapterAdvanced", model=["9", 0], image=["1", 0], attn_mask=["2", 0])
+    tree["9"] = node("CheckpointLoaderSimple", ckpt_name="x")
+    tree["5"]["inputs"]["model"] = ["8", 0]
+    found = load(tree)
+    assert "2" not in found.pictures
+    assert found.notes  # the mask is put in
+
+
 def test_ways_that_do_not_lead_to_the_output_do_not_count(load: Load) -> None:
     tree = edit()
     del tree["3"]
