@@ -114,7 +114,7 @@ class FilmFiles:
 
     def mask(self, step: Step) -> Pixels:
         if step.previous is None:
-            return np.full((HEIGHT, WIDTH), 255, np.uint8)
+            return np.full(self.frame(step.slide).shape[:2], 255, np.uint8)
         return self._made(step, "m")[:, :, 0]
 
     def _made(self, step: Step, kind: str) -> Pixels:

@@ -13,10 +13,10 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,19 @@ import numpy as np
 import pytest
 import requests
 from support import clips
+from support.noting_server import FilmFiles
 from support.programs import COMMAND, LONGEST_S, Program, until
-from support.runs import run
+from support.runs import files, run
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
+from stable_restyle.backends.comfyui.client import EMPTY, ComfyUI
 from stable_restyle.backends.comfyui.roles import ELEMENT
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
-from stable_restyle.core.records import Job, Pixels, Slide
+from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.core.settings import Settings
+from stable_restyle.imaging import compose
 from stable_restyle.media import png, sequence
 from stable_restyle.run import status
 
@@ -321,6 +324,111 @@ def test_two_servers_share_a_film(frames: Path, monkeypatch: pytest.MonkeyPatch)
     check_slides(settings)
     assert sum(drawn.values()) == 5
     assert len(drawn) == 2
+
+
+def pixels(pictures: Nodes, **nodes: Any) -> Nodes:
+    """A workflow without a model: the negative of the first picture."""
+    load = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
+    return {
+        ELEMENT: {"pictures": pictures, "mask": None, "output": "out", "register": False},
+        **dict.fromkeys(pictures, load),
+        "negative": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "out": {"class_type": "SaveImage", "inputs": {"images": ["negative", 0]}},
+        **nodes,
+    }
+
+
+def asked_plain(nodes: Nodes, frames: Path, **changes: Any) -> Settings:
+    model = frames.with_name("model.json")
+    model.write_text(json.dumps(nodes))
+    plain: dict[str, Any] = {"model": str(model), "backends": (URLS[0],), "motion": "codec"}
+    return Settings(frames, frames.with_name("out"), save_interp=True, **(plain | changes))
+
+
+ROLES: dict[str, Callable[[FilmFiles, Step, int], Pixels]] = {
+    "frame": lambda made, step, source: made.frame(step.slide),
+    "guide": lambda made, step, source: made.guide(step),
+    "warped": lambda made, step, source: made.warped(step),
+    "previous": lambda made, step, source: made.slide(source),
+    "middle": lambda made, step, source: made.slide(made.scenes[step.scene - 1].middle),
+    "film": lambda made, step, source: made.slide(made.scenes[0].middle),
+    "style": lambda made, step, source: np.full((94, 122, 3), 60, np.uint8),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_picture_of_a_role_is_what_is_painted_where_the_mask_frees(
+    frames: Path, role: str
+) -> None:
+    style = frames.with_name("style.png")
+    png.write(style, np.full((94, 122, 3), 60, np.uint8))
+    given = (f"style={style}",) if role == "style" else ()
+    settings = asked_plain(pixels({"1": [role, "frame"]}), frames, pictures=given)
+    assert run(settings).drawn == 5
+    made = FilmFiles(settings)
+    for step in made.steps.values():
+        if step.previous is not None:
+            answer = 255 - ROLES[role](made, step, step.previous)
+            wanted = compose.compose(answer, made.warped(step), made.mask(step))
+            assert np.abs(made.slide(step.slide).astype(int) - wanted).max() <= 1
+    assert run(settings).drawn == 0
+
+
+def test_only_the_slide_is_made(frames: Path) -> None:
+    """What another output would save is looked for afterwards."""
+    other = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "other"}}
+    failing = {"class_type": "NoSuchNode", "inputs": {"image": ["1", 0]}}
+    run(asked_plain(pixels({"1": "frame"}, other=other, failing=failing), frames))
+    names = [f"other_{number:05}_.png" for number in range(1, 10)]
+    found = [ask(URLS[0], "/view", filename=each, type="output").status_code for each in names]
+    assert set(found) == {404}
+
+
+def test_fetched_slides_are_emptied_in_the_temp_folder(
+    frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Mapping[str, str]] = []
+    view = ComfyUI._view
+
+    def noted(client: ComfyUI, picture: Mapping[str, str], limit: int) -> bytes:
+        fetched.append(picture)
+        return view(client, picture, limit)
+
+    monkeypatch.setattr(ComfyUI, "_view", noted)
+    run(asked_plain(pixels({"1": "frame"}), frames))
+    assert len(fetched) == 5
+    left = [requests.get(f"{URLS[0]}/view", params=dict(each), timeout=60) for each in fetched]
+    assert {len(each.content) for each in left} == {len(EMPTY)}
+
+
+def test_an_equal_slide_that_was_drawn_before_is_drawn_again(frames: Path) -> None:
+    """The server answers an equal prompt from its cache, whose picture is emptied."""
+    settings = asked_plain(pixels({"1": "frame"}), frames)
+    run(settings)
+    whole = files(settings.target)
+    for _ in range(2):
+        assert run(replace(settings, fresh=True)).drawn == 5
+        assert files(settings.target) == whole
+
+
+def test_another_aspect(frames: Path) -> None:
+    scale = {"upscale_method": "area", "width": 512, "height": 512, "crop": "disabled"}
+    square = {"class_type": "ImageScale", "inputs": {"image": ["1", 0], **scale}}
+    nodes = pixels({"1": "frame"}, square=square)
+    nodes["negative"]["inputs"]["image"] = ["square", 0]
+    with pytest.raises(WorkflowFault, match=r"node square \(ImageScale\): width 512, height 512"):
+        run(asked_plain(nodes, frames))
+
+
+def test_a_workflow_without_a_mask_gets_one(frames: Path) -> None:
+    nodes = shipped("anime.json")
+    for each in ("SetLatentNoiseMask", "ImageToMask"):
+        del nodes[the(nodes, each)]
+    del nodes[nodes[ELEMENT].pop("mask")]
+    nodes[the(nodes, "KSamplerAdvanced")]["inputs"]["latent_image"] = [the(nodes, "VAEEncode"), 0]
+    settings = asked(nodes, frames)
+    assert run(settings).drawn == 5
+    check_slides(settings)
 
 
 def test_check(frames: Path) -> None:
