@@ -442,13 +442,14 @@ def test_check(frames: Path) -> None:
 
 def test_what_a_server_lacks_is_shown(frames: Path) -> None:
     nodes = shipped("anime.json")
-    nodes["odd"] = {"class_type": "NoSuchNode", "inputs": {}}
+    nodes["odd"] = {"class_type": "NoSuchNode", "inputs": {"image": [the(nodes, "VAEDecode"), 0]}}
+    nodes[the(nodes, "SaveImage")]["inputs"]["images"] = ["odd", 0]
     settings = asked(nodes, frames)
     missing = settings.changes[0] + "x"  # the checkpoint's name, mistyped
     settings = asked(nodes, frames, changes=(missing, *settings.changes[1:]))
     with pytest.raises(WorkflowFault) as refusal:
         run(settings)
-    assert "NoSuchNode: the server has no such node class" in str(refusal.value)
+    assert "node odd (NoSuchNode): the server has no such node class" in str(refusal.value)
     assert f"the nearest it has: {CHECKPOINT}" in str(refusal.value)
     assert not settings.target.exists()
 
