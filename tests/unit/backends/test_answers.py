@@ -32,7 +32,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
 from stable_restyle.backends import pool
-from stable_restyle.backends.comfyui.client import EMPTY
+from stable_restyle.backends.comfyui.cleanup import EMPTY
 from stable_restyle.backends.comfyui.uploads import KEPT
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import NoBackendLeft, WorkflowFault
