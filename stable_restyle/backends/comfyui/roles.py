@@ -79,7 +79,8 @@ def find(
         found.alpha = next(
             (each for each in found.pictures if _gives_alpha(each, found, needed)), None
         )
-    _check(found, needed)
+    loaders: dict[str, Node] = {each: {"inputs": {}} for each in found.pictures}
+    _check(found, upstream(found.output, {**nodes, **loaders}))
     return found
 
 

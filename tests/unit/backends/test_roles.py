@@ -460,6 +460,16 @@ def test_a_saver_that_is_called_input_is_not_the_output_too(load: Load) -> None:
     assert "no node that saves a picture is reached by one that loads one" in refusal(load, tree)
 
 
+def test_a_picture_that_is_replaced_on_its_way_is_refused(load: Load) -> None:
+    tree = inpaint()
+    tree["8"] = node("ImageScale", "frame", image=["1", 0])
+    tree["4"]["inputs"]["pixels"] = ["8", 0]
+    tree["1"]["_meta"]["title"] = "input"
+    assert load(tree).pictures == {"1": ("guide",)}  # only loaders are called frame
+    message = refusal(load, {ELEMENT: {"pictures": {"8": "frame"}}, **tree})
+    assert 'node 1 "input" (LoadImage), the input, does not reach node 7 (SaveImage)' in message
+
+
 def test_a_style_alone_is_not_enough(load: Load) -> None:
     tree = edit("middle", "style")
     message = refusal(load, tree, "style")
@@ -537,7 +547,8 @@ def test_whatever_is_accepted_draws_from_the_frame(tree: Tree, element: Tree) ->
     except FileFault as fault:
         assert str(fault)
         return
-    needed = upstream(found.output, tree)
+    loaders: Tree = dict.fromkeys(found.pictures, node("LoadImage"))  # in place of these
+    needed = upstream(found.output, {**tree, **loaders})
     assert any(
         each in needed and not set(its).isdisjoint(OF_THE_FRAME)
         for each, its in found.pictures.items()
