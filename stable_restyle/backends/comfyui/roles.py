@@ -79,9 +79,22 @@ def find(
         found.alpha = next(
             (each for each in found.pictures if _gives_alpha(each, found, needed)), None
         )
-    loaders: dict[str, Node] = {each: {"inputs": {}} for each in found.pictures}
-    _check(found, upstream(found.output, {**nodes, **loaders}))
+    _check(found, upstream(found.output, _as_replaced(found)))
     return found
+
+
+def _as_replaced(found: Roles) -> dict[str, Node]:
+    """Return the nodes with the links that remain once pictures are loaded by others."""
+    return {
+        each: {
+            "inputs": {
+                name: value
+                for name, value in node["inputs"].items()
+                if each not in found.pictures and value != [found.alpha, 1]
+            }
+        }
+        for each, node in found.nodes.items()
+    }
 
 
 def _by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[str]) -> None:

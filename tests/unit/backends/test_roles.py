@@ -320,6 +320,15 @@ def test_an_alpha_that_is_only_looked_at_is_no_mask(load: Load) -> None:
     assert load(tree).roles == {"guide"}
 
 
+def test_an_alpha_alone_is_no_picture_of_the_frame(load: Load) -> None:
+    tree = inpaint()
+    tree["4"] = node("EmptyLatentImage", width=512, height=512)
+    tree["8"] = node("SetLatentNoiseMask", samples=["4", 0], mask=["1", 1])
+    tree["5"]["inputs"]["latent_image"] = ["8", 0]
+    tree["1"]["_meta"]["title"] = "input"
+    assert 'node 1 "input" (LoadImage), the input, does not reach' in refusal(load, tree)
+
+
 def test_an_alpha_that_is_inverted_keeps_its_meaning(load: Load) -> None:
     tree = inpaint()
     tree["8"] = node("InvertMask", mask=["1", 1])
