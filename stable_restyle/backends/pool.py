@@ -262,10 +262,10 @@ class Pool(AbstractContextManager["Pool"]):
             if all(m.fault is not None for m in self._members):
                 if self._has_drawn:  # otherwise one came back and failed again: patience goes on
                     self._all_gone_since, self._has_drawn = time.monotonic(), False
-                log.warning(
-                    "No backend is left; waiting %s for one to come back.",
-                    _duration(self._patience_s),
-                )
+                    log.warning(
+                        "No backend is left; waiting %s for one to come back.",
+                        _duration(self._patience_s),
+                    )
             self._changed.notify_all()
 
     def _search(self) -> None:
