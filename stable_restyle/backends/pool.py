@@ -259,13 +259,13 @@ class Pool(AbstractContextManager["Pool"]):
             member.check_at = time.monotonic() + member.pause_s
             member.pause_s = min(2 * member.pause_s, LONGEST_PAUSE_S)
             log.warning("%s is left out for now: %s", member.backend.name, fault)
-            if all(m.fault is not None for m in self._members):
-                if self._has_drawn:  # otherwise one came back and failed again: patience goes on
-                    self._all_gone_since, self._has_drawn = time.monotonic(), False
-                    log.warning(
-                        "No backend is left; waiting %s for one to come back.",
-                        _duration(self._patience_s),
-                    )
+            # Patience goes on where one came back and failed again, without having drawn.
+            if self._has_drawn and all(m.fault is not None for m in self._members):
+                self._all_gone_since, self._has_drawn = time.monotonic(), False
+                log.warning(
+                    "No backend is left; waiting %s for one to come back.",
+                    _duration(self._patience_s),
+                )
             self._changed.notify_all()
 
     def _search(self) -> None:
