@@ -16,12 +16,15 @@ import numpy as np
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import metrics
-from stable_restyle.imaging.arrays import Flags, blur, lab, shrink
+from stable_restyle.imaging.arrays import Flags, Floats, blur, lab, shrink
 
 COLOUR_SHRINK = 8  # colours are compared at an eighth of the size: texture does not count
-SCAR_FROM, SCAR_TO = 3.0, 16.0  # pixels: sigmas of the two blurs between which a scar is seen
+SCAR_SHRINK = 2  # scars are looked for at half the size
+FINE, SCAR_FROM, SCAR_TO = 1.0, 2.0, 8.0  # shrunken pixels: sigmas of blurs
 SCAR_SHARE = 0.02  # of the pixels: the worst, since a scar is small
-SCAR_MEDIANS = 4.0  # how much stronger than its median the same share of noise is
+# White noise is 0.71 times as strong between the second and third blur as between the first two.
+# Three times its deviation is rarely exceeded.
+NOISE_MOST = 3 * 0.71
 STILL_LEVELS = 3.0  # how far a still pixel's frames may differ, blurred
 STILL_WIDTH = 2.0  # pixels: sigma of that blur
 STILL_LEAST = 0.02  # of the picture: with less there is no still surface
@@ -38,17 +41,19 @@ def colour_error(slide: Pixels, free: Pixels) -> float:
 def scars(slide: Pixels, free: Pixels) -> float:
     """Return how strong the halos and the edges of old masks are, in 8-bit Lab levels.
 
-    It is the difference from a free drawing between two blurs, sigma 3 and 16 pixels: the mean over
-    the worst fiftieth of the pixels, less what noise as strong as the median has there. The first
-    blur weakens texture, and the median measures what is left of it: it is everywhere, a scar is
-    not. The second blur removes colours that are wrong over a whole surface.
+    A scar is wider than texture and narrower than a surface: it shows in the difference from a free
+    drawing between two blurs. Texture shows there too, but still more in the finer band beneath,
+    whose strength nearby tells how much of it to expect; only what exceeds that counts. The mean
+    over the worst fiftieth of the pixels.
     """
-    gap = lab(slide).astype(np.float32) - lab(free)
-    band = blur(gap, SCAR_FROM) - blur(gap, SCAR_TO)
-    strength = np.sqrt((band * band).sum(axis=2)).ravel()
-    count = max(1, round(SCAR_SHARE * strength.size))
-    worst = np.partition(strength, -count)[-count:].mean()
-    return max(0.0, float(worst - SCAR_MEDIANS * np.median(strength)))
+    height, width = slide.shape[:2]
+    size = max(1, width // SCAR_SHRINK), max(1, height // SCAR_SHRINK)
+    first, second = (lab(shrink(picture, *size)).astype(np.float32) for picture in (slide, free))
+    fine, middle, wide = (blur(first - second, sigma) for sigma in (FINE, SCAR_FROM, SCAR_TO))
+    texture = np.sqrt(blur(_squared(fine - middle), SCAR_TO))
+    excess = np.sqrt(_squared(middle - wide)) - np.float32(NOISE_MOST) * texture
+    worst = np.sort(excess.ravel())[-max(1, round(SCAR_SHARE * excess.size)) :]
+    return float(np.maximum(worst, 0).mean())
 
 
 def sharpness_at_ends(slides: Sequence[Pixels], free: Sequence[Pixels]) -> float:
@@ -86,3 +91,8 @@ def wandering(
 
 def _difference(first: Pixels, second: Pixels, counted: Flags) -> float:
     return float(cv2.absdiff(first, second)[counted].mean())
+
+
+def _squared(picture: Floats) -> Floats:
+    """Return the sum of the squared channels: (H, W)."""
+    return np.asarray((picture * picture).sum(axis=2), np.float32)

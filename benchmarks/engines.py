@@ -39,7 +39,7 @@ class Engine(Protocol):
 
     @property
     def invents(self) -> bool:
-        """Return whether it draws frames differently that are the same, or nearly so."""
+        """Return whether it draws the same frame differently for each slide."""
         ...
 
     def draw(self, guide: Pixels, mask: Pixels, slide: int) -> Pixels:
@@ -52,7 +52,7 @@ class Preview:
     """A look of the preview engine, whose detail jumps when the guide changes a little."""
 
     look: str
-    invents: bool = True
+    invents: bool = False
 
     def draw(self, guide: Pixels, mask: Pixels, slide: int) -> Pixels:
         return preview.restyle(guide, mask, look=self.look, seed=SEED, denoise=DENOISE)

@@ -228,7 +228,7 @@ def _of_way(
 ) -> list[Figure]:
     """Return the figures of one way; those of flow have targets."""
     judged = way.startswith("flow")
-    most = min(E_OVER_ALONE[kind], E_OVER_CODEC * means["codec"].e_over_alone)
+    most = round(min(E_OVER_ALONE[kind], E_OVER_CODEC * means["codec"].e_over_alone), 3)
     return [
         Figure(f"E ratio to the input, {what}", mean.e_ratio),
         Figure(
@@ -238,7 +238,7 @@ def _of_way(
             f"colour error, {what}",
             mean.colour,
             "levels",
-            at_most=means[ALONE].colour + COLOUR_MORE if judged else None,
+            at_most=round(means[ALONE].colour + COLOUR_MORE, 3) if judged else None,
         ),
         Figure(f"scars, {what}", mean.scars, "levels"),
         Figure(
