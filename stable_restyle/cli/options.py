@@ -227,6 +227,19 @@ OPTIONS = (
         "from them, and no server is needed.",
     ),
     click.option(
+        "--only",
+        type=AnyPath(),
+        metavar="DIR|FILM",
+        help="Restyle only a part of the picture: the white part of a mask for each frame, in a "
+        "folder of PNGs numbered as the frames, or a film. The rest stays as the frames are.",
+    ),
+    click.option(
+        "--only-not",
+        type=AnyPath(),
+        metavar="DIR|FILM",
+        help="The same, but the black part is restyled.",
+    ),
+    click.option(
         "--scene-threshold",
         type=Number(0, 100),
         metavar="NUMBER",

@@ -22,8 +22,8 @@ Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 
 # What a picture of a slide is: what the model starts from; where it may change that; the frame; the
 # slide drawn before, moved to this frame, and as it is; the middles of the scene and of the film's
-# first scene. Other names are the user's.
-ROLES = ("guide", "mask", "frame", "warped", "previous", "middle", "film")
+# first scene; the part of the picture that is restyled. Other names are the user's.
+ROLES = ("guide", "mask", "frame", "warped", "previous", "middle", "film", "only")
 
 # Begins the name of each thread that draws one of several films; the film's TARGET follows.
 FILM_THREAD = "film "

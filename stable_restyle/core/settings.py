@@ -48,6 +48,8 @@ class Settings:
     keys: int = 1  # slides from one that goes to the model to the next, at most
     fill_only: bool = False
     given: Path | None = None  # the user's key pictures, numbered as frames
+    only: Path | None = None  # masks, white is restyled: a folder of PNGs, or a film
+    only_not: Path | None = None  # the same, black is restyled
     scene_threshold: float = 10.0
     save_interp: bool = False
     fresh: bool = False
@@ -70,6 +72,11 @@ class Settings:
             strength if self.mask_strength is None else self.mask_strength,
             size if self.mask_size is None else self.mask_size,
         )
+
+    @property
+    def masks_of_part(self) -> Path | None:
+        """The masks of --only or --only-not."""
+        return self.only or self.only_not
 
     @property
     def anchor_share(self) -> float:

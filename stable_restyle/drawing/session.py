@@ -23,6 +23,7 @@ from stable_restyle.core.settings import FAST_FLOW
 from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
+from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.imaging import optical_flow
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
@@ -59,6 +60,7 @@ class DrawingSpec:
     roles: frozenset[str]  # of the pictures that the workflow may load
     pictures: Sequence[UserPicture]  # those for scenes come last
     film_middle: int  # the middle slide of the film's first scene
+    only: SubjectMasks | None  # the part to restyle; None: all
 
 
 class DrawingSession:
@@ -75,6 +77,13 @@ class DrawingSession:
         frames = spec.frames
         slide_frames = LRUCache(
             lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * pool.slots
+        )
+        subjects = (
+            None
+            if (only := spec.only) is None
+            else LRUCache(
+                lambda slide: only.read(slide * spec.frames_per_slide), size=3 * pool.slots
+            )
         )
         self._spec, self._pool, self._on_saved = spec, pool, on_saved
         self._thumbnails = Thumbnails(
@@ -94,6 +103,7 @@ class DrawingSession:
             references=_References(spec, self._store, pool.slots).of,
             store=self._store,
             slide_frames=slide_frames,
+            subjects=subjects,
             flow_pairs=LRUCache(
                 partial(_flow_to_next, slide_frames, spec.motion == FAST_FLOW),
                 size=spec.keys + HELPERS,
@@ -187,8 +197,10 @@ def _flow_to_next(slide_frames: LRUCache[Pixels], fast: bool, slide: int) -> Flo
 
 
 def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection | None:
-    def read(slide: int) -> tuple[Pixels, Pixels]:
-        return spec.frames.read(slide * spec.frames_per_slide), store.get(slide)
+    def read(slide: int) -> tuple[Pixels, Pixels, Pixels | None]:
+        frame = slide * spec.frames_per_slide
+        part = None if spec.only is None else spec.only.read(frame)
+        return spec.frames.read(frame), store.get(slide), part
 
     return DriftCorrection(spec.anchor, read) if spec.anchor else None
 

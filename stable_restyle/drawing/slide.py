@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Semaphore
 
+import numpy as np
+
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.store import SlideStore
-from stable_restyle.imaging import arrays, colour, compose, masks
+from stable_restyle.imaging import arrays, colour, compose, masks, subject
 from stable_restyle.imaging.colour import ColourStats
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
@@ -28,23 +30,39 @@ class Prepared:
     # None for a middle, and once the guide is made: an estimate of flow takes more memory than the
     # rest of a slide, so it is not held while the slide is drawn.
     estimate: MotionEstimate | None
+    subject: Pixels | None  # (H, W), the part to restyle; None: all of it
 
 
 class DriftCorrection:
     """Pulls the colours of chains back to those of the slide that they start from. Thread-safe."""
 
-    def __init__(self, share: float, read: Callable[[int], tuple[Pixels, Pixels]]) -> None:
-        """Set the share of the drift to correct, 0..1. read: returns a slide's frame and itself."""
+    def __init__(
+        self, share: float, read: Callable[[int], tuple[Pixels, Pixels, Pixels | None]]
+    ) -> None:
+        """Set the share of the drift to correct, 0..1.
+
+        read: returns a slide's frame, the slide itself, and the subject's mask.
+        """
         self._share = share
         self._read = read
         self._stats: dict[int, list[ColourStats]] = {}
 
-    def correct(self, warped: Pixels, frame: Pixels, start: int) -> Pixels:
-        """Return the warped picture with its colours nearer to those of the slide `start`."""
+    def correct(self, warped: Pixels, frame: Pixels, start: int, part: Pixels | None) -> Pixels:
+        """Return the warped picture with its colours nearer to those of the slide `start`.
+
+        part: the subject's mask, where colours count. Without a subject there, or in the slide
+        `start`, the warped picture itself is returned.
+        """
         if start not in self._stats:
-            self._stats[start] = [colour.colour_stats(picture) for picture in self._read(start)]
+            *pictures, inside = self._read(start)
+            seen = inside is None or inside.any()
+            self._stats[start] = [colour.colour_stats(each, inside) for each in pictures if seen]
+        if not self._stats[start] or (part is not None and not part.any()):
+            return warped
         start_frame, start_slide = self._stats[start]
-        return colour.correct_drift(warped, frame, start_slide, start_frame, self._share)
+        return colour.correct_drift(
+            warped, frame, start_slide, start_frame, self._share, inside=part
+        )
 
 
 def pairs_between(onward: Callable[[int], FlowPair], slide: int, source: int) -> Sequence[FlowPair]:
@@ -71,6 +89,7 @@ class SlideDrawer:
     references: Callable[[Step], dict[str, Callable[[], Pixels]]]  # pictures by role: middle, ...
     store: SlideStore
     slide_frames: LRUCache[Pixels]  # the frames that slides show, by slide
+    subjects: LRUCache[Pixels] | None  # the parts of these to restyle, by slide; None: all
     flow_pairs: LRUCache[FlowPair]  # from each slide's frame to that of the next one in the film
     # Held while a guide is made. If more guides are made at once than there are cores, all are
     # late; in turn, the first reaches its backend while the next is made.
@@ -80,15 +99,41 @@ class SlideDrawer:
     def prepare(self, step: Step) -> Prepared:
         """Read the frames of a step and make all that depends on them alone."""
         if step.previous is None:
-            frame = self.slide_frames.get(step.slide)
-            return Prepared(frame, masks.free_all(frame), None)
-        frame, estimate = self._estimate(step)
-        return Prepared(frame, estimate.mask(self.mask_strength, self.mask_size), estimate)
+            frame, estimate = self.slide_frames.get(step.slide), None
+            mask = masks.free_all(frame)
+        else:
+            frame, estimate = self._estimate(step)
+            mask = estimate.mask(self.mask_strength, self.mask_size)
+        if self.subjects is None:
+            return Prepared(frame, mask, estimate, None)
+        part = self.subjects.get(step.slide)
+        around = subject.surrounded(part)
+        before = around
+        if estimate is not None:
+            parts = map(self.subjects.get, step.sources)
+            before = estimate.warp_mask([*map(subject.surrounded, parts)])
+        return Prepared(frame, subject.restrict(mask, around, before), estimate, part)
 
     def draw(self, step: Step, prepared: Prepared, backend: int) -> Slide:
-        """Have the slide of a step drawn by the backend of this number."""
+        """Have the slide of a step drawn by the backend of this number.
+
+        With --only, the slide is the frame beyond the subject's surroundings. Chains continue from
+        it; the surroundings are cut off, with a soft edge, from the slides in TARGET.
+        """
+        slide, part = self._drawn(step, prepared, backend), prepared.subject
+        if part is None:
+            return slide
+        around = np.divide(subject.surrounded(part), 255, dtype=np.float32)
+        return replace(
+            slide, pixels=subject.compose(slide.pixels, prepared.frame, around), png=None
+        )
+
+    def _drawn(self, step: Step, prepared: Prepared, backend: int) -> Slide:
+        """Return the finished answer of a backend."""
         frame, mask, previous = prepared.frame, prepared.mask, step.previous
         pictures = {"frame": lambda: frame, **self.references(step)}
+        if (part := prepared.subject) is not None:
+            pictures["only"] = lambda: part
         if previous is None:
             job = Job(step.slide, step.scene, frame, mask, middle=True, pictures=pictures)
             return self.ask(job, backend)
@@ -118,7 +163,7 @@ class SlideDrawer:
         with self.warp_slots:
             warped = estimate.warp(sources)
             if self.drift is not None:
-                warped = self.drift.correct(warped, prepared.frame, step.start)
+                warped = self.drift.correct(warped, prepared.frame, step.start, prepared.subject)
             return warped, masks.blend(warped, prepared.frame, prepared.mask)
 
     def _estimate(self, step: Step) -> tuple[Pixels, MotionEstimate]:

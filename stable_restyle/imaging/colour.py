@@ -37,10 +37,15 @@ class ColourStats:
     deviation: Floats
 
 
-def colour_stats(picture: Pixels) -> ColourStats:
-    """Return the colours of a picture, as `correct_drift` compares them."""
-    small = _small_lab(picture)
-    return ColourStats(*_mean_and_deviation(small, np.ones(small.shape[:2], np.uint8)))
+def colour_stats(picture: Pixels, inside: Pixels | None = None) -> ColourStats:
+    """Return the colours of a picture, as `correct_drift` compares them.
+
+    inside: (H, W) uint8, the weight of each pixel, not all 0; None if all count alike.
+    """
+    small = _small_lab(picture).astype(np.float32)
+    if inside is None:
+        return ColourStats(*_mean_and_deviation(small, np.ones(small.shape[:2], np.float32)))
+    return ColourStats(*_mean_and_deviation(small, _shrunken(inside.astype(np.float32))))
 
 
 def match_kept_colours(answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
@@ -66,6 +71,7 @@ def correct_drift(
     middle_slide: ColourStats,
     middle_frame: ColourStats,
     share: float,
+    inside: Pixels | None = None,
 ) -> Pixels:
     """Pull the colours of a picture of a chain back towards those of the scene's middle.
 
@@ -73,8 +79,9 @@ def correct_drift(
     `mean(middle slide) + g (mean(frame) - mean(middle frame))`, g = sd(middle slide) /
     sd(middle frame) limited to 0.8..1.25, and the target deviation is sd(middle slide) sd(frame) /
     sd(middle frame). share: how much is corrected, 0..1. All pixels change in the same way.
+    inside: as for `colour_stats`.
     """
-    now, here = colour_stats(picture), colour_stats(frame)
+    now, here = colour_stats(picture, inside), colour_stats(frame, inside)
     gain = _limited(middle_slide.deviation / middle_frame.deviation)
     wanted = middle_slide.mean + gain * (here.mean - middle_frame.mean)
     wanted_deviation = middle_slide.deviation * here.deviation / middle_frame.deviation

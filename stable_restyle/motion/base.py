@@ -38,6 +38,10 @@ class MotionEstimate(Protocol):
         """Move the previous slide, or the keyframes on both sides, to this slide's frame."""
         ...
 
+    def warp_mask(self, masks: Sequence[Pixels]) -> Pixels:
+        """Move a mask of each source, (H, W), to this frame; return the largest values."""
+        ...
+
 
 class Motion(Protocol):
     """A method of moving slides along with the frames. Thread-safe."""

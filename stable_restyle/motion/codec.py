@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import motion_transfer
+import numpy as np
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
@@ -42,3 +43,7 @@ class BlockEstimate:
     def warp(self, sources: Sequence[Pixels]) -> Pixels:
         (previous,) = sources
         return self.move(previous)
+
+    def warp_mask(self, masks: Sequence[Pixels]) -> Pixels:
+        (previous,) = masks
+        return self.move(np.stack([previous] * 3, axis=2))[..., 0]

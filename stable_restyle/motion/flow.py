@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.imaging import colour, compose, masks, optical_flow
+from stable_restyle.imaging import arrays, colour, compose, masks, optical_flow
 from stable_restyle.imaging.optical_flow import FlowEstimate
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 
@@ -57,3 +60,10 @@ class FlowMotionEstimate:
         if len(self.estimates) == 1:
             return compose.warp_slide(sources[0], self.estimates[0])
         return compose.fill(sources, self.estimates)
+
+    def warp_mask(self, masks: Sequence[Pixels]) -> Pixels:
+        moved = [
+            arrays.warp(mask, estimate.flow_at(mask.shape))
+            for mask, estimate in zip(masks, self.estimates, strict=True)
+        ]
+        return reduce(np.maximum, moved)

@@ -1,9 +1,10 @@
-"""Deflicker the slides of a run: keep drawn and deflickered slides apart, and make the latter.
+"""Finish the slides of a run: keep drawn and finished slides apart, and make the latter.
 
-Chains continue from slides as they were drawn. With `--deflicker`, these are in the working folder
-and TARGET has the deflickered ones; without it, TARGET has the drawn ones. TARGET's slides are
-deflickered as long as `deflicker.json` exists. Each step can be interrupted at any moment and
-repeated. How slides are averaged is left to `imaging.compose`.
+Chains continue from slides as they were drawn. With `--deflicker` or `--only`, these are in the
+working folder, and TARGET has those that are averaged, or composed with their frames; without
+either, TARGET has the drawn ones. TARGET's slides are not the drawn ones as long as
+`deflicker.json` exists. Each step can be interrupted at any moment and repeated. How slides are
+averaged and composed is left to `imaging.compose` and `imaging.subject`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from pathlib import Path
 
 from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
+from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.drawing.slide import pairs_between
-from stable_restyle.imaging import arrays, compose, optical_flow
+from stable_restyle.drawing.subject import SubjectMasks
+from stable_restyle.imaging import arrays, compose, optical_flow, subject
 from stable_restyle.imaging.optical_flow import FlowEstimate
 from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
+from stable_restyle.workdir import owner, settings_file
 from stable_restyle.workdir.layout import RunPaths
 
 WIDTH = 2 / 3  # of the reach: sigma of the weights
@@ -39,18 +43,23 @@ def finish_move(paths: RunPaths) -> None:
         sequence.move(paths.drawn, paths.shown)
 
 
-def settle(paths: RunPaths, reach: int, bounds: Sequence[int]) -> None:
-    """Move the drawn slides to this run's folder for them; discard outdated deflickered ones.
+def settle(paths: RunPaths, reach: int, bounds: Sequence[int], masks: SubjectMasks | None) -> None:
+    """Move the drawn slides to this run's folder for them; discard outdated finished ones.
 
-    reach: --deflicker. bounds: of the scenes.
+    reach: --deflicker. bounds: of the scenes. masks: of --only.
     """
     path = paths.deflicker_file
-    wanted = json.dumps({"slides": reach, "scenes": list(bounds)}).encode()
-    if path.exists() and (not reach or _read(path) != wanted):
+    made: dict[str, object] = {"slides": reach, "scenes": list(bounds)}
+    if masks:
+        folder = owner.path_from(paths.interp, masks.folder)
+        made |= {"only": folder, "inverted": masks.inverted}
+    wanted = json.dumps(made).encode()
+    two_kinds = reach or masks
+    if path.exists() and (not two_kinds or _read(path) != wanted):
         files.remove_all(paths.shown, sequence.numbered(paths.shown))
-    if reach and not path.exists():
+    if two_kinds and not path.exists():
         sequence.move(paths.shown, paths.drawn)
-    if reach:
+    if two_kinds:
         files.write_whole(path, wanted)
     else:
         files.remove_all(paths.interp, [path.name])
@@ -64,6 +73,18 @@ def _read(path: Path) -> bytes:
     with suppress(OSError):
         return path.read_bytes()
     return b""
+
+
+def masks_of(paths: RunPaths) -> SubjectMasks | None:
+    """Return the masks that the slides in TARGET were composed with; None without."""
+    try:
+        made = files.read_json(paths.deflicker_file, settings_file.as_object, "")
+    except UnusableInput:
+        return None
+    folder = made.get("only")
+    if not isinstance(folder, str):
+        return None
+    return SubjectMasks(paths.interp.absolute() / folder, bool(made.get("inverted")))
 
 
 def discard(paths: RunPaths, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:
@@ -87,12 +108,14 @@ def smooth(
     frames: Frames,
     frames_per_slide: int,
     reach: int,
+    masks: SubjectMasks | None,
     tick: Callable[[int], None],
 ) -> None:
-    """Write the deflickered slides that are missing, on all cores. All slides are drawn.
+    """Write the finished slides that are missing, on all cores. All slides are drawn.
 
-    finished: those that exist. tick: called in this thread with the number of slides just made,
-    twice a second at least.
+    finished: those that exist. reach: --deflicker; 0 averages nothing. masks: of --only; outside of
+    the subject, slides are their frames. tick: called in this thread with the number of slides just
+    made, twice a second at least.
     """
     cached = 2 * reach + cores()
     frame_of = LRUCache(lambda slide: frames.read(slide * frames_per_slide), cached)
@@ -114,12 +137,15 @@ def smooth(
 
     def make(place: tuple[Scene, int]) -> None:
         scene, slide = place
-        drawn = slide_of.get(slide)
-        if slide not in scene.given:
+        drawn = picture = slide_of.get(slide)
+        if reach and slide not in scene.given:
             window = _window(scene, slide, reach)
             neighbours = [neighbour(drawn, slide, near) for near in window if near != slide]
-            drawn = compose.deflicker(drawn, neighbours, WIDTH * reach)
-        png.write(paths.shown / sequence.name(slide), drawn)
+            picture = compose.deflicker(drawn, neighbours, WIDTH * reach)
+        if masks and slide not in scene.given:
+            share = subject.share(masks.read(slide * frames_per_slide))
+            picture = subject.compose(picture, frame_of.get(slide), share)
+        png.write(paths.shown / sequence.name(slide), picture)
 
     todo = ((scene, slide) for scene in found for slide in scene.slides if slide not in finished)
     for _ in map_in_order(make, todo, tick):

@@ -15,7 +15,7 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
-from stable_restyle.run import deflicker, prepare
+from stable_restyle.run import deflicker, only, prepare
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
@@ -52,7 +52,11 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     paths = check_settings(settings)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
+    only.check_size(settings, source)
     frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
+    if (masks := only.find_split(settings, paths) or only.look(settings)) is not None:
+        count = masks.frames if isinstance(masks, Film) else masks.count
+        only.check_count(settings, count, frame_count)
     given = given_slides(settings, source)
     found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
     chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
@@ -60,7 +64,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     left = deflicker.as_left(paths)
     rate = prepare.frame_rate(source, settings.rate)
     variants, _ = load_workflow(settings)
-    check_scenes(variants, found)
+    check_scenes(settings, variants, found)
     variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
     if settings.fresh:
@@ -92,7 +96,8 @@ def _discarded(
     left: as returned by `deflicker.as_left`. A film is not read to see whether it is the same.
     """
     names: Iterable[str] = sequence.numbered(left.slides)
-    if left.frames.exists():
+    masks = only.find_split(settings, left)
+    if left.frames.exists() and (masks or not settings.masks_of_part):
         variants, access = load_workflow(settings)
         engine = connect.engine(settings.backends, variants, access)
         frames = sequence.find_frames(left.frames)
@@ -100,6 +105,6 @@ def _discarded(
         decided = settings_snapshot(settings, variants, engine)
         decides = {**decided, **source_snapshot(frames, marks)}
         given = given_slides(settings, frames)
-        now = snapshot_input(settings, variants, source, frames, bounds, given, chosen)
+        now = snapshot_input(settings, variants, source, frames, bounds, given, chosen, masks)
         names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {int(name[:-4]) - 1 for name in names}

@@ -17,7 +17,7 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.run import given, pictures, prepare
+from stable_restyle.run import given, only, pictures, prepare
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.workdir import layout, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
@@ -38,6 +38,7 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     """
     choose(settings.motion)
     _check_keys(settings)
+    only.check(settings)
     given = pictures.read(settings.pictures)
     names = {each.name for each in given}
     variants = apply_overrides(
@@ -57,8 +58,8 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
 
 def run_paths(settings: Settings) -> RunPaths:
     """Return the paths of a run. Raises UnusableInput, WrongUsage."""
-    deflicker = settings.deflicker > 0
-    return layout.find_paths(settings.source, settings.target, settings.work, deflicker=deflicker)
+    later = settings.deflicker > 0 or settings.masks_of_part is not None
+    return layout.find_paths(settings.source, settings.target, settings.work, finished_later=later)
 
 
 def settings_snapshot(
@@ -83,6 +84,7 @@ def settings_snapshot(
         "motion": settings.motion,
         "keys": settings.keys,
         "fill_only": settings.fill_only,
+        "only": only.restyled(settings),
     }
 
 
@@ -99,13 +101,17 @@ def snapshot_input(
     bounds: Sequence[int],
     its_given: Mapping[int, GivenSlide],
     keys: Keys | None,
+    masks: Frames | None,
 ) -> InputSnapshot:
-    """Return what each slide depends on besides the settings. Raises WrongUsage."""
+    """Return what each slide depends on besides the settings. masks: of --only.
+
+    Raises WrongUsage.
+    """
     found = scenes.find_scenes(bounds, settings.frames_per_slide, its_given)
     rate = prepare.frame_rate(source, settings.rate)
     values = variants.slide_changes(found, settings.frames_per_slide, frames.count, rate)
     return InputSnapshot(
-        marks=frames.marks,
+        marks=only.joined_marks(frames, masks, settings.frames_per_slide),
         bounds=bounds,
         changes=variants.scene_changes,
         keys=keys,
@@ -126,14 +132,14 @@ def result_snapshot(
     return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
 
 
-def check_scenes(variants: WorkflowVariants, found: Sequence[Scene]) -> None:
+def check_scenes(settings: Settings, variants: WorkflowVariants, found: Sequence[Scene]) -> None:
     """Raise WrongUsage if options name scenes or pictures that the film does not have."""
     if unknown := [scene for scene in variants.scene_changes if scene > len(found)]:
         raise WrongUsage(
             f"--set, --picture: there is no scene {', '.join(map(str, unknown))}; the film has "
             f"{len(found)}, as --dry-run shows."
         )
-    pictures.check_roles(variants, found)
+    pictures.check_roles(variants, found, only=settings.masks_of_part is not None)
 
 
 def _check_keys(settings: Settings) -> None:

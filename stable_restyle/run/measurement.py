@@ -19,11 +19,13 @@ from stable_restyle.core.parallel import cores, map_in_order
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import Settings
-from stable_restyle.imaging import arrays, metrics
+from stable_restyle.drawing.subject import SubjectMasks
+from stable_restyle.imaging import arrays, metrics, subject
 from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
+from stable_restyle.run import deflicker
 from stable_restyle.run.failures import slide_numbers
 from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, layout, manifest
@@ -58,7 +60,10 @@ def measure_run(settings: Settings, progress: Progress) -> Measurement:
                 f"There are no slides in {paths.shown}.\nRepeat the run, then measure it."
             )
         with task(progress, "Measuring", len(finished), "slide"):
-            done = measure(found, finished, frames, frames_per_slide, paths.shown, progress.advance)
+            masks = deflicker.masks_of(paths)
+            done = measure(
+                found, finished, frames, frames_per_slide, paths.shown, masks, progress.advance
+            )
         write(done, paths.measure_file)
     if done.missing:
         log.warning("Missing, and so not measured: %s of %d.", slide_numbers(done.missing), count)
@@ -71,18 +76,23 @@ def measure(
     frames: Frames,
     frames_per_slide: int,
     folder: Path,
+    masks: SubjectMasks | None,
     tick: Callable[[int], None],
 ) -> Measurement:
     """Measure the slides of a folder, on all cores.
 
-    finished: those that exist. tick: called in this thread with the number of slides just measured,
-    twice a second at least.
+    finished: those that exist. masks: of --only; what is outside of the subject does not count.
+    tick: called in this thread with the number of slides just measured, twice a second at least.
     """
 
     def read(slide: int) -> Shown:
         picture = png.read(folder / sequence.name(slide))
         fitted = arrays.fit(picture, frames.width, frames.height)
-        return frames.read(slide * frames_per_slide), fitted
+        frame = frames.read(slide * frames_per_slide)
+        if masks is None:
+            return frame, fitted
+        part = masks.read(slide * frames_per_slide)
+        return subject.alone(frame, part), subject.alone(fitted, part)
 
     shown = LRUCache(read, cores() + 2)  # neighbours are used twice, a middle by its whole scene
 

@@ -15,6 +15,7 @@ from stable_restyle.core.ranges import parse_ranges
 from stable_restyle.core.records import ROLES, Scene, UserPicture
 from stable_restyle.media import png
 
+ONLY = "only"  # the role that slides have with --only or --only-not alone
 TITLES = ("input", "output")  # besides roles: what titles of nodes mean
 
 _PICTURE = re.compile(r"(?:(?P<scenes>[\d\s,-]+):)?(?P<name>[^=:]*)=(?P<file>.+)", re.DOTALL)
@@ -86,9 +87,13 @@ def check_names(workflows: Sequence[Workflow], pictures: Sequence[UserPicture]) 
             )
 
 
-def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene]) -> None:
-    """Raise WrongUsage if a node's picture does not exist for some slide of these scenes."""
-    pictures, always = variants.pictures, {"guide", "mask", "frame"}
+def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bool) -> None:
+    """Raise WrongUsage if a node's picture does not exist for some slide of these scenes.
+
+    only: whether a part of the picture is restyled.
+    """
+    pictures, always = variants.pictures, {"guide", "mask", "frame", *({ONLY} if only else ())}
+    every = always | set(ROLES).difference({ONLY})
     for scene in scenes:
         given = {each.name for each in pictures if not each.scenes or scene.number in each.scenes}
         where = f" (scene {scene.number})" if any(each.scenes for each in pictures) else ""
@@ -96,7 +101,7 @@ def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene]) -> None:
         which = "a scene's middle slide" if film else "the film's first middle slide"
         _check(variants.middle or variants.base, always | given | film, f"{which}{where}")
         if len(scene.slides) > 1:
-            _check(variants.base, {*ROLES, *given}, f"a slide{where}")
+            _check(variants.base, every | given, f"a slide{where}")
 
 
 def _check(workflow: Workflow, available: set[str], slide: str) -> None:
@@ -104,9 +109,10 @@ def _check(workflow: Workflow, available: set[str], slide: str) -> None:
         if available.isdisjoint(roles):
             listed = ", ".join(f'"{each}"' for each in (*roles, "frame"))
             what, titled = " and ".join(roles), ", ".join((*roles, "frame"))
+            hint = "Add --only DIR, the masks of the part to restyle.\n" if ONLY in roles else ""
             raise WrongUsage(
                 f"{workflow.name}: {label(node_id, workflow.nodes)} loads {what}, which {slide} "
-                f"does not have.\nName a picture to use in its place: by the title {titled!r} of "
-                f'the node, or in the element "stable-restyle" of the file: "pictures": '
-                f'{{"{node_id}": [{listed}]}}.'
+                f"does not have.\n{hint}Name a picture to use in its place: by the title "
+                f'{titled!r} of the node, or in the element "stable-restyle" of the file: '
+                f'"pictures": {{"{node_id}": [{listed}]}}.'
             )

@@ -19,12 +19,13 @@ from stable_restyle.core.records import Scene, Step
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSpec, OnSaved
+from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.media import sequence
 from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker, given, prepare, redo, reporting
+from stable_restyle.run import deflicker, given, only, prepare, redo, reporting
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.run.inputs import (
@@ -74,6 +75,7 @@ class _Claimed:
     given: Mapping[int, GivenSlide]
     input_snapshot: InputSnapshot
     steps: Sequence[Step]
+    masks: SubjectMasks | None  # of --only
 
 
 def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
@@ -115,8 +117,8 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             given.put(claimed.given, paths.slides)
             drawn = _draw(spec, claimed.steps, team, settings, paths, notes, guarded)
             redo.finish(paths)
-            if settings.deflicker:
-                _deflicker(paths, claimed, settings, guarded)
+            if settings.deflicker or claimed.masks:
+                _finish(paths, claimed, settings, guarded)
 
             slides = sequence.marks(paths.shown, count)
             if paths.result is not None:
@@ -140,6 +142,7 @@ def _claim(
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
     check_before_split(settings, variants, source)
+    only.check_size(settings, source)
     film = (
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )
@@ -150,16 +153,20 @@ def _claim(
     bounds = prepare.boundaries(frames, paths, threshold, progress)
     its_given = given_slides(settings, frames)
     found = scenes.find_scenes(bounds, frames_per_slide, its_given)
-    check_scenes(variants, found)
+    check_scenes(settings, variants, found)
     chosen = prepare.choose_keys(
         frames, found, paths, frames_per_slide, keyframe_kind(settings, its_given), progress
     )
-    input_snapshot = snapshot_input(settings, variants, source, frames, bounds, its_given, chosen)
+    masks = only.find(settings, paths, frames, progress)
+    input_snapshot = snapshot_input(
+        settings, variants, source, frames, bounds, its_given, chosen, masks
+    )
     fresh = settings.fresh and not started_over
     manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
-    deflicker.settle(paths, settings.deflicker, bounds)
+    subject_masks = only.subject_masks(settings, masks)
+    deflicker.settle(paths, settings.deflicker, bounds, subject_masks)
     steps = input_snapshot.steps(frames_per_slide)
-    return _Claimed(source, film, frames, found, its_given, input_snapshot, steps)
+    return _Claimed(source, film, frames, found, its_given, input_snapshot, steps, subject_masks)
 
 
 def _draw(
@@ -176,7 +183,7 @@ def _draw(
     missing = {step.slide for step in steps} - kept
     if missing:
         files.remove_all(paths.interp, [paths.measure_file.name])  # it describes other slides
-    if settings.deflicker:
+    if settings.deflicker or spec.only:
         deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
     with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
         failures = _draw_missing(spec, steps, kept, team, notes.drawn, progress.advance)
@@ -244,18 +251,20 @@ def _drawing_spec(
         roles=frozenset(role for workflow in variants for role in workflow.roles),
         pictures=variants.pictures,
         film_middle=claimed.scenes[0].middle,
+        only=claimed.masks,
     )
 
 
-def _deflicker(paths: RunPaths, claimed: _Claimed, settings: Settings, progress: Progress) -> None:
-    """Write the deflickered slides that are missing."""
+def _finish(paths: RunPaths, claimed: _Claimed, settings: Settings, progress: Progress) -> None:
+    """Write the slides of TARGET that are missing: deflickered, or composed with their frames."""
     frames, count = claimed.frames, len(claimed.steps)
     size = (frames.width, frames.height)
     finished, _ = sequence.find_slides(paths.shown, count, size)
     if len(finished) == count:
         return
     files.remove_all(paths.interp, [paths.measure_file.name])
-    with task(progress, "Deflickering", count, "slide", done=len(finished)):
+    name = "Deflickering" if settings.deflicker else "Composing"
+    with task(progress, name, count, "slide", done=len(finished)):
         deflicker.smooth(
             paths,
             claimed.scenes,
@@ -263,6 +272,7 @@ def _deflicker(paths: RunPaths, claimed: _Claimed, settings: Settings, progress:
             frames,
             settings.frames_per_slide,
             settings.deflicker,
+            claimed.masks,
             progress.advance,
         )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from uuid import uuid4
@@ -63,38 +63,39 @@ def _split(
     film: Film, paths: RunPaths, threshold: float, frames_per_slide: int, progress: Progress
 ) -> Frames:
     """Split a film unless that is done; its cuts go to scenes.json unless there is one."""
-    _tidy(paths)
+    tidy(paths.frames)
     if not paths.frames.exists():
         check_disk(film, paths.frames, frames_per_slide)
-        part = paths.frames.with_name(f"{paths.frames.name}.part-{uuid4().hex}")
-        try:
-            _split_whole(film, part, paths, threshold, progress)
-        finally:  # this one alone: the folder may be another run's by now
-            with suppress(OSError):
-                files.remove_tree(part)
+        with made_whole(paths.frames) as part:
+            with task(progress, "Splitting", film.frames, "frame"):
+                cuts = split_film(film, part, threshold, progress.advance)
+                frames = sequence.find_frames(part)
+            if not paths.scenes_file.exists():
+                bounds = scenes.boundaries(cuts, frames.count)
+                scenes.write_boundaries(paths.scenes_file, bounds)
     return sequence.find_frames(paths.frames)
 
 
-def _split_whole(
-    film: Film, part: Path, paths: RunPaths, threshold: float, progress: Progress
-) -> None:
-    """Split a film in a folder that gets its own name, and scenes.json, when all is there."""
-    part.mkdir(parents=True)
-    with task(progress, "Splitting", film.frames, "frame"):
-        cuts = split_film(film, part, threshold, progress.advance)
-        frames = sequence.find_frames(part)
-    if not paths.scenes_file.exists():
-        scenes.write_boundaries(paths.scenes_file, scenes.boundaries(cuts, frames.count))
-    files.move_whole(part, paths.frames)
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `folder` when all is there, and is removed otherwise."""
+    part = folder.with_name(f"{folder.name}.part-{uuid4().hex}")
+    try:
+        part.mkdir(parents=True)
+        yield part
+        files.move_whole(part, folder)
+    finally:  # this one alone: the folder may be another run's by now
+        with suppress(OSError):
+            files.remove_tree(part)
 
 
-def _tidy(paths: RunPaths) -> None:
-    """Remove what is left of a split that was killed.
+def tidy(folder: Path) -> None:
+    """Remove what is left of a split into this folder that was killed.
 
     Its FFmpeg may still be at work there, and put new files beside those that are removed: then the
     next run tidies up, and this one splits into a folder of another name.
     """
-    for part in paths.frames.parent.glob(f"{glob.escape(paths.frames.name)}.part*"):
+    for part in folder.parent.glob(f"{glob.escape(folder.name)}.part*"):
         with suppress(OSError):
             files.remove_tree(part)
 

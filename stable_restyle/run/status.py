@@ -11,7 +11,7 @@ from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
-from stable_restyle.run import prepare
+from stable_restyle.run import only, prepare
 from stable_restyle.run.inputs import (
     given_slides,
     keyframe_kind,
@@ -74,7 +74,12 @@ def is_finished(settings: Settings) -> bool:
         count = scenes.slide_count(frames.count, settings.frames_per_slide)
         chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
         source = prepare.look(paths, settings.rate) if variants.timed else frames
-        input_snapshot = snapshot_input(settings, variants, source, frames, bounds, given, chosen)
+        masks = only.find_split(settings, paths)
+        if settings.masks_of_part and masks is None:
+            return False  # the film of masks has changed
+        input_snapshot = snapshot_input(
+            settings, variants, source, frames, bounds, given, chosen, masks
+        )
         return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
     except UnusableInput:
         return False  # the run reports what is wrong, or repairs it

@@ -24,7 +24,8 @@ NAMES_SHOWN = 8
 class InputSnapshot:
     """The inputs that each slide depends on, besides the run's settings."""
 
-    marks: Sequence[str]  # of the frames, as sequence.Frames has them
+    # Of the frames, as sequence.Frames has them; with --only, "+" and those of masks.
+    marks: Sequence[str]
     bounds: Sequence[int]  # of the scenes, as scenes.json has them
     changes: SceneChanges  # what is set in scenes
     keys: Keys | None = None  # None: every slide is one
@@ -149,6 +150,18 @@ def _changed_frames(was: InputSnapshot, now: InputSnapshot) -> set[int]:
     return changed.union(range(len(was.marks), len(now.marks)))
 
 
+def _frame_mark(snapshot: InputSnapshot, frame: int) -> str:
+    """Return the mark of a frame without that of its mask, which `run.only` adds."""
+    return snapshot.marks[frame].partition("+")[0]
+
+
+def _listed(what: str, frames: Sequence[int]) -> list[str]:
+    """Return a line that names frames; none if there are none."""
+    names = ", ".join(sequence.name(frame) for frame in frames[:NAMES_SHOWN])
+    more = f" and {len(frames) - NAMES_SHOWN} more" if len(frames) > NAMES_SHOWN else ""
+    return [f"{what}: {names}{more}"] if frames else []
+
+
 def refusal(
     paths: RunPaths, was: InputSnapshot, now: InputSnapshot, outdated: int, beyond: int
 ) -> str:
@@ -156,11 +169,10 @@ def refusal(
     lines = []
     if len(was.marks) != len(now.marks):
         lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
-    frames = sorted(each for each in _changed_frames(was, now) if each < len(was.marks))
-    changed = [sequence.name(frame) for frame in frames]
-    if changed:
-        more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
-        lines.append(f"other frames: {', '.join(changed[:NAMES_SHOWN])}{more}")
+    changed = [frame for frame in sorted(_changed_frames(was, now)) if frame < len(was.marks)]
+    masks = {frame for frame in changed if _frame_mark(was, frame) == _frame_mark(now, frame)}
+    lines += _listed("other frames", [frame for frame in changed if frame not in masks])
+    lines += _listed("other masks", sorted(masks))
     if list(was.bounds) != list(now.bounds):
         lines.append(f"other scenes in {paths.scenes_file}")
     if was.keys != now.keys:

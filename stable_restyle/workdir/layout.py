@@ -42,7 +42,7 @@ class RunPaths:
     film: Path | None  # the film to split into `frames`; None: `frames` is the user's own folder
     frames: Path
     interp: Path
-    slides: Path  # where slides are drawn: `shown`, or with --deflicker `drawn`
+    slides: Path  # where slides are drawn: `shown`; with --deflicker or --only `drawn`
     shown: Path  # the slides of TARGET
     result: Path | None  # the film to make of these
 
@@ -66,6 +66,11 @@ class RunPaths:
     @property
     def drawn(self) -> Path:
         return self.interp / "drawn"
+
+    @property
+    def only(self) -> Path:
+        """Return the folder for the masks of a film of --only."""
+        return self.interp / "only"
 
     @property
     def deflicker_file(self) -> Path:
@@ -104,8 +109,10 @@ class RunPaths:
         return self.interp / "report"  # files that the page loads on demand
 
 
-def find_paths(source: Path, target: Path, work: Path | None, *, deflicker: bool) -> RunPaths:
+def find_paths(source: Path, target: Path, work: Path | None, *, finished_later: bool) -> RunPaths:
     """Return the paths of a run, from SOURCE and TARGET, which are folders or films.
+
+    finished_later: whether slides are composed or averaged once all are drawn.
 
     Raises UnusableInput if SOURCE does not exist, WrongUsage if one path would overwrite another.
     """
@@ -134,7 +141,7 @@ def find_paths(source: Path, target: Path, work: Path | None, *, deflicker: bool
         own, shown, result = interp / "in", target, None
     paths = RunPaths(film, own if film else source, interp, shown, shown, result)
     _keep_apart(paths)
-    return replace(paths, slides=paths.drawn) if deflicker else paths
+    return replace(paths, slides=paths.drawn) if finished_later else paths
 
 
 def check_name_on_windows(path: PurePath) -> None:

@@ -27,6 +27,7 @@ UNNAMED: Mapping[str, object] = {
     "middle_model": None,
     "middle_model_sha256": None,
     "pictures": [],
+    "only": None,
 }
 READ_AT_ONCE = 8 * 10**6  # bytes
 

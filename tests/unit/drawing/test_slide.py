@@ -67,6 +67,9 @@ class PausedEstimate:
     def mask(self, strength: float, grow_px: int) -> Pixels:
         raise AssertionError("it is prepared already")
 
+    def warp_mask(self, masks: Sequence[Pixels]) -> Pixels:
+        raise AssertionError("nothing restricts the mask")
+
     def warp(self, sources: Sequence[Pixels]) -> Pixels:
         self.begun.append(int(sources[0][0, 0, 0]))
         self.first.set()
@@ -95,12 +98,13 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
         references=lambda _: {},
         store=store,
         slide_frames=LRUCache(lambda _: picture, size=1),
+        subjects=None,
         flow_pairs=LRUCache(lambda _: pytest.fail("flow was not asked for"), size=1),
         warp_slots=Semaphore(1),
         steps_folder=None,
     )
     mask = np.full((8, 8), 255, np.uint8)
-    prepared = [Prepared(picture, mask, estimate) for _ in range(2)]
+    prepared = [Prepared(picture, mask, estimate, None) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         draws = [
             threads.submit(drawer.draw, Step(slide, 1, previous=1), each, 0)

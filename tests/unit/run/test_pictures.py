@@ -225,10 +225,10 @@ def test_each_slide_has_a_picture_for_each_node(
 ) -> None:
     made = variants(roles, given=given)
     if not message:
-        pictures.check_roles(made, scenes(5, 1, 4))
+        pictures.check_roles(made, scenes(5, 1, 4), only=False)
         return
     with pytest.raises(WrongUsage) as error:
-        pictures.check_roles(made, scenes(5, 1, 4))
+        pictures.check_roles(made, scenes(5, 1, 4), only=False)
     assert message in str(error.value)
     node = list(roles)[-1]
     assert f'node {node} "Load {node}" (LoadImage)' in str(error.value)
@@ -237,16 +237,18 @@ def test_each_slide_has_a_picture_for_each_node(
 
 def test_film_exists_from_the_second_scene_on(variants: Variants) -> None:
     made = variants({"1": "frame", "2": "film"}, {"1": "frame"})
-    pictures.check_roles(made, scenes(5, 4))
+    pictures.check_roles(made, scenes(5, 4), only=False)
 
 
 def test_a_workflow_of_middles_is_asked_for_middles_alone(variants: Variants) -> None:
     made = variants({"1": "frame", "2": "previous"}, {"1": "frame"})
-    pictures.check_roles(made, scenes(5, 4))
+    pictures.check_roles(made, scenes(5, 4), only=False)
     with pytest.raises(WrongUsage, match=r"middles\.json: node 2 .* loads middle"):
-        pictures.check_roles(variants({"1": "frame"}, {"1": "frame", "2": "middle"}), scenes(5, 4))
+        pictures.check_roles(
+            variants({"1": "frame"}, {"1": "frame", "2": "middle"}), scenes(5, 4), only=False
+        )
 
 
 def test_a_scene_of_one_slide_has_only_a_middle(variants: Variants) -> None:
     with pytest.raises(WrongUsage, match="film's first middle slide"):
-        pictures.check_roles(variants({"1": "previous"}), scenes(1))
+        pictures.check_roles(variants({"1": "previous"}), scenes(1), only=False)

@@ -1,0 +1,147 @@
+"""The masks of --only and --only-not: find them, split a film of them, check them.
+
+A film is split once into interp/only, and again when it has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stable_restyle.core import files
+from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
+from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.settings import Settings
+from stable_restyle.drawing.subject import SubjectMasks
+from stable_restyle.media import sequence
+from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media.sequence import Frames
+from stable_restyle.media.split import split_film
+from stable_restyle.run import prepare
+from stable_restyle.workdir import settings_file
+from stable_restyle.workdir.layout import RunPaths, identity
+
+FILM_NOTE = "film.json"  # in interp/only: the film that was split there
+_NO_CUTS = 100.0  # threshold of scene detection
+
+
+def check(settings: Settings) -> None:
+    """Raise WrongUsage, UnusableInput if the masks cannot be used, whatever the film is."""
+    if settings.only and settings.only_not:
+        raise WrongUsage("--only and --only-not exclude each other: give one of them.")
+    path = settings.masks_of_part
+    if path is None:
+        return
+    if identity(path) == identity(settings.target):
+        raise WrongUsage(
+            f"{_option(settings)} and TARGET are both {path}: one would overwrite the other.\n"
+            "Name another TARGET."
+        )
+    if not path.exists():
+        raise UnusableInput(
+            f"{_option(settings)}: there is no {path}.\nName a folder with a mask for each frame, "
+            "000001.png, ..., or a film of masks."
+        )
+    if path.is_dir() and not sequence.numbered(path):
+        raise UnusableInput(
+            f"{_option(settings)}: there are no masks in {path}.\nNumber them as the frames: "
+            "000001.png, 000002.png, ..."
+        )
+
+
+def restyled(settings: Settings) -> str | None:
+    """Return what is restyled, as settings.json has it; None for all."""
+    if settings.masks_of_part is None:
+        return None
+    return "white" if settings.only else "black"
+
+
+def look(settings: Settings) -> Film | Frames | None:
+    """Return the masks, or the film of them; None without. Raises UnusableInput."""
+    if (path := settings.masks_of_part) is None:
+        return None
+    return sequence.find_frames(path) if path.is_dir() else probe_film(path)
+
+
+def check_size(settings: Settings, source: Film | Frames) -> None:
+    """Raise UnusableInput if masks have another size than the frames."""
+    masks = look(settings)
+    if masks and (masks.width, masks.height) != (source.width, source.height):
+        raise UnusableInput(
+            f"{_option(settings)}: the masks are {masks.width}x{masks.height}, but the frames are "
+            f"{source.width}x{source.height}.\nScale them to this size."
+        )
+    if isinstance(masks, Frames) and isinstance(source, Frames):
+        check_count(settings, masks.count, source.count)
+
+
+def check_count(settings: Settings, masks: int, frames: int) -> None:
+    """Raise UnusableInput if there are fewer masks than frames."""
+    if masks < frames:
+        raise UnusableInput(
+            f"{_option(settings)}: {settings.masks_of_part} has {counted(masks, 'mask')}, but "
+            f"the film has {counted(frames, 'frame')}.\nAdd a mask for each frame; one that is "
+            f"all {'black' if settings.only else 'white'} leaves its frame as it is."
+        )
+
+
+def find(settings: Settings, paths: RunPaths, frames: Frames, progress: Progress) -> Frames | None:
+    """Return the masks of a run; None without. A film is split unless that is done.
+
+    Raises UnusableInput.
+    """
+    found = look(settings)
+    if isinstance(found, Film):
+        found = _split(found, paths, progress)
+    if found is not None:
+        check_count(settings, found.count, frames.count)
+    return found
+
+
+def find_split(settings: Settings, paths: RunPaths) -> Frames | None:
+    """Return the masks if they are there without splitting a film; otherwise None."""
+    found = look(settings)
+    if not isinstance(found, Film):
+        return found
+    return sequence.find_frames(paths.only) if _is_split(found, paths) else None
+
+
+def subject_masks(settings: Settings, masks: Frames | None) -> SubjectMasks | None:
+    """Return what slides read; its path is absolute, as a worker may run in another folder."""
+    inverted = settings.only is None
+    return None if masks is None else SubjectMasks(masks.folder.absolute(), inverted)
+
+
+def joined_marks(frames: Frames, masks: Frames | None, frames_per_slide: int) -> Sequence[str]:
+    """Return the marks of the frames; those that slides show have their masks' marks added."""
+    if masks is None:
+        return frames.marks
+    return [
+        mark if index % frames_per_slide else f"{mark}+{masks.marks[index]}"
+        for index, mark in enumerate(frames.marks)
+    ]
+
+
+def _split(film: Film, paths: RunPaths, progress: Progress) -> Frames:
+    prepare.tidy(paths.only)
+    if not _is_split(film, paths):
+        files.remove_folder(paths.only)
+        with (
+            prepare.made_whole(paths.only) as part,
+            task(progress, "Splitting masks", film.frames, "frame"),
+        ):
+            split_film(film, part, _NO_CUTS, progress.advance)
+            files.write_json(part / FILM_NOTE, settings_file.unread_marks(film.path))
+    return sequence.find_frames(paths.only)
+
+
+def _is_split(film: Film, paths: RunPaths) -> bool:
+    """Return whether the frames of this film are in interp/only."""
+    try:
+        noted = files.read_json(paths.only / FILM_NOTE, settings_file.as_object, "")
+    except UnusableInput:
+        return False
+    return noted == settings_file.unread_marks(film.path)
+
+
+def _option(settings: Settings) -> str:
+    return "--only" if settings.only else "--only-not"
