@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, cannot_read
@@ -108,6 +108,8 @@ def read(path: Path) -> Pixels:
 
 def read_any(path: Path) -> Pixels:
     """Decode a picture of any of COMMON_FORMATS as `read` does. Raises UnusableInput."""
+    if path.exists() and not path.is_file():  # reading a device might never end
+        raise UnusableInput(f"{path} is not a regular file.\nGive the picture itself.")
     try:
         return decode(path.read_bytes(), COMMON_FORMATS)
     except OSError as error:
@@ -136,6 +138,8 @@ def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
             cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION if plain else cv2.IMREAD_UNCHANGED
         )
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except UnidentifiedImageError:
+        raise ValueError("its beginning is that of no such file") from None
     except Exception as error:  # the decoders raise nearly anything for damaged data
         raise ValueError(str(error)) from error
     if decoded is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -22,6 +23,19 @@ from support.pngs import folder_of, picture
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import png, sequence
+
+
+def test_what_is_no_picture_is_refused_without_reading_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    for name, message in ((".", "is not a regular file"), ("film.mp4", "used: .*no such file")):
+        with pytest.raises(UnusableInput, match=message) as refused:
+            png.read_any(tmp_path / name)
+        assert "object at" not in str(refused.value) and "Move that folder" not in str(
+            refused.value
+        )
+    if os.path.exists("/dev/zero"):
+        with pytest.raises(UnusableInput, match="is not a regular file"):
+            png.read_any(Path("/dev/zero"))
 
 
 def test_a_frame_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
