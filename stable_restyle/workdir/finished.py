@@ -60,7 +60,7 @@ def _hash(
     input_snapshot: InputSnapshot,
     slides: Sequence[str],
 ) -> str:
-    tree = {
+    tree: dict[str, object] = {
         "settings": settings,
         "frames": input_snapshot.marks,
         "scenes": input_snapshot.bounds,
@@ -69,6 +69,10 @@ def _hash(
         "slides": slides,
         "result": paths.result and _stamp(paths.result),
     }
+    if input_snapshot.values:
+        tree["set"] = input_snapshot.values
+    if input_snapshot.given:
+        tree["given"] = input_snapshot.given
     return sha256(json.dumps(tree, default=list).encode()).hexdigest()
 
 

@@ -154,6 +154,12 @@ class ComfyBackend:
         found = [
             misfit for one in self._fitted for misfit in validate.incompatibilities(one, classes)
         ]
+        found += [
+            misfit
+            for name, one in self._fitted.extremes()
+            for misfit in validate.incompatibilities(one, classes)
+            if misfit.reason.startswith(f"{name} ")
+        ]
         return list(dict.fromkeys(added)), list(dict.fromkeys(found))
 
     def _request(self, job: Job) -> Request:

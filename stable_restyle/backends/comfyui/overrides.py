@@ -63,7 +63,7 @@ class TimedChange:
                     f"{counted(len(scenes), 'scene')}, {float(frames / rate):.1f} s."
                 )
             for slide in slides:
-                share = (slide - slides.start) / max(len(slides) - 1, 1)
+                share = Fraction(slide - slides.start, max(len(slides) - 1, 1))
                 found[slide] = f"{self.node}.{self.name}={self._value(share)}"
         return found
 
@@ -95,13 +95,15 @@ class TimedChange:
             else:
                 yield range(ceil(first * rate), min(floor(last * rate) + 1, frames))
 
-    def _value(self, share: float) -> str:
+    def _value(self, share: Fraction) -> str:
         """Return the value at a share of a stretch, 0..1."""
         first, last = self.values
         if first == last:
             return first
-        value = float(first) + (float(last) - float(first)) * share
-        return str(round(value)) if self.whole else f"{value:.6g}"
+        value = Fraction(first) + (Fraction(last) - Fraction(first)) * share
+        if self.whole:  # exact: a seed has more digits than a float
+            return str(round(value))
+        return first if share == 0 else last if share == 1 else f"{float(value):.6g}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,12 @@ class WorkflowVariants:
         if job.middle and self.middle:
             return self.middle
         return self.scenes.get(job.scene, self.base)
+
+    def extremes(self) -> Iterator[tuple[str, Workflow]]:
+        """Yield each input that changes over time, and the workflow with either end of it."""
+        for each in self.timed:
+            for value in each.values:
+                yield each.name, changed(self.base, [f"{each.node}.{each.name}={value}"])
 
     def __iter__(self) -> Iterator[Workflow]:
         yield self.base

@@ -13,9 +13,10 @@ from support.runs import files, run
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.overrides import apply_overrides
-from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.errors import UnusableInput, WorkflowFault, WrongUsage
 from stable_restyle.core.settings import Settings
 from stable_restyle.plan import scenes
+from stable_restyle.run import status
 
 CLAY = workflow_file.load("claymation.json")
 FILM = scenes.find_scenes([0, 10, 20], 2)  # slides 0-4 and 5-9, each shows an even frame
@@ -37,6 +38,11 @@ def changes_of(*typed: str) -> dict[int, list[str]]:
         ("2:10.cfg=1..3", {5: "1", 6: "1.5", 7: "2", 8: "2.5", 9: "3"}),
         ("f1-9:10.steps=20..22", {0: "20", 1: "20", 2: "21", 3: "22", 4: "22"}),
         ("f1-3:5.text_g=a..b", {0: "a..b", 1: "a..b"}),
+        ("f1-3:10.cfg=1.2345678..7", {0: "1.2345678", 1: "7"}),
+        (
+            "f1-5:10.noise_seed=1..18446744073709551615",
+            {0: "1", 1: "9223372036854775808", 2: "18446744073709551615"},
+        ),
     ],
 )
 def test_which_slides_get_which_value(typed: str, expected: dict[int, str] | None) -> None:
@@ -112,6 +118,25 @@ def test_values_over_time_reach_the_server_and_are_guarded_slide_by_slide(tmp_pa
         assert run(replace(other, fresh=True)).drawn == 1  # the last slide of its chain
         after = files(tmp_path / "out")
         assert {name for name in after if after[name] != before[name]} == {"000006.png"}
+
+
+def test_values_over_time_that_a_server_refuses_are_found_before_the_run(tmp_path: Path) -> None:
+    frames = clips.write_folder(tmp_path / "in", clips.scenes(12))
+    with ComfyServer() as server:
+        settings = Settings(frames, tmp_path / "out", backends=(server.url,))
+        with pytest.raises(WorkflowFault, match=r"cfg is 900, but must be 0\.0 to 100\.0"):
+            run(replace(settings, changes=("f9-12:10.cfg=5..900",)))
+        assert not server.prompts_run
+
+
+def test_a_run_with_other_values_over_time_is_not_finished(tmp_path: Path) -> None:
+    frames = clips.write_folder(tmp_path / "in", clips.scenes(12))
+    settings = Settings(
+        frames, tmp_path / "out", backends=("preview:clay",), changes=("f1-12:10.cfg=1..6",)
+    )
+    run(settings)
+    assert status.is_finished(settings)
+    assert not status.is_finished(replace(settings, changes=("f1-12:10.cfg=1..7",)))
 
 
 def test_what_is_past_the_end_is_refused_before_a_film_is_split(tmp_path: Path) -> None:
