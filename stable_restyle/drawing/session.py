@@ -155,7 +155,7 @@ class DrawingSession:
         began = time.perf_counter()
         frame, picture = self._drawer.fill(step)
         drawn = DrawRecord("", began, time.perf_counter() - began)
-        save = self._store.add_last(step.slide, picture)
+        save = self._store.add_last(step.slide, picture, step.sources)
         return partial(self._save, save, step.slide, drawn, frame, picture)
 
     def _save(

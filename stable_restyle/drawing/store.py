@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -32,7 +32,8 @@ class SlideStore:
         self._width, self._height = width, height
         self._written = LRUCache(self._read, in_memory)
         self._unwritten: dict[int, Pixels] = {}
-        self._slide_size = width, height  # differs from the frames' if the workflow scales
+        # Width and height of slides; they differ from the frames' if the workflow scales.
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def get(self, slide: int) -> Pixels:
         """Return a slide that has been added, at the size of the frames: (H, W, 3) RGB."""
@@ -41,12 +42,13 @@ class SlideStore:
 
     def add(self, index: int, slide: Slide) -> Save:
         """Add a slide. Return the function that writes it."""
-        self._unwritten[index] = self._fit(slide.pixels)
+        self._unwritten[index] = self._fit(index, slide.pixels)
         return partial(self._write, index, slide)
 
-    def add_last(self, index: int, picture: Pixels) -> Save:
-        """Add a slide that no other is made from, fitted to the size of the others."""
-        return partial(self._save, index, Slide(arrays.fit(picture, *self._slide_size)))
+    def add_last(self, index: int, picture: Pixels, sources: Iterable[int]) -> Save:
+        """Add a slide that no other is made from, fitted to the largest of its sources."""
+        size = max(self._sizes[source] for source in sources)
+        return partial(self._save, index, Slide(arrays.fit(picture, *size)))
 
     def _save(self, index: int, slide: Slide) -> None:
         encoded = slide.png or png.encode(slide.pixels)
@@ -58,9 +60,9 @@ class SlideStore:
         del self._unwritten[index]
 
     def _read(self, slide: int) -> Pixels:
-        return self._fit(png.read(self._folder / sequence.name(slide)))
+        return self._fit(slide, png.read(self._folder / sequence.name(slide)))
 
-    def _fit(self, picture: Pixels) -> Pixels:
+    def _fit(self, index: int, picture: Pixels) -> Pixels:
         height, width = picture.shape[:2]
-        self._slide_size = width, height
+        self._sizes[index] = width, height
         return arrays.fit(picture, self._width, self._height)

@@ -17,7 +17,13 @@ import av
 import ffmpeg
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import ProgramFailed, WrongUsage, cannot_write, counted
+from stable_restyle.core.errors import (
+    ProgramFailed,
+    UnusableInput,
+    WrongUsage,
+    cannot_write,
+    counted,
+)
 from stable_restyle.media import png, sequence
 from stable_restyle.media.ffmpeg import (
     FILES_ONLY,
@@ -123,12 +129,12 @@ def join_slides(
 ) -> None:
     """Join slides to a film, with the sound, subtitles, chapters and tags of `film`.
 
-    slides: a folder of 000001.png and on, of one size, which need not be the film's. count: of
-    slides. rate: slides a second. target: ends in one of CONTAINERS; it is replaced when the new
-    film is complete. on_frame: called with the number of further slides, twice a second. on_whole:
-    called with the complete film before it replaces `target`, which is kept if this raises.
-    writer: makes the temporary name unique, where others may write the same film at that time.
-    Raises WrongUsage, UnusableInput or ProgramFailed.
+    slides: a folder of 000001.png and on; the largest has the size of the result, which need not be
+    the film's. count: of slides. rate: slides a second. target: ends in one of CONTAINERS; it is
+    replaced when the new film is complete. on_frame: called with the number of further slides,
+    twice a second. on_whole: called with the complete film before it replaces `target`, which is
+    kept if this raises. writer: makes the temporary name unique, where others may write the same
+    film at that time. Raises WrongUsage, UnusableInput or ProgramFailed.
     """
     container = CONTAINERS.get(target.suffix.lower())
     if container is None:
@@ -198,7 +204,11 @@ def _graph(
     )
     # With `-frames`, FFmpeg 5 would end the sound with the pictures.
     shown = pictures.filter("trim", end_frame=count)
-    streams = [_to_yuv420p(shown, *png.read_header(slides / sequence.name(0)).size)]
+    sizes = _sizes(slides, count)
+    width, height = max(sizes)
+    if len(sizes) > 1:
+        shown = shown.filter("scale", width, height, flags="bicubic")
+    streams = [_to_yuv420p(shown, width, height)]
     # Without `passthrough`, FFmpeg 7 repeats slides before the first one and in gaps.
     options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
     if film is None:
@@ -213,6 +223,15 @@ def _graph(
     # would be the sound, which would lose its delay.
     unseen = ffmpeg.output(source[str(film.stream)], "-", format="null", codec="copy")
     return ffmpeg.merge_outputs(joined, unseen)
+
+
+def _sizes(slides: Path, count: int) -> set[tuple[int, int]]:
+    """Return the sizes of slides, except of those that FFmpeg will not be able to read."""
+    sizes = {png.read_header(slides / sequence.name(0)).size}
+    for index in range(1, count):
+        with contextlib.suppress(UnusableInput):
+            sizes.add(png.read_header(slides / sequence.name(index)).size)
+    return sizes
 
 
 def _timing_options(film: Film, late_s: Fraction) -> dict[str, object]:

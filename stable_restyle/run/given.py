@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ def find(folder: Path | None, frames: int, frames_per_slide: int) -> Mapping[int
     try:
         names = sorted(path.name for path in folder.iterdir() if _NUMBERED.fullmatch(path.name))
     except OSError as error:
-        raise UnusableInput(f"--given {folder} cannot be read: {reason(error)}.") from error
+        raise UnusableInput(
+            f"--given {folder} cannot be read: {reason(error)}.\nName the folder of your pictures."
+        ) from error
     if not names:
         raise WrongUsage(
             f"--given {folder}: there are no pictures in it.\nNumber them as the frames that they "
@@ -75,9 +77,8 @@ def check_pictures(given: Mapping[int, GivenSlide], width: int, height: int) -> 
             )
 
 
-def put(given: Mapping[int, GivenSlide], slides: Path) -> None:
-    """Copy the given pictures to where they are missing among the slides. Raises UnusableInput."""
+def put(given: Mapping[int, GivenSlide], missing: Collection[int], slides: Path) -> None:
+    """Copy the given pictures that are missing among the slides. Raises UnusableInput."""
     for slide, each in given.items():
-        target = slides / sequence.name(slide)
-        if not target.exists():
-            files.write_whole(target, png.encode(png.read(each.path)))
+        if slide in missing:
+            files.write_whole(slides / sequence.name(slide), png.encode(png.read(each.path)))

@@ -99,8 +99,9 @@ def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bo
         where = f" (scene {scene.number})" if any(each.scenes for each in pictures) else ""
         film = {"film"} if scene is not scenes[0] else set()
         which = "a scene's middle slide" if film else "the film's first middle slide"
-        _check(variants.middle or variants.base, always | given | film, f"{which}{where}")
-        if len(scene.slides) > 1:
+        if not scene.given:
+            _check(variants.middle or variants.base, always | given | film, f"{which}{where}")
+        if len(scene.slides) > len(scene.given or (scene.middle,)):
             _check(variants.base, every | given, f"a slide{where}")
 
 

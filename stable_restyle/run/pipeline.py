@@ -114,8 +114,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             if not (settings.backends or settings.dask or needs_no_model(settings)):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            given.put(claimed.given, paths.slides)
-            drawn = _draw(spec, claimed.steps, team, settings, paths, notes, guarded)
+            drawn = _draw(spec, claimed, team, settings, paths, notes, guarded)
             redo.finish(paths)
             if settings.deflicker or claimed.masks:
                 _finish(paths, claimed, settings, guarded)
@@ -154,15 +153,15 @@ def _claim(
     its_given = given_slides(settings, frames)
     found = scenes.find_scenes(bounds, frames_per_slide, its_given)
     check_scenes(settings, variants, found)
-    chosen = prepare.choose_keys(
-        frames, found, paths, frames_per_slide, keyframe_kind(settings, its_given), progress
-    )
+    kind = keyframe_kind(settings, its_given)
+    chosen = prepare.choose_keys(frames, found, paths, frames_per_slide, kind, progress)
     masks = only.find(settings, paths, frames, progress)
     input_snapshot = snapshot_input(
         settings, variants, source, frames, bounds, its_given, chosen, masks
     )
     fresh = settings.fresh and not started_over
     manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
+    prepare.save_keys(chosen, found, paths, kind)
     subject_masks = only.subject_masks(settings, masks)
     deflicker.settle(paths, settings.deflicker, bounds, subject_masks)
     steps = input_snapshot.steps(frames_per_slide)
@@ -171,20 +170,26 @@ def _claim(
 
 def _draw(
     spec: DrawingSpec,
-    steps: Sequence[Step],
+    claimed: _Claimed,
     team: Team,
     settings: Settings,
     paths: RunPaths,
     notes: Journal,
     progress: Progress,
 ) -> int:
-    """Draw every slide that is missing; return how many were. Raises SlidesMissing."""
+    """Draw every slide that is missing, and copy given ones; return how many were drawn.
+
+    Raises SlidesMissing.
+    """
+    steps = claimed.steps
     kept = _kept(paths, len(steps), spec.frames)
     missing = {step.slide for step in steps} - kept
     if missing:
         files.remove_all(paths.interp, [paths.measure_file.name])  # it describes other slides
     if settings.deflicker or spec.only:
         deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
+    given.put(claimed.given, missing, paths.slides)
+    kept, missing = kept.union(claimed.given), missing.difference(claimed.given)
     with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
         failures = _draw_missing(spec, steps, kept, team, notes.drawn, progress.advance)
     for failure in failures:

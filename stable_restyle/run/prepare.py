@@ -142,7 +142,7 @@ def choose_keys(
     kind: keyframes.Kind | None,
     progress: Progress,
 ) -> Keys | None:
-    """Return the slides that go to the model: read from keys.json, or chosen and saved there.
+    """Return the slides that go to the model: read from keys.json, or chosen.
 
     kind: None if all slides go to the model; None is returned then.
     """
@@ -155,9 +155,21 @@ def choose_keys(
     if chosen is None:
         with task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
-        keyframes.write(paths.keys_file, chosen, kind)
         _tell_keys(found, chosen, kind.every)
     return chosen
+
+
+def save_keys(
+    chosen: Keys | None, found: Sequence[Scene], paths: RunPaths, kind: keyframes.Kind | None
+) -> None:
+    """Write keys.json, which people edit, if it does not hold the chosen keys.
+
+    Not before the run is known to go on: one that is refused leaves the file as it is.
+    """
+    if kind is None or chosen is None or (kind.given and kind.fill_only):
+        return
+    if _noted_keys(sum(len(scene.slides) for scene in found), paths, kind) is None:
+        keyframes.write(paths.keys_file, chosen, kind)
 
 
 def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from stable_restyle.core import files
@@ -117,20 +118,33 @@ def outdated_slides(
         else scenes.outdated(
             was.steps(frames_per_slide),
             now.steps(frames_per_slide),
-            lambda before, after: (
-                was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
-                or _values(was, before.slide) != _values(now, after.slide)
-                or was.given.get(before.slide) != now.given.get(after.slide)
-            ),
+            partial(_is_changed, was, now),
             _changed_frames(was, now),
             frames_per_slide,
         )
     )
-    if now.film_middle in slides:
+    if now.film_middle is not None and (
+        now.film_middle in slides or now.film_middle != _film_middle(was, frames_per_slide)
+    ):
         slides = set(range(scenes.slide_count(len(now.marks), frames_per_slide)))
     beyond = beyond_end(paths, now, frames_per_slide)
     outdated = sequence.indices(paths.slides) & slides
     return sorted({*beyond, *map(sequence.name, outdated)})
+
+
+def _is_changed(was: InputSnapshot, now: InputSnapshot, before: Step, after: Step) -> bool:
+    """Return whether a slide is another picture of the user's, or drawn with other settings."""
+    if was.given.get(before.slide) != now.given.get(after.slide):
+        return True
+    return after.uses_backend and (
+        was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
+        or _values(was, before.slide) != _values(now, after.slide)
+    )
+
+
+def _film_middle(snapshot: InputSnapshot, frames_per_slide: int) -> int:
+    """Return the middle slide of the first scene."""
+    return scenes.find_scenes(snapshot.bounds, frames_per_slide, snapshot.given)[0].middle
 
 
 def _values(snapshot: InputSnapshot, slide: int) -> list[str]:

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.comfy_server import ComfyServer
+from support.comfy_server import ComfyServer, Run
+from support.paths import WORKFLOWS
 from support.runs import Silent, files, interp, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.records import Keys
+from stable_restyle.core.records import Keys, Pixels
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
+from stable_restyle.media.probe import probe_film
 from stable_restyle.plan import scenes
 from stable_restyle.run import reporting, status
 from stable_restyle.run.dry_run import plan
@@ -171,6 +173,102 @@ def test_a_given_slide_that_is_lost_is_copied_again(asked: Settings) -> None:
     assert np.array_equal(picture, png.read(asked.given / sequence.name(2)))
 
 
+def test_a_given_slide_that_is_damaged_is_copied_again(asked: Settings) -> None:
+    wanted = replace(asked, backends=("preview:clay",))
+    run(wanted)
+    before = files(asked.target)
+    (asked.target / sequence.name(1)).write_bytes(slide(asked, 2)[:100])
+    assert run(wanted).drawn == 0
+    assert files(asked.target) == before
+
+
+def test_a_run_with_another_picture_is_not_finished(asked: Settings) -> None:
+    wanted = replace(asked, backends=("preview:clay",))
+    run(wanted)
+    assert asked.given is not None
+    paint(asked.given / sequence.name(16), asked.source, red=90)
+    assert not status.is_finished(wanted)
+
+
+def test_another_picture_is_shown_though_nothing_follows_from_it(asked: Settings) -> None:
+    assert asked.given is not None
+    for frame in range(1, 21, 2):
+        paint(asked.given / sequence.name(frame - 1), asked.source, red=200)
+    wanted = replace(asked, fill_only=True, deflicker=2)
+    run(wanted)
+    paint(asked.given / sequence.name(16), asked.source, red=90)
+    run(replace(wanted, fresh=True))
+    shown = png.read(asked.target / sequence.name(8))
+    assert np.array_equal(shown, png.read(asked.given / sequence.name(16)))
+
+
+def test_values_over_time_do_not_concern_given_slides(asked: Settings) -> None:
+    with ComfyServer() as server:
+        wanted = replace(asked, backends=(server.url,), model="claymation.json")
+        run(replace(wanted, changes=("f3-3:10.cfg=5",)))
+        assert run(replace(wanted, changes=("f3-3:10.cfg=6",))).drawn == 0
+
+
+def test_another_first_given_slide_is_another_style_of_the_film(
+    asked: Settings, tmp_path: Path
+) -> None:
+    """Workflows may load the picture that the film starts from: then all slides follow from it."""
+    assert asked.given is not None
+    paint(asked.given / sequence.name(6), asked.source, red=200)  # slide 4, as near as slide 2
+    model = tmp_path / "film.json"
+    model.write_text(json.dumps(with_reference("film")))
+    with ComfyServer() as server:
+        wanted = replace(asked, backends=(server.url,), model=str(model))
+        run(wanted)
+        (asked.given / sequence.name(6)).unlink()
+        with pytest.raises(UnusableInput, match="10 of the 10 slides"):
+            run(wanted)
+
+
+def test_where_the_workflow_enlarges_slides_only_given_ones_stay_small(
+    asked: Settings, tmp_path: Path
+) -> None:
+    """What is filled from a large slide is large, and so is the film, whichever slide is first."""
+    assert asked.given is not None
+    paint(asked.given / sequence.name(0), asked.source, red=200)
+    film = tmp_path / "film.mkv"
+    with ComfyServer() as server:
+        server.runs += [Run(picture=doubled)] * 10
+        run(replace(asked, target=film, backends=(server.url,), keys=3))
+    slides = tmp_path / "film.restyle" / "out"
+    width, height = png.read_header(asked.source / sequence.name(0)).size
+    sizes = [png.read_header(slides / sequence.name(slide)).size for slide in range(10)]
+    assert {0, 1, 8} == {slide for slide in range(10) if sizes[slide] == (width, height)}
+    assert set(sizes) == {(width, height), (2 * width, 2 * height)}
+    shown = probe_film(film)
+    assert (shown.width, shown.height) == (2 * width, 2 * height)
+
+
+def doubled(picture: Pixels) -> bytes:
+    return png.encode(np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1))
+
+
+def test_a_middle_that_is_given_needs_no_picture(asked: Settings, tmp_path: Path) -> None:
+    model = tmp_path / "middle.json"
+    model.write_text(json.dumps(with_reference("middle")))
+    with ComfyServer() as server:
+        wanted = replace(asked, backends=(server.url,), model=str(model))
+        assert run(wanted).drawn == 8
+        with pytest.raises(WrongUsage, match="which the film's first middle slide does"):
+            run(replace(wanted, given=None, fresh=True))
+
+
+def with_reference(role: str) -> dict[str, object]:
+    """Return a workflow that pastes a picture of this role into its input."""
+    nodes = json.loads((WORKFLOWS / "anime.json").read_text())
+    nodes["20"] = {"class_type": "LoadImage", "inputs": {"image": "reference.png"}}
+    pasted = {"destination": ["2", 0], "source": ["20", 0], "x": 0, "y": 0, "resize_source": False}
+    nodes["21"] = {"class_type": "ImageCompositeMasked", "inputs": pasted}
+    nodes["6"]["inputs"]["pixels"] = ["21", 0]
+    roles = {"input": "2", "mask": "3", "output": "11", "pictures": {"20": role}}
+    return {**nodes, "stable-restyle": roles}
+
+
 def test_keys_run_between_given_slides(asked: Settings) -> None:
     with ComfyServer() as server:
         wanted = replace(asked, backends=(server.url,), keys=3)
@@ -179,6 +277,24 @@ def test_keys_run_between_given_slides(asked: Settings) -> None:
         noted = json.loads((interp(asked) / "keys.json").read_text())
         assert noted["given"] == [1, 8] and {1, 8} <= set(noted["keys"])
         assert run(wanted).drawn == 0
+
+
+def test_a_run_that_is_refused_leaves_edited_keys_as_they_are(asked: Settings) -> None:
+    wanted = replace(asked, backends=("preview:clay",), keys=3)
+    run(wanted)
+    keys = interp(asked) / "keys.json"
+    noted = json.loads(keys.read_text())
+    noted["keys"] = sorted({*noted["keys"], 2})
+    keys.write_text(json.dumps(noted))
+    run(replace(wanted, fresh=True))
+    edited = keys.read_text()
+    assert asked.given is not None
+    paint(asked.given / sequence.name(6), asked.source, red=200)
+    with pytest.raises(UnusableInput, match="other pictures of --given: 000004"):
+        run(wanted)
+    assert keys.read_text() == edited
+    (asked.given / sequence.name(6)).unlink()
+    assert run(wanted).drawn == 0
 
 
 @pytest.mark.parametrize(
