@@ -20,6 +20,7 @@ class GivenSlide:
 
     path: Path
     mark: str  # differs from that of every other picture
+    size: tuple[int, int]  # width and height
 
 
 def find(folder: Path | None, frames: int, frames_per_slide: int) -> Mapping[int, GivenSlide]:
@@ -63,18 +64,28 @@ def _given(path: Path, frames: int, frames_per_slide: int) -> tuple[int, GivenSl
             f"show {sequence.name(0)}, {sequence.name(frames_per_slide)}, and so on.\n"
             f"Make it a picture of {shown}."
         )
-    return slide, GivenSlide(path, png.read_header(path).mark)
+    try:
+        header = png.read_header(path)
+    except UnusableInput as error:
+        what = str(error).partition("\n")[0]
+        raise UnusableInput(f"--given: {what}\nSave the picture as a PNG again.") from error
+    return slide, GivenSlide(path, header.mark, header.size)
 
 
-def check_pictures(given: Mapping[int, GivenSlide], width: int, height: int) -> None:
-    """Raise UnusableInput if a picture is damaged, or has another size than the frames."""
+def check_sizes(given: Mapping[int, GivenSlide], width: int, height: int) -> None:
+    """Raise UnusableInput if a picture has another size than the frames."""
     for each in given.values():
-        size = png.read(each.path).shape[1::-1]
-        if size != (width, height):
+        if each.size != (width, height):
             raise UnusableInput(
-                f"--given: {each.path} is {size[0]}x{size[1]}, but the frames are "
+                f"--given: {each.path} is {each.size[0]}x{each.size[1]}, but the frames are "
                 f"{width}x{height}.\nScale it to this size."
             )
+
+
+def check_contents(given: Mapping[int, GivenSlide]) -> None:
+    """Raise UnusableInput if a picture is damaged."""
+    for each in given.values():
+        png.read(each.path)
 
 
 def put(given: Mapping[int, GivenSlide], missing: Collection[int], slides: Path) -> None:

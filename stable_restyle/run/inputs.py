@@ -78,7 +78,7 @@ def settings_snapshot(
         "mask_strength": settings.mask[0],
         "mask_size": settings.mask[1],
         # Earlier versions mixed both pictures of a pixel here.
-        "mask_decides": settings.by_flow and settings.mask[0] < FLOW_MASK_STRENGTH,
+        settings_file.MASK_DECIDES: settings.by_flow and settings.mask[0] < FLOW_MASK_STRENGTH,
         "anchor": settings.anchor_share,
         "fps": settings.frames_per_slide,
         "motion": settings.motion,
@@ -163,7 +163,7 @@ def _check_keys(settings: Settings) -> None:
 def given_slides(settings: Settings, source: Film | Frames) -> Mapping[int, GivenSlide]:
     """Return the slides of --given. Raises WrongUsage, UnusableInput."""
     found = given.find(settings.given, _most_frames(source), settings.frames_per_slide)
-    given.check_pictures(found, source.width, source.height)
+    given.check_sizes(found, source.width, source.height)
     return found
 
 
@@ -171,7 +171,7 @@ def check_before_split(
     settings: Settings, variants: WorkflowVariants, source: Film | Frames
 ) -> None:
     """Raise RestyleError for what cannot be used, as far as the film's header shows."""
-    given_slides(settings, source)
+    given.check_contents(given_slides(settings, source))
     rate = prepare.frame_rate(source, settings.rate)
     for change in variants.timed:
         change.check_begins_within(_most_frames(source), rate)

@@ -21,9 +21,10 @@ TARGET = "target"  # in settings.json: the folder of slides, as seen from the on
 MADE_BY = "made_by"  # in settings.json and owner.json: whose slides these are
 FILMS = "film_sizes"  # in settings.json: of films that this run made, or may overwrite, in bytes
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
+MASK_DECIDES = "mask_decides"  # in settings.json: whether pixels show one of two pictures
 # What runs of earlier versions, whose settings.json does not name these, were made with.
 UNNAMED: Mapping[str, object] = {
-    "mask_decides": False,
+    MASK_DECIDES: False,
     "middle_model": None,
     "middle_model_sha256": None,
     "pictures": [],
@@ -106,7 +107,12 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
         hashed = f"{name}_sha256"
         if name == FILM_TIME or (hashed in earlier and hashed in now and hashed not in differing):
             continue
-        if (what := name.removesuffix("_sha256")) == name:
+        if name == MASK_DECIDES:
+            lines.append(
+                "mask strength below 8: an earlier version showed a mixture of two pictures there, "
+                "this one decides between them; only --fresh can go on"
+            )
+        elif (what := name.removesuffix("_sha256")) == name:
             then, here = in_words(earlier[name]), in_words(now[name])
             lines.append(f"{name.replace('_', ' ')}: {then} then, {here} now")
         elif what not in differing:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -81,7 +82,18 @@ class Cleanup:
         while running and time.monotonic() < deadline:
             time.sleep(0.02)
             running = self._running(ids)
+        for each in ids:
+            self._add_made(each)
         self._http.post("/history", {"delete": list(ids)})
+
+    def _add_made(self, prompt_id: str) -> None:
+        """Note the slide of a prompt that was given up after it had been drawn."""
+        answer = self._http.request("GET", f"/history/{quote(prompt_id, safe='')}")
+        entry = responses.get(self._parsed(*answer), prompt_id)
+        for _, made in responses.items(responses.get(entry, "outputs")):
+            for picture in responses.sequence(responses.get(made, "images")):
+                keys = ("filename", "subfolder", "type")
+                self.add_fetched({key: responses.name(responses.get(picture, key)) for key in keys})
 
     def _running(self, ids: Sequence[str]) -> list[str]:
         queue = self._parsed(*self._http.request("GET", "/queue"))

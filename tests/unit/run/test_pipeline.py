@@ -494,6 +494,6 @@ def test_slides_of_earlier_versions_whose_masks_mixed_pictures_are_not_taken_ove
     del noted["mask_decides"]  # as an earlier version wrote it
     path.write_text(json.dumps(noted))
     (run_paths(weak).finished_file).unlink()
-    with pytest.raises(UnusableInput, match="mask decides: no then, yes now"):
+    with pytest.raises(UnusableInput, match="mask strength below 8: an earlier version"):
         run(weak)
     assert run(replace(weak, fresh=True)).drawn > 0
