@@ -11,7 +11,7 @@ from pathlib import Path
 
 FAST_FLOW = "flow:fast"
 FLOWS = ("flow", FAST_FLOW)  # values of --motion
-# What suits each motion. By flow, what can be carried is better left alone: see benchmarks/.
+# What suits each motion. By flow, what can be tracked is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
 FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
 DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the same
@@ -59,12 +59,12 @@ class Settings:
 
     @property
     def by_flow(self) -> bool:
-        """Whether slides are carried by optical flow."""
+        """Return whether slides are warped by optical flow."""
         return self.motion in FLOWS
 
     @property
     def mask(self) -> tuple[float, int]:
-        """Strength and size of the masks: as asked for, else what suits the motion."""
+        """Return strength and size of the masks: as asked for, or what suits the motion."""
         strength, size = (MASK_STRENGTH, MASK_SIZE)
         if self.by_flow:
             strength, size = (FLOW_MASK_STRENGTH, FLOW_MASK_SIZE)
@@ -75,12 +75,12 @@ class Settings:
 
     @property
     def masks_of_part(self) -> Path | None:
-        """The masks of --only or --only-not."""
+        """Return the masks of --only or --only-not; None without."""
         return self.only or self.only_not
 
     @property
     def anchor_share(self) -> float:
-        """How much of what colours drift is taken back at each slide: as asked for, or suited."""
+        """Return the share of a drift of colours that is corrected at each slide, 0..1."""
         if self.anchor is not None:
             return self.anchor
         return FLOW_ANCHOR if self.by_flow else ANCHOR
