@@ -169,7 +169,7 @@ def _costs(cpu: Mapping[str, float]) -> list[Figure]:
 
 def measured(frames: Sequence[Pixels], along: Motions, method: Method, look: str) -> Stability:
     slides = restyled(frames, along, method, Preview(look))
-    return metrics.measure_scene(list(zip(frames, slides, strict=True)), len(frames) // 2)
+    return metrics.measure_scene(list(map(metrics.Shown, frames, slides)), len(frames) // 2)
 
 
 def _accuracy(

@@ -149,7 +149,7 @@ def _start_local(workers: str) -> Iterator[Client]:
         LocalCluster(
             n_workers=int(workers),
             threads_per_worker=THREADS_PER_WORKER,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None would take port 8787, which may be in use
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

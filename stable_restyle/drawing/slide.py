@@ -41,7 +41,7 @@ class DriftCorrection:
     ) -> None:
         """Set the share of the drift to correct, 0..1.
 
-        read: returns a slide's frame, the slide itself, and the subject's mask.
+        read: returns a slide's frame, itself, and its subject; None if all is restyled.
         """
         self._share = share
         self._read = read
@@ -50,8 +50,8 @@ class DriftCorrection:
     def correct(self, warped: Pixels, frame: Pixels, start: int, part: Pixels | None) -> Pixels:
         """Return the warped picture with its colours nearer to those of the slide `start`.
 
-        part: the subject's mask, where colours count. Without a subject there, or in the slide
-        `start`, the warped picture itself is returned.
+        part: the subject's mask, where colours count. Without a subject there, or in `start`, the
+        warped picture itself is returned.
         """
         if start not in self._stats:
             *pictures, inside = self._read(start)

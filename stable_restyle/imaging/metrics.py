@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from stable_restyle.core.records import Pixels
     from stable_restyle.imaging.arrays import Flags, Floats
 
-# A frame and the slide that shows it.
-Shown: TypeAlias = "tuple[Pixels, Pixels]"
+
+class Shown(NamedTuple):
+    """A frame and the slide that shows it, of one size."""
+
+    frame: Pixels
+    slide: Pixels
+    inside: Flags | None = None  # (H, W): the pixels to measure; None: all
+
 
 # Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos", as used by Lai et al. 2018.
 MOTION_EDGE_SHARE, MOTION_EDGE_PX2 = 0.01, 0.002
@@ -111,8 +117,8 @@ def warping_error(first: Pixels, second: Pixels, forward: Floats, occluded: Flag
     return float(np.mean(difference * difference, dtype=np.float64))
 
 
-def lightness(picture: Pixels) -> float:
-    """Return the mean L* of a picture, 0..100 (CIE 1976).
+def lightness(picture: Pixels, inside: Flags | None = None) -> float:
+    """Return the mean L* of a picture, 0..100 (CIE 1976). inside: of these pixels alone.
 
     OpenCV's Lab would need 0.1 s for its tables, which no other part of a usual run uses.
     """
@@ -120,29 +126,41 @@ def lightness(picture: Pixels) -> float:
     luminance = np.asarray(cv2.transform(linear, LUMINANCE), np.float32)
     root, line = np.cbrt(luminance), luminance * (841 / 108) + 4 / 29
     light = np.where(luminance > (6 / 29) ** 3, root, line)
-    return 116 * float(light.mean(dtype=np.float64)) - 16
+    return 116 * float(_within(light, inside).mean(dtype=np.float64)) - 16
 
 
-def sharpness(picture: Pixels) -> float:
-    """Return the variance of the Laplacian of L, in 8-bit levels squared. Blur lowers it."""
+def sharpness(picture: Pixels, inside: Flags | None = None) -> float:
+    """Return the variance of the Laplacian of L, in 8-bit levels squared. Blur lowers it.
+
+    inside: of these pixels alone.
+    """
     light = lab(picture)[..., 0].astype(np.float32)
-    return float(np.var(cv2.Laplacian(light, cv2.CV_32F), dtype=np.float64))
+    detail = np.asarray(cv2.Laplacian(light, cv2.CV_32F), np.float32)
+    return float(np.var(_within(detail, inside), dtype=np.float64))
 
 
-def style_distance(picture: Pixels, other: Pixels) -> float:
+def style_distance(
+    picture: Pixels,
+    other: Pixels,
+    inside: Flags | None = None,
+    other_inside: Flags | None = None,
+) -> float:
     """Return the distance of two palettes in 8-bit Lab levels, the mean over L, a and b.
 
     It is the earth mover's distance of each channel's histograms, which is the area between the
-    cumulative histograms. The pictures may differ in size.
+    cumulative histograms. The pictures may differ in size. inside, other_inside: of these pixels
+    alone.
     """
-    gap = np.abs(_cumulative_histograms(lab(picture)) - _cumulative_histograms(lab(other)))
+    colours = _cumulative_histograms(_within(lab(picture), inside))
+    gap = np.abs(colours - _cumulative_histograms(_within(lab(other), other_inside)))
     return float(gap.sum(axis=1).mean())
 
 
-def structure(slide: Pixels, frame: Pixels) -> float:
+def structure(slide: Pixels, frame: Pixels, inside: Flags | None = None) -> float:
     """Return the SSIM of the edge maps of a slide and its frame (Wang et al. 2004): 1 if equal.
 
-    An edge map is the length of the luma's gradient, in 8-bit levels a pixel.
+    An edge map is the length of the luma's gradient, in 8-bit levels a pixel. inside: the mean is
+    that of these pixels.
     """
     x, y = _edges(slide), _edges(frame)
     mean_x, mean_y = _window(x), _window(y)
@@ -151,24 +169,29 @@ def structure(slide: Pixels, frame: Pixels) -> float:
     both = _window(x * y) - mean_x * mean_y
     likeness = (2 * mean_x * mean_y + SSIM_C1) * (2 * both + SSIM_C2)
     likeness /= (mean_x * mean_x + mean_y * mean_y + SSIM_C1) * (var_x + var_y + SSIM_C2)
-    return float(likeness.mean(dtype=np.float64))
+    return float(_within(likeness, inside).mean(dtype=np.float64))
 
 
 def measure_slide(shown: Shown, before: Shown | None, middle: Shown | None) -> SlideMetrics:
     """Measure one slide.
 
-    Each argument is a frame and its slide, of one size. before: the previous slide of the scene, if
-    it exists. middle: the scene's middle, if it exists and is another slide.
+    All are of one size. before: the previous slide of the scene, if it exists and has pixels
+    inside. middle: the scene's middle, if it does as well and is another slide. Without a pixel
+    inside, all metrics are nan.
     """
+    if shown.inside is not None and not shown.inside.any():
+        return SlideMetrics(*[math.nan] * len(fields(SlideMetrics)))
     near = _errors(before, shown)
     far = near if middle is before else _errors(middle, shown)
     return SlideMetrics(
         *near,
         *far,
         flicker=math.nan if before is None else _flicker(before, shown),
-        sharpness=math.nan if middle is None else _relative_sharpness(shown[1], middle[1]),
-        style=math.nan if middle is None else style_distance(shown[1], middle[1]),
-        structure=structure(shown[1], shown[0]),
+        sharpness=math.nan if middle is None else _relative_sharpness(shown, middle),
+        style=math.nan
+        if middle is None
+        else style_distance(shown.slide, middle.slide, shown.inside, middle.inside),
+        structure=structure(shown.slide, shown.frame, shown.inside),
     )
 
 
@@ -228,26 +251,29 @@ def _errors(first: Shown | None, second: Shown) -> tuple[float, float]:
     """Return E_warp of two slides, and of their frames."""
     if first is None:
         return math.nan, math.nan
-    forward, backward = optical_flow.fine_flows(first[0], second[0])
+    forward, backward = optical_flow.fine_flows(first.frame, second.frame)
     occluded = occlusion(forward, backward)
-    frames, slides = (
-        warping_error(before, after, forward, occluded)
-        for before, after in zip(first, second, strict=True)
-    )
-    return slides, frames
+    if first.inside is not None:
+        occluded |= ~first.inside
+    frames = warping_error(first.frame, second.frame, forward, occluded)
+    return warping_error(first.slide, second.slide, forward, occluded), frames
 
 
-def _relative_sharpness(slide: Pixels, middle: Pixels) -> float:
+def _within(values: NDArray[Any], inside: Flags | None) -> NDArray[Any]:
+    """Return the values of the pixels inside: (N,) or (N, 3); all as they are without `inside`."""
+    return values if inside is None else values[inside]
+
+
+def _relative_sharpness(shown: Shown, middle: Shown) -> float:
     """Return the sharpness relative to the middle's; nan if that is 0."""
-    full = sharpness(middle)
-    return sharpness(slide) / full if full else math.nan
+    full = sharpness(middle.slide, middle.inside)
+    return sharpness(shown.slide, shown.inside) / full if full else math.nan
 
 
 def _flicker(first: Shown, second: Shown) -> float:
     """Return the change of lightness of two slides that their frames do not show: L*, 0..100."""
-    frames, slides = (
-        lightness(after) - lightness(before) for before, after in zip(first, second, strict=True)
-    )
+    frames = lightness(second.frame, second.inside) - lightness(first.frame, first.inside)
+    slides = lightness(second.slide, second.inside) - lightness(first.slide, first.inside)
     return abs(slides - frames)
 
 

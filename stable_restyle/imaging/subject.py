@@ -23,7 +23,6 @@ BLACK, WHITE = 16, 239
 # that a mask whose outline is a few pixels off in one frame frees nothing in the next.
 AROUND_PX = 8
 EDGE_PX = 2  # half of the width of the soft edge, which lies inside the subject
-GREY = 128  # levels: of what is not measured
 UNCOVERED_LEAST = 32  # levels: what resampling leaves at the edge of a warped mask
 
 
@@ -72,9 +71,3 @@ def compose(slide: Pixels, frame: Pixels, share: Floats) -> Pixels:
     """
     height, width = slide.shape[:2]
     return mix(slide, fit(frame, width, height), enlarge(share, slide.shape))
-
-
-def alone(picture: Pixels, subject: Pixels) -> Pixels:
-    """Return a picture, (H, W, 3), that is grey outside of the subject, (H, W)."""
-    grey_all = np.full_like(picture, GREY)
-    return mix(picture, grey_all, np.divide(subject, 255, dtype=np.float32))

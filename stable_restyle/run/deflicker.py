@@ -142,7 +142,7 @@ def smooth(
             window = _window(scene, slide, reach)
             neighbours = [neighbour(drawn, slide, near) for near in window if near != slide]
             picture = compose.deflicker(drawn, neighbours, WIDTH * reach)
-        if masks and slide not in scene.given:
+        if masks:
             share = subject.share(masks.read(slide * frames_per_slide))
             picture = subject.compose(picture, frame_of.get(slide), share)
         png.write(paths.shown / sequence.name(slide), picture)

@@ -52,9 +52,9 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     paths = check_settings(settings)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
-    only.check_size(settings, source)
     frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
     if (masks := only.find_split(settings, paths) or only.look(settings)) is not None:
+        only.check_size(settings, masks, source)
         count = masks.frames if isinstance(masks, Film) else masks.count
         only.check_count(settings, count, frame_count)
     given = given_slides(settings, source)

@@ -58,8 +58,10 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
 
 def run_paths(settings: Settings) -> RunPaths:
     """Return the paths of a run. Raises UnusableInput, WrongUsage."""
-    later = settings.deflicker > 0 or settings.masks_of_part is not None
-    return layout.find_paths(settings.source, settings.target, settings.work, finished_later=later)
+    drawn_apart = settings.deflicker > 0 or settings.masks_of_part is not None
+    return layout.find_paths(
+        settings.source, settings.target, settings.work, drawn_apart=drawn_apart
+    )
 
 
 def settings_snapshot(
@@ -172,6 +174,9 @@ def check_before_split(
 ) -> None:
     """Raise RestyleError for what cannot be used, as far as the film's header shows."""
     given.check_contents(given_slides(settings, source))
+    if (masks := only.look(settings)) is not None:
+        only.check_size(settings, masks, source)
+        only.check_count(settings, _most_frames(masks), _fewest_frames(source))
     rate = prepare.frame_rate(source, settings.rate)
     for change in variants.timed:
         change.check_begins_within(_most_frames(source), rate)
@@ -182,6 +187,12 @@ def _most_frames(source: Film | Frames) -> int:
     if isinstance(source, Frames):
         return source.count
     return source.frames + max(source.frames // 50, FRAMES_UNSURE)
+
+
+def _fewest_frames(source: Film | Frames) -> int:
+    """Return how many frames there are; of a film, how many there are at least."""
+    header = source.count if isinstance(source, Frames) else source.frames
+    return 2 * header - _most_frames(source)
 
 
 def keyframe_kind(settings: Settings, slides: Collection[int]) -> keyframes.Kind | None:

@@ -30,6 +30,8 @@ from stable_restyle.run.failures import slide_numbers
 from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, layout, manifest
 
+HALF = 0.5  # of a pixel, from which on it counts as restyled
+
 log = logging.getLogger(__name__)
 
 
@@ -60,9 +62,14 @@ def measure_run(settings: Settings, progress: Progress) -> Measurement:
                 f"There are no slides in {paths.shown}.\nRepeat the run, then measure it."
             )
         with task(progress, "Measuring", len(finished), "slide"):
-            masks = deflicker.masks_of(paths)
             done = measure(
-                found, finished, frames, frames_per_slide, paths.shown, masks, progress.advance
+                found,
+                finished,
+                frames,
+                frames_per_slide,
+                paths.shown,
+                deflicker.masks_of(paths),
+                progress.advance,
             )
         write(done, paths.measure_file)
     if done.missing:
@@ -81,18 +88,16 @@ def measure(
 ) -> Measurement:
     """Measure the slides of a folder, on all cores.
 
-    finished: those that exist. masks: of --only; what is outside of the subject does not count.
-    tick: called in this thread with the number of slides just measured, twice a second at least.
+    finished: those that exist. masks: of --only; only that part is measured then. tick: called in
+    this thread with the number of slides just measured, twice a second at least.
     """
 
     def read(slide: int) -> Shown:
         picture = png.read(folder / sequence.name(slide))
         fitted = arrays.fit(picture, frames.width, frames.height)
-        frame = frames.read(slide * frames_per_slide)
-        if masks is None:
-            return frame, fitted
-        part = masks.read(slide * frames_per_slide)
-        return subject.alone(frame, part), subject.alone(fitted, part)
+        frame = slide * frames_per_slide
+        inside = None if masks is None else subject.share(masks.read(frame)) >= HALF
+        return Shown(frames.read(frame), fitted, inside)
 
     shown = LRUCache(read, cores() + 2)  # neighbours are used twice, a middle by its whole scene
 
@@ -100,8 +105,10 @@ def measure(
         scene, slide = place
 
         def other(which: int) -> Shown | None:
-            exists = which != slide and which in scene.slides and which in finished
-            return shown.get(which) if exists else None
+            if which == slide or which not in scene.slides or which not in finished:
+                return None
+            found = shown.get(which)
+            return found if found.inside is None or found.inside.any() else None
 
         return metrics.measure_slide(shown.get(slide), other(slide - 1), other(scene.middle))
 

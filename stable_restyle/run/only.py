@@ -62,16 +62,13 @@ def look(settings: Settings) -> Film | Frames | None:
     return sequence.find_frames(path) if path.is_dir() else probe_film(path)
 
 
-def check_size(settings: Settings, source: Film | Frames) -> None:
+def check_size(settings: Settings, masks: Film | Frames, source: Film | Frames) -> None:
     """Raise UnusableInput if masks have another size than the frames."""
-    masks = look(settings)
-    if masks and (masks.width, masks.height) != (source.width, source.height):
+    if (masks.width, masks.height) != (source.width, source.height):
         raise UnusableInput(
             f"{_option(settings)}: the masks are {masks.width}x{masks.height}, but the frames are "
             f"{source.width}x{source.height}.\nScale them to this size."
         )
-    if isinstance(masks, Frames) and isinstance(source, Frames):
-        check_count(settings, masks.count, source.count)
 
 
 def check_count(settings: Settings, masks: int, frames: int) -> None:

@@ -87,7 +87,7 @@ def check_names(workflows: Sequence[Workflow], pictures: Sequence[UserPicture]) 
             )
 
 
-def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bool) -> None:
+def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bool = False) -> None:
     """Raise WrongUsage if a node's picture does not exist for some slide of these scenes.
 
     only: whether a part of the picture is restyled.

@@ -141,7 +141,6 @@ def _claim(
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
     check_before_split(settings, variants, source)
-    only.check_size(settings, source)
     film = (
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )

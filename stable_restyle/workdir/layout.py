@@ -109,10 +109,10 @@ class RunPaths:
         return self.interp / "report"  # files that the page loads on demand
 
 
-def find_paths(source: Path, target: Path, work: Path | None, *, finished_later: bool) -> RunPaths:
+def find_paths(source: Path, target: Path, work: Path | None, *, drawn_apart: bool) -> RunPaths:
     """Return the paths of a run, from SOURCE and TARGET, which are folders or films.
 
-    finished_later: whether slides are composed or averaged once all are drawn.
+    drawn_apart: whether the slides of TARGET are made from those drawn.
 
     Raises UnusableInput if SOURCE does not exist, WrongUsage if one path would overwrite another.
     """
@@ -141,7 +141,7 @@ def find_paths(source: Path, target: Path, work: Path | None, *, finished_later:
         own, shown, result = interp / "in", target, None
     paths = RunPaths(film, own if film else source, interp, shown, shown, result)
     _keep_apart(paths)
-    return replace(paths, slides=paths.drawn) if finished_later else paths
+    return replace(paths, slides=paths.drawn) if drawn_apart else paths
 
 
 def check_name_on_windows(path: PurePath) -> None:

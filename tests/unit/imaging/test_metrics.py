@@ -119,12 +119,12 @@ def test_structure_is_the_edges_of_the_frame() -> None:
     assert metrics.structure(repainted, frame) > 0.9 > 0.4 > metrics.structure(elsewhere, frame)
 
 
-def scene(slides: int, sigma: float, light: float = 0) -> Iterator[tuple[Pixels, Pixels]]:
+def scene(slides: int, sigma: float, light: float = 0) -> Iterator[metrics.Shown]:
     """A pan; its slides are its frames in other colours, with flicker and a light that jumps."""
     for index in range(slides):
         frame = footage.film(Camera(x=2.4 * index))
         restyled = (255 - frame * 0.6 - light * (index % 2)).astype(np.uint8)
-        yield frame, flickering(restyled, sigma, index)
+        yield metrics.Shown(frame, flickering(restyled, sigma, index))
 
 
 def measured(slides: int, sigma: float, light: float = 0) -> metrics.Stability:
@@ -179,7 +179,7 @@ def test_what_is_not_there_is_left_out_of_the_means() -> None:
 
 def test_the_middle_is_not_compared_with_itself() -> None:
     pictures = list(scene(3, sigma=0))
-    pictures[1] = pictures[1][0], blurred(pictures[1][1])
+    pictures[1] = metrics.Shown(pictures[1].frame, blurred(pictures[1].slide))
     assert metrics.measure_scene(pictures, 1).sharpness > 1.3
 
 

@@ -78,7 +78,7 @@ def test_what_is_measured_is_what_stability_measures(asked: Settings) -> None:
     measured = thumbnails(asked).steadiness()
     for slide in (1, 2, 3, 5, 6):
         before, shown = (
-            (
+            metrics.Shown(
                 png.read(asked.source / sequence.name(2 * each)),
                 png.read(asked.target / sequence.name(each)),
             )

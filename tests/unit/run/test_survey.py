@@ -45,7 +45,7 @@ def kept(asked: Settings) -> dict[str, Any]:
 
 def shown(asked: Settings, slide: int) -> metrics.Shown:
     name = sequence.name(slide)
-    return png.read(asked.source / name), png.read(asked.target / name)
+    return metrics.Shown(png.read(asked.source / name), png.read(asked.target / name))
 
 
 def test_a_run_is_measured_with_its_own_settings(asked: Settings) -> None:
