@@ -46,10 +46,12 @@ class Uploads:
         """
         taken = [self._take(picture) for picture in pictures.values()]
         try:
-            with ThreadPoolExecutor(len(taken), "upload") as threads:
-                stored = threads.map(self._store, taken, pictures.values())
-                names = dict(zip(pictures, stored, strict=True))
-            yield names
+            with ThreadPoolExecutor(len(taken), "upload") as threads:  # all run, whatever fails
+                stored = [
+                    threads.submit(self._store, each, picture)
+                    for each, picture in zip(taken, pictures.values(), strict=True)
+                ]
+            yield {role: each.result() for role, each in zip(pictures, stored, strict=True)}
         finally:
             with self._lock:
                 for place, _ in taken:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.programs import LONGEST_S
 
+from stable_restyle.backends.comfyui import uploads as module
 from stable_restyle.backends.comfyui.uploads import KEPT, Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Pixels
@@ -133,3 +134,22 @@ def test_a_server_that_forgot_gets_everything_again(server: Server, uploads: Upl
         with uploads.hold({"frame": plain(1)}) as names:
             assert names != held
             assert server.shows(names["frame"]) == 1
+
+
+def test_an_upload_that_fails_leaves_no_other_waiting(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one was not begun when the first failed; who needs it next would wait for ever."""
+    monkeypatch.setattr(module, "ThreadPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    refusals = iter([True])
+
+    def put(name: str, data: bytes) -> str:
+        if next(refusals, False):
+            raise ServerFault("no space")
+        return server.put(name, data)
+
+    uploads = Uploads(put)
+    with pytest.raises(ServerFault), uploads.hold({"guide": plain(1), "mask": plain(2)}):
+        pass
+    with ThreadPoolExecutor(1) as threads, uploads.hold({"mask": plain(2)}) as names:
+        assert threads.submit(server.shows, names["mask"]).result(LONGEST_S) == 2
