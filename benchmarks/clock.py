@@ -24,7 +24,7 @@ class Clock(Generic[Event]):
         heapq.heappush(self._coming, (when, event))
 
     def go(self, until: float = float("inf")) -> Event | None:
-        """Advance to the next event and return it; None if there is none before `until`."""
+        """Advance to the next event and return it; None if no event is due before `until`."""
         if self._coming[0][0] > until:
             self.now = until
             return None

@@ -43,7 +43,7 @@ def scars(slide: Pixels, free: Pixels) -> float:
 
     A scar is wider than texture and narrower than a surface: it shows in the difference from a free
     drawing between two blurs. Texture shows there too, but still more in the finer band beneath,
-    whose strength nearby tells how much of it to expect; only what exceeds that counts. The mean
+    whose strength nearby shows how much of it is normal; only what exceeds that counts. The mean
     over the worst fiftieth of the pixels.
     """
     height, width = slide.shape[:2]

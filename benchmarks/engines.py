@@ -1,7 +1,7 @@
 """Engines that draw slides in place of a model, to judge steadiness by more than one of them.
 
 They differ in what they do to a chain: some draw the same frame alike each time, some invent
-anew at each call, one loses a little per pass, one changes its guide only half way.
+again at each call, one loses a little per pass, one changes its guide only half way.
 
 Pictures are (H, W, 3) RGB uint8, masks (H, W) uint8: 0 keeps a pixel, 255 frees it.
 """

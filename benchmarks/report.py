@@ -32,7 +32,7 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """Return the target as text; empty if there is none."""
+        """Return the target as text; an empty string without a target."""
         if self.at_most is not None:
             return f"at most {self.at_most:g} {self.unit}".rstrip()
         if self.at_least is not None:

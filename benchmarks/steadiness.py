@@ -257,7 +257,7 @@ def _means(found: Sequence[Findings]) -> Findings:
 
 
 def _mean(values: Iterator[float] | map[float]) -> float:
-    """Return the mean of the values that are not nan; nan if there is none."""
+    """Return the mean of the values that are not nan; nan if all are."""
     counted = [value for value in values if not math.isnan(value)]
     return float(np.mean(counted)) if counted else math.nan
 

@@ -21,6 +21,11 @@ def name(index: int) -> str:
     return f"{index + 1:06d}.png"
 
 
+def index_of(name: str) -> int:
+    """Return the frame or slide of a file name, counted from 0: the inverse of `name`."""
+    return int(name.partition(".")[0]) - 1
+
+
 @dataclass(frozen=True)
 class Frames:
     """A checked folder of frames: numbered without a gap, all of one size."""
@@ -73,13 +78,13 @@ def find_slides(
     finished: set[int] = set()
     unfit: list[str] = []
     for found in numbered(folder):
-        index = int(Path(found).stem) - 1
-        if not 0 <= index < count or found != name(index):
+        slide = index_of(found)
+        if not 0 <= slide < count or found != name(slide):
             continue
         if why := _unfit(folder / found, frame_size):
             unfit.append(why)
         else:
-            finished.add(index)
+            finished.add(slide)
     return finished, unfit
 
 
@@ -106,12 +111,12 @@ def numbered(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     found = [entry for entry in os.listdir(folder) if _NAME.fullmatch(entry)]
-    return sorted(found, key=lambda entry: int(entry[:-4]))
+    return sorted(found, key=index_of)
 
 
 def indices(folder: Path) -> set[int]:
     """Return which frames or slides are in a folder, counted from 0."""
-    return {int(entry[:-4]) - 1 for entry in numbered(folder)}
+    return {index_of(entry) for entry in numbered(folder)}
 
 
 def marks(folder: Path, count: int) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stable_restyle.backends import connect
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.progress import Progress
 from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import Settings
@@ -22,13 +23,14 @@ from stable_restyle.run.inputs import (
     given_slides,
     keyframe_kind,
     load_workflow,
+    run_paths,
     settings_snapshot,
     snapshot_input,
     source_snapshot,
 )
-from stable_restyle.run.status import check_settings
 from stable_restyle.workdir import manifest, settings_file
 from stable_restyle.workdir.layout import RunPaths
+from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Plan:
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     """Return what a run would do. seconds: how long a slide takes on a backend."""
-    paths = check_settings(settings)
+    variants, access = load_workflow(settings)
+    engine = connect.engine(settings.backends, variants, access)
+    paths = run_paths(settings)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
     frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
@@ -63,12 +67,12 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(paths)
     rate = prepare.frame_rate(source, settings.rate)
-    variants, _ = load_workflow(settings)
     check_scenes(settings, variants, found)
     variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
     if settings.fresh:
-        finished -= _discarded(settings, source, left, bounds, chosen)
+        decided = settings_snapshot(settings, variants, engine)
+        finished -= _discarded(settings, variants, decided, source, left, bounds, chosen)
     schedule = Schedule(steps, finished.union(given))
     return Plan(
         settings.source,
@@ -86,6 +90,8 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
 
 def _discarded(
     settings: Settings,
+    variants: WorkflowVariants,
+    decided: SettingsSnapshot,
     source: Film | Frames,
     left: RunPaths,
     bounds: Sequence[int],
@@ -98,13 +104,10 @@ def _discarded(
     names: Iterable[str] = sequence.numbered(left.slides)
     masks = only.find_split(settings, left)
     if left.frames.exists() and (masks or not settings.masks_of_part):
-        variants, access = load_workflow(settings)
-        engine = connect.engine(settings.backends, variants, access)
         frames = sequence.find_frames(left.frames)
         marks = settings_file.unread_marks(left.film) if left.film else {}
-        decided = settings_snapshot(settings, variants, engine)
         decides = {**decided, **source_snapshot(frames, marks)}
         given = given_slides(settings, frames)
         now = snapshot_input(settings, variants, source, frames, bounds, given, chosen, masks)
         names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
-    return {int(name[:-4]) - 1 for name in names}
+    return {sequence.index_of(name) for name in names}

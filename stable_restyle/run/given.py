@@ -45,7 +45,7 @@ def find(folder: Path | None, frames: int, frames_per_slide: int) -> Mapping[int
 
 
 def _given(path: Path, frames: int, frames_per_slide: int) -> tuple[int, GivenSlide]:
-    frame = int(path.stem) - 1
+    frame = sequence.index_of(path.name)
     if path.name != sequence.name(frame):
         raise WrongUsage(
             f"--given: {path} must be a PNG that is called as its frame: {sequence.name(frame)}."

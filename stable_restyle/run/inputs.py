@@ -39,8 +39,8 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     choose(settings.motion)
     _check_keys(settings)
     only.check(settings)
-    given = pictures.read(settings.pictures)
-    names = {each.name for each in given}
+    own = pictures.read(settings.pictures)
+    names = {each.name for each in own}
     variants = apply_overrides(
         workflow_file.load(settings.model, names), settings.seed, settings.changes
     )
@@ -48,10 +48,10 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     if middle and settings.seed is not None:
         middle = with_seed(middle, settings.seed)
     changes = {scene: list(lines) for scene, lines in variants.scene_changes.items()}
-    for scene, lines in pictures.scene_lines(given).items():
+    for scene, lines in pictures.scene_lines(own).items():
         changes[scene] = [*changes.get(scene, ()), *lines]
-    variants = replace(variants, middle=middle, pictures=given, scene_changes=changes)
-    pictures.check_names(list(variants), given)
+    variants = replace(variants, middle=middle, pictures=own, scene_changes=changes)
+    pictures.check_names(list(variants), own)
     headers = parse_headers(settings.headers)
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
 

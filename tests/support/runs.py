@@ -27,6 +27,19 @@ class Silent:
         pass
 
 
+class Stopping(Silent):
+    """Is interrupted once this much is done."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def advance(self, count: int) -> None:
+        super().advance(count)
+        if sum(self.counted) >= self._after:
+            raise KeyboardInterrupt
+
+
 def run(settings: Settings) -> pipeline.Outcome:
     return pipeline.run(settings, Silent())
 

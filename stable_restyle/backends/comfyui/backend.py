@@ -149,8 +149,14 @@ class ComfyBackend:
         wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
-        self._fitted = self._variants.map(lambda one: validate.complete(one, classes)[0])
-        added = [line for one in self._variants for line in validate.complete(one, classes)[1]]
+        added: list[str] = []
+
+        def complete(one: Workflow) -> Workflow:
+            completed, lines = validate.complete(one, classes)
+            added.extend(lines)
+            return completed
+
+        self._fitted = self._variants.map(complete)
         found = [
             misfit for one in self._fitted for misfit in validate.incompatibilities(one, classes)
         ]

@@ -47,7 +47,7 @@ class Roles:
     pictures: dict[str, tuple[str, ...]] = field(default_factory=dict)
     output: str = ""  # ID of the node that the slide is taken from
     alpha: str | None = None  # ID of the loader whose second output, its alpha, is the mask
-    wants_mask: bool = True  # False: the element says that there is none
+    wants_mask: bool = True  # False: the element has `"mask": null`
 
     @property
     def roles(self) -> set[str]:

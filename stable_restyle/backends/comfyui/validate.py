@@ -36,8 +36,12 @@ class Incompatibility:
 
 def classes_of(workflow: Workflow) -> set[str]:
     """Return the node classes that a server must have, including those that the client adds."""
-    prompt = fill(workflow, dict.fromkeys(workflow.roles, "picture.png"))
-    return {node["class_type"] for node in prompt.values()}
+    return {node["class_type"] for node in _prompt(workflow).values()}
+
+
+def _prompt(workflow: Workflow) -> dict[str, Any]:
+    """Return a prompt as it is posted, with any pictures."""
+    return fill(workflow, dict.fromkeys(workflow.roles, "picture.png"))
 
 
 def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]:
@@ -62,7 +66,7 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
 
 def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibility]:
     """Return why a server with these node classes cannot draw with a workflow."""
-    prompt = fill(workflow, dict.fromkeys(workflow.roles, "picture.png"))
+    prompt = _prompt(workflow)
     first_of = {node["class_type"]: node_id for node_id, node in reversed(prompt.items())}
     found = [
         Incompatibility(label(node_id, prompt), "the server has no such node class")

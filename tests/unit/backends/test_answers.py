@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from support.noting_server import (
 from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
-from stable_restyle.backends import pool
 from stable_restyle.backends.comfyui.cleanup import EMPTY
 from stable_restyle.backends.comfyui.uploads import KEPT
 from stable_restyle.cli import tables
@@ -42,25 +41,9 @@ from stable_restyle.imaging import arrays
 from stable_restyle.media import png
 from stable_restyle.run import status
 
-SLIDES = 11
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
-
-@pytest.fixture
-def server() -> Iterator[NotingServer]:
-    with NotingServer(negative) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(pool, "LONGEST_PAUSE_S", 0.05)
-
-
-@pytest.fixture
-def asked(make_frames: Callable[..., Path], tmp_path: Path) -> Settings:
-    """Twenty-one frames in three scenes, eleven slides."""
-    return Settings(make_frames(8, 7, 6), tmp_path / "out", save_interp=True)
+SLIDES = 11  # of `asked`
 
 
 # Sizes and places of the answers.

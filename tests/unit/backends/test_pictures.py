@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,31 +31,14 @@ from support.noting_server import (
 from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
-from stable_restyle.backends import pool
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.settings import Settings
 from stable_restyle.imaging import arrays, compose
 from stable_restyle.media import sequence
 
-SLIDES = 11
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
-
-@pytest.fixture
-def server() -> Iterator[NotingServer]:
-    with NotingServer(negative) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(pool, "LONGEST_PAUSE_S", 0.05)
-
-
-@pytest.fixture
-def asked(make_frames: Callable[..., Path], tmp_path: Path) -> Settings:
-    """Twenty-one frames in three scenes, eleven slides."""
-    return Settings(make_frames(8, 7, 6), tmp_path / "out", save_interp=True)
+SLIDES = 11  # of `asked`
 
 
 # Which picture arrives at which node.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.runs import Silent, files, run
+from support.runs import Silent, Stopping, files, run
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.settings import Settings
@@ -43,19 +43,6 @@ def whole(asked: Settings) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 def drawn(asked: Settings) -> Path:
     return asked.target.parent / "interp" / "drawn"
-
-
-class Stopping(Silent):
-    """Is interrupted once this much is done."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self._after = after
-
-    def advance(self, count: int) -> None:
-        super().advance(count)
-        if sum(self.counted) >= self._after:
-            raise KeyboardInterrupt
 
 
 def test_target_has_calmer_slides_than_were_drawn(asked: Settings) -> None:

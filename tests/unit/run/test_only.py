@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from support import clips
 from support.comfy_server import ComfyServer
 from support.noting_server import HEIGHT, WIDTH, NotingServer, edit_model, negative, node, on
-from support.runs import Silent, files, interp, run
+from support.runs import Silent, Stopping, files, interp, run
 
 from stable_restyle.cli import main
 from stable_restyle.core.errors import UnusableInput, WrongUsage
@@ -229,19 +229,6 @@ def test_folders_of_earlier_versions_go_on(asked: Settings) -> None:
     with pytest.raises(UnusableInput, match="only: none then, white now"):
         path.write_text(json.dumps(noted))
         run(asked)
-
-
-class Stopping(Silent):
-    """Is interrupted once this much is done."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self._after = after
-
-    def advance(self, count: int) -> None:
-        super().advance(count)
-        if sum(self.counted) >= self._after:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("after", range(1, 2 * FRAMES, 3))
