@@ -86,7 +86,8 @@ def schedule(frames: int) -> None:
         ),
         backends=lambda: SERVERS,
         slots=2 * len(SERVERS),
-        helpers=2,
+        preparers=2,
+        fillers=2,
         stop=lambda: None,
         tick=lambda count: None,
     )

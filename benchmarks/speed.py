@@ -1,11 +1,12 @@
 """Measure whole runs over simulated servers: how busy the servers are, and what a slide costs.
 
-Two cases, each run in a fresh process: one server that takes 0.25 s per slide, 24 slides of one
-scene, the median of seven runs; and eight servers that take 2 s, 360 slides of 30 scenes. Targets:
-at most 0.17 s of processor time per slide; servers busy for 97 % of the time, counted until the
-chains run out (fewer slides can be drawn than there are servers); the whole run, which is the call
-of pipeline.run, at most 1.05 times its lower bound, the larger of total work / servers and the
-longest chain.
+Three cases, each run in a fresh process. By codec: one server that takes 0.25 s per slide, 24
+slides of one scene, the median of seven runs; and eight servers that take 2 s, 360 slides of 30
+scenes. By flow and `--guide frame`: eight servers that take 2 s, one scene of 100 slides. Targets:
+at most 0.17 s of processor time per slide by codec, at most 0.35 s for composing one; servers busy
+for 97 % of the time (`--guide frame` 95 %), counted until fewer slides can be drawn than there are
+servers; the whole run, which is the call of pipeline.run, at most 1.05 times its lower bound, the
+larger of total work / servers and the longest chain.
 
 Also reported: slides per second; what each step costs and how often it is done; the peak memory;
 and, where chains never wait for servers (the first case), how long the server waited for this
@@ -29,13 +30,15 @@ from benchmarks.report import Figure, Report, command
 from benchmarks.servers import Worked
 from benchmarks.watch import COUNTED, STEPS, Watch
 from stable_restyle.core.records import Step
-from stable_restyle.core.settings import Settings
-from stable_restyle.plan import scenes
+from stable_restyle.core.settings import FRAME, WARPED, Settings
+from stable_restyle.plan import answers, scenes
 from stable_restyle.run import pipeline
 
 FPS = 2
 CPU_S = 0.17  # per slide
-BUSY_PERCENT = 97
+BUSY_PERCENT, COMPOSING_BUSY_PERCENT = 97, 95
+COMPOSING = ("motion", "warp", "mask", "compose")  # steps
+COMPOSING_CPU_S = 0.35  # per slide
 OVER_BOUND = 1.05
 
 
@@ -48,21 +51,25 @@ class Case:
     draw_s: float  # per slide
     lengths: Sequence[int]  # of the scenes, in slides
     runs: int = 1  # the median of these is reported
+    composed: bool = False  # by flow and --guide frame; otherwise by codec
 
     @property
     def slides(self) -> int:
         return sum(self.lengths)
 
     def steps(self) -> list[Step]:
-        """Return the steps that the pipeline takes."""
+        """Return the steps of the pipeline that backends draw."""
         bounds = [0]
         for length in self.lengths:
             bounds.append(bounds[-1] + FPS * length)
-        return scenes.all_steps(scenes.find_scenes(bounds, FPS))
+        steps = scenes.all_steps(scenes.find_scenes(bounds, FPS))
+        return (
+            [step for step in answers.split(steps) if step.uses_backend] if self.composed else steps
+        )
 
     def bound_s(self) -> float:
         """Return the lower bound of a run, in seconds."""
-        longest = max(length // 2 + 1 for length in self.lengths)
+        longest = 1 if self.composed else max(length // 2 + 1 for length in self.lengths)
         return self.draw_s * max(self.slides / self.servers, longest)
 
 
@@ -99,12 +106,13 @@ def measure(out: Path, small: bool) -> Report:
 
 
 def cases() -> list[Case]:
-    """Return the two cases; the second takes at least 90 s."""
+    """Return the cases; the second takes at least 90 s, the third 26 s."""
     chance = random.Random(4)
     lengths = [chance.randint(6, 18) for _ in range(29)]
     return [
         Case("1 server", 1, 0.25, [24], runs=7),
         Case("8 servers", 8, 2.0, [*lengths, 360 - sum(lengths)]),
+        Case("8 servers, guide frame", 8, 2.0, [100], composed=True),
     ]
 
 
@@ -153,7 +161,12 @@ def _run(case: Case, frames: Sequence[Path], out: Path) -> tuple[DrawRecord, lis
         film = Path(temporary)
         footage.make_film(frames, [FPS * length for length in case.lengths], film)
         settings = Settings(
-            film / "in", film / "out", frames_per_slide=FPS, motion="codec", backends=running.urls
+            film / "in",
+            film / "out",
+            frames_per_slide=FPS,
+            motion="flow" if case.composed else "codec",
+            guide=FRAME if case.composed else WARPED,
+            backends=running.urls,
         )
         previous = {step.slide: step.previous for step in case.steps()}
         return process.alone(draw, settings, previous), running.stop()
@@ -163,16 +176,16 @@ def _figures(case: Case, drawn: DrawRecord, worked: Sequence[Worked]) -> list[Fi
     bound_s = case.bound_s()
     figures = [
         Figure("slides per second", case.slides / drawn.wall_s),
-        _busy(ran_out(case, drawn.finished), worked),
+        _busy(case, ran_out(case, drawn.finished), worked),
         Figure(
             "whole run over its lower bound",
             drawn.wall_s / bound_s,
             at_most=OVER_BOUND,
             note=f"{drawn.wall_s:.2f} s, bound {bound_s:.2f} s",
         ),
-        Figure("processor time per slide", drawn.cpu_s / case.slides, "s", at_most=CPU_S),
+        _cost(case, drawn),
         *_steps(case, drawn),
-        *(_waits(drawn, worked) if len(case.lengths) == 1 else ()),
+        *(_waits(drawn, worked) if case.servers == 1 else ()),
         Figure("peak memory", drawn.peak_mb, "MB"),
         Figure(
             "processor time per slide, servers",
@@ -192,12 +205,26 @@ def _medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
     ]
 
 
-def _busy(until: float, worked: Sequence[Worked]) -> Figure:
+def _cost(case: Case, drawn: DrawRecord) -> Figure:
+    if not case.composed:
+        return Figure("processor time per slide", drawn.cpu_s / case.slides, "s", at_most=CPU_S)
+    took_s = sum(drawn.step_cpu_s.get(step, 0.0) for step in COMPOSING)
+    return Figure(
+        "processor time of composing, per slide",
+        took_s / case.slides,
+        "s",
+        at_most=COMPOSING_CPU_S,
+        note=f"in all {drawn.cpu_s / case.slides:.3f} s",
+    )
+
+
+def _busy(case: Case, until: float, worked: Sequence[Worked]) -> Figure:
     """Return how busy servers were. until: time.monotonic(); the end of the last slide if later."""
     until = min(until, max(each.spans[-1][1] for each in worked))
     shares = [100 * each.busy_share(until) for each in worked]
     note = "busy: " + ", ".join(f"{share:.1f}" for share in shares) if len(shares) > 1 else ""
-    return Figure("least busy server", min(shares), "%", at_least=BUSY_PERCENT, note=note)
+    least = COMPOSING_BUSY_PERCENT if case.composed else BUSY_PERCENT
+    return Figure("least busy server", min(shares), "%", at_least=least, note=note)
 
 
 def _steps(case: Case, drawn: DrawRecord) -> Iterator[Figure]:
@@ -230,7 +257,11 @@ def _waits(drawn: DrawRecord, worked: Sequence[Worked]) -> Iterator[Figure]:
 
 
 def _small_cases() -> list[Case]:
-    return [Case("1 server", 1, 0.01, [4], runs=3), Case("2 servers", 2, 0.01, [3, 2, 1])]
+    return [
+        Case("1 server", 1, 0.01, [4], runs=3),
+        Case("2 servers", 2, 0.01, [3, 2, 1]),
+        Case("2 servers, guide frame", 2, 0.01, [4], composed=True),
+    ]
 
 
 def main() -> None:

@@ -20,9 +20,10 @@ import motion_transfer
 from stable_restyle.backends import pool
 from stable_restyle.backends.comfyui import client, events, http
 from stable_restyle.core import files
+from stable_restyle.drawing import slide
 from stable_restyle.imaging import masks
 from stable_restyle.media import png
-from stable_restyle.motion import codec
+from stable_restyle.motion import codec, flow
 from stable_restyle.plan import schedule
 
 Function: TypeAlias = Callable[..., Any]
@@ -31,11 +32,15 @@ Function: TypeAlias = Callable[..., Any]
 WRAPPED: Sequence[tuple[str, Any, str]] = (
     ("read", png, "read"),
     ("motion", codec.CodecMotion, "estimate"),
+    ("motion", flow.FlowMotion, "estimate"),
     ("warp", motion_transfer, "apply"),
+    ("warp", flow.FlowMotionEstimate, "warp"),
     ("mask", masks, "change"),
     ("mask", masks, "from_change"),
     ("mask", masks, "free_all"),
+    ("mask", flow.FlowMotionEstimate, "mask"),
     ("blend", masks, "blend"),
+    ("compose", slide, "compose_answer"),
     ("encode", png, "encode"),
     ("network", http.HttpClient, "request"),
     ("network", events.EventListener, "_run"),
@@ -54,7 +59,7 @@ class Watch:
         self.calls: Counter[str] = Counter()
         self.answered: dict[int, float] = {}  # slide -> when its picture was received
         self.asked: dict[int, float] = {}  # slide -> when its prompt was sent
-        self.finished: list[tuple[float, int]] = []  # time, slide
+        self.finished: list[tuple[float, int]] = []  # time, slide that a backend has drawn
         self._lock = Lock()
         self._here = local()  # per thread: its slide, and the time of nested steps
         self._stack = ExitStack()
@@ -139,7 +144,8 @@ class Watch:
     def _with_finish(self, finish: Function) -> Function:
         @wraps(finish)
         def noted(of: Any, step: Any) -> Any:
-            self.finished.append((time.monotonic(), step.slide))
+            if step.uses_backend:
+                self.finished.append((time.monotonic(), step.slide))
             return finish(of, step)
 
         return noted

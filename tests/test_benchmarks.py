@@ -16,7 +16,18 @@ from stable_restyle.cluster import shares
 from stable_restyle.plan import scenes
 
 ROOT = paths.ROOT
-STEPS = {"read", "motion", "warp", "mask", "blend", "encode", "network", "decode", "write"}
+STEPS = {
+    "read",
+    "motion",
+    "warp",
+    "mask",
+    "blend",
+    "compose",
+    "encode",
+    "network",
+    "decode",
+    "write",
+}
 
 
 def measured(name: str, out: Path) -> dict[str, Any]:

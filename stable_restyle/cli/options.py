@@ -19,8 +19,10 @@ from stable_restyle.core.settings import (
     FLOW_ANCHOR,
     FLOW_MASK_SIZE,
     FLOW_MASK_STRENGTH,
+    FRAME,
     MASK_SIZE,
     MASK_STRENGTH,
+    WARPED,
     Settings,
 )
 
@@ -151,6 +153,21 @@ OPTIONS = (
         "--keep-on-server",
         is_flag=True,
         help="Also keep every slide on the server: leave the workflow's output node unchanged.",
+    ),
+    click.option(
+        "--guide",
+        type=click.Choice([WARPED, FRAME]),
+        help="What the model starts from: the previous slide, warped to the frame and mixed with "
+        "it; or the frame alone, so that all slides can be drawn at once and are composed from the "
+        "model's answers afterwards.  [default: frame; warped with codec, for workflows that load "
+        "the previous slide, and where a run was begun with it]",
+    ),
+    click.option(
+        "--drawn",
+        type=AnyPath(),
+        metavar="DIR|FILM",
+        help="Compose slides from pictures that were restyled elsewhere, frame by frame: no server "
+        "is asked. One picture for each frame, or one for each slide.",
     ),
     click.option(
         "--mask-strength",

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stable_restyle.cli.console import clock
-from stable_restyle.core.errors import are, counted
+from stable_restyle.core.errors import are, counted, size_in_words
 
 if TYPE_CHECKING:
     from stable_restyle.backends.base import BackendCheck
@@ -50,13 +50,17 @@ def describe_plan(plan: Plan) -> str:
         lines.append(
             f"{scene.number:5} {frames:>14} {slides:>14} {scene.middle + 1:7}  {down:>10}, {up}"
         )
-    lines.append(
-        f"{counted(len(plan.scenes), 'scene')}; "
-        f"the longest chain still to draw is {counted(plan.longest_chain, 'slide')}."
-    )
+    longest = f"the longest chain still to draw is {counted(plan.longest_chain, 'slide')}"
+    if plan.longest_chain == 1 < plan.slides - plan.finished:
+        longest = "all slides can be drawn at once"
+    elif plan.longest_chain == 0:
+        longest = "nothing is left for the model to draw"
+    lines.append(f"{counted(len(plan.scenes), 'scene')}; {longest}.")
     if plan.asked < plan.slides:
         asked = counted(plan.asked, "slide")
         lines.append(f"For the model: at least {asked}; the others are filled.")
+    if plan.answers_size:
+        lines.append(f"The model's answers take about {size_in_words(plan.answers_size)} of disk.")
     if plan.drawing_s is not None:
         lines.append(f"Drawing takes about {clock(plan.drawing_s)} on these backends.")
     return "\n".join(lines)

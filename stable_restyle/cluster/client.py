@@ -51,10 +51,9 @@ from stable_restyle.core.errors import (
     WrongUsage,
 )
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import DrawRecord, Step
+from stable_restyle.core.records import DrawRecord, Step, slide_of
 from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import DrawingSpec, OnSaved
-from stable_restyle.media import sequence
+from stable_restyle.drawing.session import DrawingSpec, OnSaved, find_done
 from stable_restyle.workdir.layout import RunPaths
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,8 @@ def open_run(
         files.write_whole(run_spec.token, run.encode())
         stack.callback(files.remove_all, run_spec.token.parent, [run_spec.token.name])
         cluster_run = ClusterRun(cluster, run_spec)
-        stack.callback(_remove_partial, paths.slides)
+        for folder in (paths.slides, paths.answers):
+            stack.callback(_remove_partial, folder)
         stack.callback(cluster_run.leave)
         yield cluster_run
 
@@ -142,7 +142,8 @@ class ClusterRun:
     ) -> list[Failure]:
         """Draw as `DrawingSession.draw` does. on_saved: called in this thread."""
         results = _Results(spec, set(kept), on_saved)
-        _remove_partial(spec.slides)
+        for folder in filter(None, (spec.slides, spec.answers)):
+            _remove_partial(folder)
         waiting = divide(steps, kept, max(1, len(self._cluster.workers())))
         pending: dict[Future[Any], Share] = {}
         events: SimpleQueue[Any] = SimpleQueue()  # finished futures, and messages of workers
@@ -302,43 +303,43 @@ class ClusterRun:
 
 
 class _Results:
-    """The slides of a run that are finished, and those that failed."""
+    """The steps of a run that are finished, by key, and those that failed."""
 
     def __init__(self, spec: DrawingSpec, kept: set[int], on_saved: OnSaved) -> None:
         self.failures: list[Failure] = []
         self._spec, self._finished, self._on_saved = spec, kept, on_saved
+        self._lost: set[int] = set()  # slides
         self._count = 0
 
     def add_message(self, message: Mapping[str, Any]) -> None:
-        """Record a message of a worker: it can draw, it has saved a slide, or it warns."""
+        """Record a message of a worker: it can draw, it has saved a picture, or it warns."""
         if "warning" in message:
             log.warning("%s: %s", message["name"], message["warning"])
-        if "slide" not in message:
+        if "saved" not in message:
             return
         began = time.perf_counter() - message["seconds"]
         drawn = DrawRecord(message["backend"], began, message["seconds"])
-        self._on_saved(message["slide"], drawn)
-        self._add({message["slide"]})
+        self._on_saved(message["saved"], drawn)
+        self._add({message["saved"]})
 
     def add(self, share: Share, result: TaskResult) -> Sequence[Share]:
         """Record a share that was drawn. Return the shares that can be drawn now."""
-        self.failures += result.failures
         lost = {slide for failure in result.failures for slide in failure.lost}
-        self._add({step.slide for step in share.steps} - lost)
+        self._add({step.key for step in share.steps if step.slide not in lost})
+        for failure in result.failures:
+            self._fail(failure)
         if not lost:
-            return share.then
+            return [each for each in share.then if self._finished.issuperset(each.needs)]
         for following in share.then:
             self.fail(following, result.failures[0].reason)
         return ()
 
     def fail(self, share: Share, reason: RestyleError) -> None:
         """Record that a share and those after it cannot be drawn, except what is finished."""
-        slides = [step.slide for step in share.steps]
-        size = (self._spec.frames.width, self._spec.frames.height)
-        finished = sequence.find_finished(self._spec.slides, slides, size)
+        finished = find_done(self._spec, share.steps)
         self._add(finished)
-        if lost := sorted(set(slides) - finished):
-            self.failures.append(Failure(share.steps[0], lost, reason))
+        lost = {step.slide for step in share.steps if step.key not in finished}
+        self._fail(Failure(share.steps[0], sorted(lost), reason))
         for following in share.then:
             self.fail(following, reason)
 
@@ -347,14 +348,20 @@ class _Results:
         count, self._count = self._count, 0
         return count
 
-    def _add(self, slides: set[int]) -> None:
-        self._count += len(slides - self._finished)
-        self._finished |= slides
+    def _add(self, keys: set[int]) -> None:
+        self._count += sum(key == slide_of(key) for key in keys - self._finished)
+        self._finished |= keys
+
+    def _fail(self, failure: Failure) -> None:
+        """Record a failure, without the slides that were lost before."""
+        if lost := [slide for slide in failure.lost if slide not in self._lost]:
+            self.failures.append(replace(failure, lost=lost))
+            self._lost.update(lost)
 
 
-def _remove_partial(slides: Path) -> None:
+def _remove_partial(folder: Path) -> None:
     """Remove the partly written files of workers that died."""
-    files.remove_all(slides, [path.name for path in slides.glob("*.png.*.part")])
+    files.remove_all(folder, [path.name for path in folder.glob("*.png.*.part")])
 
 
 def _receive(events: SimpleQueue[Any]) -> list[Any]:

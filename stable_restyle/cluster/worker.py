@@ -44,8 +44,7 @@ from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import DrawRecord, Step
 from stable_restyle.core.settings import BACKENDS_VARIABLE
 from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import DrawingSession, DrawingSpec
-from stable_restyle.media import sequence
+from stable_restyle.drawing.session import DrawingSession, DrawingSpec, find_done
 from stable_restyle.workdir.journal import WarningCollector
 
 RECONNECT_S = 5.0  # how long a worker waits for one of its servers before it hands its task back
@@ -155,14 +154,13 @@ class WorkerSession:
     def draw(
         self, spec: DrawingSpec, steps: Sequence[Step], check: Callable[[], None]
     ) -> list[Failure]:
-        """Draw the slides that do not exist yet. check: raises if the task was cancelled."""
-        size = (spec.frames.width, spec.frames.height)
-        kept = sequence.find_finished(spec.slides, [step.slide for step in steps], size)
+        """Make the pictures that do not exist yet. check: raises if the task was cancelled."""
+        kept = find_done(spec, steps)
         writer = f"{platform.node()}-{os.getpid()}"
         with self._idle:
             self._draws += 1
         try:
-            session = DrawingSession(spec, self.pool, self._send_slide, writer=writer)
+            session = DrawingSession(spec, self.pool, self._send_saved, writer=writer)
             return session.draw(steps, kept, lambda _: check())
         finally:
             with self._idle:
@@ -178,9 +176,9 @@ class WorkerSession:
         for semaphore in self._semaphores.values():
             semaphore.refresh_callback.stop()
 
-    def _send_slide(self, slide: int, drawn: DrawRecord) -> None:
+    def _send_saved(self, key: int, drawn: DrawRecord) -> None:
         backend = drawn.backend and self._label(drawn.backend)
-        self._send({"slide": slide, "backend": backend, "seconds": drawn.seconds})
+        self._send({"saved": key, "backend": backend, "seconds": drawn.seconds})
 
     def _send(self, message: Mapping[str, object]) -> None:
         """Send a message to the client."""

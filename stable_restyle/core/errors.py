@@ -83,6 +83,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def size_in_words(size: int) -> str:
+    """Return a number of bytes in words: "55 MB", "1.2 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
 def are(number: int) -> str:
     """Return the verb for a number of things."""
     return "is" if number == 1 else "are"

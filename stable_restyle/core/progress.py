@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 Check: TypeAlias = Callable[[], None]  # raises FolderLost once a folder is no longer this run's
 
 DRAWING = "Drawing"  # the task that backends have a part in
+COMPOSING = "Composing"  # the one that they have no part in
 
 
 class Progress(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 # slide drawn before, moved to this frame, and as it is; the middles of the scene and of the film's
 # first scene; the part of the picture that is restyled. Other names are the user's.
 ROLES = ("guide", "mask", "frame", "warped", "previous", "middle", "film", "only")
+OF_NEIGHBOUR = ("warped", "previous")  # those for which the slide before must be finished
 
 # Begins the name of each thread that draws one of several films; the film's TARGET follows.
 FILM_THREAD = "film "
@@ -41,25 +43,64 @@ class Scene:
     given: tuple[int, ...] = ()  # slides that are pictures of the user, in order
 
 
+class StepKind(Enum):
+    """How a picture of a run is made."""
+
+    DRAW = auto()  # a slide, by a backend from its guide; a middle from its frame
+    FILL = auto()  # a slide, from its keys
+    ANSWER = auto()  # what a backend makes of a frame alone
+    COMPOSE = auto()  # a slide, from its answer and its sources
+
+
 @dataclass(frozen=True)
 class Step:
-    """One slide to draw: the middle of its scene (previous is None), or warped from another slide.
+    """One picture to make: a slide, or an answer that a slide is composed from.
 
-    With keys, a slide may also be filled from two others, `previous` and `other_key`.
+    A slide is the middle of its scene (previous is None), or warped from another slide. With keys,
+    it may also be filled from two others, `previous` and `other_key`.
     """
 
     slide: int
     scene: int  # the scene's number
-    previous: int | None
+    previous: int | None  # of an answer: the one that it needs as a picture
     other_key: int | None = None
-    uses_backend: bool = True  # whether a backend draws it, at least in part
+    kind: StepKind = StepKind.DRAW
     # The slide that its chain starts from: the middle, or a given one.
     start: int = field(default=0, compare=False)
 
     @property
+    def uses_backend(self) -> bool:
+        """Return whether a backend makes it."""
+        return self.kind in (StepKind.DRAW, StepKind.ANSWER)
+
+    @property
     def sources(self) -> tuple[int, ...]:
-        """Return the slides that it is made from."""
+        """Return the slides, or for an answer the answers, that it is made from."""
         return tuple(slide for slide in (self.previous, self.other_key) if slide is not None)
+
+    @property
+    def key(self) -> int:
+        """Return what identifies it among all steps of a run."""
+        return answer_key(self.slide) if self.kind is StepKind.ANSWER else self.slide
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """Return the keys of the steps that come before it."""
+        if self.kind is StepKind.ANSWER:
+            return tuple(map(answer_key, self.sources))
+        if self.kind is StepKind.COMPOSE:
+            return (*self.sources, answer_key(self.slide))
+        return self.sources
+
+
+def answer_key(slide: int) -> int:
+    """Return the key of a slide's answer."""
+    return ~slide
+
+
+def slide_of(key: int) -> int:
+    """Return the slide that a step belongs to, by its key."""
+    return max(key, ~key)
 
 
 @dataclass(frozen=True)

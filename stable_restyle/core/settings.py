@@ -11,6 +11,7 @@ from pathlib import Path
 
 FAST_FLOW = "flow:fast"
 FLOWS = ("flow", FAST_FLOW)  # values of --motion
+WARPED, FRAME = "warped", "frame"  # values of --guide
 # What suits each motion. By flow, what can be tracked is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
 FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
@@ -45,6 +46,8 @@ class Settings:
     patience_min: float = 10.0  # how long to wait once no backend is left
     keep_on_server: bool = False
     motion: str = "flow"
+    guide: str | None = None  # None: what suits the motion, the workflow and the working folder
+    drawn: Path | None = None  # pictures or a film to compose slides from, in place of a model's
     keys: int = 1  # slides from one that goes to the model to the next, at most
     fill_only: bool = False
     given: Path | None = None  # the user's key pictures, numbered as frames
@@ -72,6 +75,11 @@ class Settings:
             strength if self.mask_strength is None else self.mask_strength,
             size if self.mask_size is None else self.mask_size,
         )
+
+    @property
+    def is_composed(self) -> bool:
+        """Return whether slides are composed from answers, those of a model or of --drawn."""
+        return self.guide == FRAME
 
     @property
     def masks_of_part(self) -> Path | None:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from stable_restyle.core.errors import NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import BackendEstimate, Step
+from stable_restyle.core.records import BackendEstimate, Step, StepKind
 from stable_restyle.drawing.store import Save
 from stable_restyle.plan.schedule import Schedule
 
@@ -43,7 +43,7 @@ class Work(Generic[Prepared]):
     # Draws the slide on the backend of this number; the next slide can then be drawn from it. The
     # function that it returns writes the slide.
     draw: Callable[[Step, Prepared, int], Save]
-    fill: Callable[[Step], Save]  # does the same without a backend
+    fill: Callable[[Step], Save]  # fills or composes a slide, without a backend
 
 
 def execute(
@@ -52,34 +52,35 @@ def execute(
     *,
     backends: Callable[[], Sequence[BackendEstimate]],
     slots: int,
-    helpers: int,
+    preparers: int,
+    fillers: int,
     stop: Callable[[], None],
     tick: Callable[[int], None],
 ) -> list[Failure]:
     """Draw every slide of the schedule. Return what failed.
 
-    backends: returns those that work now, at least one. slots: slides in flight on them. helpers:
-    number of threads that prepare, and of those that fill. stop: called when the run ends early, so
-    that draws in flight end soon. tick: called in this thread with the number of slides just
-    written, at least every TICK_S seconds.
+    backends: returns those that work now, at least one. slots: slides in flight on them. preparers,
+    fillers: numbers of threads. stop: called when the run ends early, so that draws in flight end
+    soon. tick: called in this thread with the number of slides just written, answers not counted,
+    at least every TICK_S seconds.
 
     If a step raises a RestyleError, the slides that depend on it are lost and the others go on.
     NoBackendLeft, WorkflowFault, an error in writing a slide and any other exception end the run
     and are raised again, once the slides drawn by then are written.
     """
     with ExitStack() as stack:
-        savers, drawers, fillers, preparers = (
+        save, draw, fill, prepare = (
             stack.enter_context(ThreadPoolExecutor(count, name))
             for count, name in (
                 (SAVERS, "save"),
                 (slots, "draw"),
-                (helpers, "fill"),
-                (helpers, "prepare"),
+                (fillers, "fill"),
+                (preparers, "prepare"),
             )
         )
-        threads = _Threads(savers, drawers, slots, fillers, helpers)
+        threads = _Threads(save, draw, slots, fill, fillers)
         execution = _Execution(
-            schedule, work, backends, threads, _Preparation(preparers, work.prepare)
+            schedule, work, backends, threads, _Preparation(prepare, work.prepare)
         )
         try:
             while execution.start():
@@ -101,7 +102,7 @@ class _Threads:
     drawers: ThreadPoolExecutor
     slots: int
     fillers: ThreadPoolExecutor
-    helpers: int
+    fills: int
 
 
 class _Execution(Generic[Prepared]):
@@ -123,7 +124,7 @@ class _Execution(Generic[Prepared]):
         self._preparation = preparation
         self._drawing: dict[Future[Save], Step] = {}
         self._filling: dict[Future[Save], Step] = {}
-        self._saving: set[Future[None]] = set()
+        self._saving: dict[Future[None], Step] = {}
 
     def start(self) -> bool:
         """Start what can be started. Return whether there is anything to wait for."""
@@ -150,19 +151,20 @@ class _Execution(Generic[Prepared]):
             except (NoBackendLeft, WorkflowFault):
                 raise
             except RestyleError as error:
-                self.failures.append(Failure(step, self._schedule.fail(step), error))
+                if lost := self._schedule.fail(step):
+                    self.failures.append(Failure(step, lost, error))
                 log.warning("%s The other chains go on.", str(error).partition("\n")[0])
             else:
                 self._schedule.finish(step)
-                self._saving.add(self._threads.savers.submit(save))
+                self._saving[self._threads.savers.submit(save)] = step
 
     def settle_saved(self) -> int:
         """Return how many slides were written since the last call. Raises if writing failed."""
-        saved = {task for task in self._saving if task.done()}
-        self._saving -= saved
+        saved = [task for task in self._saving if task.done()]
+        steps = [self._saving.pop(task) for task in saved]
         for task in saved:
             task.result()
-        return len(saved)
+        return sum(step.kind is not StepKind.ANSWER for step in steps)
 
     def abort(self) -> None:
         """Start nothing more, and have written what is drawn."""
@@ -183,7 +185,7 @@ class _Execution(Generic[Prepared]):
 
     def _can_fill(self) -> bool:
         """Fill no faster than slides can be written, so that drawn slides need not wait."""
-        return len(self._filling) < self._threads.helpers and len(self._saving) < SAVERS
+        return len(self._filling) < self._threads.fills and len(self._saving) < SAVERS
 
     def _draw(self, step: Step, prepared: Future[Prepared], backend: int) -> Save:
         return self._work.draw(step, prepared.result(), backend)

@@ -17,14 +17,26 @@ from typing import TypeAlias
 
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.cache import LRUCache
+from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import cores
-from stable_restyle.core.records import DrawRecord, Job, Pixels, Scene, Slide, Step, UserPicture
+from stable_restyle.core.records import (
+    DrawRecord,
+    Job,
+    Pixels,
+    Scene,
+    Slide,
+    Step,
+    StepKind,
+    UserPicture,
+    answer_key,
+)
 from stable_restyle.core.settings import FAST_FLOW
 from stable_restyle.drawing.executor import Failure, Work, execute
+from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
 from stable_restyle.drawing.subject import SubjectMasks
-from stable_restyle.imaging import optical_flow
+from stable_restyle.imaging import arrays, optical_flow
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
@@ -37,7 +49,8 @@ HELPERS = max(cores() - 1, 1)
 
 log = logging.getLogger(__name__)
 
-OnSaved: TypeAlias = Callable[[int, DrawRecord], None]  # called with each slide that is written
+# Called with the key of each step whose picture is written.
+OnSaved: TypeAlias = Callable[[int, DrawRecord], None]
 
 
 @dataclass(frozen=True)
@@ -55,12 +68,25 @@ class DrawingSpec:
     seeds: Mapping[int, int]  # of the slides that have their own
     changes: Mapping[int, Sequence[str]]  # of the workflow, for single slides: ID.INPUT=VALUE
     slides: Path  # folder
+    answers: Path | None  # folder of the answers; None: slides are drawn from warped ones
+    drawn: DrawnPictures | None  # the answers of --drawn, in place of those
     report: Path  # folder of the thumbnails
     steps_folder: Path | None  # for warped pictures, masks and guides; None: do not write them
     roles: frozenset[str]  # of the pictures that the workflow may load
     pictures: Sequence[UserPicture]  # those for scenes come last
     film_middle: int  # the middle slide of the film's first scene
     only: SubjectMasks | None  # the part to restyle; None: all
+
+
+def find_done(spec: DrawingSpec, steps: Sequence[Step]) -> set[int]:
+    """Return the keys of the steps whose pictures are finished."""
+    size = (spec.frames.width, spec.frames.height)
+    answers = {step.slide for step in steps if step.kind is StepKind.ANSWER}
+    slides = {step.slide for step in steps if step.kind is not StepKind.ANSWER}
+    done = sequence.find_finished(spec.slides, slides, size)
+    if spec.answers is not None:
+        done |= {*map(answer_key, sequence.find_finished(spec.answers, answers, size))}
+    return done
 
 
 class DrawingSession:
@@ -74,34 +100,38 @@ class DrawingSession:
         on_saved: called from several threads. writer: names this process in the names of partly
         written files, where other processes write into the same folder.
         """
-        frames = spec.frames
+        frames, by_answers = spec.frames, spec.answers is not None or spec.drawn is not None
+        # Composing takes all cores: the backends that are waited for take none.
+        self._fillers = cores() if by_answers else HELPERS
+        at_once = max(pool.slots, self._fillers)
         slide_frames = LRUCache(
-            lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * pool.slots
+            lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * at_once
         )
         subjects = (
             None
             if (only := spec.only) is None
-            else LRUCache(
-                lambda slide: only.read(slide * spec.frames_per_slide), size=3 * pool.slots
-            )
+            else LRUCache(lambda slide: only.read(slide * spec.frames_per_slide), size=3 * at_once)
         )
         self._spec, self._pool, self._on_saved = spec, pool, on_saved
         self._thumbnails = Thumbnails(
             spec.report, frames.folder, spec.slides, spec.frames_per_slide, spec.scenes
         )
-        self._store = SlideStore(
-            spec.slides, frames.width, frames.height, in_memory=pool.slots, writer=writer
-        )
+        size = (frames.width, frames.height)
+        self._by_answers = by_answers
+        self._store = SlideStore(spec.slides, None if by_answers else size, at_once, writer)
+        self._answers = SlideStore(spec.answers or spec.slides, None, at_once, writer)
         self._drawer = SlideDrawer(
             frames=frames,
             frames_per_slide=spec.frames_per_slide,
             motion=choose(spec.motion),
             mask_strength=spec.mask_strength,
             mask_size=spec.mask_size,
-            drift=_drift_correction(spec, self._store),
+            anchor=spec.anchor,
+            drift=None if by_answers else _drift_correction(spec, self._store),
             ask=self._ask,
-            references=_References(spec, self._store, pool.slots).of,
+            references=_References(spec, self._reference, pool.slots).of,
             store=self._store,
+            answers=self._answer if spec.drawn is None else spec.drawn.read,
             slide_frames=slide_frames,
             subjects=subjects,
             flow_pairs=LRUCache(
@@ -115,11 +145,13 @@ class DrawingSession:
     def draw(
         self, steps: Sequence[Step], kept: Collection[int], tick: Callable[[int], None]
     ) -> list[Failure]:
-        """Draw the slides that are not kept, each after those that it is made from.
+        """Make the pictures that are not kept, each after those that it is made from.
 
-        tick: called in this thread with the number of slides just written, at least twice a second.
-        Return what failed; an error that ends the run is raised.
+        kept: the keys of steps. tick: called in this thread with the number of slides just written,
+        at least twice a second. Return what failed; an error that ends the run is raised.
         """
+        if self._by_answers:
+            return self._execute(Schedule(steps, kept), tick)
         needs_middles = self._spec.anchor or "middle" in self._spec.roles
         lone = _lone_middles(steps, kept) if needs_middles else []
         failed = self._execute(Schedule(lone), tick) if lone else []
@@ -132,7 +164,8 @@ class DrawingSession:
             Work(self._drawer.prepare, self._draw, self._fill),
             backends=self._pool.estimates,
             slots=self._pool.slots,
-            helpers=HELPERS,
+            preparers=HELPERS,
+            fillers=self._fillers,
             stop=self._pool.close,
             tick=tick,
         )
@@ -143,20 +176,52 @@ class DrawingSession:
 
     def _draw(self, step: Step, prepared: Prepared, backend: int) -> Save:
         began = time.perf_counter()
-        slide = self._drawer.draw(step, prepared, backend)
+        is_answer = step.kind is StepKind.ANSWER
+        make = self._drawer.answer if is_answer else self._drawer.draw
+        slide = make(step, prepared, backend)
         assert slide.drawn is not None  # noted by the pool
         took_s, name = time.perf_counter() - began, sequence.name(step.slide)
         log.debug("%s: %.2f s on %s", name, took_s, slide.drawn.backend)
+        if is_answer:
+            save = self._answers.add(step.slide, slide)
+            return partial(self._save_answer, save, step.key, slide.drawn)
         save = self._store.add(step.slide, slide)
         picture = self._store.get(step.slide)
         return partial(self._save, save, step.slide, slide.drawn, prepared.frame, picture)
 
     def _fill(self, step: Step) -> Save:
         began = time.perf_counter()
-        frame, picture = self._drawer.fill(step)
+        if step.kind is StepKind.COMPOSE:
+            frame, picture = self._drawer.compose(step)
+            save = self._store.add(step.slide, Slide(picture))
+        else:
+            frame, picture = self._drawer.fill(step)
+            save = self._store.add_last(step.slide, picture, step.sources)
         drawn = DrawRecord("", began, time.perf_counter() - began)
-        save = self._store.add_last(step.slide, picture, step.sources)
-        return partial(self._save, save, step.slide, drawn, frame, picture)
+        shown = arrays.fit(picture, frame.shape[1], frame.shape[0])
+        return partial(self._save, save, step.slide, drawn, frame, shown)
+
+    def _answer(self, slide: int) -> Pixels:
+        """Return the answer of a slide, at its own size. Raises UnusableInput."""
+        try:
+            return self._answers.get(slide)
+        except UnusableInput as error:
+            raise UnusableInput(
+                f"{str(error).partition(chr(10))[0]}\nRemove this answer, and it is drawn again."
+            ) from error
+
+    def _reference(self, slide: int) -> Pixels:
+        """Return a slide that others load as a picture, or its answer if it has one."""
+        if self._spec.answers is None:
+            return self._store.get(slide)
+        try:
+            return self._answers.get(slide)
+        except UnusableInput:  # a slide of --given, or one whose answer was removed
+            return self._store.get(slide)
+
+    def _save_answer(self, save: Save, key: int, drawn: DrawRecord) -> None:
+        save()
+        self._on_saved(key, drawn)
 
     def _save(
         self, save: Save, slide: int, drawn: DrawRecord, frame: Pixels, picture: Pixels
@@ -169,9 +234,9 @@ class DrawingSession:
 class _References:
     """The pictures of a slide that are those of others too. Thread-safe."""
 
-    def __init__(self, spec: DrawingSpec, store: SlideStore, in_memory: int) -> None:
+    def __init__(self, spec: DrawingSpec, read: Callable[[int], Pixels], in_memory: int) -> None:
         self._spec = spec
-        self._slides = LRUCache(store.get, in_memory + 1)
+        self._slides = LRUCache(read, in_memory + 1)
         self._files = LRUCache(lambda index: png.read_any(spec.pictures[index].path), in_memory + 1)
 
     def of(self, step: Step) -> dict[str, Callable[[], Pixels]]:

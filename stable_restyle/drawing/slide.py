@@ -1,8 +1,11 @@
-"""Draw one slide: send guide and mask to a backend, and finish what it returns."""
+"""Draw one slide: send guide and mask to a backend, and finish what it returns.
+
+Or, by `--guide frame`, have an answer drawn from the frame alone, and compose the slide from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Semaphore
@@ -10,9 +13,10 @@ from threading import Semaphore
 import numpy as np
 
 from stable_restyle.core.cache import LRUCache
-from stable_restyle.core.records import Job, Pixels, Slide, Step
+from stable_restyle.core.records import Job, Pixels, Slide, Step, StepKind
 from stable_restyle.drawing.store import SlideStore
 from stable_restyle.imaging import arrays, colour, compose, masks, subject
+from stable_restyle.imaging.answers import compose_answer
 from stable_restyle.imaging.colour import ColourStats
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
@@ -77,17 +81,19 @@ def pairs_between(onward: Callable[[int], FlowPair], slide: int, source: int) ->
 
 @dataclass(frozen=True)
 class SlideDrawer:
-    """Draws slides. Thread-safe."""
+    """Draws and composes slides. Thread-safe."""
 
     frames: Frames
     frames_per_slide: int
     motion: Motion
     mask_strength: float
     mask_size: int  # pixels
-    drift: DriftCorrection | None
+    anchor: float  # 0..1
+    drift: DriftCorrection | None  # None: colours are learnt from answers, or not corrected
     ask: Callable[[Job, int], Slide]  # has the backend of this number draw
     references: Callable[[Step], dict[str, Callable[[], Pixels]]]  # pictures by role: middle, ...
     store: SlideStore
+    answers: Callable[[int], Pixels]  # returns a slide's answer, at its own size
     slide_frames: LRUCache[Pixels]  # the frames that slides show, by slide
     subjects: LRUCache[Pixels] | None  # the parts of these to restyle, by slide; None: all
     flow_pairs: LRUCache[FlowPair]  # from each slide's frame to that of the next one in the film
@@ -98,7 +104,7 @@ class SlideDrawer:
 
     def prepare(self, step: Step) -> Prepared:
         """Read the frames of a step and make all that depends on them alone."""
-        if step.previous is None:
+        if step.previous is None or step.kind is StepKind.ANSWER:
             frame, estimate = self.slide_frames.get(step.slide), None
             mask = masks.free_all(frame)
         else:
@@ -120,26 +126,42 @@ class SlideDrawer:
         With --only, the slide is the frame beyond the subject's surroundings. Chains continue from
         it; the surroundings are cut off, with a soft edge, from the slides in TARGET.
         """
-        slide, part = self._drawn(step, prepared, backend), prepared.subject
-        if part is None:
-            return slide
-        around = np.divide(subject.surrounded(part), 255, dtype=np.float32)
-        return replace(
-            slide, pixels=subject.compose(slide.pixels, prepared.frame, around), png=None
-        )
+        slide = self._drawn(step, prepared, backend)
+        within = _within_subject(slide.pixels, prepared)
+        return slide if within is slide.pixels else replace(slide, pixels=within, png=None)
+
+    def answer(self, step: Step, prepared: Prepared, backend: int) -> Slide:
+        """Have the answer of a step drawn by the backend of this number, from the frame alone."""
+        frame, mask = prepared.frame, prepared.mask
+        pictures, middle = self._pictures(step, prepared), step.slide == step.start
+        job = Job(step.slide, step.scene, frame, mask, middle=middle, pictures=pictures)
+        return self.ask(job, backend)
+
+    def compose(self, step: Step) -> tuple[Pixels, Pixels]:
+        """Return the frame of a step, and its slide, composed from its answer and its sources.
+
+        The slide has the answer's size.
+        """
+        prepared = self.prepare(step)
+        answer = _within_subject(self.answers(step.slide), prepared)
+        if (estimate := prepared.estimate) is None:
+            return prepared.frame, answer
+        warped = estimate.warp(_fitted(self._sources(step), answer))
+        if self.steps_folder is not None:
+            _write_steps(self.steps_folder, step, {"warped": warped, "mask": prepared.mask})
+        mask = arrays.enlarge(prepared.mask, answer.shape)
+        return prepared.frame, compose_answer(answer, warped, mask, self.anchor)
 
     def _drawn(self, step: Step, prepared: Prepared, backend: int) -> Slide:
         """Return the finished answer of a backend."""
         frame, mask, previous = prepared.frame, prepared.mask, step.previous
-        pictures = {"frame": lambda: frame, **self.references(step)}
-        if (part := prepared.subject) is not None:
-            pictures["only"] = lambda: part
+        pictures = self._pictures(step, prepared)
         if previous is None:
             job = Job(step.slide, step.scene, frame, mask, middle=True, pictures=pictures)
             return self.ask(job, backend)
         warped, guide = self._warp(step, prepared)
         if self.steps_folder is not None:
-            _write_steps(self.steps_folder, step, warped, mask, guide)
+            _write_steps(self.steps_folder, step, {"warped": warped, "mask": mask, "guide": guide})
         pictures |= {"warped": lambda: warped, "previous": lambda: self.store.get(previous)}
         job = Job(step.slide, step.scene, guide, mask, pictures=pictures)
         slide = self.ask(job, backend)
@@ -153,7 +175,16 @@ class SlideDrawer:
     def fill(self, step: Step) -> tuple[Pixels, Pixels]:
         """Return the frame of a step, and its slide made from keyframes without a backend."""
         frame, estimate = self._estimate(step)
-        return frame, estimate.warp(self._sources(step))
+        sources = self._sources(step)
+        largest = max(sources, key=np.size)
+        return frame, estimate.warp(_fitted(sources, largest))
+
+    def _pictures(self, step: Step, prepared: Prepared) -> dict[str, Callable[[], Pixels]]:
+        """Return the pictures of a slide by role, besides guide, mask and its neighbours."""
+        pictures = {"frame": lambda: prepared.frame, **self.references(step)}
+        if (part := prepared.subject) is not None:
+            pictures["only"] = lambda: part
+        return pictures
 
     def _warp(self, step: Step, prepared: Prepared) -> tuple[Pixels, Pixels]:
         """Return the warped picture and the guide, both (H, W, 3), of a slide with sources."""
@@ -178,17 +209,31 @@ class SlideDrawer:
         def pairs() -> Sequence[Sequence[FlowPair]]:
             return [pairs_between(self.flow_pairs.get, step.slide, each) for each in step.sources]
 
-        along = not step.uses_backend
+        along = step.kind is StepKind.FILL
         return frame, self.motion.estimate(FramePath(frame, sources, crossed, pairs, along))
 
     def _sources(self, step: Step) -> list[Pixels]:
         return [*map(self.store.get, step.sources)]
 
 
-def _write_steps(folder: Path, step: Step, warped: Pixels, mask: Pixels, guide: Pixels) -> None:
+def _fitted(pictures: Sequence[Pixels], like: Pixels) -> list[Pixels]:
+    """Return the pictures at the size of another one."""
+    height, width = like.shape[:2]
+    return [arrays.fit(each, width, height) for each in pictures]
+
+
+def _within_subject(slide: Pixels, prepared: Prepared) -> Pixels:
+    """Return the slide with its frame beyond the subject's surroundings, if there is a subject."""
+    if (part := prepared.subject) is None:
+        return slide
+    around = np.divide(subject.surrounded(part), 255, dtype=np.float32)
+    return subject.compose(slide, prepared.frame, around)
+
+
+def _write_steps(folder: Path, step: Step, pictures: Mapping[str, Pixels]) -> None:
     """Write the pictures between frame and slide, under the names of the original program."""
     stem = Path(sequence.name(step.slide)).stem
     direction = "b" if step.sources[0] > step.slide else "f"
-    png.write(folder / f"{stem}-{direction}.png", warped)
-    png.write(folder / f"{stem}-m.png", mask)
-    png.write(folder / f"{stem}.png", guide)
+    ending = {"warped": f"-{direction}", "mask": "-m", "guide": ""}
+    for what, picture in pictures.items():
+        png.write(folder / f"{stem}{ending[what]}.png", picture)

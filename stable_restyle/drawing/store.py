@@ -1,4 +1,4 @@
-"""Keep the slides of a run: all of them on disk, the few drawn last in memory."""
+"""Keep slides or answers: all of them on disk, the few made last in memory."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class SlideStore:
     """The slides of a folder. Thread-safe."""
 
     def __init__(
-        self, folder: Path, width: int, height: int, in_memory: int, writer: str = ""
+        self, folder: Path, size: tuple[int, int] | None, in_memory: int, writer: str = ""
     ) -> None:
         """Open a folder of slides.
 
-        width, height: of the frames. in_memory: how many slides stay in memory. writer: names this
-        process in the names of partly written files.
+        size: width and height that `get` returns; None for each slide's own. in_memory: how many
+        slides stay in memory. writer: names this process in the names of partly written files.
         """
         self._folder = folder
         self._writer = writer
-        self._width, self._height = width, height
+        self._size = size
         self._written = LRUCache(self._read, in_memory)
         self._unwritten: dict[int, Pixels] = {}
         # Width and height of slides; they differ from the frames' if the workflow scales.
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def get(self, slide: int) -> Pixels:
-        """Return a slide that has been added, at the size of the frames: (H, W, 3) RGB."""
+        """Return a slide that has been added: (H, W, 3) RGB."""
         picture = self._unwritten.get(slide)
         return self._written.get(slide) if picture is None else picture
 
@@ -65,4 +65,4 @@ class SlideStore:
     def _fit(self, index: int, picture: Pixels) -> Pixels:
         height, width = picture.shape[:2]
         self._sizes[index] = width, height
-        return arrays.fit(picture, self._width, self._height)
+        return arrays.fit(picture, *(self._size or (width, height)))

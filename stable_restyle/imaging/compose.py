@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stable_restyle.imaging.arrays import blur, complement, enlarge, mix
+from stable_restyle.imaging.arrays import blur, complement, enlarge, fit, mix
 from stable_restyle.imaging.colour import recolour
 from stable_restyle.imaging.masks import spread
 from stable_restyle.imaging.resample import resample
@@ -30,13 +30,17 @@ KEY_CHOICE = 3  # times errors are squared: how clearly the better keyframe is p
 def warp_slide(previous: Pixels, estimate: FlowEstimate) -> Pixels:
     """Warp the previous slide to this frame; fill what it lacks from the frame, recoloured.
 
+    previous: of the frame's size, or a scale of it.
+
     `W (1 - m) + recoloured m`, W the warped slide and m the unreliability with a soft edge.
     """
     warped = resample(previous, estimate)
     lost = spread(enlarge(estimate.unreliability, warped.shape), FILL_REACH)
     if not lost.any():
         return warped
-    return mix(recolour(estimate.frame, warped, complement(lost)), warped, lost)
+    height, width = warped.shape[:2]
+    frame = fit(estimate.frame, width, height)
+    return mix(recolour(frame, warped, complement(lost)), warped, lost)
 
 
 def compose(answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:

@@ -59,18 +59,31 @@ _TICKS_PER_FRAME = 1000  # where several frames may share the time of one
 def disk_needed(film: Film, frames_per_slide: int) -> int:
     """Estimate how many bytes the frames and the slides of a film take on disk."""
     pictures = film.frames + math.ceil(film.frames / frames_per_slide)
-    return round(pictures * film.width * film.height * _BYTES_PER_PIXEL)
+    return size_of(pictures, film.width, film.height)
+
+
+def size_of(pictures: int, width: int, height: int) -> int:
+    """Estimate how many bytes frames or slides take on disk."""
+    return round(pictures * width * height * _BYTES_PER_PIXEL)
 
 
 def check_disk(film: Film, folder: Path, frames_per_slide: int) -> None:
-    """Raise UnusableInput if the disk of a folder, which need not exist yet, is too full."""
+    """Raise UnusableInput if the disk is too full for the frames and slides of a film."""
+    needed = disk_needed(film, frames_per_slide)
+    check_free(folder, needed, f"The frames and slides of {film.path.name}")
+
+
+def check_free(folder: Path, needed: int, what: str) -> None:
+    """Raise UnusableInput if the disk of a folder, which need not exist yet, is too full.
+
+    needed: bytes. what: takes them; begins the message.
+    """
     there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    needed, free = disk_needed(film, frames_per_slide), shutil.disk_usage(there).free
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise UnusableInput(
-            f"The frames and slides of {film.path.name} need about {needed / 1e9:.1f} GB in "
-            f"{folder}, where {free / 1e9:.1f} GB are free. "
-            "Free some, or name a folder on another disk with --work."
+            f"{what} need about {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are "
+            "free. Free some, or name a folder on another disk with --work."
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
-from stable_restyle.imaging import masks
+from stable_restyle.imaging import arrays, masks
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 
 
@@ -42,7 +42,9 @@ class BlockEstimate:
 
     def warp(self, sources: Sequence[Pixels]) -> Pixels:
         (previous,) = sources
-        return self.move(previous)
+        height, width = self.change.shape
+        moved = self.move(arrays.fit(previous, width, height))
+        return arrays.fit(moved, previous.shape[1], previous.shape[0])
 
     def warp_mask(self, masks: Sequence[Pixels]) -> Pixels:
         (previous,) = masks

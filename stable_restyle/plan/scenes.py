@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Keys, Scene, Step
+from stable_restyle.core.records import Keys, Scene, Step, StepKind
 
 
 def boundaries(cuts: Iterable[int], frames: int) -> list[int]:
@@ -84,8 +84,8 @@ def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
     scene are always keys, unless ends are open; so are given slides.
     """
     starts = scene.given or (scene.middle,)
-    drawn = not scene.given
-    found = [Step(slide, scene.number, None, None, drawn, start=slide) for slide in starts]
+    kind = StepKind.FILL if scene.given else StepKind.DRAW
+    found = [Step(slide, scene.number, None, None, kind, start=slide) for slide in starts]
     for chain in chains(scene, keyed=keys is not None):
         previous, between = chain.start, list[int]()
         for slide in chain.with_end:
@@ -111,7 +111,10 @@ def _is_key(slide: int, chain: Chain, keys: Keys | None) -> bool:
 def _fills(between: Sequence[int], like: Step, keys: Keys | None) -> list[Step]:
     """Return the steps of the slides between two keys, or beyond the last. like: has their keys."""
     assisted = keys.assisted if keys else frozenset[int]()
-    return [replace(like, slide=each, uses_backend=each in assisted) for each in between]
+    return [
+        replace(like, slide=each, kind=StepKind.DRAW if each in assisted else StepKind.FILL)
+        for each in between
+    ]
 
 
 def all_steps(found: Iterable[Scene], keys: Keys | None = None) -> list[Step]:
@@ -153,7 +156,7 @@ def outdated(
         old = was.get(step.slide)
         if (
             old is None
-            or (old.sources, old.uses_backend) != (step.sources, step.uses_backend)
+            or (old.sources, old.kind) != (step.sources, step.kind)
             or not found.isdisjoint(step.sources)
             or changed_scenes(old, step)
             or not changed_frames.isdisjoint(frames_spanned(step, frames_per_slide))

@@ -8,8 +8,10 @@ Operations Research 9(6), 1961) and goes to the backend that is expected to fini
 is kept free for it even if it is busy now (earliest finish time; H. Topcuoglu, S. Hariri, M.-Y. Wu,
 IEEE Transactions on Parallel and Distributed Systems 13(3), 2002).
 
-Slides that are filled from keys need no backend: they are handed out as soon as their keys are
-finished, and do not count in the length of a chain.
+Slides that are filled from keys, or composed from answers, need no backend: they are handed out as
+soon as what they are made from is finished, and do not count in the length of a chain.
+
+Steps are known by their keys: that of a slide is its number, see `Step.key`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from operator import attrgetter
 
-from stable_restyle.core.records import BackendEstimate, Step
+from stable_restyle.core.records import BackendEstimate, Step, slide_of
 
 # A slide is sent to a busy backend, where it waits for its turn, no earlier than this before that:
 # once sent, it cannot give way to a longer chain. The larger of the two counts.
@@ -75,33 +77,44 @@ class _Queue:
 
 
 class Schedule:
-    """The slides still to draw, and their order.
+    """The slides and answers still to make, and their order.
 
-    Every slide is handed out once, by `take` or `take_fillable`, and then reported by `finish` or
+    Each is handed out once, by `take` or `take_fillable`, and then reported by `finish` or
     `fail`.
     """
 
     def __init__(self, steps: Iterable[Step], finished: Collection[int] = ()) -> None:
-        """Plan steps, each after those that it is made from. finished: slides that exist."""
-        todo = [step for step in steps if step.slide not in finished]
+        """Plan steps, each after those that it is made from.
+
+        Of equal chains, the one that comes first in `steps` is drawn first. finished: the keys of
+        steps that are done.
+        """
+        todo = [step for step in steps if step.key not in finished]
+        self._place = {step.key: place for place, step in enumerate(todo)}
         self.total = len(todo)
         self._left = sum(step.uses_backend for step in todo)
         self._waiting: dict[int, list[Step]] = defaultdict(list)
         self._level: dict[int, int] = {}  # slides ahead on the longest chain that backends draw
-        unfinished = {step.slide for step in todo}
+        unfinished = self._place.keys()
         for step in reversed(todo):
-            ahead = (self._level[each.slide] for each in self._waiting[step.slide])
-            self._level[step.slide] = step.uses_backend + max(ahead, default=0)
-            for source in unfinished.intersection(step.sources):
+            ahead = (self._level[each.key] for each in self._waiting[step.key])
+            self._level[step.key] = step.uses_backend + max(ahead, default=0)
+            for source in unfinished & step.needs:
                 self._waiting[source].append(step)
-        # slide -> number of its sources that are not finished
-        self._missing = {step.slide: len(unfinished.intersection(step.sources)) for step in todo}
-        ready = [step for step in todo if not self._missing[step.slide]]
+        # key -> number of the steps before it that are not finished
+        self._missing = {step.key: len(unfinished & step.needs) for step in todo}
+        ready = [step for step in todo if not self._missing[step.key]]
         self._ready = sorted((step for step in ready if step.uses_backend), key=self._rank)
         self._fillable = deque(step for step in ready if not step.uses_backend)
         self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
-        self._in_flight: dict[int, int] = {}  # slide -> its backend, in the order of `take`
+        self._in_flight: dict[int, int] = {}  # key -> its backend, in the order of `take`
+        self._lost: set[int] = set()  # slides
         self._critical = 0.0  # the level from which a chain is critical
+
+    @property
+    def to_draw(self) -> int:
+        """Return how many pictures backends have yet to draw."""
+        return self._left
 
     @property
     def longest_chain(self) -> int:
@@ -126,12 +139,12 @@ class Schedule:
         self._critical = self._left / (1 + SPARE * (speed - 1))
         rest_s = self._left * fastest_s / speed  # lower bound for the rest of the film
         for step, ready_in_s in self._in_order(queues):
-            after_s = (self._level[step.slide] - 1) * fastest_s
+            after_s = (self._level[step.key] - 1) * fastest_s
             in_time = [queue for queue in free if queue.done_in_s() + after_s <= rest_s]
             if self._is_critical(step) or not in_time:
                 in_time = queues
             queue = min(in_time, key=lambda each: each.done_in_s(ready_in_s))
-            if queue in free and not self._missing[step.slide]:
+            if queue in free and not self._missing[step.key]:
                 return self._hand_out(step, queue.estimate.backend)
             if queue.done_in_s() <= ready_in_s:
                 continue  # it has time for another slide first
@@ -143,35 +156,37 @@ class Schedule:
         return None
 
     def take_fillable(self) -> Step | None:
-        """Return the next slide that is filled without a backend, or None if there is none yet."""
+        """Return the next slide that needs no backend, or None if there is none yet."""
         return self._fillable.popleft() if self._fillable else None
 
     def finish(self, step: Step) -> None:
         """Record that a slide is finished: those that are made from it can be taken."""
         self._end(step)
-        for following in sorted(self._waiting.pop(step.slide, ()), key=self._rank):
-            self._missing[following.slide] -= 1
-            if self._missing[following.slide]:
+        for following in sorted(self._waiting.pop(step.key, ()), key=self._rank):
+            self._missing[following.key] -= 1
+            if self._missing[following.key]:
                 continue
             if following.uses_backend:
                 insort(self._ready, following, key=self._rank)
-                self._begun[following.slide] = following
+                self._begun[following.key] = following
             else:
                 self._fillable.append(following)
 
     def fail(self, step: Step) -> list[int]:
-        """Give up a slide and those that depend on it. Return the slides lost."""
+        """Give up a step and those that depend on it. Return the slides lost by that."""
         self._end(step)
-        lost = {step.slide}
-        hopeless = self._waiting.pop(step.slide, [])
+        lost = {step.key}
+        hopeless = self._waiting.pop(step.key, [])
         while hopeless:
             gone = hopeless.pop()
-            if gone.slide in lost:
+            if gone.key in lost:
                 continue
-            lost.add(gone.slide)
+            lost.add(gone.key)
             self._left -= gone.uses_backend
-            hopeless += self._waiting.pop(gone.slide, ())
-        return sorted(lost)
+            hopeless += self._waiting.pop(gone.key, ())
+        slides = set(map(slide_of, lost)) - self._lost
+        self._lost |= slides
+        return sorted(slides)
 
     def upcoming(self, count: int) -> list[Step]:
         """Return the likely next slides: those that are ready, or wait for one in flight."""
@@ -183,13 +198,13 @@ class Schedule:
 
     def _end(self, step: Step) -> None:
         if step.uses_backend:
-            del self._in_flight[step.slide]
+            del self._in_flight[step.key]
             self._left -= 1
 
     def _hand_out(self, step: Step, backend: int) -> tuple[Step, int]:
         del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
-        self._begun.pop(step.slide, None)
-        self._in_flight[step.slide] = backend
+        self._begun.pop(step.key, None)
+        self._in_flight[step.key] = backend
         return step, backend
 
     def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
@@ -208,7 +223,7 @@ class Schedule:
         coming.sort(key=lambda each: self._rank(each[0]), reverse=True)
         ready = ((step, 0.0) for step in self._critical_ones())
         # Of equal levels the ready ones go first.
-        yield from heapq.merge(ready, coming, key=lambda each: -self._level[each[0].slide])
+        yield from heapq.merge(ready, coming, key=lambda each: -self._level[each[0].key])
         yield from ((step, 0.0) for step in self._others())
 
     def _critical_ones(self) -> Iterator[Step]:
@@ -219,7 +234,7 @@ class Schedule:
         """Yield the ready steps that are not critical: those after the slide drawn last first."""
         yield from (step for step in reversed(self._begun.values()) if not self._is_critical(step))
         for step in reversed(self._ready):
-            if step.slide not in self._begun and not self._is_critical(step):
+            if step.key not in self._begun and not self._is_critical(step):
                 yield step
 
     def _following(self) -> list[Step]:
@@ -234,10 +249,10 @@ class Schedule:
         return [_Queue(each, drawing[each.backend]) for each in backends]
 
     def _is_critical(self, step: Step) -> bool:
-        return self._level[step.slide] >= self._critical
+        return self._level[step.key] >= self._critical
 
     def _rank(self, step: Step) -> tuple[int, int]:
-        return self._level[step.slide], -step.slide  # of equal chains, the film's beginning first
+        return self._level[step.key], -self._place[step.key]
 
 
 def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stable_restyle.backends import connect
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.progress import Progress
-from stable_restyle.core.records import Keys, Scene
+from stable_restyle.core.records import Keys, Scene, Step, answer_key
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
-from stable_restyle.plan import scenes
+from stable_restyle.media.split import size_of
+from stable_restyle.plan import answers, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
-from stable_restyle.run import deflicker, only, prepare
+from stable_restyle.run import deflicker, drawn, only, prepare
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
@@ -27,6 +28,7 @@ from stable_restyle.run.inputs import (
     settings_snapshot,
     snapshot_input,
     source_snapshot,
+    with_guide,
 )
 from stable_restyle.workdir import manifest, settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -45,6 +47,7 @@ class Plan:
     slides: int
     finished: int
     asked: int  # slides that backends have part in, at least
+    answers_size: int  # bytes that the answers still to draw take on disk, estimated
     longest_chain: int
     drawing_s: float | None  # estimated, if a time a slide was given
 
@@ -54,6 +57,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     variants, access = load_workflow(settings)
     engine = connect.engine(settings.backends, variants, access)
     paths = run_paths(settings)
+    settings = with_guide(settings, variants, paths)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
     frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
@@ -73,7 +77,14 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     if settings.fresh:
         decided = settings_snapshot(settings, variants, engine)
         finished -= _discarded(settings, variants, decided, source, left, bounds, chosen)
-    schedule = Schedule(steps, finished.union(given))
+    if settings.drawn is not None:
+        drawn.check_count(settings, frame_count)
+    elif not settings.fresh and settings_file.composing_differs(
+        settings_file.read(left), settings_snapshot(settings, variants, engine)
+    ):
+        finished = set()
+    schedule = _schedule(settings, steps, finished.union(given), left)
+    to_draw = schedule.to_draw if settings.is_composed else 0
     return Plan(
         settings.source,
         frame_count,
@@ -82,10 +93,24 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         found,
         len(steps),
         len(finished),
-        sum(step.uses_backend for step in steps),
+        0 if settings.drawn else sum(step.uses_backend for step in steps),
+        size_of(to_draw, source.width, source.height),
         schedule.longest_chain,
         None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
     )
+
+
+def _schedule(
+    settings: Settings, steps: Sequence[Step], finished: Collection[int], left: RunPaths
+) -> Schedule:
+    """Return the schedule of what is not finished, for the model to draw."""
+    if not settings.is_composed:
+        return Schedule(steps, finished)
+    there = set() if settings.fresh else sequence.indices(left.answers)
+    if settings.drawn is not None:
+        there = {step.slide for step in steps}
+    done = {*finished, *map(answer_key, there.union(finished))}
+    return Schedule(answers.split(steps), done)
 
 
 def _discarded(
@@ -105,9 +130,12 @@ def _discarded(
     masks = only.find_split(settings, left)
     if left.frames.exists() and (masks or not settings.masks_of_part):
         frames = sequence.find_frames(left.frames)
+        its_drawn = drawn.find_split(settings, left, frames)
         marks = settings_file.unread_marks(left.film) if left.film else {}
         decides = {**decided, **source_snapshot(frames, marks)}
         given = given_slides(settings, frames)
-        now = snapshot_input(settings, variants, source, frames, bounds, given, chosen, masks)
+        now = snapshot_input(
+            settings, variants, source, frames, bounds, given, chosen, masks, its_drawn
+        )
         names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
     return {sequence.index_of(name) for name in names}

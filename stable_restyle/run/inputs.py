@@ -11,13 +11,14 @@ from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
 from stable_restyle.backends.comfyui.workflow import with_seed
 from stable_restyle.core.errors import WrongUsage, counted
-from stable_restyle.core.records import Keys, Scene
-from stable_restyle.core.settings import FLOW_MASK_STRENGTH, Settings
+from stable_restyle.core.records import OF_NEIGHBOUR, Keys, Scene
+from stable_restyle.core.settings import FLOW_MASK_STRENGTH, FRAME, WARPED, Settings
+from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.run import given, only, pictures, prepare
+from stable_restyle.run import drawn, given, only, pictures, prepare
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.workdir import layout, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
@@ -39,6 +40,7 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     choose(settings.motion)
     _check_keys(settings)
     only.check(settings)
+    drawn.check(settings)
     own = pictures.read(settings.pictures)
     names = {each.name for each in own}
     variants = apply_overrides(
@@ -56,6 +58,31 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
 
 
+def with_guide(settings: Settings, variants: WorkflowVariants, paths: RunPaths) -> Settings:
+    """Return settings with a value for --guide.
+
+    Without one, a run goes on as its folder was begun; otherwise it is what suits the motion and
+    the pictures that the workflow loads. Raises UnusableInput, WrongUsage.
+    """
+    if settings.drawn is not None:
+        return replace(settings, guide=FRAME)
+    follows = {role for each in variants for role in each.roles}.intersection(OF_NEIGHBOUR)
+    if settings.guide == FRAME and follows:
+        raise WrongUsage(
+            f"--guide frame: slides are drawn from their frames alone, but "
+            f"{variants.original.name} loads {' and '.join(sorted(follows))}, which needs the "
+            "slide before.\nUse --guide warped, or a workflow that does not load it."
+        )
+    if settings.guide is not None:
+        return settings
+    suits = FRAME if settings.by_flow and not follows else WARPED
+    earlier = {} if settings.fresh else settings_file.read(paths)
+    guide = str(earlier.get(settings_file.GUIDE, WARPED)) if earlier else suits
+    if guide != suits:
+        log.info("Going on with --guide %s, as this run was begun.", guide)
+    return replace(settings, guide=guide)
+
+
 def run_paths(settings: Settings) -> RunPaths:
     """Return the paths of a run. Raises UnusableInput, WrongUsage."""
     drawn_apart = settings.deflicker > 0 or settings.masks_of_part is not None
@@ -69,6 +96,30 @@ def settings_snapshot(
 ) -> SettingsSnapshot:
     """Return what the pictures of a run depend on besides its source, as in settings.json."""
     return {
+        **_model_snapshot(settings, variants, engine),
+        settings_file.GUIDE: settings.guide,
+        "mask_strength": settings.mask[0],
+        "mask_size": settings.mask[1],
+        # Earlier versions mixed both pictures of a pixel here.
+        settings_file.MASK_DECIDES: settings.guide == WARPED
+        and settings.by_flow
+        and settings.mask[0] < FLOW_MASK_STRENGTH,
+        "anchor": settings.anchor_share,
+        "fps": settings.frames_per_slide,
+        "motion": settings.motion,
+        "keys": settings.keys,
+        "fill_only": settings.fill_only,
+        "only": only.restyled(settings),
+    }
+
+
+def _model_snapshot(
+    settings: Settings, variants: WorkflowVariants, engine: str
+) -> SettingsSnapshot:
+    """Return what the model's pictures depend on."""
+    if settings.drawn is not None:
+        return {"drawn_by": settings_file.PICTURES}
+    return {
         "model": variants.original.name,
         "model_sha256": variants.original.sha256,
         "middle_model": variants.middle and variants.middle.name,
@@ -77,16 +128,6 @@ def settings_snapshot(
         "seed": settings.seed,
         "set": list(variants.changes),
         "drawn_by": NO_MODEL if needs_no_model(settings) else engine,
-        "mask_strength": settings.mask[0],
-        "mask_size": settings.mask[1],
-        # Earlier versions mixed both pictures of a pixel here.
-        settings_file.MASK_DECIDES: settings.by_flow and settings.mask[0] < FLOW_MASK_STRENGTH,
-        "anchor": settings.anchor_share,
-        "fps": settings.frames_per_slide,
-        "motion": settings.motion,
-        "keys": settings.keys,
-        "fill_only": settings.fill_only,
-        "only": only.restyled(settings),
     }
 
 
@@ -104,23 +145,48 @@ def snapshot_input(
     its_given: Mapping[int, GivenSlide],
     keys: Keys | None,
     masks: Frames | None,
+    its_drawn: DrawnPictures | None,
 ) -> InputSnapshot:
     """Return what each slide depends on besides the settings. masks: of --only.
 
     Raises WrongUsage.
     """
+    roles = {role for each in variants for role in each.roles}
     found = scenes.find_scenes(bounds, settings.frames_per_slide, its_given)
     rate = prepare.frame_rate(source, settings.rate)
     values = variants.slide_changes(found, settings.frames_per_slide, frames.count, rate)
     return InputSnapshot(
-        marks=only.joined_marks(frames, masks, settings.frames_per_slide),
+        marks=_joined_marks(frames, masks, its_drawn, settings.frames_per_slide),
         bounds=bounds,
         changes=variants.scene_changes,
         keys=keys,
         values=values,
         given={slide: each.mark for slide, each in its_given.items()},
-        film_middle=found[0].middle if any("film" in each.roles for each in variants) else None,
+        film_middle=found[0].middle if "film" in roles and its_drawn is None else None,
+        has_answers=settings.is_composed and its_drawn is None,
+        is_composed=settings.is_composed,
+        middle_first="middle" in roles,
+        middle_differs=variants.middle is not None,
     )
+
+
+def _joined_marks(
+    frames: Frames, masks: Frames | None, its_drawn: DrawnPictures | None, frames_per_slide: int
+) -> Sequence[str]:
+    """Return the marks of the frames; those that slides show have those of their pictures added."""
+
+    def joined(frame: int, mark: str) -> str:
+        slide, beside = divmod(frame, frames_per_slide)
+        if beside:
+            return mark
+        parts = [mark]
+        if masks is not None:
+            parts.append(masks.marks[frame])
+        if its_drawn is not None:
+            parts.append(its_drawn.mark(slide))
+        return "+".join(parts)
+
+    return [joined(frame, mark) for frame, mark in enumerate(frames.marks)]
 
 
 def result_snapshot(
@@ -141,7 +207,8 @@ def check_scenes(settings: Settings, variants: WorkflowVariants, found: Sequence
             f"--set, --picture: there is no scene {', '.join(map(str, unknown))}; the film has "
             f"{len(found)}, as --dry-run shows."
         )
-    pictures.check_roles(variants, found, only=settings.masks_of_part is not None)
+    if settings.drawn is None:
+        pictures.check_roles(variants, found, only=settings.masks_of_part is not None)
 
 
 def _check_keys(settings: Settings) -> None:
@@ -203,8 +270,8 @@ def keyframe_kind(settings: Settings, slides: Collection[int]) -> keyframes.Kind
 
 
 def needs_no_model(settings: Settings) -> bool:
-    """Return whether all slides are given or filled from given ones."""
-    return settings.given is not None and settings.fill_only
+    """Return whether all slides are made from pictures of the user's."""
+    return settings.drawn is not None or (settings.given is not None and settings.fill_only)
 
 
 def explain_fps(source: Film | Frames, frames_per_slide: int) -> None:

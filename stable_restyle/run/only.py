@@ -5,23 +5,15 @@ A film is split once into interp/only, and again when it has changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
-from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.progress import Progress
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.media import sequence
 from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.sequence import Frames
-from stable_restyle.media.split import split_film
 from stable_restyle.run import prepare
-from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths, identity
-
-FILM_NOTE = "film.json"  # in interp/only: the film that was split there
-_NO_CUTS = 100.0  # threshold of scene detection
 
 
 def check(settings: Settings) -> None:
@@ -88,7 +80,7 @@ def find(settings: Settings, paths: RunPaths, frames: Frames, progress: Progress
     """
     found = look(settings)
     if isinstance(found, Film):
-        found = _split(found, paths, progress)
+        found = prepare.split_once(found, paths.only, "Splitting masks", progress)
     if found is not None:
         check_count(settings, found.count, frames.count)
     return found
@@ -97,47 +89,13 @@ def find(settings: Settings, paths: RunPaths, frames: Frames, progress: Progress
 def find_split(settings: Settings, paths: RunPaths) -> Frames | None:
     """Return the masks if they are there without splitting a film; otherwise None."""
     found = look(settings)
-    if not isinstance(found, Film):
-        return found
-    return sequence.find_frames(paths.only) if _is_split(found, paths) else None
+    return prepare.found_split(found, paths.only) if isinstance(found, Film) else found
 
 
 def subject_masks(settings: Settings, masks: Frames | None) -> SubjectMasks | None:
     """Return what slides read; its path is absolute, as a worker may run in another folder."""
     inverted = settings.only is None
     return None if masks is None else SubjectMasks(masks.folder.absolute(), inverted)
-
-
-def joined_marks(frames: Frames, masks: Frames | None, frames_per_slide: int) -> Sequence[str]:
-    """Return the marks of the frames; those that slides show have their masks' marks added."""
-    if masks is None:
-        return frames.marks
-    return [
-        mark if index % frames_per_slide else f"{mark}+{masks.marks[index]}"
-        for index, mark in enumerate(frames.marks)
-    ]
-
-
-def _split(film: Film, paths: RunPaths, progress: Progress) -> Frames:
-    prepare.tidy(paths.only)
-    if not _is_split(film, paths):
-        files.remove_folder(paths.only)
-        with (
-            prepare.made_whole(paths.only) as part,
-            task(progress, "Splitting masks", film.frames, "frame"),
-        ):
-            split_film(film, part, _NO_CUTS, progress.advance)
-            files.write_json(part / FILM_NOTE, settings_file.unread_marks(film.path))
-    return sequence.find_frames(paths.only)
-
-
-def _is_split(film: Film, paths: RunPaths) -> bool:
-    """Return whether the frames of this film are in interp/only."""
-    try:
-        noted = files.read_json(paths.only / FILM_NOTE, settings_file.as_object, "")
-    except UnusableInput:
-        return False
-    return noted == settings_file.unread_marks(film.path)
 
 
 def _option(settings: Settings) -> str:

@@ -6,28 +6,21 @@ Settings stop in this package: those below receive the two or three values that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core import files, memory
-from stable_restyle.core.errors import UnusableInput, are, counted
-from stable_restyle.core.progress import DRAWING, LockCheckedProgress, Progress, task
-from stable_restyle.core.records import Scene, Step
+from stable_restyle.core.progress import LockCheckedProgress, Progress, task
 from stable_restyle.core.settings import Settings
-from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import DrawingSpec, OnSaved
-from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.media import sequence
 from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker, given, only, prepare, redo, reporting
-from stable_restyle.run.failures import SlidesMissing
-from stable_restyle.run.given import GivenSlide
+from stable_restyle.run import deflicker, draw, drawn, only, prepare, redo, reporting
+from stable_restyle.run.draw import Claimed
 from stable_restyle.run.inputs import (
     check_before_split,
     check_scenes,
@@ -41,11 +34,10 @@ from stable_restyle.run.inputs import (
     settings_snapshot,
     snapshot_input,
     source_snapshot,
+    with_guide,
 )
-from stable_restyle.run.team import Team, choose_team
+from stable_restyle.run.team import choose_team
 from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
-from stable_restyle.workdir.input_file import InputSnapshot
-from stable_restyle.workdir.journal import Journal
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
@@ -64,20 +56,6 @@ class Outcome:
     target: Path
 
 
-@dataclass(frozen=True)
-class _Claimed:
-    """What a run draws and from what, as claimed in the locked working folder."""
-
-    source: Film | Frames
-    film: SettingsSnapshot  # the film's marks, as it was when the run began; empty for frames
-    frames: Frames
-    scenes: Sequence[Scene]
-    given: Mapping[int, GivenSlide]
-    input_snapshot: InputSnapshot
-    steps: Sequence[Step]
-    masks: SubjectMasks | None  # of --only
-
-
 def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError; SlidesMissing if only some slides failed.
 
@@ -86,9 +64,10 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
     """
     memory.share()
     paths = run_paths(settings)
-    redo.check_begun(deflicker.as_left(paths), settings.redo)
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = load_workflow(settings)
+    redo.check_begun(deflicker.as_left(paths), settings.redo)
+    settings = with_guide(settings, variants, paths)
 
     with (
         journal.collect_warnings() as heard,
@@ -109,12 +88,19 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
 
         about = reporting.about(settings, drawn_on, claimed.source)
         with reporting.reported(settings, paths, about, heard, guarded) as notes:
-            seeds = redo.take_up(paths, again, redo_seed, variants.base.seed or 0)
-            spec = _drawing_spec(settings, claimed, variants, seeds, paths)
+            seeds = redo.take_up(
+                paths,
+                claimed.steps,
+                again,
+                redo_seed,
+                variants.base.seed or 0,
+                answers=settings.is_composed,
+            )
+            spec = draw.spec_of(settings, claimed, variants, seeds, paths)
             if not (settings.backends or settings.dask or needs_no_model(settings)):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            drawn = _draw(spec, claimed, team, settings, paths, notes, guarded)
+            made = draw.draw(spec, claimed, team, settings, paths, notes, guarded)
             redo.finish(paths)
             if settings.deflicker or claimed.masks:
                 _finish(paths, claimed, settings, guarded)
@@ -125,7 +111,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
-    return Outcome(count, drawn, settings.target)
+    return Outcome(count, made, settings.target)
 
 
 def _claim(
@@ -134,7 +120,7 @@ def _claim(
     decided: SettingsSnapshot,
     paths: RunPaths,
     progress: Progress,
-) -> _Claimed:
+) -> Claimed:
     """Find frames, scenes and keys, and check that the slides of an earlier run match them."""
     deflicker.finish_move(paths)
     left = deflicker.as_left(paths)
@@ -155,8 +141,10 @@ def _claim(
     kind = keyframe_kind(settings, its_given)
     chosen = prepare.choose_keys(frames, found, paths, frames_per_slide, kind, progress)
     masks = only.find(settings, paths, frames, progress)
+    if (its_drawn := drawn.find(settings, paths, frames, progress)) is not None:
+        drawn.explain(its_drawn, sum(len(scene.slides) for scene in found))
     input_snapshot = snapshot_input(
-        settings, variants, source, frames, bounds, its_given, chosen, masks
+        settings, variants, source, frames, bounds, its_given, chosen, masks, its_drawn
     )
     fresh = settings.fresh and not started_over
     manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
@@ -164,102 +152,12 @@ def _claim(
     subject_masks = only.subject_masks(settings, masks)
     deflicker.settle(paths, settings.deflicker, bounds, subject_masks)
     steps = input_snapshot.steps(frames_per_slide)
-    return _Claimed(source, film, frames, found, its_given, input_snapshot, steps, subject_masks)
-
-
-def _draw(
-    spec: DrawingSpec,
-    claimed: _Claimed,
-    team: Team,
-    settings: Settings,
-    paths: RunPaths,
-    notes: Journal,
-    progress: Progress,
-) -> int:
-    """Draw every slide that is missing, and copy given ones; return how many were drawn.
-
-    Raises SlidesMissing.
-    """
-    steps = claimed.steps
-    kept = _kept(paths, len(steps), spec.frames)
-    missing = {step.slide for step in steps} - kept
-    if missing:
-        files.remove_all(paths.interp, [paths.measure_file.name])  # it describes other slides
-    if settings.deflicker or spec.only:
-        deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
-    given.put(claimed.given, missing, paths.slides)
-    kept, missing = kept.union(claimed.given), missing.difference(claimed.given)
-    with task(progress, DRAWING, len(steps), "slide", done=len(kept)):
-        failures = _draw_missing(spec, steps, kept, team, notes.drawn, progress.advance)
-    for failure in failures:
-        notes.failed(failure.lost, str(failure.reason))
-    if failures:
-        raise SlidesMissing(failures, len(steps))
-    _check_slides(paths, len(steps))
-    return len(missing)
-
-
-def _draw_missing(
-    spec: DrawingSpec,
-    steps: Sequence[Step],
-    kept: Collection[int],
-    team: Team,
-    on_saved: OnSaved,
-    tick: Callable[[int], None],
-) -> list[Failure]:
-    """Draw the slides that are not kept; the film's first middle before all, if others load it."""
-    first = [step for step in steps if step.slide == spec.film_middle]
-    if "film" not in spec.roles or spec.film_middle in kept:
-        return team.draw(spec, steps, kept, on_saved, tick)
-    if failures := team.draw(spec, first, kept, on_saved, tick):
-        missing = sorted({step.slide for step in steps}.difference(kept))
-        return [replace(failures[0], lost=missing)]
-    return team.draw(spec, steps, {*kept, spec.film_middle}, on_saved, tick)
-
-
-def _kept(paths: RunPaths, count: int, frames: Frames) -> set[int]:
-    """Return the slides that are finished, and log how many; warn about unusable ones."""
-    finished, unfit = sequence.find_slides(paths.slides, count, (frames.width, frames.height))
-    for line in unfit:
-        log.warning("%s It is drawn again.", line)
-    if finished:
-        kept, whole = len(finished), counted(count, "slide")
-        log.info("%d of %s %s finished and kept.", kept, whole, are(kept))
-    return finished
-
-
-def _drawing_spec(
-    settings: Settings,
-    claimed: _Claimed,
-    variants: WorkflowVariants,
-    seeds: Mapping[int, int],
-    paths: RunPaths,
-) -> DrawingSpec:
-    """Return what is to be drawn; paths are absolute, since a worker may run in another folder."""
-    frames = claimed.frames
-    mask_strength, mask_size = settings.mask
-    return DrawingSpec(
-        frames=replace(frames, folder=frames.folder.absolute()),
-        frames_per_slide=settings.frames_per_slide,
-        motion=settings.motion,
-        mask_strength=mask_strength,
-        mask_size=mask_size,
-        anchor=settings.anchor_share,
-        keys=settings.keys,
-        scenes=claimed.scenes,
-        seeds=seeds,
-        changes=claimed.input_snapshot.values,
-        slides=paths.slides.absolute(),
-        report=paths.report_folder.absolute(),
-        steps_folder=paths.interp.absolute() if settings.save_interp else None,
-        roles=frozenset(role for workflow in variants for role in workflow.roles),
-        pictures=variants.pictures,
-        film_middle=claimed.scenes[0].middle,
-        only=claimed.masks,
+    return Claimed(
+        source, film, frames, found, its_given, input_snapshot, steps, subject_masks, its_drawn
     )
 
 
-def _finish(paths: RunPaths, claimed: _Claimed, settings: Settings, progress: Progress) -> None:
+def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Progress) -> None:
     """Write the slides of TARGET that are missing: deflickered, or composed with their frames."""
     frames, count = claimed.frames, len(claimed.steps)
     size = (frames.width, frames.height)
@@ -316,12 +214,3 @@ def _with_own_seed(settings: Settings, paths: RunPaths) -> Settings:
         return settings
     seed = settings_file.read(paths).get("seed")
     return replace(settings, seed=seed if isinstance(seed, int) else None)
-
-
-def _check_slides(paths: RunPaths, count: int) -> None:
-    """Raise UnusableInput if slides that were finished are gone."""
-    if gone := set(range(count)) - sequence.indices(paths.slides):
-        raise UnusableInput(
-            f"{len(gone)} of {counted(count, 'slide')} vanished from {paths.slides} meanwhile, "
-            f"such as {sequence.name(min(gone))}.\nRun the command again to have them drawn again."
-        )

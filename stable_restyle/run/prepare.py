@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import WrongUsage, counted
+from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import DEFAULT_RATE
@@ -20,7 +20,11 @@ from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.media.split import check_disk, detect_cuts, detect_film_cuts, split_film
 from stable_restyle.plan import keyframes, scenes
+from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths
+
+FILM_NOTE = "film.json"  # in a folder of `split_once`: the film that was split there
+_NO_CUTS = 100.0  # threshold of scene detection
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +78,31 @@ def _split(
                 bounds = scenes.boundaries(cuts, frames.count)
                 scenes.write_boundaries(paths.scenes_file, bounds)
     return sequence.find_frames(paths.frames)
+
+
+def split_once(film: Film, folder: Path, what: str, progress: Progress) -> Frames:
+    """Return the pictures of a film besides SOURCE, split into a folder unless that is done.
+
+    what: the name of the task, as progress shows it.
+    """
+    tidy(folder)
+    if (found := found_split(film, folder)) is not None:
+        return found
+    files.remove_folder(folder)
+    with made_whole(folder) as part, task(progress, what, film.frames, "frame"):
+        split_film(film, part, _NO_CUTS, progress.advance)
+        files.write_json(part / FILM_NOTE, settings_file.unread_marks(film.path))
+    return sequence.find_frames(folder)
+
+
+def found_split(film: Film, folder: Path) -> Frames | None:
+    """Return the pictures of this film if `split_once` has split it."""
+    try:
+        noted = files.read_json(folder / FILM_NOTE, settings_file.as_object, "")
+    except UnusableInput:
+        return None
+    same = noted == settings_file.unread_marks(film.path)
+    return sequence.find_frames(folder) if same else None
 
 
 @contextmanager

@@ -56,11 +56,16 @@ def choose(
         )
     if chain and made_from.film_middle in wanted:
         return list(range(len(steps)))
-    if chain:
-        for step in steps:  # each after those that it is made from
-            if not wanted.isdisjoint(step.sources):
-                wanted.add(step.slide)
-    return sorted(wanted)
+    return dependents(steps, wanted) if chain else sorted(wanted)
+
+
+def dependents(steps: Sequence[Step], slides: Iterable[int]) -> list[int]:
+    """Return these slides, and those that are made from them."""
+    found = set(slides)
+    for step in steps:  # each after those that it is made from
+        if not found.isdisjoint(step.sources):
+            found.add(step.slide)
+    return sorted(found)
 
 
 def check_begun(paths: RunPaths, listed: str) -> None:
@@ -87,13 +92,23 @@ def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int)
         )
 
 
-def take_up(paths: RunPaths, wanted: Sequence[int], seed: int | None, base: int) -> dict[int, int]:
+def take_up(
+    paths: RunPaths,
+    steps: Sequence[Step],
+    wanted: Sequence[int],
+    seed: int | None,
+    base: int,
+    *,
+    answers: bool,
+) -> dict[int, int]:
     """Start a redo, or continue one that was stopped: move the earlier slides to interp/redone.
 
     wanted: the slides to draw again; none to only continue. seed: None for one that differs from
-    the slide's last one. base: the seed of slides that were never drawn again. Returns the seed of
-    every slide that has its own. Raises UnusableInput.
+    the slide's last one. base: the seed of slides that were never drawn again. answers: whether
+    slides are composed from answers; then these are moved, and the slides that depend on them
+    removed. Returns the seed of every slide that has its own. Raises UnusableInput.
     """
+    folder = paths.answers if answers else paths.slides
     notes = redo_notes.read(paths.redo_file)
     if wanted and not _is_same(notes, wanted, seed):
         seeds = {
@@ -104,13 +119,18 @@ def take_up(paths: RunPaths, wanted: Sequence[int], seed: int | None, base: int)
         notes = RedoNotes({**notes.seeds, **seeds}, slides, moved=False)
         redo_notes.write(paths.redo_file, notes)
     if not notes.moved:
+        if answers:
+            composed = map(sequence.name, dependents(steps, notes.slides))
+            files.remove_all(paths.slides, sorted({*composed} & {*sequence.numbered(paths.slides)}))
         try:
-            _move(paths, notes.slides)
+            moved = _move(folder, paths.interp / REDONE, notes.slides)
         except OSError as error:
             raise UnusableInput(
-                f"{error.filename or paths.slides} cannot be moved to {paths.interp / REDONE}: "
+                f"{error.filename or folder} cannot be moved to {paths.interp / REDONE}: "
                 f"{reason(error)}.\nFix this and run the command again; it continues from there."
             ) from error
+        what = counted(moved, "answer" if answers else "slide")
+        log.info("Kept in %s: %s as drawn earlier.", paths.interp / REDONE, what)
         notes = replace(notes, moved=True)
         redo_notes.write(paths.redo_file, notes)
     return dict(notes.seeds)
@@ -135,17 +155,19 @@ def _next_seed(notes: RedoNotes, slide: int, base: int) -> int:
     return int.from_bytes(sha256(f"{before} {slide + 1}".encode()).digest()[:4], "big")
 
 
-def _move(paths: RunPaths, slides: Iterable[int]) -> None:
-    """Move the slides that exist to interp/redone, under unused names. Raises OSError."""
-    folder = paths.interp / REDONE
-    folder.mkdir(exist_ok=True)
+def _move(folder: Path, redone: Path, slides: Iterable[int]) -> int:
+    """Move the pictures that exist to interp/redone, under unused names; return how many.
+
+    Raises OSError.
+    """
+    redone.mkdir(exist_ok=True)
     moved = 0
     for slide in slides:
-        path = paths.slides / sequence.name(slide)
+        path = folder / sequence.name(slide)
         if path.exists():
-            files.move(path, _free(folder, path.stem))  # TARGET may be on another drive
+            files.move(path, _free(redone, path.stem))  # TARGET may be on another drive
             moved += 1
-    log.info("Kept in %s: %s as drawn earlier.", folder, counted(moved, "slide"))
+    return moved
 
 
 def _free(folder: Path, stem: str) -> Path:

@@ -11,7 +11,7 @@ from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
-from stable_restyle.run import only, prepare
+from stable_restyle.run import drawn, only, prepare
 from stable_restyle.run.inputs import (
     given_slides,
     keyframe_kind,
@@ -20,6 +20,7 @@ from stable_restyle.run.inputs import (
     run_paths,
     settings_snapshot,
     snapshot_input,
+    with_guide,
 )
 from stable_restyle.workdir import finished, settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -61,6 +62,7 @@ def is_finished(settings: Settings) -> bool:
     if settings.fresh or settings.redo or not paths.finished_file.exists():
         return False
     variants, access = load_workflow(settings)
+    settings = with_guide(settings, variants, paths)
     engine = connect.engine(settings.backends, variants, access)
     marks = settings_file.known_marks(paths.film, paths) if paths.film else {}
     if marks is None:
@@ -75,10 +77,11 @@ def is_finished(settings: Settings) -> bool:
         chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
         source = prepare.look(paths, settings.rate) if variants.timed else frames
         masks = only.find_split(settings, paths)
-        if settings.masks_of_part and masks is None:
-            return False  # the film of masks has changed
+        its_drawn = drawn.find_split(settings, paths, frames)
+        if (settings.masks_of_part and masks is None) or (settings.drawn and its_drawn is None):
+            return False  # the film of masks or pictures has changed
         input_snapshot = snapshot_input(
-            settings, variants, source, frames, bounds, given, chosen, masks
+            settings, variants, source, frames, bounds, given, chosen, masks, its_drawn
         )
         return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
     except UnusableInput:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, counted
-from stable_restyle.core.records import Keys, Step
+from stable_restyle.core.records import Keys, Step, StepKind
 from stable_restyle.media import sequence
-from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan import answers, keyframes, scenes
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.settings_file import SCENES, in_words
@@ -33,11 +34,22 @@ class InputSnapshot:
     values: SceneChanges = field(default_factory=dict)  # what is set for single slides, by slide
     given: Mapping[int, str] = field(default_factory=dict)  # marks of given slides, by slide
     film_middle: int | None = None  # the slide that all others depend on, if they do
+    has_answers: bool = False  # whether slides are composed from answers that the model draws
+    is_composed: bool = False  # whether they are, or from pictures of --drawn
+    middle_first: bool = False  # whether answers depend on that of the scene's middle
+    middle_differs: bool = False  # whether another workflow draws the middles
 
     def steps(self, frames_per_slide: int) -> list[Step]:
         """Return every slide, each after those that it is made from."""
         found = scenes.find_scenes(self.bounds, frames_per_slide, self.given)
         return scenes.all_steps(found, self.keys)
+
+    def answers(self, frames_per_slide: int) -> list[Step]:
+        """Return the step of every answer; none if the model draws none."""
+        if not self.has_answers:
+            return []
+        steps = answers.split(self.steps(frames_per_slide), middle_first=self.middle_first)
+        return [step for step in steps if step.kind is StepKind.ANSWER]
 
 
 def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
@@ -57,7 +69,9 @@ def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
             raise ValueError("its scenes are not those of its frames")
         keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
         values, given = _by_number(noted.get("set")), _given(noted.get("given"))
-        return InputSnapshot(marks, bounds, changes, keys, values, given, now.film_middle)
+        return replace(
+            now, marks=marks, bounds=bounds, changes=changes, keys=keys, values=values, given=given
+        )
 
     try:
         return files.read_json(
@@ -112,12 +126,31 @@ def outdated_slides(
     paths: RunPaths, was: InputSnapshot, now: InputSnapshot, frames_per_slide: int
 ) -> list[str]:
     """Return the slides that depend on what has changed, and those past the end of the film."""
+    steps = was.steps(frames_per_slide), now.steps(frames_per_slide)
+    return _outdated(paths.slides, was, now, steps, frames_per_slide)
+
+
+def outdated_answers(
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, frames_per_slide: int
+) -> list[str]:
+    """Return the answers that depend on what has changed, and those past the end of the film."""
+    steps = was.answers(frames_per_slide), now.answers(frames_per_slide)
+    return _outdated(paths.answers, was, now, steps, frames_per_slide)
+
+
+def _outdated(
+    folder: Path,
+    was: InputSnapshot,
+    now: InputSnapshot,
+    steps: tuple[Sequence[Step], Sequence[Step]],
+    frames_per_slide: int,
+) -> list[str]:
+    """Return the slides or answers of a folder that are outdated. steps: then and now."""
     slides = (
         set[int]()
         if was == now
         else scenes.outdated(
-            was.steps(frames_per_slide),
-            now.steps(frames_per_slide),
+            *steps,
             partial(_is_changed, was, now),
             _changed_frames(was, now),
             frames_per_slide,
@@ -127,8 +160,8 @@ def outdated_slides(
         now.film_middle in slides or now.film_middle != _film_middle(was, frames_per_slide)
     ):
         slides = set(range(scenes.slide_count(len(now.marks), frames_per_slide)))
-    beyond = beyond_end(paths, now, frames_per_slide)
-    outdated = sequence.indices(paths.slides) & slides
+    beyond = beyond_end(folder, now, frames_per_slide)
+    outdated = sequence.indices(folder) & slides
     return sorted({*beyond, *map(sequence.name, outdated)})
 
 
@@ -136,6 +169,10 @@ def _is_changed(was: InputSnapshot, now: InputSnapshot, before: Step, after: Ste
     """Return whether a slide is another picture of the user's, or drawn with other settings."""
     if was.given.get(before.slide) != now.given.get(after.slide):
         return True
+    if after.kind is StepKind.ANSWER and now.middle_differs:
+        middles = [step.slide == step.start for step in (before, after)]
+        if middles[0] != middles[1]:
+            return True
     return after.uses_backend and (
         was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
         or _values(was, before.slide) != _values(now, after.slide)
@@ -151,10 +188,10 @@ def _values(snapshot: InputSnapshot, slide: int) -> list[str]:
     return list(snapshot.values.get(slide, []))
 
 
-def beyond_end(paths: RunPaths, now: InputSnapshot, frames_per_slide: int) -> list[str]:
-    """Return the finished slides past the end of the film."""
+def beyond_end(folder: Path, now: InputSnapshot, frames_per_slide: int) -> list[str]:
+    """Return the slides or answers of a folder past the end of the film."""
     count = scenes.slide_count(len(now.marks), frames_per_slide)
-    return [sequence.name(slide) for slide in sequence.indices(paths.slides) if slide >= count]
+    return [sequence.name(slide) for slide in sequence.indices(folder) if slide >= count]
 
 
 def _changed_frames(was: InputSnapshot, now: InputSnapshot) -> set[int]:
@@ -177,9 +214,14 @@ def _listed(what: str, frames: Sequence[int]) -> list[str]:
 
 
 def refusal(
-    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, outdated: int, beyond: int
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, outdated: int, frames_per_slide: int
 ) -> str:
-    """Return the message for a run over other frames or scenes than the earlier one's."""
+    """Return the message for a run over other frames or scenes than the earlier one's.
+
+    outdated: the number of slides, or of answers if slides are composed from these.
+    """
+    folder, what = (paths.answers, "answer") if now.has_answers else (paths.slides, "slide")
+    beyond = len(beyond_end(folder, now, frames_per_slide))
     lines = []
     if len(was.marks) != len(now.marks):
         lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
@@ -210,12 +252,12 @@ def refusal(
             f"{in_words(_values(was, other[0]))} then, {in_words(_values(now, other[0]))} now"
         )
     if beyond:
-        lines.append(f"past the end of the film: {counted(beyond, 'slide')}")
-    slides = counted(len(sequence.numbered(paths.slides)), "slide")
+        lines.append(f"past the end of the film: {counted(beyond, what)}")
+    found = counted(len(sequence.numbered(folder)), what)
     return (
-        f"{outdated} of the {slides} in {paths.slides} were made of something else:\n"
+        f"{outdated} of the {found} in {folder} were made of something else:\n"
         + "".join(f"  {line}\n" for line in lines)
         + "Put it back as it was, or add --fresh: it discards "
-        + ("this slide" if outdated == 1 else f"these {outdated}")
+        + (f"this {what}" if outdated == 1 else f"these {outdated}")
         + " and no others."
     )

@@ -68,6 +68,16 @@ class RunPaths:
         return self.interp / "drawn"
 
     @property
+    def answers(self) -> Path:
+        """Return the folder for what the model draws of frames alone."""
+        return self.interp / "answers"
+
+    @property
+    def drawn_film(self) -> Path:
+        """Return the folder for the pictures of a film of --drawn."""
+        return self.interp / "pictures"
+
+    @property
     def only(self) -> Path:
         """Return the folder for the masks of a film of --only."""
         return self.interp / "only"

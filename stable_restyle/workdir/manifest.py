@@ -39,6 +39,10 @@ def claim(
     if objection and not (fresh and owner_note):
         raise UnusableInput(objection)
     differing = settings_file.differences(earlier, decides)
+    if not fresh and settings_file.composing_differs(earlier, decides) and _has_answers(paths):
+        log.info("Composing the slides again from their answers. %s.", "; ".join(differing))
+        _discard_slides(paths)
+        differing = []
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
     if differing and not fresh and (_slides(paths) or other_film):
         raise UnusableInput(_refusal(paths, differing))
@@ -74,13 +78,15 @@ def claim_input(
     nothing that has changed, all are discarded.
     """
     was = input_file.read(paths, now, fresh=fresh)
-    outdated = input_file.outdated_slides(paths, was, now, frames_per_slide)
-    if outdated and not fresh:
-        beyond = len(input_file.beyond_end(paths, now, frames_per_slide))
-        raise UnusableInput(input_file.refusal(paths, was, now, len(outdated), beyond))
-    if outdated:
-        log.info("Starting over in part: %s discarded.", _are(len(outdated)))
-        files.remove_all(paths.slides, outdated)
+    slides = input_file.outdated_slides(paths, was, now, frames_per_slide)
+    answers = input_file.outdated_answers(paths, was, now, frames_per_slide)
+    drawn = answers if now.is_composed else slides
+    if drawn and not fresh:
+        raise UnusableInput(input_file.refusal(paths, was, now, len(drawn), frames_per_slide))
+    if drawn or (slides and not fresh):
+        log.info("Starting over in part: %s discarded.", _are(len(slides)))
+        files.remove_all(paths.answers, answers)
+        files.remove_all(paths.slides, slides)
     elif fresh:
         _discard(paths, other_film=False)
     input_file.write(paths, now)
@@ -149,13 +155,28 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
     """Remove what an earlier run made; scenes.json, which people edit, stays with its film."""
     if slides := _slides(paths):
         log.info("Starting over: %s discarded.", _are(len(slides)))
-    for folder in (paths.shown, paths.drawn):
-        files.remove_all(folder, sequence.numbered(folder))
+    _discard_slides(paths)
+    files.remove_all(paths.answers, sequence.numbered(paths.answers))
     files.remove_all(paths.interp, filter(_IN_BETWEEN.fullmatch, os.listdir(paths.interp)))
-    derived = (paths.redo_file, paths.journal_file, paths.report_file, paths.deflicker_file)
+    derived = (paths.redo_file, paths.journal_file, paths.report_file)
     files.remove_all(paths.interp, [each.name for each in derived])
     files.remove_folder(paths.report_folder)
     files.remove_all(paths.interp, [paths.settings_file.name, paths.input_file.name])
     if paths.film is not None and other_film:
         files.remove_folder(paths.frames)
         files.remove_all(paths.interp, [paths.scenes_file.name, paths.keys_file.name])
+
+
+def _discard_slides(paths: RunPaths) -> None:
+    """Remove the slides, not their answers."""
+    for folder in (paths.shown, paths.drawn):
+        files.remove_all(folder, sequence.numbered(folder))
+    files.remove_all(paths.interp, [paths.deflicker_file.name, paths.measure_file.name])
+
+
+def _has_answers(paths: RunPaths) -> bool:
+    """Return whether answers of the earlier run are there, or it had pictures in their place."""
+    earlier = settings_file.read(paths)
+    return earlier.get("drawn_by") == settings_file.PICTURES or bool(
+        sequence.numbered(paths.answers)
+    )

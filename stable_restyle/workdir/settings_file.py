@@ -11,6 +11,7 @@ from typing import TypeAlias
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.settings import FRAME, WARPED
 from stable_restyle.workdir.layout import RunPaths
 
 # What decides the pictures, under the names of settings.json.
@@ -22,9 +23,22 @@ MADE_BY = "made_by"  # in settings.json and owner.json: whose slides these are
 FILMS = "film_sizes"  # in settings.json: of films that this run made, or may overwrite, in bytes
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 MASK_DECIDES = "mask_decides"  # in settings.json: whether pixels show one of two pictures
+GUIDE = "guide"  # in settings.json: what the model starts from
+PICTURES = "pictures"  # in settings.json, as "drawn_by": those of --drawn
+# In settings.json: what answers do not depend on, only the slides that are composed from them.
+OF_COMPOSING = {
+    "mask_strength",
+    "mask_size",
+    MASK_DECIDES,
+    "anchor",
+    "motion",
+    "keys",
+    "fill_only",
+}
 # What runs of earlier versions, whose settings.json does not name these, were made with.
 UNNAMED: Mapping[str, object] = {
     MASK_DECIDES: False,
+    GUIDE: WARPED,
     "middle_model": None,
     "middle_model_sha256": None,
     "pictures": [],
@@ -108,6 +122,8 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
         if name == FILM_TIME or (hashed in earlier and hashed in now and hashed not in differing):
             continue
         if name == MASK_DECIDES:
+            if "mask_strength" in differing or GUIDE in differing:
+                continue
             lines.append(
                 "mask strength below 8: an earlier version showed a mixture of two pictures there, "
                 "this one decides between them; only --fresh can go on"
@@ -118,6 +134,13 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
         elif what not in differing:
             lines.append(f"{what}: {in_words(now[what])} has other contents now")
     return lines
+
+
+def composing_differs(earlier: Mapping[str, object], now: SettingsSnapshot) -> bool:
+    """Return whether both runs have the same answers, and only compose their slides differently."""
+    differing = {name for name in now if name in earlier and earlier[name] != now[name]}
+    both = earlier.get(GUIDE) == now[GUIDE] == FRAME
+    return both and bool(differing) and differing <= OF_COMPOSING
 
 
 def in_words(setting: object) -> str:

@@ -28,7 +28,7 @@ from support.runs import Silent, files, run
 
 from stable_restyle.cluster import scheduler
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import FRAME, WARPED, Settings
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import journal
 
@@ -37,11 +37,12 @@ LENGTHS = (18, 8, 6, 8, 4)  # frames of the film's scenes, two per slide
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with frames, and with their slides as drawn without Dask."""
+    """Return a folder with frames, and with their slides as drawn without Dask, both ways."""
     folder = tmp_path_factory.mktemp("reference")
     frames = clips.write_folder(folder / "in", clips.scenes(*LENGTHS))
     with ComfyServer() as server:
-        run(Settings(frames, folder / "out", backends=(server.url,)))
+        for guide, target in ((FRAME, folder / "out"), (WARPED, folder / WARPED / "out")):
+            run(Settings(frames, target, backends=(server.url,), guide=guide))
     return folder
 
 
@@ -74,8 +75,9 @@ def counts(cluster: Cluster) -> dict[str, int]:
     return {name: server.prompts_run for name, server in cluster.servers.items()}
 
 
+@pytest.mark.parametrize("guide", [FRAME, WARPED])
 def test_three_workers_draw_the_same_slides(
-    reference: Path, settings: Settings, cluster: Cluster, tmp_path: Path
+    reference: Path, settings: Settings, cluster: Cluster, tmp_path: Path, guide: str
 ) -> None:
     cluster.add("c")
     cluster.add("blind", preload=BLIND)
@@ -83,13 +85,14 @@ def test_three_workers_draw_the_same_slides(
     cluster.set_draw_time(0.05)
     before = counts(cluster)
     progress = Silent()
-    outcome = pipeline.run(replace(settings, dask=cluster.address), progress)
+    outcome = pipeline.run(replace(settings, dask=cluster.address, guide=guide), progress)
     assert outcome.drawn == outcome.slides == 22
     assert progress.counted[-1] == 22
     drawn = {name: count - before[name] for name, count in counts(cluster).items()}
     assert sum(drawn.values()) == 22 and drawn["blind"] == 0
     assert all(drawn[name] for name in "abc")
-    assert files(settings.target) == files(reference / "out")
+    whole = reference if guide == FRAME else reference / WARPED
+    assert files(settings.target) == files(whole / "out")
     (record,) = journal.read(settings.target.parent / "interp" / "journal.jsonl")
     url = cluster.servers["a"].url
     assert f"{url} on worker a" in record.about.backends

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from stable_restyle.cluster import shares
-from stable_restyle.plan import scenes
+from stable_restyle.core.records import answer_key
+from stable_restyle.plan import answers, scenes
 
 
 def divided(lengths: Sequence[int], kept: Sequence[int], workers: int) -> list[list[int]]:
@@ -46,3 +47,34 @@ def test_who_draws_what_was_handed_back(
     load: dict[str, float], suspended: str, chosen: str
 ) -> None:
     assert shares.choose(load, suspended) == [*chosen]
+
+
+def divided_answers(
+    length: int, kept: Sequence[int], workers: int, *, middle_first: bool = False
+) -> list[shares.Share]:
+    steps = scenes.all_steps(scenes.find_scenes([0, length], 1))
+    return shares.divide(answers.split(steps, middle_first=middle_first), kept, workers)
+
+
+def test_the_answers_of_a_long_scene_are_divided_and_composed_once_all_are_there() -> None:
+    found = divided_answers(9, [], 3)
+    assert [len(share.steps) for share in found] == [3, 3, 3]
+    (composing,) = {id(then): then for share in found for then in share.then}.values()
+    assert [step.slide for step in composing.steps] == [4, 3, 2, 1, 0, 5, 6, 7, 8]
+    assert composing.needs == {answer_key(slide) for slide in range(9)}
+
+
+def test_a_scene_of_answers_that_nobody_waits_for_is_one_share() -> None:
+    (share,) = divided_answers(9, [], 1)
+    assert len(share.steps) == 18 and not share.then and not share.needs
+    (share,) = divided_answers(9, [answer_key(slide) for slide in range(9)], 4)
+    assert not share.then  # only composing is left
+
+
+def test_answers_that_load_the_middle_follow_it() -> None:
+    (first,) = divided_answers(9, [], 4, middle_first=True)
+    assert [step.slide for step in first.steps] == [4]
+    assert [len(share.steps) for share in first.then] == [2, 2, 2, 2]
+    assert all(share.needs == {answer_key(4)} for share in first.then)
+    without = divided_answers(9, [answer_key(4)], 4, middle_first=True)
+    assert [len(share.steps) for share in without] == [2, 2, 2, 2]

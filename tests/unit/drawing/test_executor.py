@@ -79,7 +79,8 @@ class Pictures:
                 BackendEstimate(1, 1, 1, 99.0, 0.0),
             ],
             slots=slots,
-            helpers=2,
+            preparers=2,
+            fillers=2,
             stop=self.stopped.set,
             tick=self.ticks.append,
         )

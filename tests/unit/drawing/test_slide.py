@@ -79,7 +79,7 @@ class PausedEstimate:
 
 def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) -> None:
     picture = np.full((8, 8, 3), 7, np.uint8)
-    store = SlideStore(tmp_path, 8, 8, in_memory=1)
+    store = SlideStore(tmp_path, (8, 8), in_memory=1)
     store.add(1, Slide(picture))
     estimate, asked = PausedEstimate(), list[int]()
 
@@ -93,10 +93,12 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
         motion=CodecMotion(),
         mask_strength=2,
         mask_size=1,
+        anchor=0,
         drift=None,
         ask=ask,
         references=lambda _: {},
         store=store,
+        answers=store.get,
         slide_frames=LRUCache(lambda _: picture, size=1),
         subjects=None,
         flow_pairs=LRUCache(lambda _: pytest.fail("flow was not asked for"), size=1),

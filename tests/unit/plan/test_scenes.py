@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Keys, Step
+from stable_restyle.core.records import Keys, Step, StepKind
 from stable_restyle.plan import scenes
 
 
@@ -90,13 +90,13 @@ def test_slides_between_keys_are_made_from_both_of_them() -> None:
     assert scenes.steps(scene, keys) == [
         Step(4, 1, None),
         Step(2, 1, 4),
-        Step(3, 1, 4, other_key=2, uses_backend=False),
+        Step(3, 1, 4, other_key=2, kind=StepKind.FILL),
         Step(0, 1, 2),  # the last of a chain is a key in any case
-        Step(1, 1, 2, other_key=0, uses_backend=False),
+        Step(1, 1, 2, other_key=0, kind=StepKind.FILL),
         Step(6, 1, 4),
-        Step(5, 1, 4, other_key=6, uses_backend=True),
+        Step(5, 1, 4, other_key=6, kind=StepKind.DRAW),
         Step(8, 1, 6),
-        Step(7, 1, 6, other_key=8, uses_backend=False),
+        Step(7, 1, 6, other_key=8, kind=StepKind.FILL),
     ]
 
 
@@ -105,7 +105,7 @@ def test_slides_between_keys_are_made_from_both_of_them() -> None:
     [
         (Step(3, 1, None), range(6, 7)),
         (Step(2, 1, 3), range(4, 7)),
-        (Step(4, 1, 3, other_key=6, uses_backend=False), range(6, 13)),
+        (Step(4, 1, 3, other_key=6, kind=StepKind.FILL), range(6, 13)),
     ],
 )
 def test_a_slide_depends_on_all_frames_up_to_its_sources(step: Step, frames: range) -> None:

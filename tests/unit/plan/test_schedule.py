@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
-from stable_restyle.core.records import BackendEstimate, Keys, Step
+from stable_restyle.core.records import BackendEstimate, Keys, Step, StepKind
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 
@@ -229,10 +229,10 @@ def test_slides_between_keys_are_filled_once_both_are_there() -> None:
     assert (down.slide, up.slide) == (0, 6)
     schedule.finish(up)
     filled = [schedule.take_fillable(), schedule.take_fillable()]
-    assert filled == [Step(5, 1, 3, 6, False), Step(4, 1, 3, 6, False)]
+    assert filled == [Step(5, 1, 3, 6, StepKind.FILL), Step(4, 1, 3, 6, StepKind.FILL)]
     assert schedule.take_fillable() is None
     schedule.finish(down)
-    assert schedule.take_fillable() == Step(2, 1, 3, 0, False)
+    assert schedule.take_fillable() == Step(2, 1, 3, 0, StepKind.FILL)
 
 
 def test_a_slide_of_which_both_keys_show_too_little_goes_to_a_backend() -> None:
@@ -240,7 +240,7 @@ def test_a_slide_of_which_both_keys_show_too_little_goes_to_a_backend() -> None:
     for steps in (
         [Step(2, 1, None)],
         [Step(0, 1, 2), Step(3, 1, 2)],
-        [Step(1, 1, 2, 0, True)],
+        [Step(1, 1, 2, 0)],
         [],
     ):
         assert [step for step, _ in taken(schedule, idle(3))] == steps

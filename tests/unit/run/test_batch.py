@@ -120,7 +120,7 @@ def test_a_film_is_finished_only_while_nothing_has_changed(shelf: Path) -> None:
     assert len(run(shelf, fresh=True)) == 2
     assert [outcome.drawn for outcome in run(shelf, deflicker=1)] == [0, 0]
     with pytest.raises(batch.FilmsMissing, match="2 of 2 films are not finished"):
-        run(shelf, mask_strength=5.0)
+        run(shelf, seed=5)
 
 
 def test_a_run_that_is_at_work_is_not_finished(shelf: Path) -> None:

@@ -18,7 +18,7 @@ from support.runs import Silent, files, interp, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Keys, Pixels
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.media.probe import probe_film
 from stable_restyle.plan import scenes
@@ -71,7 +71,7 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     frames = make_frames(12, 8)
     for frame in (3, 17):
         paint(painted / sequence.name(frame - 1), frames, red=200)
-    return Settings(frames, tmp_path / "out", given=painted)
+    return Settings(frames, tmp_path / "out", given=painted, guide=WARPED)
 
 
 def paint(path: Path, frames: Path, red: int) -> None:

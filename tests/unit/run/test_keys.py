@@ -14,7 +14,7 @@ from support.footage import flash
 from support.runs import Silent, assert_goes_on, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.imaging import arrays
 from stable_restyle.media import png, sequence
 from stable_restyle.run import dry_run, pipeline
@@ -33,6 +33,7 @@ def asked(tmp_path: Path) -> Settings:
         backends=("preview:clay",),
         frames_per_slide=1,
         motion="flow",
+        guide=WARPED,
         keys=6,
         scene_threshold=100,
     )

@@ -21,7 +21,7 @@ from support.runs import Silent, Stopping, files, interp, run
 from stable_restyle.cli import main
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Pixels
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.imaging import metrics
 from stable_restyle.imaging import subject as subjects
 from stable_restyle.imaging.arrays import Flags
@@ -55,7 +55,14 @@ def asked(tmp_path: Path) -> Settings:
     masks = clips.write_folder(tmp_path / "masks", map(disc, range(FRAMES)))
     (tmp_path / "interp").mkdir()
     (tmp_path / "interp" / "scenes.json").write_text(f"[0, {FRAMES}]")
-    return Settings(frames, tmp_path / "out", frames_per_slide=1, only=masks, backends=("preview",))
+    return Settings(
+        frames,
+        tmp_path / "out",
+        frames_per_slide=1,
+        only=masks,
+        backends=("preview",),
+        guide=WARPED,
+    )
 
 
 @pytest.fixture

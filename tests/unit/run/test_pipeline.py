@@ -21,7 +21,7 @@ from support.runs import Silent, assert_goes_on, files, run
 
 from stable_restyle.core import files as its_files
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.run import dry_run, failures, pipeline, status
 from stable_restyle.run.inputs import run_paths
@@ -33,7 +33,8 @@ MakeFrames = Callable[..., Path]
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     """Thirteen frames in two scenes, restyled two by two."""
-    return Settings(make_frames(8, 5), tmp_path / "out", backends=("preview:clay",))
+    frames = make_frames(8, 5)
+    return Settings(frames, tmp_path / "out", backends=("preview:clay",), guide=WARPED)
 
 
 def test_frames_become_slides(asked: Settings) -> None:
@@ -420,6 +421,7 @@ def everything(folder: Path) -> dict[Path, bytes]:
         "Finding scenes",
         "Choosing keys",
         "Drawing",
+        "Composing",
         "Deflickering",
         "Joining",
         "Thumbnails",
@@ -443,7 +445,8 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
         "Splitting": [work / "in"],
         "Finding scenes": [work / "interp" / "scenes.json"],
         "Choosing keys": [work / "interp" / "keys.json"],
-        "Drawing": [work / "interp" / "drawn" / "000008.png"],
+        "Drawing": [work / "interp" / each / "000001.png" for each in ("drawn", "answers")],
+        "Composing": [work / "interp" / "drawn" / "000001.png"],
         "Deflickering": [work / "out" / "000008.png"],
         "Joining": [],
         "Thumbnails": [report],
@@ -459,9 +462,11 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
     assert is_joined or target.stat().st_mtime_ns == made.st_mtime_ns
     now = everything(work)
     drawn = {path for path in now if path not in progress.left}
-    assert all(path.parent.name in ("drawn", "out", "slides", "frames", "report") for path in drawn)
+    folders = ("answers", "drawn", "out", "slides", "frames", "report")
+    assert all(path.parent.name in folders for path in drawn)
     changed = {path.name for path, data in progress.left.items() if now.get(path) != data}
-    assert changed <= ({"journal.jsonl", "000008.jpg"} if task == "Drawing" else set())
+    draws = task in ("Drawing", "Composing")
+    assert changed <= ({"journal.jsonl", "000001.jpg"} if draws else set())
 
 
 def test_a_run_that_has_lost_its_folder_does_not_replace_the_film(

@@ -17,7 +17,7 @@ import stable_restyle.core.files
 from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Job, Slide
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.media import png
 
 MakeFrames = Callable[..., Path]
@@ -26,7 +26,8 @@ MakeFrames = Callable[..., Path]
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     """Seven slides in two scenes: the middles are 3 and 6, as their files are numbered."""
-    return Settings(make_frames(8, 5), tmp_path / "out", backends=("preview:clay",))
+    frames = make_frames(8, 5)
+    return Settings(frames, tmp_path / "out", backends=("preview:clay",), guide=WARPED)
 
 
 def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[int]:

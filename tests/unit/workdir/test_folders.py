@@ -19,7 +19,7 @@ from support import clips
 from support.runs import Silent, files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.plan import scenes
 from stable_restyle.run import dry_run
@@ -33,7 +33,8 @@ HUGE = '{"frames": ["a1"], "scenes": [0, 99999999999999999]}'  # more slides tha
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
     """Twenty-four frames in three scenes, twelve slides, drawn: middles are 3, 7 and 11."""
-    settings = Settings(make_frames(8, 8, 8), tmp_path / "out", backends=("preview:clay",))
+    frames = make_frames(8, 8, 8)
+    settings = Settings(frames, tmp_path / "out", backends=("preview:clay",), guide=WARPED)
     assert run(settings).drawn == 12
     return settings
 

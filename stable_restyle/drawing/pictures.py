@@ -1,0 +1,27 @@
+"""Read the pictures of --drawn, which slides are composed from in place of a model's answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stable_restyle.core.records import Pixels
+from stable_restyle.imaging import arrays
+from stable_restyle.media.sequence import Frames
+
+
+@dataclass(frozen=True)
+class DrawnPictures:
+    """A folder of pictures: one for each slide, or one for each frame."""
+
+    pictures: Frames
+    every: int  # number of pictures per slide, of which the first is shown
+    width: int  # of the frames, to which pictures are scaled
+    height: int
+
+    def mark(self, slide: int) -> str:
+        """Return the mark of the picture of a slide."""
+        return self.pictures.marks[slide * self.every]
+
+    def read(self, slide: int) -> Pixels:
+        """Return the picture of a slide: (H, W, 3) RGB. Raises UnusableInput."""
+        return arrays.fit(self.pictures.read(slide * self.every), self.width, self.height)
