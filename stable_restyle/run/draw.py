@@ -62,10 +62,12 @@ def draw(
     paths: RunPaths,
     notes: Journal,
     progress: Progress,
+    *,
+    asks: bool,
 ) -> int:
     """Make every slide that is missing, and copy given ones; return how many were made.
 
-    Raises SlidesMissing.
+    asks: whether backends are there to be asked. Raises SlidesMissing.
     """
     count = len(claimed.steps)
     kept = _kept(paths, count, spec.frames)
@@ -86,8 +88,13 @@ def draw(
         if key not in composed:  # the journal has who drew its answer
             notes.drawn(slide_of(key), by)
 
-    asks = any(step.uses_backend and step.key not in done for step in steps)
-    name = COMPOSING if missing and composed and not asks else DRAWING
+    draws = any(step.uses_backend and step.key not in done for step in steps)
+    if draws and not asks:
+        raise UnusableInput(
+            f"Answers have vanished from {paths.answers} meanwhile.\n"
+            "Run the command again to have them drawn again."
+        )
+    name = COMPOSING if missing and composed and not draws else DRAWING
     with task(progress, name, count, "slide", done=len(kept)):
         failures = _draw_missing(spec, steps, done, team, on_saved, progress.advance)
     for failure in failures:

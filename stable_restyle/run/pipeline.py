@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stable_restyle.backends import connect
+from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core import files, memory
 from stable_restyle.core.progress import LockCheckedProgress, Progress, task
@@ -36,6 +38,7 @@ from stable_restyle.run.inputs import (
     source_snapshot,
     with_guide,
 )
+from stable_restyle.run.status import has_all_answers
 from stable_restyle.run.team import choose_team
 from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -66,16 +69,19 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
     paths = run_paths(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = load_workflow(settings)
-    redo.check_begun(deflicker.as_left(paths), settings.redo)
+    redo.check_begun(left := deflicker.as_left(paths), settings.redo)
     settings = with_guide(settings, variants, paths)
 
+    asks = not (needs_no_model(settings) or has_all_answers(settings, variants, left))
     with (
         journal.collect_warnings() as heard,
-        choose_team(settings, variants, access, paths, cluster) as team,
+        choose_team(settings, variants, access, paths, cluster, model=asks) as team,
         layout.locked(paths) as check_lock,
     ):
         guarded = LockCheckedProgress(progress, check_lock)
         engine, drawn_on = team.meet()
+        if not asks:
+            engine = _noted_engine(settings, variants, access, left)
         decided = settings_snapshot(settings, variants, engine)
         claimed = _claim(settings, variants, decided, paths, guarded)
         count = len(claimed.steps)
@@ -97,10 +103,10 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
                 answers=settings.is_composed,
             )
             spec = draw.spec_of(settings, claimed, variants, seeds, paths)
-            if not (settings.backends or settings.dask or needs_no_model(settings)):
+            if asks and not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            made = draw.draw(spec, claimed, team, settings, paths, notes, guarded)
+            made = draw.draw(spec, claimed, team, settings, paths, notes, guarded, asks=asks)
             redo.finish(paths)
             if settings.deflicker or claimed.masks:
                 _finish(paths, claimed, settings, guarded)
@@ -206,6 +212,19 @@ def _join(
             on_whole,
             owner.maker(paths),
         )
+
+
+def _noted_engine(
+    settings: Settings, variants: WorkflowVariants, access: Access, paths: RunPaths
+) -> str:
+    """Return the engine of a run that asks no backend: by its options, or as it was noted.
+
+    Workers of a cluster may have backends of their own.
+    """
+    noted = settings_file.read(paths).get("drawn_by")
+    if settings.dask and not settings.backends and isinstance(noted, str):
+        return noted
+    return connect.engine(settings.backends, variants, access)
 
 
 def _with_own_seed(settings: Settings, paths: RunPaths) -> Settings:

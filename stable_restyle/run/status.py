@@ -5,8 +5,11 @@ Nothing is written.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stable_restyle.backends import connect
 from stable_restyle.backends.base import TRIAL_SIZE, BackendCheck, trial_size
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
@@ -22,7 +25,8 @@ from stable_restyle.run.inputs import (
     snapshot_input,
     with_guide,
 )
-from stable_restyle.workdir import finished, settings_file
+from stable_restyle.workdir import finished, redo_notes, settings_file
+from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
 
 
@@ -68,21 +72,52 @@ def is_finished(settings: Settings) -> bool:
     if marks is None:
         return False
     settled = result_snapshot(settings, settings_snapshot(settings, variants, engine), marks)
+    foreseen = _foresee(settings, variants, paths)
+    if foreseen is None:
+        return False
+    try:
+        count = len(foreseen.steps(settings.frames_per_slide))
+        return finished.holds(paths, settled, foreseen, sequence.marks(paths.shown, count))
+    except UnusableInput:
+        return False  # the run reports what is wrong, or repairs it
+
+
+def has_all_answers(settings: Settings, variants: WorkflowVariants, paths: RunPaths) -> bool:
+    """Return whether a run only composes slides: the answers that it needs are there.
+
+    paths: as the last run left them. False in any doubt. No server is asked. Raises UnusableInput.
+    """
+    redone = settings.redo or not redo_notes.read(paths.redo_file).moved
+    if not settings.is_composed or settings.fresh or redone or settings.drawn:
+        return False
+    earlier = settings_file.read(paths)
+    if (foreseen := _foresee(settings, variants, paths)) is None:
+        return False
+    if (earlier.get("keys"), earlier.get("fill_only")) != (settings.keys, settings.fill_only):
+        foreseen = replace(foreseen, keys=None)  # others are chosen: any slide may be one
+    frames = sequence.find_frames(paths.frames)
+    needed = {step.slide for step in foreseen.answers(settings.frames_per_slide)}
+    there = sequence.find_finished(paths.answers, needed, (frames.width, frames.height))
+    return needed == there
+
+
+def _foresee(
+    settings: Settings, variants: WorkflowVariants, paths: RunPaths
+) -> InputSnapshot | None:
+    """Return what the slides depend on; None if the run has yet to split or detect something."""
     try:
         frames = sequence.find_frames(paths.frames)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
         given = given_slides(settings, frames)
         found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
-        count = scenes.slide_count(frames.count, settings.frames_per_slide)
         chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
         source = prepare.look(paths, settings.rate) if variants.timed else frames
         masks = only.find_split(settings, paths)
         its_drawn = drawn.find_split(settings, paths, frames)
         if (settings.masks_of_part and masks is None) or (settings.drawn and its_drawn is None):
-            return False  # the film of masks or pictures has changed
-        input_snapshot = snapshot_input(
+            return None  # the film of masks or pictures has changed
+        return snapshot_input(
             settings, variants, source, frames, bounds, given, chosen, masks, its_drawn
         )
-        return finished.holds(paths, settled, input_snapshot, sequence.marks(paths.shown, count))
     except UnusableInput:
-        return False  # the run reports what is wrong, or repairs it
+        return None  # the run reports what is wrong, or repairs it

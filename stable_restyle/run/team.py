@@ -16,7 +16,6 @@ from stable_restyle.core.records import Step
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
-from stable_restyle.run.inputs import needs_no_model
 from stable_restyle.workdir.layout import RunPaths
 
 if TYPE_CHECKING:
@@ -69,9 +68,15 @@ def choose_team(
     access: Access,
     paths: RunPaths,
     cluster: DaskCluster | None,
+    *,
+    model: bool = True,
 ) -> Iterator[Team]:
-    """Yield the backends of a run. cluster: of the batch, otherwise it is connected here."""
-    backends = ("preview",) if needs_no_model(settings) else settings.backends  # which fills
+    """Yield the backends of a run. cluster: of the batch, otherwise it is connected here.
+
+    model: whether anything may be drawn; otherwise slides are only filled and composed, and no
+    server is connected.
+    """
+    backends = settings.backends if model else ("preview",)  # which does nothing
     given = backends, variants, access, patience_s(settings)
     with ExitStack() as stack:
         if settings.dask:

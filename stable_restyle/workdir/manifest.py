@@ -44,7 +44,7 @@ def claim(
         _discard_slides(paths)
         differing = []
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
-    if differing and not fresh and (_slides(paths) or other_film):
+    if differing and not fresh and (_slides(paths) or _answers(paths) or other_film):
         raise UnusableInput(_refusal(paths, differing))
     starts_over = fresh and _starts_over(earlier, differing, objection)
     if starts_over:
@@ -129,10 +129,12 @@ def _starts_over(earlier: Mapping[str, object], differing: Sequence[str], object
 
 def _refusal(paths: RunPaths, differing: Iterable[str]) -> str:
     """Return the message for a run with other settings than the earlier one's."""
-    names, folder = _slides(paths), paths.slides
-    slides = counted(len(names), "slide")
+    names, folder, what = _slides(paths), paths.slides, "slide"
     if not sequence.numbered(folder):
         folder = paths.shown
+    if not names:
+        names, folder, what = _answers(paths), paths.answers, "answer"
+    slides = counted(len(names), what)
     return (
         f"{slides} in {folder} {'was' if len(names) == 1 else 'were'} made with other settings "
         f"({paths.settings_file}):\n"
@@ -156,7 +158,7 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
     if slides := _slides(paths):
         log.info("Starting over: %s discarded.", _are(len(slides)))
     _discard_slides(paths)
-    files.remove_all(paths.answers, sequence.numbered(paths.answers))
+    files.remove_all(paths.answers, _answers(paths))
     files.remove_all(paths.interp, filter(_IN_BETWEEN.fullmatch, os.listdir(paths.interp)))
     derived = (paths.redo_file, paths.journal_file, paths.report_file)
     files.remove_all(paths.interp, [each.name for each in derived])
@@ -177,6 +179,8 @@ def _discard_slides(paths: RunPaths) -> None:
 def _has_answers(paths: RunPaths) -> bool:
     """Return whether answers of the earlier run are there, or it had pictures in their place."""
     earlier = settings_file.read(paths)
-    return earlier.get("drawn_by") == settings_file.PICTURES or bool(
-        sequence.numbered(paths.answers)
-    )
+    return earlier.get("drawn_by") == settings_file.PICTURES or bool(_answers(paths))
+
+
+def _answers(paths: RunPaths) -> list[str]:
+    return sequence.numbered(paths.answers)

@@ -17,7 +17,7 @@ from support.noting_server import NotingServer, edit_model, negative, on
 from support.runs import Silent, Stopping, files, interp, run
 
 from stable_restyle.backends.preview.engine import Preview
-from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
 from stable_restyle.core.records import Job, Slide
 from stable_restyle.core.settings import FRAME, WARPED, Settings
 from stable_restyle.imaging import arrays
@@ -96,6 +96,31 @@ def test_other_options_of_composing_ask_the_model_for_nothing(
     run(replace(elsewhere(asked), **change))  # type: ignore[arg-type]
     assert files(elsewhere(asked).target) == files(asked.target)
     assert status.is_finished(other) and not status.is_finished(asked)
+
+
+@pytest.mark.parametrize("change", [{"mask_strength": 3}, {"keys": 3}, {"deflicker": 1}, {}])
+def test_composing_needs_no_server(asked: Settings, change: dict[str, int]) -> None:
+    with ComfyServer() as server:
+        asked = replace(asked, backends=(server.url,), patience_min=0)
+        run(asked)
+        for slide in (1, 2, 7):
+            (asked.target / f"00000{slide}.png").unlink()
+    run(replace(asked, **change))  # type: ignore[arg-type]
+    assert sequence.indices(asked.target) == {*range(7)}
+    noted = json.loads((interp(asked) / "settings.json").read_text())
+    assert noted["drawn_by"] == "ComfyUI"
+    (answers(asked) / "000001.png").unlink()
+    (asked.target / "000001.png").unlink()
+    with pytest.raises(NoBackendLeft):
+        run(replace(asked, **change))  # type: ignore[arg-type]
+
+
+def test_answers_of_other_settings_are_refused_even_without_slides(asked: Settings) -> None:
+    run(asked)
+    for path in asked.target.glob("*.png"):
+        path.unlink()
+    with pytest.raises(UnusableInput, match=r"7 answers in .*\n  seed: none then, 7 now"):
+        run(replace(asked, seed=7))
 
 
 def test_deflicker_is_done_again_alone(asked: Settings, asks: list[Job]) -> None:
