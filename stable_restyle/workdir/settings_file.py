@@ -139,7 +139,7 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
 def composing_differs(earlier: Mapping[str, object], now: SettingsSnapshot) -> bool:
     """Return whether both runs have the same answers, and only compose their slides differently."""
     differing = {name for name in now if name in earlier and earlier[name] != now[name]}
-    both = earlier.get(GUIDE) == now[GUIDE] == FRAME
+    both = earlier.get(GUIDE) == now.get(GUIDE) == FRAME
     return both and bool(differing) and differing <= OF_COMPOSING
 
 

@@ -283,6 +283,7 @@ DECIDES: dict[str, object] = {
     "model_sha256": "0" * 64,
     "seed": None,
     "set": ["6.text=clay"],
+    "guide": "frame",
     "mask_strength": 2.0,
     "fps": 2,
     "film": "film.mp4, 4711 bytes",

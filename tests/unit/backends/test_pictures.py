@@ -32,7 +32,7 @@ from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
 from stable_restyle.core.errors import UnusableInput, WrongUsage
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.imaging import arrays, compose
 from stable_restyle.media import sequence
 
@@ -175,7 +175,7 @@ def test_an_enlarged_answer_without_a_mask_is_composed_at_its_size(
     asked: Settings, server: NotingServer
 ) -> None:
     server.paint = lambda picture: negative(np.repeat(np.repeat(picture, 2, 0), 2, 1))
-    settings = on(asked, server, no_mask())
+    settings = on(asked, server, no_mask(), guide=WARPED)
     run(settings)
     made = FilmFiles(settings)
     for step in made.steps.values():
@@ -260,7 +260,7 @@ def test_another_style_of_a_scene_draws_that_scene(
     style(tmp_path, "other.png", 61)
     count = len(FilmFiles(settings).scenes[1].slides)
     with pytest.raises(
-        UnusableInput, match=rf"{count} of the 11 slides in .* were made of something else"
+        UnusableInput, match=rf"{count} of the 11 answers in .* were made of something else"
     ):
         run(settings)
     assert run(replace(settings, fresh=True)).drawn == count
