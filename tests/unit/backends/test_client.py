@@ -59,9 +59,10 @@ from support.comfy_server import (
 from support.programs import LONGEST_S, until
 
 from stable_restyle.backends.comfyui import events, http, pictures, responses
-from stable_restyle.backends.comfyui.client import ComfyUI, Request
+from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.pictures import GRID, OtherShape
 from stable_restyle.backends.comfyui.responses import Submission
+from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.errors import (
     OutOfMemory,
