@@ -92,7 +92,7 @@ class HttpClient:
         """
         answer = self.ask(method, path, params=params, limit=limit, tries=tries, **body)
         if answer.location is not None:
-            raise ServerFault(self._redirect_message(answer.location))
+            raise ServerFault(self.redirect_message(answer.location))
         return answer.status, answer.body
 
     def ask(
@@ -213,7 +213,8 @@ class HttpClient:
                 raise ServerFault(f"its answer had not ended after {self._body_s:g} s")
         return bytes(body)
 
-    def _redirect_message(self, location: str) -> str:
+    def redirect_message(self, location: str) -> str:
+        """Return the message for a redirect that is not followed."""
         try:
             parts = urlsplit(urljoin(self._address.base + "/", location))
             there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
