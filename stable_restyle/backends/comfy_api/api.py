@@ -105,22 +105,19 @@ class Api:
         pauses = self._pauses()
         for tries_left in reversed(range(FETCHES)):
             try:
-                answer = self._fetched(path, limit)
+                answer = self.ask("GET", path, fails_s=self.timeouts.outage_s, limit=limit)
+                words = self.words(answer)
+                if answer.location is not None:  # words from there could show its signature
+                    answer = self._http.fetch(path, answer.location, limit)
                 if answer.status == 200:
                     return answer.body
-                reason = f"HTTP {answer.status}{self.words(answer)}"
+                reason = f"HTTP {answer.status}{words}"
             except ConnectionLost as lost:
                 reason = str(lost)
             if tries_left:
                 path = content  # which leads to an address that is signed only now
                 self.pause(next(pauses))
         raise ServerFault(f"what it made cannot be fetched: {reason}")
-
-    def _fetched(self, path: str, limit: int) -> Answer:
-        answer = self.ask("GET", path, fails_s=self.timeouts.outage_s, limit=limit)
-        if answer.location is None:
-            return answer
-        return self._http.fetch(urljoin(self.address.base + path, answer.location), limit)
 
     def path(self, link: object, default: str) -> str:
         """Return the path below our address that a link leads to; `default` if it leads elsewhere.

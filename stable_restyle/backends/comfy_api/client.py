@@ -311,8 +311,8 @@ class ComfyApi:
         if error_code(answer) != "queue_full":
             return
         with self._changed:
-            before, self._room = self._slots(), max(len(self._jobs), 1)
-            self._full_at = time.monotonic()
+            before = self._slots()
+            self._room, self._full_at = min(before, max(len(self._jobs), 1)), time.monotonic()
             if self._room < before:
                 room = counted(self._room, "job")
                 log.info("The queue of %s is full: it gets %s at once for now.", self.name, room)

@@ -119,26 +119,27 @@ class HttpClient:
         ).prepare()
         return self._send(prepared, self._proxies, limit, tries)
 
-    def fetch(self, url: str, limit: int) -> Answer:
-        """Return what is at a URL, which another server may have; follow redirects.
+    def fetch(self, path: str, location: str, limit: int) -> Answer:
+        """Return what is where a redirect of a path leads to, and those that follow.
 
-        None of our credentials are sent: such a URL is signed. Raises ServerFault.
+        Another server may have it. None of our credentials are sent: such an address is signed.
+        Raises ServerFault.
         """
+        url = self._address.base + path
         for _ in range(REDIRECTS):
             try:
-                parts = urlsplit(url)
+                url = urljoin(url, location)
+                scheme = urlsplit(url).scheme
                 request = requests.Request("GET", url).prepare()
             except (ValueError, requests.RequestException):
-                raise ServerFault("it sends us to an address that is none for a result") from None
-            if parts.scheme not in ("http", "https") or (
-                parts.scheme == "http" and self._address.base.startswith("https:")
-            ):
-                raise ServerFault("it sends us from https to an address without for a result")
+                raise ServerFault("it redirects to an address that is none") from None
+            if scheme not in ("https", self._address.base.partition(":")[0]):
+                raise ServerFault(f"it redirects to {scheme}, which is neither https nor its own")
             answer = self._send(request, _environment(url)["proxies"], limit, TRIES)
             if answer.location is None:
                 return answer
-            url = urljoin(url, answer.location)
-        raise ServerFault("it sends us on and on for a result")
+            location = answer.location
+        raise ServerFault("it redirects again and again")
 
     def post(self, path: str, value: object) -> None:
         """Post JSON and ignore the body of the answer. Raises ServerFault unless it is a 200."""
