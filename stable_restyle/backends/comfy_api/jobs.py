@@ -16,7 +16,8 @@ from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import OutOfMemory, ServerFault, WorkflowFault
 
 STARTED = ("running", "canceling")
-ENDED = ("succeeded", "canceled", "failed", "expired")
+_ENDINGS = {"canceled": "the job was canceled there", "expired": "the job expired there"}
+ENDED = ("succeeded", "failed", *_ENDINGS)
 _MARK = "submission"  # in a node's _meta, which no server reads
 
 
@@ -48,7 +49,7 @@ class JobState:
         return self.status in ENDED
 
     def picture(self, submission: Submission) -> tuple[object, str]:
-        """Return the address of the slide, which may be anything, and its asset ID.
+        """Return the address of the slide, which may be anything, and its asset ID; it has ended.
 
         Raises WorkflowFault if a node failed or the output made no picture, Lost if our pictures
         are gone, and ServerFault if the job ended in another way.
@@ -56,7 +57,7 @@ class JobState:
         if self.status == "failed":
             raise self._failure(submission)
         if self.status != "succeeded":
-            raise ServerFault(f"the job {self._ending}{self._words(submission)}")
+            raise ServerFault(f"{_ENDINGS[self.status]}{self._words(submission)}")
         made = [
             each
             for each in self.outputs
@@ -66,10 +67,6 @@ class JobState:
         if not made:
             raise submission.no_picture()
         return responses.get(made[0], "url"), responses.name(responses.get(made[0], "id"))
-
-    @property
-    def _ending(self) -> str:
-        return "expired there" if self.status == "expired" else f"was {self.status} there"
 
     def _failure(self, submission: Submission) -> Exception:
         node = responses.get(self.error, "node_id")

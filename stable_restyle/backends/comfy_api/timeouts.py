@@ -11,7 +11,7 @@ class Timeouts:
 
     connect_s: float = 5.0  # each of `http.TRIES`
     answer_s: float = 60.0  # between two bytes of an answer
-    poll_s: tuple[float, float] = (0.5, 3.0)  # between polls of a job: first, longest
+    poll_s: tuple[float, float] = (0.25, 3.0)  # between polls of a job: first, longest
     retry_s: tuple[float, float] = (1.0, 15.0)  # before a request that failed is repeated
     busy_s: float = 60.0  # the longest pause that a busy server is granted
     fails_s: float = 10.0  # how long a request that fails is repeated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -609,10 +610,24 @@ def test_a_full_queue_lowers_the_number_of_jobs(server: ApiServer) -> None:
         until(lambda: api_client.slots == 5)
 
 
-def test_jobs_at_once_are_those_of_the_plan(asked: Settings, server: ApiServer) -> None:
-    server.draw_s = 0.03
-    run(on(asked, server, jobs=3))
-    assert 2 < server.most_in_queue <= 4  # one more, which waits there
+def test_jobs_at_once_are_those_of_the_plan(
+    make_frames: Callable[..., Path], tmp_path: Path, server: ApiServer
+) -> None:
+    """And one more, which waits there."""
+    scenes = Settings(make_frames(*[2] * 6), tmp_path / "out", api_key=KEY)
+    four = asyncio.Barrier(4)
+
+    async def together(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await four.wait()
+        return await handler(request)
+
+    server.on(POST_JOB, *[together] * 4)
+    server.draw_s = 0.02
+    run(on(scenes, server, jobs=3))
+    assert server.most_in_queue <= 4
+    server.most_in_queue = 0
+    run(on(scenes, server, fresh=True))
+    assert server.most_in_queue <= 2
 
 
 def test_a_server_that_stays_busy(server: ApiServer) -> None:
