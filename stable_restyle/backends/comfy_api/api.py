@@ -66,6 +66,7 @@ class Api:
         failing_since, sent = None, False
         for pause_s in self._pauses():
             asked_for_s: float | None = None
+            self.pause(0)
             try:
                 answer = self._http.ask(method, path, tries=1 if once else TRIES, **request)
             except ConnectionLost as lost:

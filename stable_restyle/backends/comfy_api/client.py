@@ -99,14 +99,14 @@ class ComfyApi:
         self._api = Api(address, timeouts, timeout_s, _hint(bool(api_key), bool(credentials)))
         self._quick = HttpClient(address, *[timeouts.cleanup_s] * 3)
         self._assets = Assets(self.name, self._api, self._quick)
-        self._uploads = Uploads(self._assets.put)
+        self._uploads = Uploads(self._put)
         self._attempts = Attempts(self.name)
         self._changed = Condition()  # guards what follows
         self._jobs: dict[str, str] = {}  # those that may be under way: their ID, the path to cancel
         self._known: set[str] = set()  # IDs of all our jobs
         self._room = jobs + 1  # for jobs, as of when the queue was full
         self._full_at: float | None = None  # time.monotonic()
-        self._drawing = self._submitting = 0
+        self._drawing = self._sending = 0
         self._closed = False
 
     @property
@@ -148,8 +148,8 @@ class ComfyApi:
                 return
             self._closed = True
             self._api.end()
-            # A job whose answer is still to come could not be canceled.
-            self._changed.wait_for(lambda: not self._submitting, self._timeouts.cleanup_s)
+            # What is being sent could not be canceled or deleted before its answer.
+            self._changed.wait_for(lambda: not self._sending, self._timeouts.cleanup_s)
         deadline = time.monotonic() + self._timeouts.connect_s
         with self._changed:
             while self._drawing and time.monotonic() < deadline:
@@ -176,6 +176,21 @@ class ComfyApi:
             with self._changed:
                 self._drawing -= 1
                 self._changed.notify_all()
+
+    @contextmanager
+    def _at_sending(self) -> Iterator[None]:
+        with self._changed:
+            self._sending += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sending -= 1
+                self._changed.notify_all()
+
+    def _put(self, name: str, data: bytes) -> str:
+        with self._at_sending():
+            return self._assets.put(name, data)
 
     def _forget(self) -> None:
         """Upload everything again: the server has lost what it had."""
@@ -207,18 +222,12 @@ class ComfyApi:
     @contextmanager
     def _submitted(self, submission: Submission, key: str) -> Iterator[JobState]:
         """Yield a job that is submitted; cancel it if it is left unfinished."""
-        with self._changed:
-            self._submitting += 1
-        try:
+        with self._at_sending():
             job = self._submit(submission, key)
             with self._changed:
                 cancel = self._api.path(responses.get(job.links, "cancel"), f"{_path(job)}/cancel")
                 self._jobs[job.id] = cancel
                 self._known.add(job.id)
-        finally:
-            with self._changed:
-                self._submitting -= 1
-                self._changed.notify_all()
         try:
             yield job
         finally:

@@ -136,7 +136,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def asked(make_frames: Callable[..., Path], tmp_path: Path) -> Settings:
     """Nine frames in two scenes, five slides."""
-    return Settings(make_frames(5, 4), tmp_path / "out", api_key=KEY)
+    return Settings(make_frames(5, 4), tmp_path / "out", api_key=KEY, guide="warped")
 
 
 def on(asked: Settings, api: Api | ApiServer, **changes: Any) -> Settings:
@@ -296,6 +296,22 @@ def test_at_most_counts_what_is_still_to_draw(asked: Settings, server: ApiServer
         run(on(asked, server, at_most=4, fresh=True))
     assert len(files(asked.target)) == 5  # none was discarded
     assert run(on(asked, server, at_most=2, redo="2,5")).drawn == 2
+
+
+def test_answers_to_frames_alone_are_counted_too(asked: Settings, server: ApiServer) -> None:
+    model = asked.source.parent / "flow.json"
+    model.write_text(json.dumps(edit_model({"1": "frame", "2": ["middle", "frame"]})), "utf-8")
+    server.classes["EditModel"] = klass({}, "IMAGE")
+    settings = on(asked, server, model=str(model), guide="frame", at_most=5)
+    planned = dry_run.plan(settings, None, Silent())
+    assert (planned.drawings, planned.uploads) == (5, 5 + 2)  # frames, and middles as answers
+    run(settings)
+    assert (server.prompts_run, server.uploaded) == (5, 7)
+    (asked.target / "000003.png").unlink()
+    run(replace(settings, at_most=0))  # it is composed again
+    with pytest.raises(WrongUsage, match=r"--at-most 1: .* draw 2 slides"):
+        run(replace(settings, at_most=1, redo="3,5"))
+    assert server.prompts_run == 5
 
 
 def fill(_: Job, names: Mapping[str, Any]) -> dict[str, Any]:
@@ -703,6 +719,18 @@ def test_closing_does_not_wait_for_a_server_that_hangs(server: ApiServer, route:
         api_client.close()
         with pytest.raises(ServerFault):
             drawing.result(LONGEST_S)
+
+
+def test_closing_waits_for_the_answer_to_an_upload(server: ApiServer) -> None:
+    """Without it, the picture could not be deleted."""
+    server.always(POST_ASSET, slow(0.1))
+    with client_of(server) as api_client, ThreadPoolExecutor(1) as threads:
+        drawing = threads.submit(api_client.draw, a_job())
+        server.wait_for(lambda: server.requests[POST_ASSET])
+        api_client.close()
+        with pytest.raises(ServerFault, match="run has ended"):
+            drawing.result(LONGEST_S)
+    assert server.uploaded and not server.assets
 
 
 def test_closing_waits_for_the_answer_to_a_submission(server: ApiServer) -> None:
