@@ -30,6 +30,7 @@ from stable_restyle.backends.comfy_api.api import (
 )
 from stable_restyle.backends.comfy_api.assets import AT_ONCE, Assets
 from stable_restyle.backends.comfy_api.jobs import (
+    EXPIRED,
     STARTED,
     JobState,
     is_marked,
@@ -50,7 +51,7 @@ from stable_restyle.core.settings import API_KEY_VARIABLE
 
 SCHEME = "comfy-api+"  # in front of the URL
 LISTED = 100  # jobs, the most that a server lists
-LOOKS = 5  # for a job in that list
+LOOKS = 5  # for a job in that list, and at one that has expired
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 log = logging.getLogger(__name__)
@@ -285,8 +286,9 @@ class ComfyApi:
         """Poll a job until it has ended. Raises ServerFault when it takes too long."""
         path = self._api.path(responses.get(job.links, "self"), _path(job))
         submitted, started = time.monotonic(), None
-        pauses = growing(*self._timeouts.poll_s)
-        while not job.ended:
+        pauses, expired = growing(*self._timeouts.poll_s), 0
+        # The self-hosted proxy says so of a job that moves from ComfyUI's queue to its history.
+        while not job.ended or (job.status == EXPIRED and expired < LOOKS):
             now = time.monotonic()
             if job.status in STARTED:
                 started = started or now
@@ -304,6 +306,7 @@ class ComfyApi:
                 self._note_over(job)
                 raise ServerFault(f"it does not know the job any more{self._api.words(answer)}")
             job = JobState.of(self._api.json(answer))
+            expired += job.status == EXPIRED
         self._note_over(job)
         return job
 

@@ -16,7 +16,8 @@ from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.core.errors import OutOfMemory, ServerFault, WorkflowFault
 
 STARTED = ("running", "canceling")
-_ENDINGS = {"canceled": "the job was canceled there", "expired": "the job expired there"}
+EXPIRED = "expired"
+_ENDINGS = {"canceled": "the job was canceled there", EXPIRED: "the job expired there"}
 ENDED = ("succeeded", "failed", *_ENDINGS)
 _MARK = "submission"  # in a node's _meta, which no server reads
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import math
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +37,7 @@ from support.comfy_server import (
     usual,
 )
 from support.noting_server import edit_model, klass, node, style
-from support.programs import LONGEST_S, until
+from support.programs import COMMAND, LONGEST_S, until
 from support.runs import Silent, files, run
 
 from stable_restyle.backends import connect, pool
@@ -46,9 +48,10 @@ from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.backends.comfyui.http import HttpClient
 from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.cli import tables
+from stable_restyle.cli.options import split_backends
 from stable_restyle.core.errors import NoBackendLeft, ServerFault, WorkflowFault, WrongUsage
 from stable_restyle.core.records import Job
-from stable_restyle.core.settings import Settings
+from stable_restyle.core.settings import API_KEY_VARIABLE, BACKENDS_VARIABLE, Settings
 from stable_restyle.run import dry_run, pipeline, status
 from stable_restyle.run.failures import SlidesMissing
 
@@ -385,6 +388,7 @@ BAD_DAYS = [
     (GET_JOB, dropped),
     (GET_JOB, broken_off),
     (GET_JOB, slow(0.1)),
+    (GET_JOB, said(status="expired", outputs=[])),  # between ComfyUI's queue and history
     (CONTENT, answer(500)),
     (CONTENT, busy()),
     (CONTENT, dropped),
@@ -808,6 +812,21 @@ def test_secrets_are_never_shown(
     shown = f"{failure.value!r}" + "".join(record.getMessage() for record in ours)
     secrets = (KEY, "hidden-query", *server.signed)
     assert not [secret for secret in secrets if secret in shown]
+
+
+def test_the_command_line(asked: Settings, server: ApiServer) -> None:
+    """The key is that of the environment, in which no other program sees it."""
+    backends = f"preview, {server.api_url} ,http://gpu:8188"
+    assert split_backends(backends) == ["preview", server.api_url, "http://gpu:8188"]
+    asks = [*COMMAND, str(asked.source), str(asked.target), "--guide", "warped", "--at-most"]
+    environment = {**os.environ, API_KEY_VARIABLE: f" {KEY}\n", BACKENDS_VARIABLE: server.api_url}
+    run_it = partial(subprocess.run, env=environment, capture_output=True, text=True)
+    refused = run_it([*asks, "4"], timeout=LONGEST_S, check=False)
+    assert (refused.returncode, server.requests[POST_ASSET]) == (2, 0)
+    assert "--at-most 4: the model would have to draw 5 slides; nothing was sent" in refused.stderr
+    done = run_it([*asks, "5", "--jobs", "2"], timeout=LONGEST_S, check=True)
+    assert "Done: 5 slides" in done.stderr
+    assert KEY not in refused.stderr + done.stderr
 
 
 def test_backends_by_name(asked: Settings, server: ApiServer) -> None:
