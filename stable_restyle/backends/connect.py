@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 from stable_restyle.backends.base import Backend, BackendCheck
+from stable_restyle.backends.comfy_api.backend import ComfyApiBackend
+from stable_restyle.backends.comfy_api.client import SCHEME
 from stable_restyle.backends.comfyui.backend import Access, ComfyBackend
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.pool import Lease, Pool
@@ -156,8 +158,11 @@ def _backend(name: str, variants: WorkflowVariants, access: Access) -> Backend:
         return Preview(look or workflow.preview or DEFAULT_LOOK, seed, workflow.denoise)
     if kind.lower() in ("http", "https"):
         return ComfyBackend(name, variants, access)
+    if kind.lower() in (f"{SCHEME}http", f"{SCHEME}https"):
+        return ComfyApiBackend(name, variants, access)
     meant = f" Did you mean http://{public_name(name)}?" if ":" in name else ""
     raise WrongUsage(
         f"--backend {public_name(name)}: there is no such backend.{meant}\n"
-        f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)} or http://HOST:8188."
+        f"Write preview, {', '.join(f'preview:{each}' for each in LOOKS)}, http://HOST:8188, or "
+        f"{SCHEME}https://HOST for a Comfy API."
     )

@@ -20,7 +20,7 @@ from stable_restyle.cli import exits, tables
 from stable_restyle.cli.console import Console, visible
 from stable_restyle.cli.options import DEFAULTS, HEADERS_VARIABLE, options, split_backends
 from stable_restyle.core.errors import NoBackendLeft, WrongUsage
-from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
+from stable_restyle.core.settings import API_KEY_VARIABLE, BACKENDS_VARIABLE, Settings
 
 SETTINGS = {each.name for each in fields(Settings)}
 NOT_IN_RESUME_COMMAND = ("source", "target", "seed", "headers", "fresh", "redo", "redo_chain")
@@ -164,13 +164,16 @@ def _with_environment(typed: Mapping[str, Any]) -> dict[str, Any]:
 
     Programs that we start must not see them: they may hold secrets.
     """
-    backends, headers = (os.environ.pop(name, "") for name in (BACKENDS_VARIABLE, HEADERS_VARIABLE))
+    backends, headers, api_key = (
+        os.environ.pop(name, "") for name in (BACKENDS_VARIABLE, HEADERS_VARIABLE, API_KEY_VARIABLE)
+    )
     listed = [backend for each in typed["backends"] for backend in split_backends(each)]
     lines = [line.strip() for line in headers.splitlines()]
     return {
         **typed,
         "backends": tuple(listed or filter(None, split_backends(backends))),
         "headers": (*filter(None, lines), *typed["headers"]),
+        "api_key": api_key.strip(),
     }
 
 

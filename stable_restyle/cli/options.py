@@ -13,6 +13,7 @@ import click
 
 from stable_restyle.core.settings import (
     ANCHOR,
+    API_KEY_VARIABLE,
     BACKENDS_VARIABLE,
     DEFAULT_RATE,
     DEFLICKER_MOST,
@@ -103,7 +104,8 @@ OPTIONS = (
         "backends",
         metavar="BACKEND",
         multiple=True,
-        help="Where slides are drawn: http://HOST:8188 (a ComfyUI server), or preview, "
+        help="Where slides are drawn: http://HOST:8188 (a ComfyUI server), "
+        "comfy-api+https://HOST (Comfy Cloud, or another server of the Comfy API v2), or preview, "
         "preview:clay, preview:anime (the built-in preview engine). Repeat the option or separate "
         f"by commas for several.  [default: ${BACKENDS_VARIABLE}, or the servers on this machine]",
     ),
@@ -129,7 +131,23 @@ OPTIONS = (
         metavar="'NAME: VALUE'",
         multiple=True,
         help="HTTP header for every request to every server, such as a token. "
-        f"${HEADERS_VARIABLE} adds one per line. Never shown or saved.",
+        f"${HEADERS_VARIABLE} adds one per line. Never shown or saved. ${API_KEY_VARIABLE} is the "
+        "key of servers of the Comfy API, and is sent to no others.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        metavar="N",
+        default=DEFAULTS.jobs,
+        show_default=True,
+        help="How many jobs each server of the Comfy API runs at once: the number of your plan.",
+    ),
+    click.option(
+        "--at-most",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Stop before anything is sent if the model would have to draw more than N slides of "
+        "the film. --dry-run shows their number.",
     ),
     click.option(
         "--timeout",
@@ -354,5 +372,5 @@ def options(function: Callable[..., None]) -> Callable[..., None]:
 
 def split_backends(backends: str) -> list[str]:
     """Split a list of backends at its commas; a comma may also be part of a URL."""
-    following = r"\s*(?:preview\b|\w+://|[\w.-]+:\d+(?:[/,]|$))"
+    following = r"\s*(?:preview\b|[\w+-]+://|[\w.-]+:\d+(?:[/,]|$))"
     return [each.strip() for each in re.split(f",(?={following})", backends)]

@@ -61,6 +61,11 @@ def describe_plan(plan: Plan) -> str:
         lines.append(f"For the model: at least {asked}; the others are filled.")
     if plan.answers_size:
         lines.append(f"The model's answers take about {size_in_words(plan.answers_size)} of disk.")
+    least = "at least " if plan.asked < plan.slides and plan.drawings else ""
+    sent = "" if plan.uploads is None else f"; about {counted(plan.uploads, 'picture')} to upload"
+    lines.append(f"Still to draw by the model: {least}{counted(plan.drawings, 'slide')}{sent}.")
+    if plan.at_most is not None and plan.drawings > plan.at_most:
+        lines.append(f"A run with --at-most {plan.at_most} would stop before it begins.")
     if plan.drawing_s is not None:
         lines.append(f"Drawing takes about {clock(plan.drawing_s)} on these backends.")
     return "\n".join(lines)

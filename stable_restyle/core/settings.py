@@ -18,6 +18,7 @@ FLOW_MASK_STRENGTH, FLOW_MASK_SIZE = 8.0, 4
 DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the same
 ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"  # lists backends where none is named
+API_KEY_VARIABLE = "COMFY_API_KEY"  # the key of servers of the Comfy API
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
 
@@ -42,6 +43,9 @@ class Settings:
     seed: int | None = None  # in place of the workflow's
     dask: str = ""  # a scheduler's address, or local[:N]; empty: this machine alone
     headers: tuple[str, ...] = field(default=(), repr=False)  # "Name: value"; may hold secrets
+    api_key: str = field(default="", repr=False)  # of servers of the Comfy API
+    jobs: int = 1  # that each of these runs at once
+    at_most: int | None = None  # drawings that backends are asked for; None: as many as it takes
     timeout_s: float = 300.0  # for a slide, from when a server starts on it
     patience_min: float = 10.0  # how long to wait once no backend is left
     keep_on_server: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stable_restyle.backends import connect
+from stable_restyle.backends.comfyui.backend import ComfyBackend
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.progress import Progress
 from stable_restyle.core.records import Keys, Scene, Step, answer_key
@@ -17,7 +18,7 @@ from stable_restyle.media.sequence import Frames
 from stable_restyle.media.split import size_of
 from stable_restyle.plan import answers, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
-from stable_restyle.run import deflicker, drawn, only, prepare
+from stable_restyle.run import costs, deflicker, drawn, only, prepare
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
@@ -50,6 +51,9 @@ class Plan:
     answers_size: int  # bytes that the answers still to draw take on disk, estimated
     longest_chain: int
     drawing_s: float | None  # estimated, if a time a slide was given
+    drawings: int  # pictures that backends have yet to draw, at least
+    uploads: int | None  # pictures that a server is sent for them, about; None without servers
+    at_most: int | None  # drawings that are allowed
 
 
 def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
@@ -83,8 +87,10 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         settings_file.read(left), settings_snapshot(settings, variants, engine)
     ):
         finished = set()
-    schedule = _schedule(settings, steps, finished.union(given), left)
-    to_draw = schedule.to_draw if settings.is_composed else 0
+    todo, done = _split(settings, steps, finished.union(given), left)
+    schedule = Schedule(todo, done)
+    asked = costs.drawings(todo, done)
+    partly = settings.masks_of_part is not None
     return Plan(
         settings.source,
         frame_count,
@@ -94,23 +100,28 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         len(steps),
         len(finished),
         0 if settings.drawn else sum(step.uses_backend for step in steps),
-        size_of(to_draw, source.width, source.height),
+        size_of(len(asked) if settings.is_composed else 0, source.width, source.height),
         schedule.longest_chain,
         None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
+        len(asked),
+        costs.uploads(asked, variants, found, only=partly)
+        if engine == ComfyBackend.engine
+        else None,
+        settings.at_most,
     )
 
 
-def _schedule(
+def _split(
     settings: Settings, steps: Sequence[Step], finished: Collection[int], left: RunPaths
-) -> Schedule:
-    """Return the schedule of what is not finished, for the model to draw."""
+) -> tuple[Sequence[Step], Collection[int]]:
+    """Return the steps of a run, answers included, and the keys of those that are done."""
     if not settings.is_composed:
-        return Schedule(steps, finished)
+        return steps, finished
     there = set() if settings.fresh else sequence.indices(left.answers)
     if settings.drawn is not None:
         there = {step.slide for step in steps}
     done = {*finished, *map(answer_key, there.union(finished))}
-    return Schedule(answers.split(steps), done)
+    return answers.split(steps), done
 
 
 def _discarded(

@@ -55,7 +55,10 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     variants = replace(variants, middle=middle, pictures=own, scene_changes=changes)
     pictures.check_names(list(variants), own)
     headers = parse_headers(settings.headers)
-    return variants, Access(headers, settings.timeout_s, settings.keep_on_server)
+    access = Access(
+        headers, settings.timeout_s, settings.keep_on_server, settings.api_key, settings.jobs
+    )
+    return variants, access
 
 
 def with_guide(settings: Settings, variants: WorkflowVariants, paths: RunPaths) -> Settings:

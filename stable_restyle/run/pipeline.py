@@ -21,7 +21,17 @@ from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker, draw, drawn, only, prepare, redo, reporting
+from stable_restyle.run import (
+    costs,
+    deflicker,
+    draw,
+    drawn,
+    dry_run,
+    only,
+    prepare,
+    redo,
+    reporting,
+)
 from stable_restyle.run.draw import Claimed
 from stable_restyle.run.inputs import (
     check_before_split,
@@ -70,6 +80,8 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = load_workflow(settings)
     redo.check_begun(left := deflicker.as_left(paths), settings.redo)
+    if settings.fresh and settings.at_most is not None:  # before slides are discarded
+        costs.check(settings.at_most, dry_run.plan(settings, None, progress).drawings)
     settings = with_guide(settings, variants, paths)
 
     asks = not (needs_no_model(settings) or has_all_answers(settings, variants, left))
@@ -90,6 +102,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             settings.redo, claimed.steps, claimed.input_snapshot, chain=settings.redo_chain
         )
         redo.check_drawn(paths, settings.redo, again, count)
+        costs.check_run(settings, claimed, paths, again)
         finished.forget(paths)
 
         about = reporting.about(settings, drawn_on, claimed.source)

@@ -30,11 +30,12 @@ from support.comfy_server import RECORDINGS, recorded
 
 from stable_restyle.backends.comfyui import responses, validate, workflow, workflow_file
 from stable_restyle.backends.comfyui.address import Address
-from stable_restyle.backends.comfyui.client import ComfyUI, Request
+from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.events import _Socket
 from stable_restyle.backends.comfyui.http import HttpClient, parse
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Submission
+from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.core.records import Keys
 from stable_restyle.media import png, sequence

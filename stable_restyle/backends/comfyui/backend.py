@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from stable_restyle.backends.base import BackendCheck, try_out
-from stable_restyle.backends.comfyui import validate
-from stable_restyle.backends.comfyui.client import ComfyUI, Request, Server
-from stable_restyle.backends.comfyui.overrides import WorkflowVariants, changed
-from stable_restyle.backends.comfyui.pictures import OtherShape, pad
+from stable_restyle.backends.base import BackendCheck
+from stable_restyle.backends.comfyui import slides, validate
+from stable_restyle.backends.comfyui.client import ComfyUI, Server
+from stable_restyle.backends.comfyui.overrides import WorkflowVariants
+from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.validate import Incompatibility
-from stable_restyle.backends.comfyui.workflow import (
-    MASK,
-    Workflow,
-    describe_pictures,
-    fill,
-    label,
-    size_inputs,
-    with_seed,
-)
+from stable_restyle.backends.comfyui.workflow import Workflow
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
-from stable_restyle.core.records import ROLES, Job, Pixels, Slide
-from stable_restyle.imaging import registration
-from stable_restyle.media import sequence
+from stable_restyle.core.records import Job, Slide
 
-KEPT = "stable-restyle-out"  # the server's folder for slides that it keeps
 ASKED_AT_ONCE = 4  # node classes
-_TURNED = (
-    "White in the mask is where the picture may change: put an Invert Mask behind the node that "
-    "loads it, or remove the one that is there."
-)
 
 
 @dataclass(frozen=True)
@@ -42,6 +26,8 @@ class Access:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = 300.0
     keep_on_server: bool = False
+    api_key: str = field(default="", repr=False)  # of Comfy API servers, and for no others
+    jobs: int = 1  # that a Comfy API server runs at once
 
 
 class ComfyBackend:
@@ -86,16 +72,7 @@ class ComfyBackend:
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size, or a scale of it where the workflow scales."""
-        workflow = self._fitted.of(job)
-        try:
-            slide = self._client.draw(job)
-        except OtherShape as shape:
-            raise WorkflowFault(_wrong_shape(workflow, shape)) from None
-        if MASK in workflow.roles:
-            return slide
-        if workflow.register:
-            slide = _registered(slide, job.guide)
-        return replace(slide, unmasked=True)
+        return slides.draw(self._fitted, self._client.draw, job)
 
     def free_memory(self) -> None:
         """Have the server unload its models."""
@@ -123,27 +100,9 @@ class ComfyBackend:
             if problems := self._fit()[1]:
                 fault = "it cannot draw with this workflow"
                 return replace(check, fault=fault, problems=list(map(str, problems)))
-            return self._tried_out(check, size)
+            return slides.tried_out(self._fitted, self.draw, check, size)
         except (ServerFault, WorkflowFault) as fault:
             return replace(check, fault=str(fault))
-
-    def _tried_out(self, check: BackendCheck, size: tuple[int, int]) -> BackendCheck:
-        """Return a check with what came of drawing a slide, and a middle if that is other."""
-        for middle in (True, False) if self._variants.middle else (False,):
-            roles = {role for workflow in self._fitted for role in workflow.roles}
-            trial = try_out(self.draw, size, roles, middle=middle)
-            workflow = self._fitted.middle if middle else self._fitted.base
-            assert workflow is not None
-            loaded = [("picture", each) for each in describe_pictures(workflow)]
-            check = replace(
-                check,
-                about=[*check.about, ("workflow", workflow.name), *loaded, ("mask", trial.mask)],
-                trial_s=trial.seconds,
-                size=size,
-            )
-            if trial.is_turned:
-                return replace(check, fault=f"{workflow.name}: {trial.mask}.\n{_TURNED}")
-        return check
 
     def _fit(self) -> tuple[list[str], list[Incompatibility]]:
         wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
@@ -169,45 +128,7 @@ class ComfyBackend:
         return list(dict.fromkeys(added)), list(dict.fromkeys(found))
 
     def _request(self, job: Job) -> Request:
-        """Return what the server needs for a slide."""
-        stem = Path(sequence.name(job.slide)).stem
-        keep = f"{KEPT}/{stem}" if self._keep else None
-        workflow = self._fitted.of(job)
-        if not (job.middle and self._fitted.middle):  # which has other nodes
-            workflow = changed(workflow, job.changes)
-        if job.seed is not None:
-            workflow = with_seed(workflow, job.seed)
-        made: dict[str, Callable[[], Pixels]] = {
-            "guide": lambda: job.guide,
-            MASK: lambda: job.mask,
-            **job.pictures,
-        }
-        pictures = {role: made[role]() for role in workflow.roles_for(made)}
-        return Request(
-            {role: pad(each) if role in ROLES else each for role, each in pictures.items()},
-            lambda names: fill(workflow, names, keep=keep),
-            workflow.output,
-        )
-
-
-def _registered(slide: Slide, guide: Pixels) -> Slide:
-    """Return a slide that was drawn without a mask, aligned with its guide."""
-    aligned = registration.align(slide.pixels, guide)
-    return slide if aligned is slide.pixels else replace(slide, pixels=aligned, png=None)
-
-
-def _wrong_shape(workflow: Workflow, shape: OtherShape) -> str:
-    """Return the message for a workflow whose slides have another aspect than the frames."""
-    sizes = "".join(
-        f"\n  {label(each, workflow.nodes)}: " + ", ".join(f"{k} {v}" for k, v in values.items())
-        for each, values in size_inputs(workflow)
-    )
-    return (
-        f"{workflow.name} makes {shape}: another aspect than the film's.\n"
-        + (f"Its nodes that set sizes:{sizes}\n" if sizes else "")
-        + "Let it keep the size of its input, or set one of the film's aspect: --set ID.width=W "
-        "--set ID.height=H."
-    )
+        return slides.request(self._fitted, job, keep=self._keep)
 
 
 def _about(server: Server) -> list[tuple[str, str]]:

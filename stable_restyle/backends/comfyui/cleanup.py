@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from stable_restyle.backends.comfyui import responses
-from stable_restyle.backends.comfyui.http import HttpClient
+from stable_restyle.backends.comfyui.http import HttpClient, parse
 from stable_restyle.media import png
 
 EMPTIED_KNOWN = 256  # slides; a server answers an equal prompt by one that it made not long ago
@@ -74,10 +74,11 @@ class Cleanup:
         """Remove our prompts from the queue, including the running one. Raises ServerFault."""
         if not ids:
             return
-        self._http.post("/queue", {"delete": list(ids)})
-        running = self._running(ids)  # old servers interrupt any prompt that is running
-        for each in running:
-            self._http.post("/interrupt", {"prompt_id": each})
+        if left := [each for each in ids if not self._cancel(each)]:
+            self._http.post("/queue", {"delete": left})
+            for each in self._running(left):  # old servers interrupt any prompt that is running
+                self._http.post("/interrupt", {"prompt_id": each})
+        running = self._running(ids)
         deadline = time.monotonic() + self._stop_s
         while running and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -85,6 +86,15 @@ class Cleanup:
         for each in ids:
             self._add_made(each)
         self._http.post("/history", {"delete": list(ids)})
+
+    def _cancel(self, prompt_id: str) -> bool:
+        """Cancel a prompt, queued or running; return whether the server can, as from mid 2026 on.
+
+        Where it cannot, another prompt may begin to run before an interrupt arrives.
+        """
+        path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+        status, body = self._http.request("POST", path, json={})
+        return status == 200 and responses.get(parse(body), "cancelled") is not None
 
     def _add_made(self, prompt_id: str) -> None:
         """Note the slide of a prompt that was given up after it had been drawn."""

@@ -9,7 +9,6 @@ of a prompt: a message that is lost, late, doubled or forged costs time and noth
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,22 +22,19 @@ from uuid import uuid4
 
 from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.address import Address
+from stable_restyle.backends.comfyui.attempts import Attempts
 from stable_restyle.backends.comfyui.cleanup import Cleanup
 from stable_restyle.backends.comfyui.events import EventListener
 from stable_restyle.backends.comfyui.http import ConnectionLost, HttpClient, parse
-from stable_restyle.backends.comfyui.pictures import pad, read_slide
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
+from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.backends.comfyui.uploads import Uploads
 from stable_restyle.core.errors import ServerFault
-from stable_restyle.core.records import Job, Pixels, Slide
+from stable_restyle.core.records import Job, Slide
 
-PICTURE_MAX = 64  # bytes for each pixel of the guide, and a MiB: room for an upscaler's raw pixels
 SUBFOLDER = "stable-restyle"  # of the server's temp folder
-SUBMISSIONS = 3  # of one slide, where the server forgets it
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,6 @@ class Server:
     device: str | None
     memory_free: int | None  # bytes
     memory_total: int | None  # bytes
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a server needs to draw one slide."""
-
-    pictures: Mapping[str, Pixels]  # to upload, by role
-    prompt: Callable[[Mapping[str, str]], dict[str, Any]]  # the nodes; takes names by role
-    output: str  # ID of the node whose picture is the slide
 
 
 class ComfyUI:
@@ -95,11 +82,11 @@ class ComfyUI:
         self._listener = EventListener(
             self._address, self._http.ca_bundle, timeouts, self._on_message, self._wake_draws
         )
+        self._attempts = Attempts(self.name)
         self._uploads = Uploads(partial(self._upload, self._http, SUBFOLDER))
         self._changed = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
         self._drawing = 0
-        self._warned = False  # that slides are scaled
         self._closed = False
 
     @property
@@ -114,23 +101,7 @@ class ComfyUI:
         """
         with self._at_work():
             request = self._make_request(job)
-            limit = PICTURE_MAX * pad(job.mask).size + 2**20
-            for _ in range(SUBMISSIONS):
-                try:
-                    answer = self._attempt(request, limit)
-                except Lost as loss:
-                    log.info("%s: %s; submitting the slide again.", self.name, loss)
-                    reason = str(loss)
-                    self._uploads.forget()
-                else:
-                    return read_slide(answer, job.mask.shape, self._note_scaled)
-            raise ServerFault(f"it lost the slide {SUBMISSIONS} times: {reason}")
-
-    def _note_scaled(self, sizes: str) -> None:
-        """Warn, once, that slides are scaled."""
-        if not self._warned:
-            self._warned = True
-            log.warning("%s makes %s; its slides are scaled to fit.", self.name, sizes)
+            return self._attempts.draw(job, partial(self._attempt, request), self._uploads.forget)
 
     def inspect(self) -> Server:
         """Return the server's description. Raises ServerFault where ComfyUI does not answer."""

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +26,7 @@ from stable_restyle.core.errors import ServerFault
 
 JSON_MAX = 2**26  # bytes of an answer or a message
 TRIES = 3  # to connect
+REDIRECTS = 4  # to a result
 
 _CHUNK = 2**18  # bytes
 
@@ -33,6 +35,18 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG i
 
 class ConnectionLost(ServerFault):
     """A connection failed: the server may have received the request, or not."""
+
+    sent = True  # whether it may have; False: there was no connection
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request."""
+
+    status: int
+    body: bytes = b""  # empty for a redirect
+    retry_after_s: float | None = None  # when a busy server wants to be asked again
+    location: str | None = field(default=None, repr=False)  # of a redirect; may hold a signature
 
 
 class HttpClient:
@@ -56,8 +70,7 @@ class HttpClient:
         self._connect_s, self._answer_s, self._body_s = connect_s, answer_s, body_s
         self._adapter = AbortableAdapter()
         self._aborted = False
-        with requests.Session() as session:  # proxies and certificates of the environment
-            chosen = session.merge_environment_settings(address.base, {}, True, None, None)
+        chosen = _environment(address.base)
         self._proxies = chosen["proxies"]
         verify = chosen["verify"]
         self.ca_bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
@@ -77,24 +90,56 @@ class HttpClient:
         limit: bytes of the answer. tries: more than one only for what may be sent twice. body:
         `json`, or `files` and `data`, as for `requests`.
         """
+        answer = self.ask(method, path, params=params, limit=limit, tries=tries, **body)
+        if answer.location is not None:
+            raise ServerFault(self.redirect_message(answer.location))
+        return answer.status, answer.body
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        limit: int = JSON_MAX,
+        tries: int = TRIES,
+        **body: Any,
+    ) -> Answer:
+        """Return the answer to a request, which may be a redirect. Raises ServerFault without one.
+
+        headers: besides those of all requests. The other arguments are those of `request`.
+        """
         prepared = requests.Request(
             method,
             self._address.base + path,
-            headers=dict(self._address.headers),
+            headers={**self._address.headers, **(headers or {})},
             params=[*self._address.params, *(params or {}).items()],
             **body,
         ).prepare()
-        while True:
-            if self._aborted:
-                raise ServerFault("the run has ended")
-            tries -= 1
+        return self._send(prepared, self._proxies, limit, tries)
+
+    def fetch(self, path: str, location: str, limit: int) -> Answer:
+        """Return what is where a redirect of a path leads to, and those that follow.
+
+        Another server may have it. None of our credentials are sent: such an address is signed.
+        Raises ServerFault.
+        """
+        url = self._address.base + path
+        for _ in range(REDIRECTS):
             try:
-                return self._exchange(prepared, limit)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                # Their texts hold the URL, and with it the secrets of its query.
-                waited = isinstance(error, requests.ReadTimeout | urllib3.exceptions.TimeoutError)
-                if waited or tries == 0:
-                    raise ConnectionLost(self._reason(error)) from None
+                url = urljoin(url, location)
+                scheme = urlsplit(url).scheme
+                request = requests.Request("GET", url).prepare()
+            except (ValueError, requests.RequestException):
+                raise ServerFault("it redirects to an address that is none") from None
+            if scheme not in ("https", self._address.base.partition(":")[0]):
+                raise ServerFault(f"it redirects to {scheme}, which is neither https nor its own")
+            answer = self._send(request, _environment(url)["proxies"], limit, TRIES)
+            if answer.location is None:
+                return answer
+            location = answer.location
+        raise ServerFault("it redirects again and again")
 
     def post(self, path: str, value: object) -> None:
         """Post JSON and ignore the body of the answer. Raises ServerFault unless it is a 200."""
@@ -124,18 +169,39 @@ class HttpClient:
         """Close the connections."""
         self._adapter.close()
 
-    def _exchange(self, request: requests.PreparedRequest, limit: int) -> tuple[int, bytes]:
+    def _send(
+        self, request: requests.PreparedRequest, proxies: Any, limit: int, tries: int
+    ) -> Answer:
+        sent = False
+        while True:
+            if self._aborted:
+                raise ServerFault("the run has ended")
+            tries -= 1
+            try:
+                return self._exchange(request, proxies, limit)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                # Their texts hold the URL, and with it the secrets of its query.
+                waited = isinstance(error, requests.ReadTimeout | urllib3.exceptions.TimeoutError)
+                sent = sent or _was_connected(error)
+                if waited or tries == 0:
+                    lost = ConnectionLost(self._reason(error))
+                    lost.sent = sent
+                    raise lost from None
+
+    def _exchange(self, request: requests.PreparedRequest, proxies: Any, limit: int) -> Answer:
         answer = self._adapter.send(
             request,
             stream=True,
             timeout=(self._connect_s, self._answer_s),
             verify=self.ca_bundle,
-            proxies=self._proxies,
+            proxies=proxies,
         )
         with closing(answer):
-            if 300 <= answer.status_code < 400:
-                raise ServerFault(self._redirect_message(answer.headers.get("Location", "")))
-            return answer.status_code, self._read(answer.raw, limit)
+            status = answer.status_code
+            if 300 <= status < 400:
+                return Answer(status, location=answer.headers.get("Location", ""))
+            retry_after_s = _whole_seconds(answer.headers.get("Retry-After", ""))
+            return Answer(status, self._read(answer.raw, limit), retry_after_s)
 
     def _read(self, raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
         deadline = time.monotonic() + self._body_s
@@ -148,7 +214,8 @@ class HttpClient:
                 raise ServerFault(f"its answer had not ended after {self._body_s:g} s")
         return bytes(body)
 
-    def _redirect_message(self, location: str) -> str:
+    def redirect_message(self, location: str) -> str:
+        """Return the message for a redirect that is not followed."""
         try:
             parts = urlsplit(urljoin(self._address.base + "/", location))
             there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -174,6 +241,29 @@ class HttpClient:
                 return f"no connection: {cause.strerror}"
             cause = cause.__cause__ or cause.__context__
         return "the connection broke off"
+
+
+def _environment(url: str) -> Any:
+    """Return the proxies and certificates that the environment sets for a URL."""
+    with requests.Session() as session:
+        return session.merge_environment_settings(url, {}, True, None, None)
+
+
+def _was_connected(error: Exception) -> bool:
+    """Return whether a request that failed may have reached its server."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return not isinstance(
+        reason,
+        urllib3.exceptions.NewConnectionError
+        | urllib3.exceptions.ConnectTimeoutError
+        | urllib3.exceptions.SSLError
+        | urllib3.exceptions.ProxyError,
+    )
+
+
+def _whole_seconds(text: str) -> float | None:
+    """Parse a Retry-After; None for a date, which only matters to those with the same clock."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
 def parse(text: str | bytes) -> Any:

@@ -131,9 +131,13 @@ class WorkflowVariants:
 
     def of(self, job: Job) -> Workflow:
         """Return the workflow that draws a slide."""
-        if job.middle and self.middle:
+        return self.of_scene(job.scene, middle=job.middle)
+
+    def of_scene(self, scene: int, *, middle: bool) -> Workflow:
+        """Return the workflow that draws the slides of a scene, or its middle."""
+        if middle and self.middle:
             return self.middle
-        return self.scenes.get(job.scene, self.base)
+        return self.scenes.get(scene, self.base)
 
     def extremes(self) -> Iterator[tuple[str, Workflow]]:
         """Yield each input that changes over time, and the workflow with either end of it."""

@@ -27,7 +27,7 @@ class Submission:
     server: str
     nodes: dict[str, Any]
     output: str  # ID of the node whose picture is the slide
-    uploads: Sequence[str]  # our pictures, as nodes name them
+    uploads: Sequence[object]  # our pictures, as nodes name them
     clean: Callable[[object], str]  # makes a server's text fit to be shown
 
     def refused(
@@ -70,7 +70,7 @@ class Submission:
         for message in reversed(sequence(get(status, "messages"))):
             kind, data = message if isinstance(message, list) and len(message) == 2 else ("", None)
             if kind == "execution_error":
-                raise self._failure(data)
+                raise self.failure(data)
             if kind == "execution_interrupted":
                 raise Lost("the slide was interrupted there")
         if get(status, "status_str") == "error":
@@ -79,15 +79,19 @@ class Submission:
         if not isinstance(made, list):
             raise malformed()
         if not made:
-            raise self._fault(
-                [f"{self._label(self.output)} made no picture."],
-                "Name the node that shows or saves the slide as the workflow's output.",
-            )
+            raise self.no_picture()
         return {key: name(get(made[0], key)) for key in ("filename", "subfolder", "type")}
 
-    def _failure(self, data: object) -> Exception:
-        """Return the error for the data of an execution_error."""
-        node, kind = get(data, "node_id"), self.clean(get(data, "exception_type"))
+    def no_picture(self) -> WorkflowFault:
+        """Return the error for an output that made no picture."""
+        return self._fault(
+            [f"{self._label(self.output)} made no picture."],
+            "Name the node that shows or saves the slide as the workflow's output.",
+        )
+
+    def failure(self, data: object) -> Exception:
+        """Return the error for the data of an execution_error, which may lack its type."""
+        node, kind = get(data, "node_id"), self.clean(get(data, "exception_type") or "")
         message = self.clean(get(data, "exception_message"))
         if self._loads_upload(node):
             return Lost("it cannot read the pictures that it was given")
@@ -99,7 +103,8 @@ class Submission:
                 "That node is for SDXL models, and the checkpoint seems to be another kind: "
                 "name an SDXL one with --set NODE.ckpt_name=FILE."
             )
-        return self._fault([f"{self._label(node)}: {kind}: {message}"], advice)
+        said = ": ".join(part for part in (self._label(node), kind, message) if part)
+        return self._fault([said], advice)
 
     def _fault(self, complaints: Sequence[str], advice: str) -> WorkflowFault:
         lines = "".join(f"  {line}\n" for line in complaints)

@@ -96,13 +96,13 @@ class Workflow:
 
 
 def fill(
-    workflow: Workflow, names: Mapping[str, str], *, keep: str | None = None
+    workflow: Workflow, names: Mapping[str, Any], *, keep: str | None = None
 ) -> dict[str, Any]:
     """Return the prompt to post for a slide: the nodes that its output needs, no others.
 
-    names: by role, the server's names of the uploaded pictures ("restyle/guide.png [temp]"). keep:
-    the start of the file name under which the server keeps the slide for good; without it the slide
-    is among the server's temporary files.
+    names: by role, the server's names of the uploaded pictures ("restyle/guide.png [temp]"), or
+    other values by which LoadImage finds them. keep: the start of the file name under which the
+    server keeps the slide for good; without it the slide is among the server's temporary files.
     """
     chosen = {
         each: names[next(role for role in roles if role in names)]
@@ -114,7 +114,7 @@ def fill(
 
 
 def _filled(
-    workflow: Workflow, names: Mapping[str, str], mask: str, keep: str | None
+    workflow: Workflow, names: Mapping[str, Any], mask: Any, keep: str | None
 ) -> dict[str, Any]:
     """Return all nodes with the pictures' names in place. names: by node. mask: for the alpha."""
     prompt: dict[str, Any] = {node_id: deepcopy(node) for node_id, node in workflow.nodes.items()}
@@ -201,7 +201,7 @@ def stock_node(class_type: str, **inputs: object) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: str) -> None:
+def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: Any) -> None:
     """Link inputs that take the MASK (output 1) of the mask's LoadImage to a LoadImageMask.
 
     LoadImage makes its MASK from an alpha channel, which ours lacks: nothing would be freed.
@@ -215,7 +215,7 @@ def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: str) -> Non
         prompt[user]["inputs"][name] = [new_id, 0]
 
 
-def _mask_loader(node_id: str, output: int, mask: str, prompt: dict[str, Any]) -> dict[str, Any]:
+def _mask_loader(node_id: str, output: int, mask: Any, prompt: dict[str, Any]) -> dict[str, Any]:
     """Return the node that loads the mask in place of an output of a node.
 
     Where the file loads its mask from an alpha channel, which ComfyUI inverts, and inverts it

@@ -45,6 +45,7 @@ class Api:
         yield "GET", "/history/{id}", self._history
         yield "POST", "/history", self._change_history
         yield "POST", "/interrupt", self._interrupt
+        yield "POST", "/api/jobs/{id}/cancel", self._cancel
         yield "POST", "/free", self._free
         yield "GET", "/view", self._view
         yield "GET", "/system_stats", self._system_stats
@@ -137,6 +138,18 @@ class Api:
         if self.running and asked.get("prompt_id") in (None, self.running.id):
             self.running.stop.set()
         return web.Response()
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        with self._changed:
+            waiting = [item for item in self.pending if item.id != wanted]
+            found = len(waiting) < len(self.pending)
+            self.pending = waiting
+            if self.running and self.running.id == wanted:
+                self.running.stop.set()
+                found = True
+            self._changed.notify_all()
+        return web.json_response({"cancelled": found})
 
     async def _free(self, request: web.Request) -> web.Response:
         self.freed += 1

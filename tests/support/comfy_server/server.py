@@ -207,13 +207,16 @@ class ComfyServer(Api):
             token = base64.b64encode(f"me:{self.password}".encode()).decode()
             if request.headers.get("Authorization") != f"Basic {token}":
                 return web.Response(status=401, text="Unauthorized")
-        if any(request.headers.get(name) != value for name, value in self.required.items()):
+        if not self._lets_in(request):
             return web.Response(status=403, text="Forbidden")
         if self._days[route]:
             return await self._days[route].popleft()(request, handler)
         if route in self._always:
             return await self._always[route](request, handler)
         return await handler(request)
+
+    def _lets_in(self, request: web.Request) -> bool:
+        return all(request.headers.get(name) == value for name, value in self.required.items())
 
     async def _run_prompts(self) -> None:
         while True:

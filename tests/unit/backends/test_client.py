@@ -59,9 +59,10 @@ from support.comfy_server import (
 from support.programs import LONGEST_S, until
 
 from stable_restyle.backends.comfyui import events, http, pictures, responses
-from stable_restyle.backends.comfyui.client import ComfyUI, Request
+from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.pictures import GRID, OtherShape
 from stable_restyle.backends.comfyui.responses import Submission
+from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.errors import (
     OutOfMemory,
@@ -1104,7 +1105,12 @@ def test_a_picture_that_a_model_has_rounded_is_scaled(
     assert caplog.text.count(f"makes a picture of {size[0]}x{size[1]} for one of 72x56") == 1
 
 
-def test_closing_gives_up_what_is_in_flight_and_stops_the_server(server: ComfyServer) -> None:
+@pytest.mark.parametrize("day", [usual, answer(404), answer(405), answer(200, "<html>")])
+def test_closing_gives_up_what_is_in_flight_and_stops_the_server(
+    server: ComfyServer, day: Day
+) -> None:
+    """By a prompt's own cancellation, which old servers lack."""
+    server.always("POST /api/jobs/{id}/cancel", day)
     server.runs.append(Run(seconds=math.inf))
     jobs = [a_job(slide) for slide in range(3)]
     with client_of(server) as client, in_the_background(client, *jobs) as slides:
@@ -1116,6 +1122,7 @@ def test_closing_gives_up_what_is_in_flight_and_stops_the_server(server: ComfySe
                 slide.result(LONGEST_S)
         server.wait_for(lambda: not server.running and not server.pending)
         assert list(server.history) == ["foreign"]  # it alone was finished
+        assert server.requests["POST /interrupt"] == (0 if day is usual else 1)
         with pytest.raises(ServerFault, match="run has ended"):
             client.draw(a_job())
         assert not client.answers()
@@ -1132,7 +1139,7 @@ def test_closing_does_not_wait_for_a_server_that_hangs(server: ComfyServer, rout
         in_the_background(client, a_job()) as slide,
     ):
         server.wait_for(lambda: server.requests[route])
-        for each in ("POST /queue", "POST /history"):
+        for each in ("POST /api/jobs/{id}/cancel", "POST /history"):
             server.always(each, slow(math.inf))
         client.close()
         with pytest.raises(ServerFault):

@@ -30,10 +30,11 @@ from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
 from stable_restyle.backends.comfyui import workflow_file
-from stable_restyle.backends.comfyui.backend import KEPT, ComfyBackend
+from stable_restyle.backends.comfyui.backend import ComfyBackend
 from stable_restyle.backends.comfyui.cleanup import EMPTY
 from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.roles import ELEMENT
+from stable_restyle.backends.comfyui.slides import KEPT
 from stable_restyle.cli import tables
 from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import Job, Pixels, Slide, Step

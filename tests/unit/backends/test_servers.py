@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from support import clips, paths
 from support.comfy_server import SDXL, ComfyServer, Run, answer, dropped, halved, slow
+from support.cutting_proxy import cutting_proxy
 from support.programs import COMMAND, LONGEST_S, Program, until
 from support.runs import files, run
 
@@ -169,6 +170,21 @@ def test_a_server_that_is_not_there_is_left_out(
     run(on(asked, [gone, there]))
     assert files(asked.target) == expected
     assert f"{gone.url} is left out for now" in caplog.text
+
+
+def test_a_proxy_that_ends_every_request_and_websocket(
+    make_frames: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As those before rented pods do after 100 s; here, each slide takes longer than that."""
+    asked = Settings(make_frames(4), tmp_path / "out")
+    with ComfyServer(draw_s=2.2) as server, cutting_proxy(server.url, after_s=2.0) as proxy:
+        assert run(replace(asked, backends=(proxy.url,))).drawn == 2
+        assert proxy.cut >= 2  # the websocket, again and again
+        assert server.prompts_run == 2
+        calm = replace(asked, target=tmp_path / "calm" / "out", backends=(server.url,))
+        server.draw_s = 0.0
+        run(calm)
+    assert files(asked.target) == files(calm.target)
 
 
 def test_a_server_that_dies_in_mid_run(

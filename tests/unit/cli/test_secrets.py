@@ -15,7 +15,7 @@ from support.comfy_server import ComfyServer, answer, dropped, redirected
 from support.programs import COMMAND, LONGEST_S
 
 from stable_restyle.cli import options
-from stable_restyle.core.settings import BACKENDS_VARIABLE
+from stable_restyle.core.settings import API_KEY_VARIABLE, BACKENDS_VARIABLE
 
 PASSWORD, TOKEN, QUERY = "hush-hush", "s3cret-token", "qu3ry-key"
 SPY = """
@@ -79,6 +79,7 @@ def test_a_run_shows_none_of_them(server: ComfyServer, tmp_path: Path, day: obje
     environment = {
         BACKENDS_VARIABLE: url_of(server),
         options.HEADERS_VARIABLE: f"X-Key: {TOKEN}",
+        API_KEY_VARIABLE: TOKEN,
         "SEEN": str(tmp_path / "seen.txt"),
     }
     motion = ("--motion", f'"{sys.executable}" "{spy}"', "--patience", "0.005", "--fps", "1")
@@ -103,6 +104,8 @@ def test_a_run_shows_none_of_them(server: ComfyServer, tmp_path: Path, day: obje
         ("--backends", "{url}"),
         ("--backend", "{url} "),
         ("--backend", "HTTP:{url}"),
+        ("--backend", "comfy-api+{url}"),
+        ("--backend", "comfy-api:{url}"),
         ("--header", "X-Key {token}", "--backend", "{url}"),
         ("--header", "X-Key: {token}\x01", "--backend", "{url}"),
         ("--seconds", "2", "--backend", "{url}"),

@@ -1,0 +1,376 @@
+"""One server of the Comfy API v2: upload, submit, poll, fetch.
+
+Whatever a server does, `ComfyApi.draw` ends in a slide, in a ServerFault (this server failed), in a
+WorkflowFault (the workflow did), or in AnswerLost, where only a second drawing could help.
+
+The contract: https://docs.comfy.org/openapi-v2.yaml. Its events are not used: a poll alone says
+what became of a job.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from threading import Condition
+from typing import Any
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+from stable_restyle.backends.comfy_api.api import (
+    ROOT,
+    Api,
+    Unanswered,
+    error_code,
+    growing,
+    not_the_api,
+)
+from stable_restyle.backends.comfy_api.assets import AT_ONCE, Assets
+from stable_restyle.backends.comfy_api.jobs import (
+    EXPIRED,
+    STARTED,
+    JobState,
+    is_marked,
+    marked,
+    reference,
+)
+from stable_restyle.backends.comfy_api.timeouts import Timeouts
+from stable_restyle.backends.comfyui import responses
+from stable_restyle.backends.comfyui.address import Address
+from stable_restyle.backends.comfyui.attempts import Attempts
+from stable_restyle.backends.comfyui.http import Answer, HttpClient, parse
+from stable_restyle.backends.comfyui.responses import Lost, Submission
+from stable_restyle.backends.comfyui.slides import Request
+from stable_restyle.backends.comfyui.uploads import Uploads
+from stable_restyle.core.errors import RestyleError, ServerFault, WrongUsage, counted
+from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.settings import API_KEY_VARIABLE
+
+SCHEME = "comfy-api+"  # in front of the URL
+LISTED = 100  # jobs, the most that a server lists
+LOOKS = 5  # for a job in that list, and at one that has expired
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+log = logging.getLogger(__name__)
+
+
+class AnswerLost(RestyleError):
+    """A job was submitted and may have been drawn, but nobody can say which one it is."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(
+            f"{server}: the answer to a job was lost. It may have been drawn, and paid for, but "
+            "this server does not list its jobs.\n"
+            "Run the command again to have the slide drawn again."
+        )
+
+
+class ComfyApi:
+    """Client of one server. Thread-safe."""
+
+    def __init__(
+        self,
+        url: str,
+        make_request: Callable[[Job], Request],
+        *,
+        headers: Mapping[str, str] | None = None,
+        api_key: str = "",
+        jobs: int = 1,
+        timeout_s: float = 300.0,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Send nothing to the server yet. Raises WrongUsage for an invalid URL, header or key.
+
+        url: comfy-api+http or comfy-api+https; may have a user and a password, a path and a query.
+        headers: sent with every request. api_key: sent as the Bearer of Authorization if neither
+        headers nor URL say otherwise, and the connection is secure. jobs: that the server runs at
+        once. timeout_s: how long it may take for a slide, from when it starts on it.
+        """
+        plain = url[len(SCHEME) :]
+        given = dict(headers or {})
+        credentials = _credentials(plain, given, api_key)
+        address = Address.parse(plain, {**given, **credentials})
+        self.name = f"{SCHEME}{address.base}"
+        self._make_request = make_request
+        self._most_jobs, self._timeout_s = jobs, timeout_s
+        self._timeouts = timeouts = timeouts or Timeouts()
+        self._api = Api(address, timeouts, timeout_s, _hint(bool(api_key), bool(credentials)))
+        self._quick = HttpClient(address, *[timeouts.cleanup_s] * 3)
+        self._assets = Assets(self.name, self._api, self._quick)
+        self._uploads = Uploads(self._put)
+        self._attempts = Attempts(self.name)
+        self._changed = Condition()  # guards what follows
+        self._jobs: dict[str, str] = {}  # those that may be under way: their ID, the path to cancel
+        self._known: set[str] = set()  # IDs of all our jobs
+        self._room = jobs + 1  # for jobs, as of when the queue was full
+        self._full_at: float | None = None  # time.monotonic()
+        self._drawing = self._sending = 0
+        self._closed = False
+
+    @property
+    def slots(self) -> int:
+        """Return how many slides it accepts at once: one more than it draws, if its queue allows.
+
+        After its queue was full that is what it had accepted by then, then more again by and by.
+        """
+        with self._changed:
+            return self._slots()
+
+    @property
+    def at_once(self) -> int:
+        """Return how many slides it draws at the same time."""
+        return min(self._most_jobs, self.slots)
+
+    def inspect(self) -> None:
+        """Check that the Comfy API answers there, and lets us in. Raises ServerFault."""
+        answer = self._api.ask_once("GET", f"{ROOT}/jobs/{uuid4()}")
+        if answer.status in (200, 429) or (answer.status == 404 and error_code(answer)):
+            return
+        if answer.status < 400 and answer.location is None:
+            raise not_the_api(answer.status)
+        raise self._api.fault(answer)
+
+    def draw(self, job: Job) -> Slide:
+        """Return the slide, of the guide's size or the scale of it that the workflow makes; blocks.
+
+        Raises ServerFault, WorkflowFault, OtherShape or AnswerLost.
+        """
+        with self._at_work():
+            request = self._make_request(job)
+            return self._attempts.draw(job, partial(self._attempt, request), self._forget)
+
+    def close(self) -> None:
+        """Abandon what is in flight: draws raise ServerFault, jobs are canceled, assets deleted."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._api.end()
+            # What is being sent could not be canceled or deleted before its answer.
+            self._changed.wait_for(lambda: not self._sending, self._timeouts.cleanup_s)
+        deadline = time.monotonic() + self._timeouts.connect_s
+        with self._changed:
+            while self._drawing and time.monotonic() < deadline:
+                self._api.abort()  # one that was connecting has a socket only now
+                self._changed.wait(0.05)
+            unfinished = list(self._jobs.values())
+        until = time.monotonic() + self._timeouts.closing_s
+        with ThreadPoolExecutor(AT_ONCE, "cancel") as threads:
+            list(threads.map(self._cancel, unfinished))
+        self._assets.delete_all(until)
+        self._api.abort()
+        self._api.close()
+        self._quick.close()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._changed:
+            if self._closed:
+                raise ServerFault("the run has ended")
+            self._drawing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._drawing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def _at_sending(self) -> Iterator[None]:
+        with self._changed:
+            self._sending += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sending -= 1
+                self._changed.notify_all()
+
+    def _put(self, name: str, data: bytes) -> str:
+        with self._at_sending():
+            return self._assets.put(name, data)
+
+    def _forget(self) -> None:
+        """Upload everything again: the server has lost what it had."""
+        self._uploads.forget()
+        self._assets.forget()
+        self._assets.tidy()  # a server that still knows the bytes would give us the same asset
+
+    def _attempt(self, request: Request, limit: int) -> bytes:
+        """Have a slide drawn once; return the file that the server sends, `limit` bytes at most.
+
+        Raises Lost where another attempt may succeed.
+        """
+        with self._uploads.hold(request.pictures) as ids:
+            references = {role: reference(each) for role, each in ids.items()}
+            key = str(uuid4())
+            nodes = marked(request.prompt(references), request.output, key)
+            submission = Submission(
+                self.name,
+                nodes,
+                request.output,
+                list(references.values()),
+                self._api.address.clean,
+            )
+            with self._submitted(submission, key) as job:
+                self._assets.tidy()  # while the server draws
+                ended = self._outcome(job)
+            return self._api.result(*ended.picture(submission), limit)
+
+    @contextmanager
+    def _submitted(self, submission: Submission, key: str) -> Iterator[JobState]:
+        """Yield a job that is submitted; cancel it if it is left unfinished."""
+        with self._at_sending():
+            job = self._submit(submission, key)
+            with self._changed:
+                cancel = self._api.path(responses.get(job.links, "cancel"), f"{_path(job)}/cancel")
+                self._jobs[job.id] = cancel
+                self._known.add(job.id)
+        try:
+            yield job
+        finally:
+            with self._changed:
+                left = None if self._closed else self._jobs.pop(job.id, None)
+            if left is not None:
+                self._cancel(left)
+
+    def _submit(self, submission: Submission, key: str) -> JobState:
+        """Submit a job, and only one, whatever happens to the answers."""
+        try:
+            answer = self._api.ask(
+                "POST",
+                f"{ROOT}/jobs",
+                fails_s=self._timeouts.fails_s,
+                once=True,
+                on_busy=self._note_busy,
+                headers={"Idempotency-Key": key},
+                json={"workflow": submission.nodes},
+            )
+        except Unanswered:
+            raise AnswerLost(self.name) from None
+        code = error_code(answer)
+        if code == "idempotency_key_reuse":  # an earlier answer was lost
+            return self._find(key)
+        if code == "missing_asset":
+            raise Lost("the pictures that it was given are gone")
+        if code in ("invalid_workflow", "workflow_format_ui"):
+            error = responses.get(parse(answer.body), "error")
+            faulty = responses.get(responses.get(error, "details"), "node_errors")
+            raise submission.refused({"error": error, "node_errors": faulty}, dict)
+        return JobState.of(self._api.json(answer))
+
+    def _find(self, key: str) -> JobState:
+        """Return the job that was submitted under a key. Raises AnswerLost, ServerFault."""
+        for pause_s, _ in zip(growing(*self._timeouts.poll_s), range(LOOKS), strict=False):
+            answer = self._ask_about_job(f"{ROOT}/jobs", params={"limit": str(LISTED)})
+            if answer.status != 200:
+                raise AnswerLost(self.name)
+            for each in responses.sequence(self._api.json(answer).get("jobs")):
+                if self._is_ours(each, key):
+                    return JobState.of(each)
+            self._api.pause(pause_s)
+        raise ServerFault("it has received a job, but does not list it")
+
+    def _is_ours(self, listed: object, key: str) -> bool:
+        job_id = responses.name(responses.get(listed, "id"))
+        with self._changed:
+            if job_id in self._known:
+                return False
+        answer = self._ask_about_job(f"{ROOT}/jobs/{quote(job_id, safe='')}/workflow")
+        return is_marked(responses.get(parse(answer.body), "workflow"), key)
+
+    def _outcome(self, job: JobState) -> JobState:
+        """Poll a job until it has ended. Raises ServerFault when it takes too long."""
+        path = self._api.path(responses.get(job.links, "self"), _path(job))
+        submitted, started = time.monotonic(), None
+        pauses, expired = growing(*self._timeouts.poll_s), 0
+        # The self-hosted proxy says so of a job that moves from ComfyUI's queue to its history.
+        while not job.ended or (job.status == EXPIRED and expired < LOOKS):
+            now = time.monotonic()
+            if job.status in STARTED:
+                started = started or now
+            if started and now > started + self._timeout_s:
+                raise ServerFault(
+                    f"it took longer than {self._timeout_s:g} s for a slide "
+                    "(--timeout sets the limit)"
+                )
+            if not started and now > submitted + self._timeouts.queue_s:
+                minutes = self._timeouts.queue_s / 60
+                raise ServerFault(f"it has not started on the slide in {minutes:g} min")
+            self._api.pause(next(pauses))
+            answer = self._ask_about_job(path)
+            if answer.status == 404:
+                self._note_over(job)
+                raise ServerFault(f"it does not know the job any more{self._api.words(answer)}")
+            job = JobState.of(self._api.json(answer))
+            expired += job.status == EXPIRED
+        self._note_over(job)
+        return job
+
+    def _ask_about_job(self, path: str, **request: Any) -> Answer:
+        return self._api.ask("GET", path, fails_s=self._timeouts.outage_s, **request)
+
+    def _note_over(self, job: JobState) -> None:
+        """Note that there is nothing to cancel any more."""
+        with self._changed:
+            self._jobs.pop(job.id, None)
+
+    def _note_busy(self, answer: Answer) -> None:
+        """Send the server fewer jobs at once for a while if its queue is full."""
+        if error_code(answer) != "queue_full":
+            return
+        with self._changed:
+            before = self._slots()
+            self._room, self._full_at = min(before, max(len(self._jobs), 1)), time.monotonic()
+            if self._room < before:
+                room = counted(self._room, "job")
+                log.info("The queue of %s is full: it gets %s at once for now.", self.name, room)
+
+    def _slots(self) -> int:
+        if self._full_at is None:
+            return self._most_jobs + 1
+        regained = int((time.monotonic() - self._full_at) / self._timeouts.regain_s)
+        return min(self._room + regained, self._most_jobs + 1)
+
+    def _cancel(self, path: str) -> None:
+        """Ask the server to cancel a job."""
+        with suppress(ServerFault):
+            self._quick.ask("POST", path)
+
+
+def _path(job: JobState) -> str:
+    return f"{ROOT}/jobs/{quote(job.id, safe='')}"
+
+
+def _credentials(url: str, headers: Mapping[str, str], api_key: str) -> dict[str, str]:
+    """Return the header for the key; none where the user names others, or anybody could read it.
+
+    Raises WrongUsage.
+    """
+    if not api_key:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise WrongUsage(f"The key in {API_KEY_VARIABLE} has characters that cannot be sent.")
+    try:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https" or parts.hostname in _HERE
+    except ValueError:  # `Address.parse` says so
+        return {}
+    if "@" in parts.netloc or "authorization" in map(str.lower, headers) or not secure:
+        return {}
+    return {"Authorization": f"Bearer {api_key}"}
+
+
+def _hint(has_key: bool, is_sent: bool) -> str:
+    """Return what to do where access is denied."""
+    if is_sent:
+        return f"Correct the key in {API_KEY_VARIABLE}"
+    if has_key:
+        return (
+            f"The key in {API_KEY_VARIABLE} is only sent over https, or to this machine: write "
+            "comfy-api+https://, or --header 'Authorization: Bearer KEY' for a network you trust"
+        )
+    return f"Put its key into {API_KEY_VARIABLE}, or add --header 'Authorization: Bearer KEY'"
