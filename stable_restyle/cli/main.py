@@ -18,6 +18,7 @@ from click.core import ParameterSource
 
 from stable_restyle.cli import exits, tables
 from stable_restyle.cli.console import Console, visible
+from stable_restyle.cli.help import Command
 from stable_restyle.cli.options import DEFAULTS, HEADERS_VARIABLE, options, split_backends
 from stable_restyle.core.errors import NoBackendLeft, WrongUsage
 from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
@@ -112,7 +113,7 @@ EXCLUSIVE = ((*MODES, "redo"), ("redo", "fresh"), ("verbose", "quiet"))
 NEEDED = {"seconds": "dry_run", "redo_chain": "redo"}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Command, context_settings={"max_content_width": 100})
 @options
 def command(**typed: Any) -> None:
     """Restyle a film with Stable Diffusion.

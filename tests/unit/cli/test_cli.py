@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from support import clips
 from support.programs import COMMAND, LONGEST_S, Program, until, video_restyle
 
-from stable_restyle.cli import console, main, options
+from stable_restyle.cli import console, help, main, types
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.media import png
 from stable_restyle.run import pipeline
@@ -416,4 +416,25 @@ def test_a_time_is_told_as_a_clock_shows_it() -> None:
     ],
 )
 def test_rates_of_ntsc_are_exact_however_they_are_rounded(typed: str, rate: str) -> None:
-    assert options.Rate().convert(typed, None, None) == Fraction(rate)
+    assert types.Rate().convert(typed, None, None) == Fraction(rate)
+
+
+def test_every_option_is_in_a_group_of_the_help() -> None:
+    for each in main.command.params:
+        if not isinstance(each, click.Argument):
+            assert isinstance(each, help.Option), f"{each.opts}: use option(GROUP, ...)"
+            assert each.group in help.GROUPS
+
+
+def test_the_short_help_shows_the_daily_ten() -> None:
+    text = CliRunner().invoke(main.command, ["-h"]).output
+    shown = re.findall(r"^  (--[\w-]+)", text, re.MULTILINE)
+    assert len(shown) == 10
+    assert f"--help shows all {len(main.command.params) - 1} options" in text
+
+
+def test_the_help_has_groups_and_examples() -> None:
+    text = CliRunner().invoke(main.command, ["--help"]).output
+    headings = re.findall(r"^(\S.*):$", text, re.MULTILINE)
+    assert headings == ["Examples", *help.GROUPS]
+    assert len(re.findall(r"^  video-restyle ", text, re.MULTILINE)) == 4
