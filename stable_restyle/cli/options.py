@@ -7,16 +7,12 @@ from collections.abc import Callable
 
 import click
 
+from stable_restyle.cli.actions import ACTIONS
 from stable_restyle.cli.help import (
     IN_OUT,
-    INSTEAD,
-    MESSAGES,
-    REPAIR,
     SERVERS,
     STEADINESS,
     STYLE,
-    Option,
-    daily_help,
     option,
 )
 from stable_restyle.cli.types import AnyPath, Number, Rate, Suggested
@@ -50,7 +46,7 @@ def _shipped() -> list[str]:
     return sorted(name for name in names if name.endswith(".json"))
 
 
-OPTIONS = (
+SETTINGS = (
     click.argument("source", type=AnyPath(), default=DEFAULTS.source),
     click.argument("target", type=AnyPath(), default=DEFAULTS.target),
     option(
@@ -70,6 +66,21 @@ OPTIONS = (
         metavar="FILE",
         default=DEFAULTS.middle_model,
         help="Another workflow for the middle slide of each scene; --model draws the others.",
+    ),
+    option(
+        STYLE,
+        "--prompt",
+        daily=True,
+        metavar="TEXT",
+        default=DEFAULTS.prompt,
+        help="What the model draws, in place of the workflow's prompt.",
+    ),
+    option(
+        STYLE,
+        "--negative-prompt",
+        metavar="TEXT",
+        default=DEFAULTS.negative_prompt,
+        help="What it avoids, in place of the workflow's negative prompt.",
     ),
     option(
         STYLE,
@@ -297,63 +308,6 @@ OPTIONS = (
         help="Keep warped pictures, masks and guides in the working folder.",
     ),
     option(
-        REPAIR,
-        "--fresh",
-        daily=True,
-        is_flag=True,
-        help="Start over: discard the slides of an earlier run, then draw.",
-    ),
-    option(
-        REPAIR,
-        "--redo",
-        daily=True,
-        metavar="SLIDES",
-        default=DEFAULTS.redo,
-        help="Draw these slides again, such as 12,40-46, with a new seed or that of --seed. The "
-        "earlier ones are kept in redone/ in the working folder.",
-    ),
-    option(
-        REPAIR,
-        "--redo-chain",
-        is_flag=True,
-        help="With --redo: also draw the slides again that follow these in their chains.",
-    ),
-    option(
-        INSTEAD,
-        "--report",
-        is_flag=True,
-        help="Only write the report page, report.html in the working folder, as things are now; "
-        "works during a run too.",
-    ),
-    option(
-        INSTEAD,
-        "--dry-run",
-        daily=True,
-        is_flag=True,
-        help="Show scenes, slides and chains; write nothing.",
-    ),
-    option(
-        INSTEAD,
-        "--seconds",
-        type=Number(0, min_open=True),
-        metavar="S",
-        help="With --dry-run: estimate the time if each slide takes S seconds on each backend.",
-    ),
-    option(
-        INSTEAD,
-        "--check",
-        daily=True,
-        is_flag=True,
-        help="Only check every backend: draw a small slide and show what is missing there.",
-    ),
-    option(
-        INSTEAD,
-        "--measure",
-        is_flag=True,
-        help="Only measure how steady the slides of a run are, and save that in measure.json in "
-        "the working folder. Settings and scenes are those of the run.",
-    ),
-    option(
         SERVERS,
         "--dask",
         metavar="ADDRESS|local[:N]",
@@ -361,31 +315,12 @@ OPTIONS = (
         help="Draw on the workers of a Dask cluster, such as tcp://HOST:8786. local starts N "
         "workers on this machine, to try it. localhost in --backend then means each worker's own.",
     ),
-    option(
-        INSTEAD,
-        "--batch",
-        daily=True,
-        type=AnyPath(),
-        metavar="FILE",
-        help="Restyle the films of a list, one per line: SOURCE TARGET -- OPTIONS. Options given "
-        "here apply to all films; those of a line take precedence. Finished films are skipped.",
-    ),
-    option(MESSAGES, "-v", "--verbose", is_flag=True, help="Show more messages."),
-    option(MESSAGES, "-q", "--quiet", is_flag=True, help="Show only warnings and errors."),
-    click.version_option(
-        cls=Option,
-        group=MESSAGES,
-        package_name="stable-restyle",
-        message="%(prog)s %(version)s",
-        help="Show the version.",
-    ),
-    daily_help,
 )
 
 
 def options(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate a function with all arguments and options."""
-    for each in reversed(OPTIONS):
+    for each in reversed((*SETTINGS, *ACTIONS)):
         function = each(function)
     return function
 

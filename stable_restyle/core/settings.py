@@ -30,6 +30,8 @@ class Settings:
     work: Path | None = None
     model: str = "claymation.json"
     middle_model: str = ""  # draws the middles; empty: as all other slides
+    prompt: str | None = None  # in place of the workflow's
+    negative_prompt: str | None = None
     pictures: tuple[str, ...] = ()  # [SCENES:]NAME=FILE, for nodes of the workflow
     mask_strength: float | None = None  # None: what suits the motion
     mask_size: int | None = None  # pixels; None: what suits the motion

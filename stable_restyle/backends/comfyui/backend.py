@@ -12,6 +12,7 @@ from stable_restyle.backends.comfyui import validate
 from stable_restyle.backends.comfyui.client import ComfyUI, Request, Server
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, changed
 from stable_restyle.backends.comfyui.pictures import OtherShape, pad
+from stable_restyle.backends.comfyui.texts import describe_prompts
 from stable_restyle.backends.comfyui.validate import Incompatibility
 from stable_restyle.backends.comfyui.workflow import (
     MASK,
@@ -135,9 +136,10 @@ class ComfyBackend:
             workflow = self._fitted.middle if middle else self._fitted.base
             assert workflow is not None
             loaded = [("picture", each) for each in describe_pictures(workflow)]
+            rows = [("workflow", workflow.name), *loaded, *describe_prompts(workflow)]
             check = replace(
                 check,
-                about=[*check.about, ("workflow", workflow.name), *loaded, ("mask", trial.mask)],
+                about=[*check.about, *rows, ("mask", trial.mask)],
                 trial_s=trial.seconds,
                 size=size,
             )

@@ -19,7 +19,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from stable_restyle.backends.comfyui import roles
+from stable_restyle.backends.comfyui import roles, texts
 from stable_restyle.backends.comfyui.roles import ELEMENT
 from stable_restyle.backends.comfyui.workflow import (
     MASK,
@@ -149,7 +149,16 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
         found = roles.find(element, nodes, names)
     except FileFault as fault:
         raise FileFault(dangling) if dangling else fault from None
-    workflow = Workflow(name, nodes, found.pictures, found.alpha, found.output, preview, register)
+    workflow = Workflow(
+        name,
+        nodes,
+        found.pictures,
+        found.alpha,
+        found.output,
+        preview,
+        register,
+        prompts=texts.named_in(element, nodes),
+    )
     return workflow if found.has_mask or not found.wants_mask else _with_noise_mask(workflow)
 
 
