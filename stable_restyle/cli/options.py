@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from stable_restyle.cli.actions import ACTIONS
+from stable_restyle.cli.config import config_option
 from stable_restyle.cli.help import (
     IN_OUT,
     SERVERS,
@@ -24,15 +25,14 @@ from stable_restyle.core.settings import (
     FLOW_ANCHOR,
     FLOW_MASK_SIZE,
     FLOW_MASK_STRENGTH,
-    FLOWS,
     FRAME,
     MASK_SIZE,
     MASK_STRENGTH,
+    MOTIONS,
     WARPED,
     Settings,
 )
 
-MOTIONS = (*FLOWS, "codec")
 LOOKS = ("preview", "preview:clay", "preview:anime")
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 DEFAULTS = Settings()
@@ -307,6 +307,7 @@ SETTINGS = (
         is_flag=True,
         help="Keep warped pictures, masks and guides in the working folder.",
     ),
+    config_option,
     option(
         SERVERS,
         "--dask",

@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 
 FAST_FLOW = "flow:fast"
-FLOWS = ("flow", FAST_FLOW)  # values of --motion
+FLOWS = ("flow", FAST_FLOW)
+MOTIONS = (*FLOWS, "codec")  # values of --motion that are no program
 WARPED, FRAME = "warped", "frame"  # values of --guide
 # What suits each motion. By flow, what can be tracked is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's

@@ -225,7 +225,7 @@ def test_quiet_says_what_another_thread_warned_of_last(
             threads.submit(logging.getLogger("stable_restyle.some").warning, "it is late").result()
         if error:
             raise error
-        return pipeline.Outcome(1, 1, Path("out"))
+        return pipeline.Outcome(1, 1, Path("out"), Path("report.html"))
 
     make_frames(2)
     monkeypatch.chdir(tmp_path)
@@ -359,16 +359,34 @@ def test_help_names_every_option_and_exit_code() -> None:
         assert code in text
 
 
-def test_help_imports_nothing_heavy() -> None:
+HEAVY = {"numpy", "cv2", "av", "PIL", "requests", "tqdm", "ffmpeg"}
+
+
+def loaded_before(line: str, *words: str, folder: Path) -> set[str]:
+    """Return the modules that a command imports before it says this."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *COMMAND[1:], "--help"],
+        [sys.executable, "-X", "importtime", *COMMAND[1:], *words],
+        cwd=folder,
         capture_output=True,
         text=True,
-        check=True,
     )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "click" in loaded
-    assert not loaded & {"numpy", "cv2", "av", "PIL", "requests", "tqdm", "ffmpeg"}
+    before, said, _ = done.stderr.partition(line)
+    assert said, done.stderr[-2000:]
+    return {each.rpartition("|")[2].strip() for each in before.splitlines()}
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    loaded = loaded_before("stable_restyle.cli.main", "--help", folder=tmp_path)
+    assert not loaded & HEAVY
+
+
+def test_the_first_line_says_what_is_done_before_anything_heavy_is_imported(
+    make_frames: MakeFrames, tmp_path: Path
+) -> None:
+    make_frames(2)
+    line = "in -> clay.mp4, in 3 steps: draw the slides, join them to a film, write the report."
+    loaded = loaded_before(line, "in", "clay.mp4", *PREVIEW, folder=tmp_path)
+    assert "click" in loaded and not loaded & HEAVY
 
 
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

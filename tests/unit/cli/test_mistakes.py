@@ -244,6 +244,30 @@ def test_a_message_names_what_was_meant(here: Path, words: tuple[str, ...], said
     assert said in done.output + str(done.exception)
 
 
+def test_all_that_exclude_each_other_are_refused_together() -> None:
+    words = (
+        "--check",
+        "--redo",
+        "3",
+        "--fresh",
+        "--only",
+        "a",
+        "--only-not",
+        "b",
+        "--seconds",
+        "3",
+    )
+    said = CliRunner().invoke(main.command, words).output
+    for each in (
+        "--check and --redo exclude each other",
+        "--redo and --fresh exclude each other",
+        "--only and --only-not exclude each other",
+        "--seconds S goes with --dry-run.",
+        "--seconds S needs to know the backends",
+    ):
+        assert each in said
+
+
 def test_a_reader_that_is_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `video-restyle --help | more` that is left early; Windows calls the pipe invalid."""
     assert exits.is_closed_pipe(BrokenPipeError(errno.EPIPE, "Broken pipe"))
