@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -18,6 +18,7 @@ EXCLUSIVE = (
     ("only", "only_not"),
     ("verbose", "quiet"),
 )
+FROM_FILE = ParameterSource.DEFAULT_MAP
 NEEDED = {"seconds": "dry_run", "redo_chain": "redo"}
 
 
@@ -31,7 +32,8 @@ def settle(values: Mapping[str, Any], context: click.Context) -> dict[str, Any]:
 
     With --redo, --seed is the seed of the slides to draw again, so that of the file is not meant.
     """
-    settled = {**values, **_excluded(context)}
+    in_file = (name for name in values if context.get_parameter_source(name) is FROM_FILE)
+    settled = {**values, **_defaults(_excluded(context).intersection(in_file))}
     if values["redo"] and not is_typed("seed", context):
         settled["seed"] = DEFAULTS.seed
     return settled
@@ -40,19 +42,22 @@ def settle(values: Mapping[str, Any], context: click.Context) -> dict[str, Any]:
 def of_line(context: click.Context) -> dict[str, Any]:
     """Return what a line of a list says, and defaults for what that excludes."""
     typed = {name: its for name, its in context.params.items() if is_typed(name, context)}
-    known = {each.name for each in context.command.params}
-    return {**{k: v for k, v in _excluded(context).items() if k in known}, **typed}
+    return {**_defaults(_excluded(context).intersection(context.params)), **typed}
 
 
-def _excluded(context: click.Context) -> dict[str, Any]:
-    """Return the defaults of what is not typed, but excluded by what is."""
+def _excluded(context: click.Context) -> set[str]:
+    """Return what is not typed, but excluded by what is."""
     return {
-        name: getattr(DEFAULTS, name, False)
+        name
         for group in EXCLUSIVE
         if any(context.params.get(each) and is_typed(each, context) for each in group)
         for name in group
         if not is_typed(name, context)
     }
+
+
+def _defaults(names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(DEFAULTS, name, False) for name in names}
 
 
 def check(values: Mapping[str, Any], context: click.Context) -> None:

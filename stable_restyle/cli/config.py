@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from stable_restyle.cli.help import IN_OUT, Option
 from stable_restyle.cli.types import AnyPath, Number, Rate
@@ -158,7 +159,6 @@ def _kinds(param: click.Parameter) -> tuple[type, ...]:
 
 def used_settings(ctx: click.Context) -> Iterable[str]:
     """Return the settings that come from the file."""
-    source = click.core.ParameterSource.DEFAULT_MAP
     for each in ctx.command.params:
-        if each.name and ctx.get_parameter_source(each.name) is source:
+        if each.name and ctx.get_parameter_source(each.name) is ParameterSource.DEFAULT_MAP:
             yield _name(each)

@@ -62,10 +62,9 @@ class Suggested(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        found = [CompletionItem(each) for each in self._values() if each.startswith(incomplete)]
-        if self._files:
-            found.append(CompletionItem(incomplete, type="file"))
-        return found
+        # Files first: click's script for bash forgets what comes before them.
+        files = [CompletionItem(incomplete, type="file")] if self._files else []
+        return [*files, *(CompletionItem(v) for v in self._values() if v.startswith(incomplete))]
 
 
 def _rounded(rate: Fraction) -> set[str]:
