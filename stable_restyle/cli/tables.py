@@ -54,7 +54,7 @@ def _steps(settings: Settings) -> Iterator[str]:
         yield "split it into frames"
     if settings.keys > 1:
         yield "choose the keys"
-    yield "draw the slides"
+    yield "compose the slides" if settings.drawn else "draw the slides"
     if settings.deflicker:
         yield "average them with their neighbours"
     if settings.masks_of_part:
