@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stable_restyle.cli.help import INSTEAD, MESSAGES, REPAIR, Option, daily_help, option
-from stable_restyle.cli.types import AnyPath, Number
+from stable_restyle.cli.types import AnyPath, Number, Numbers
 
 ACTIONS = (
     option(
@@ -19,6 +19,7 @@ ACTIONS = (
         REPAIR,
         "--redo",
         daily=True,
+        type=Numbers(),
         metavar="SLIDES",
         default="",
         help="Draw these slides again, such as 12,40-46, with a new seed or that of --seed. The "

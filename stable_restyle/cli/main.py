@@ -19,6 +19,7 @@ from stable_restyle.cli import combinations, exits, tables
 from stable_restyle.cli.config import NO_CONFIG, Config, used_settings
 from stable_restyle.cli.console import Console, visible
 from stable_restyle.cli.help import Command
+from stable_restyle.cli.missing import check_source
 from stable_restyle.cli.options import DEFAULTS, HEADERS_VARIABLE, options, split_backends
 from stable_restyle.core.errors import NoBackendLeft, WrongUsage
 from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
@@ -134,6 +135,8 @@ def command(**typed: Any) -> None:
         log.info("Settings from %s: %s.", config.path, ", ".join(used))
     settings = Settings(**{name: value for name, value in values.items() if name in SETTINGS})
     mode = next((name for name in combinations.MODES if values[name]), "")
+    if mode not in ("check", "batch"):
+        check_source(settings.source, typed=settings.source != DEFAULTS.source)
     if line := tables.announcement(settings, mode, values["batch"]):
         log.info("%s", line)
     MODES.get(mode, run)(Invocation(with_command(settings, config), console, values, config))

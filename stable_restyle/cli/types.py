@@ -11,6 +11,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from stable_restyle.core.ranges import parse_ranges
+
 NTSC_RATES = [Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120)]
 
 
@@ -49,6 +51,17 @@ class Rate(click.ParamType[Fraction]):
         if rate <= 0:
             self.fail(f"{value!r} is not a frame rate; write 25 or 30000/1001.", param, ctx)
         return next((each for each in NTSC_RATES if str(value) in _rounded(each)), rate)
+
+
+class Numbers(click.ParamType[str]):
+    """Numbers such as 12,40-46, as typed."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value and param is not None:
+            parse_ranges(value, f"{param.opts[0]} {value}", "slide")
+        return value
 
 
 class Suggested(click.ParamType[str]):
