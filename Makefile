@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check soak wine container container-steps bench format options clean
+.PHONY: install demo test check soak wine container container-steps bench format options pictures clean
 
 install: .venv/installed
 
@@ -69,6 +69,10 @@ format: .venv/installed-for-tests
 # Writes docs/options.md from the program's own help.
 options: .venv/installed-for-tests
 	PYTHONPATH=tests $(BIN)/python -m support.options_page
+
+# Takes the pictures of a terminal that the documents show; needs a browser.
+pictures: .venv/installed-for-tests
+	PYTHONPATH=tests $(BIN)/python -m support.terminal
 
 clean:
 	rm -rf .venv .wine build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
