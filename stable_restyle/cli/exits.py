@@ -28,6 +28,9 @@ MORE_NAMES = (
     "\nPut names with blanks in quotation marks. To restyle several films, list them in a file for "
     "--batch."
 )
+# What other programs call the film to read and the film to write.
+NO_OPTIONS = ("-i", "--in", "--input", "-o", "--out", "--output", "--source", "--target")
+NAMES = "\nSOURCE and TARGET go without an option: video-restyle film.mp4 film-clay.mp4"
 
 log = logging.getLogger("stable_restyle")
 
@@ -88,10 +91,12 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _usage(error: click.ClickException) -> str:
-    """Return what click prints about a mistyped command, with a hint if it has too many names."""
+    """Return what click prints about a mistyped command, with a hint if names are the mistake."""
     text = io.StringIO()
     error.show(text)
     hint = MORE_NAMES if "unexpected extra argument" in error.message else ""
+    if isinstance(error, click.NoSuchOption) and error.option_name in NO_OPTIONS:
+        hint = NAMES
     return text.getvalue().rstrip() + hint
 
 

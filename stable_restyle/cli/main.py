@@ -14,10 +14,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from stable_restyle.cli import exits, tables
+from stable_restyle.cli import combinations, exits, tables
+from stable_restyle.cli.config import NO_CONFIG, Config, used_settings
 from stable_restyle.cli.console import Console, visible
+from stable_restyle.cli.help import Command
+from stable_restyle.cli.missing import check_source
 from stable_restyle.cli.options import DEFAULTS, HEADERS_VARIABLE, options, split_backends
 from stable_restyle.core.errors import NoBackendLeft, WrongUsage
 from stable_restyle.core.settings import API_KEY_VARIABLE, BACKENDS_VARIABLE, Settings
@@ -35,6 +37,7 @@ class Invocation:
     settings: Settings
     console: Console
     values: Mapping[str, Any]  # of all options and arguments, by parameter name
+    config: Config
 
 
 def check(asked: Invocation) -> None:
@@ -83,8 +86,8 @@ def run_batch(asked: Invocation) -> None:
             context = line.make_context("line", [*words, "--", source, target])
         except click.ClickException as error:
             raise WrongUsage(error.format_message()) from error
-        typed = {name: value for name, value in context.params.items() if _is_typed(name, context)}
-        return with_command(replace(asked.settings, **typed))
+        its = combinations.of_line(context)
+        return with_command(replace(asked.settings, **its), asked.config)
 
     films = batch.read(asked.values["batch"], parse_line)
     batch.run(films, asked.console, lambda outcome: log.info(tables.summary(outcome)))
@@ -108,11 +111,9 @@ MODES: Mapping[str, Callable[[Invocation], None]] = {
     "report": report,
     "batch": run_batch,
 }
-EXCLUSIVE = ((*MODES, "redo"), ("redo", "fresh"), ("verbose", "quiet"))
-NEEDED = {"seconds": "dry_run", "redo_chain": "redo"}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Command, context_settings={"max_content_width": 100})
 @options
 def command(**typed: Any) -> None:
     """Restyle a film with Stable Diffusion.
@@ -125,28 +126,43 @@ def command(**typed: Any) -> None:
     Exit codes: 0 all slides are drawn; 1 some are missing; 2 wrong usage; 3 unusable input;
     4 no backend is left; 130 interrupted.
     """
-    values = _with_environment(typed)
-    _check_combinations(values)
+    context = click.get_current_context()
+    values = combinations.settle(_with_environment(typed), context)
+    combinations.check(values, context)
     console = Console(verbose=values["verbose"], quiet=values["quiet"])
+    config: Config = context.obj
+    if used := list(used_settings(context)):
+        log.info("Settings from %s: %s.", config.path, ", ".join(used))
     settings = Settings(**{name: value for name, value in values.items() if name in SETTINGS})
-    mode = next((MODES[name] for name in MODES if values[name]), run)
-    mode(Invocation(with_command(settings), console, values))
+    mode = next((name for name in combinations.MODES if values[name]), "")
+    if mode not in ("check", "batch"):
+        check_source(settings.source, typed=settings.source != DEFAULTS.source)
+    if line := tables.announcement(settings, mode, values["batch"]):
+        log.info("%s", line)
+    MODES.get(mode, run)(Invocation(with_command(settings, config), console, values, config))
 
 
-def with_command(settings: Settings) -> Settings:
-    """Return settings with the command that resumes their run and shows no secrets."""
+def with_command(settings: Settings, config: Config = NO_CONFIG) -> Settings:
+    """Return settings with the command that resumes their run and shows no secrets.
+
+    It says everything that `config` does too, since that file may be edited.
+    """
     from stable_restyle.backends.connect import public_name
 
     shown = replace(settings, backends=tuple(map(public_name, settings.backends)))
     words = ["video-restyle", str(settings.source), str(settings.target)]
+    if config.named:
+        words += ["--config", str(config.path)]
     for each in command.params:
         if (name := each.name or "") not in SETTINGS.difference(NOT_IN_RESUME_COMMAND):
             continue
-        if (value := getattr(shown, name)) == getattr(DEFAULTS, name):
+        value = getattr(shown, name)
+        if value is None or (value == getattr(DEFAULTS, name) and name not in config.values):
             continue
         for one in value if isinstance(value, tuple) else [value]:
             word = f"{one:g}" if isinstance(one, float) else str(one)
-            words += [each.opts[0]] if one is True else [each.opts[0], word]
+            names = each.secondary_opts if one is False else each.opts
+            words += names[:1] if isinstance(one, bool) else [each.opts[0], word]
     return replace(settings, command=tuple(words))
 
 
@@ -175,35 +191,3 @@ def _with_environment(typed: Mapping[str, Any]) -> dict[str, Any]:
         "headers": (*filter(None, lines), *typed["headers"]),
         "api_key": api_key.strip(),
     }
-
-
-def _check_combinations(values: Mapping[str, Any]) -> None:
-    """Raise UsageError if options exclude each other, or need one that is absent."""
-    named = {each.name: each for each in command.params}
-    for group in EXCLUSIVE:
-        if len(given := [named[name].opts[-1] for name in group if values[name]]) > 1:
-            raise click.UsageError(
-                f"{', '.join(given[:-1])} and {given[-1]} exclude each other: give one of them."
-            )
-    for name, needed in NEEDED.items():
-        if values[name] and not values[needed]:
-            raise click.UsageError(
-                f"{_as_typed(named[name])} goes with {_as_typed(named[needed])}."
-            )
-    if values["seconds"] and not values["backends"]:
-        raise click.UsageError("--seconds S needs to know the backends: add --backend.")
-    context = click.get_current_context()
-    if values["batch"] and (_is_typed("source", context) or _is_typed("target", context)):
-        raise click.UsageError(
-            "--batch FILE names the films: write SOURCE and TARGET in its lines."
-        )
-
-
-def _as_typed(option: click.Parameter) -> str:
-    """Return an option with its placeholder: "--seconds S"; a flag has none."""
-    return f"{option.opts[-1]} {option.metavar or ''}".rstrip()
-
-
-def _is_typed(name: str, context: click.Context) -> bool:
-    """Return whether an option or argument was typed, not left to its default."""
-    return context.get_parameter_source(name) is not ParameterSource.DEFAULT

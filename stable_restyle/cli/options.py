@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
 import click
 
+from stable_restyle.cli.actions import ACTIONS
+from stable_restyle.cli.config import config_option
+from stable_restyle.cli.help import (
+    IN_OUT,
+    SERVERS,
+    STEADINESS,
+    STYLE,
+    option,
+)
+from stable_restyle.cli.types import AnyPath, Number, Rate, Suggested
 from stable_restyle.core.settings import (
     ANCHOR,
     API_KEY_VARIABLE,
@@ -23,74 +29,62 @@ from stable_restyle.core.settings import (
     FRAME,
     MASK_SIZE,
     MASK_STRENGTH,
+    MOTIONS,
     WARPED,
     Settings,
 )
 
+LOOKS = ("preview", "preview:clay", "preview:anime")
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
-NTSC_RATES = [Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120)]
 DEFAULTS = Settings()
 
 
-class Number(click.FloatRange):
-    """A number between two bounds; "nan" is refused."""
+def _shipped() -> list[str]:
+    """Return the names of the workflows that come with the program."""
+    from importlib.resources import files
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
+    names = (file.name for file in files("stable_restyle.workflows").iterdir())
+    return sorted(name for name in names if name.endswith(".json"))
 
 
-class AnyPath(click.Path):
-    """A path, which need not exist."""
-
-    def __init__(self, *, file_okay: bool = True) -> None:
-        super().__init__(file_okay=file_okay, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if "\0" in str(value):
-            self.fail(f"{value!r}: a file name cannot contain a NUL character.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class Rate(click.ParamType[Fraction]):
-    """Frames per second, such as 25 or 30000/1001, kept exact; 23.976 is read as 24000/1001."""
-
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            rate = Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if rate <= 0:
-            self.fail(f"{value!r} is not a frame rate; write 25 or 30000/1001.", param, ctx)
-        return next((each for each in NTSC_RATES if str(value) in _rounded(each)), rate)
-
-
-def _rounded(rate: Fraction) -> set[str]:
-    """Return a rate with 2 and with 3 decimals, as people write it."""
-    return {f"{float(rate):.{digits}f}" for digits in (2, 3)}
-
-
-OPTIONS = (
+SETTINGS = (
     click.argument("source", type=AnyPath(), default=DEFAULTS.source),
     click.argument("target", type=AnyPath(), default=DEFAULTS.target),
-    click.option(
+    option(
+        STYLE,
         "--model",
+        daily=True,
+        type=Suggested(_shipped, files=True),
         metavar="FILE",
         default=DEFAULTS.model,
         show_default=True,
         help="Workflow that draws the slides: a ComfyUI API file, or the name of a shipped one.",
     ),
-    click.option(
+    option(
+        STYLE,
         "--middle-model",
+        type=Suggested(_shipped, files=True),
         metavar="FILE",
         default=DEFAULTS.middle_model,
         help="Another workflow for the middle slide of each scene; --model draws the others.",
     ),
-    click.option(
+    option(
+        STYLE,
+        "--prompt",
+        daily=True,
+        metavar="TEXT",
+        default=DEFAULTS.prompt,
+        help="What the model draws, in place of the workflow's prompt.",
+    ),
+    option(
+        STYLE,
+        "--negative-prompt",
+        metavar="TEXT",
+        default=DEFAULTS.negative_prompt,
+        help="What it avoids, in place of the workflow's negative prompt.",
+    ),
+    option(
+        STYLE,
         "--picture",
         "pictures",
         metavar="[SCENES:]NAME=FILE",
@@ -99,9 +93,12 @@ OPTIONS = (
         "name in the file. For the whole run or for some scenes: style=clay.png, "
         "3,5-7:style=night.png.",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--backend",
         "backends",
+        daily=True,
+        type=Suggested(lambda: LOOKS),
         metavar="BACKEND",
         multiple=True,
         help="Where slides are drawn: http://HOST:8188 (a ComfyUI server), "
@@ -109,7 +106,8 @@ OPTIONS = (
         "preview:clay, preview:anime (the built-in preview engine). Repeat the option or separate "
         f"by commas for several.  [default: ${BACKENDS_VARIABLE}, or the servers on this machine]",
     ),
-    click.option(
+    option(
+        STYLE,
         "--set",
         "changes",
         metavar="[WHERE:]ID.INPUT=VALUE",
@@ -119,13 +117,15 @@ OPTIONS = (
         "00:10-00:20:6.text=snow. A range of numbers is spread over the slides: "
         "f240-480:3.denoise=0.4..0.6. --dry-run shows the numbers of scenes.",
     ),
-    click.option(
+    option(
+        STYLE,
         "--seed",
         type=click.IntRange(0, 2**64 - 1),
         metavar="N",
         help="Replace every seed in the workflow.  [default: the workflow's]",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--header",
         "headers",
         metavar="'NAME: VALUE'",
@@ -134,7 +134,8 @@ OPTIONS = (
         f"${HEADERS_VARIABLE} adds one per line. Never shown or saved. ${API_KEY_VARIABLE} is the "
         "key of servers of the Comfy API, and is sent to no others.",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--jobs",
         type=click.IntRange(1),
         metavar="N",
@@ -142,14 +143,16 @@ OPTIONS = (
         show_default=True,
         help="How many jobs each server of the Comfy API runs at once: the number of your plan.",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--at-most",
         type=click.IntRange(0),
         metavar="N",
         help="Stop before anything is sent if the model would have to draw more than N slides of "
         "the film. --dry-run shows their number.",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--timeout",
         "timeout_s",
         type=Number(0, min_open=True),
@@ -158,7 +161,8 @@ OPTIONS = (
         show_default=True,
         help="How long a server may take for one slide once it has started on it.",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--patience",
         "patience_min",
         type=Number(0),
@@ -167,12 +171,14 @@ OPTIONS = (
         show_default=True,
         help="How long to wait for a server to come back when all have failed.",
     ),
-    click.option(
+    option(
+        SERVERS,
         "--keep-on-server",
         is_flag=True,
         help="Also keep every slide on the server: leave the workflow's output node unchanged.",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--guide",
         type=click.Choice([WARPED, FRAME]),
         help="What the model starts from: the previous slide, warped to the frame and mixed with "
@@ -180,14 +186,16 @@ OPTIONS = (
         "model's answers afterwards.  [default: frame; warped with codec, for workflows that load "
         "the previous slide, and where a run was begun with it]",
     ),
-    click.option(
+    option(
+        STYLE,
         "--drawn",
         type=AnyPath(),
         metavar="DIR|FILM",
         help="Compose slides from pictures that were restyled elsewhere, frame by frame: no server "
         "is asked. One picture for each frame, or one for each slide.",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--mask-strength",
         type=Number(0, 8),
         metavar="NUMBER",
@@ -195,14 +203,16 @@ OPTIONS = (
         f"that does not move), 0 nothing.  [default: {FLOW_MASK_STRENGTH:g}; "
         f"with codec {MASK_STRENGTH:g}]",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--mask-size",
         type=click.IntRange(0),
         metavar="PIXELS",
         help="How far the mask extends around moving parts.  "
         f"[default: {FLOW_MASK_SIZE}; with codec {MASK_SIZE}]",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--anchor",
         type=Number(0, 1),
         metavar="SHARE",
@@ -210,7 +220,8 @@ OPTIONS = (
         "Changes of light in the frames are kept.  "
         f"[default: {FLOW_ANCHOR:g}; with codec {ANCHOR:g}]",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--deflicker",
         type=click.IntRange(0, DEFLICKER_MOST),
         metavar="N",
@@ -219,17 +230,21 @@ OPTIONS = (
         help="Average each slide with up to N neighbours on each side, motion-compensated; 0 turns "
         "this off. The slides as drawn stay in the working folder.",
     ),
-    click.option(
+    option(
+        IN_OUT,
         "--fps",
         "frames_per_slide",
+        daily=True,
         type=click.IntRange(1),
         metavar="N",
         default=DEFAULTS.frames_per_slide,
         show_default=True,
         help="Frames per slide.",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--motion",
+        type=Suggested(lambda: MOTIONS, files=True),
         metavar="flow|flow:fast|codec|COMMAND",
         default=DEFAULTS.motion,
         show_default=True,
@@ -237,8 +252,10 @@ OPTIONS = (
         "codec uses the motion-transfer library, as the original did; a program with "
         "motion-transfer's command line is run once per slide.",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--keys",
+        daily=True,
         type=click.IntRange(1),
         metavar="K",
         default=DEFAULTS.keys,
@@ -247,13 +264,15 @@ OPTIONS = (
         "fill those between from these keys. Needs optical flow. The choice is saved in keys.json "
         "in the working folder.",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--fill-only",
         is_flag=True,
         help="With --keys or --given: fill all other slides without the model, even where keys "
         "show too little of them.",
     ),
-    click.option(
+    option(
+        STYLE,
         "--given",
         type=AnyPath(file_okay=False),
         metavar="DIR",
@@ -261,20 +280,23 @@ OPTIONS = (
         "(DIR/000123.png): scenes start from them. With --fill-only, all other slides are filled "
         "from them, and no server is needed.",
     ),
-    click.option(
+    option(
+        STYLE,
         "--only",
         type=AnyPath(),
         metavar="DIR|FILM",
         help="Restyle only a part of the picture: the white part of a mask for each frame, in a "
         "folder of PNGs numbered as the frames, or a film. The rest stays as the frames are.",
     ),
-    click.option(
+    option(
+        STYLE,
         "--only-not",
         type=AnyPath(),
         metavar="DIR|FILM",
         help="The same, but the black part is restyled.",
     ),
-    click.option(
+    option(
+        STEADINESS,
         "--scene-threshold",
         type=Number(0, 100),
         metavar="NUMBER",
@@ -283,89 +305,43 @@ OPTIONS = (
         help="How different two frames must be for a cut (FFmpeg's scdet). Scenes are saved in "
         "scenes.json in the working folder; remove it to detect them again.",
     ),
-    click.option(
+    option(
+        IN_OUT,
         "--rate",
         type=Rate(),
         metavar="RATE",
         help="Frames per second of a SOURCE folder when TARGET is a film.  "
         f"[default: {DEFAULT_RATE}]",
     ),
-    click.option(
+    option(
+        IN_OUT,
         "--work",
         type=AnyPath(file_okay=False),
         metavar="DIR",
         help="Working folder.  [default: interp next to a TARGET folder, NAME.restyle next to a "
         "film]",
     ),
-    click.option(
+    option(
+        IN_OUT,
         "--save-interp",
         is_flag=True,
         help="Keep warped pictures, masks and guides in the working folder.",
     ),
-    click.option(
-        "--fresh",
-        is_flag=True,
-        help="Start over: discard the slides of an earlier run, then draw.",
-    ),
-    click.option(
-        "--redo",
-        metavar="SLIDES",
-        default=DEFAULTS.redo,
-        help="Draw these slides again, such as 12,40-46, with a new seed or that of --seed. The "
-        "earlier ones are kept in redone/ in the working folder.",
-    ),
-    click.option(
-        "--redo-chain",
-        is_flag=True,
-        help="With --redo: also draw the slides again that follow these in their chains.",
-    ),
-    click.option(
-        "--report",
-        is_flag=True,
-        help="Only write the report page, report.html in the working folder, as things are now; "
-        "works during a run too.",
-    ),
-    click.option("--dry-run", is_flag=True, help="Show scenes, slides and chains; write nothing."),
-    click.option(
-        "--seconds",
-        type=Number(0, min_open=True),
-        metavar="S",
-        help="With --dry-run: estimate the time if each slide takes S seconds on each backend.",
-    ),
-    click.option(
-        "--check",
-        is_flag=True,
-        help="Only check every backend: draw a small slide and show what is missing there.",
-    ),
-    click.option(
-        "--measure",
-        is_flag=True,
-        help="Only measure how steady the slides of a run are, and save that in measure.json in "
-        "the working folder. Settings and scenes are those of the run.",
-    ),
-    click.option(
+    config_option,
+    option(
+        SERVERS,
         "--dask",
         metavar="ADDRESS|local[:N]",
         default=DEFAULTS.dask,
         help="Draw on the workers of a Dask cluster, such as tcp://HOST:8786. local starts N "
         "workers on this machine, to try it. localhost in --backend then means each worker's own.",
     ),
-    click.option(
-        "--batch",
-        type=AnyPath(),
-        metavar="FILE",
-        help="Restyle the films of a list, one per line: SOURCE TARGET -- OPTIONS. Options given "
-        "here apply to all films; those of a line take precedence. Finished films are skipped.",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="Show more messages."),
-    click.option("-q", "--quiet", is_flag=True, help="Show only warnings and errors."),
-    click.version_option(package_name="stable-restyle", message="%(prog)s %(version)s"),
 )
 
 
 def options(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate a function with all arguments and options."""
-    for each in reversed(OPTIONS):
+    for each in reversed((*SETTINGS, *ACTIONS)):
         function = each(function)
     return function
 

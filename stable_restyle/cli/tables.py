@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stable_restyle.cli.console import clock
@@ -10,6 +13,7 @@ from stable_restyle.core.errors import are, counted, size_in_words
 
 if TYPE_CHECKING:
     from stable_restyle.backends.base import BackendCheck
+    from stable_restyle.core.settings import Settings
     from stable_restyle.imaging.metrics import Stability
     from stable_restyle.run.dry_run import Plan
     from stable_restyle.run.measurement import Measurement
@@ -28,12 +32,45 @@ FIGURES = (
 )
 
 
+def announcement(settings: Settings, mode: str, batch: Path | None) -> str:
+    """Return the first line of a command: what is done to which file, in how many steps.
+
+    It is shown before anything heavy is imported. Empty if nothing takes long, or SOURCE is not
+    there.
+    """
+    if batch is not None:
+        return f"Restyling the films of {batch}; first, all its lines are checked."
+    if mode == "check":
+        return "Checking every backend with a small slide."
+    if mode or not os.path.exists(settings.source):
+        return ""
+    steps = list(_steps(settings))
+    return f"{settings.source} -> {settings.target}, in {len(steps)} steps: {', '.join(steps)}."
+
+
+def _steps(settings: Settings) -> Iterator[str]:
+    """Yield the steps of a run, as far as its command shows them."""
+    if not os.path.isdir(settings.source):
+        yield "split it into frames"
+    if settings.keys > 1:
+        yield "choose the keys"
+    yield "compose the slides" if settings.drawn else "draw the slides"
+    if settings.deflicker:
+        yield "average them with their neighbours"
+    if settings.masks_of_part:
+        yield "put them into their frames"
+    if settings.target.suffix and not os.path.isdir(settings.target):
+        yield "join them to a film"
+    yield "write the report"
+
+
 def summary(outcome: Outcome) -> str:
-    """Return the last line of a successful run."""
+    """Return the last lines of a successful run."""
     drawn = "all of them new" if outcome.drawn == outcome.slides else f"{outcome.drawn} of them new"
     if outcome.drawn == 0:
         drawn = "none of them new"
-    return f"Done: {counted(outcome.slides, 'slide')}, {drawn}, in {outcome.target}"
+    done = f"Done: {counted(outcome.slides, 'slide')}, {drawn}, in {outcome.target}"
+    return f"{done} after {clock(outcome.seconds)}.\nReport: {outcome.report}"
 
 
 def describe_plan(plan: Plan) -> str:

@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 
 FAST_FLOW = "flow:fast"
-FLOWS = ("flow", FAST_FLOW)  # values of --motion
+FLOWS = ("flow", FAST_FLOW)
+MOTIONS = (*FLOWS, "codec")  # values of --motion that are no program
 WARPED, FRAME = "warped", "frame"  # values of --guide
 # What suits each motion. By flow, what can be tracked is better left alone: see benchmarks/.
 MASK_STRENGTH, MASK_SIZE = 2.0, 16  # the original's
@@ -31,6 +32,8 @@ class Settings:
     work: Path | None = None
     model: str = "claymation.json"
     middle_model: str = ""  # draws the middles; empty: as all other slides
+    prompt: str | None = None  # in place of the workflow's
+    negative_prompt: str | None = None
     pictures: tuple[str, ...] = ()  # [SCENES:]NAME=FILE, for nodes of the workflow
     mask_strength: float | None = None  # None: what suits the motion
     mask_size: int | None = None  # pixels; None: what suits the motion

@@ -11,7 +11,7 @@ from pathlib import Path
 from stable_restyle.core import files, shell
 from stable_restyle.core.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.core.records import Pixels
-from stable_restyle.core.settings import FLOWS
+from stable_restyle.core.settings import MOTIONS
 from stable_restyle.imaging import masks
 from stable_restyle.media import png, sequence
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
@@ -29,7 +29,7 @@ class ProgramMotion(Motion):
             raise WrongUsage(f"--motion {command}: a quotation mark is not closed.") from error
         found = shell.find(words[0]) if words else None
         if found is None:
-            meant = difflib.get_close_matches(command, (*FLOWS, "codec"), 1)
+            meant = difflib.get_close_matches(command, MOTIONS, 1)
             hint = f" Did you mean {meant[0]}?" if meant else ""
             raise WrongUsage(
                 f"--motion {command}: there is no such program.{hint}\n"

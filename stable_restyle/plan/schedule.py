@@ -112,11 +112,6 @@ class Schedule:
         self._critical = 0.0  # the level from which a chain is critical
 
     @property
-    def to_draw(self) -> int:
-        """Return how many pictures backends have yet to draw."""
-        return self._left
-
-    @property
     def longest_chain(self) -> int:
         """Return the length of the longest chain, whose slides cannot be drawn side by side."""
         return max(self._level.values(), default=0)

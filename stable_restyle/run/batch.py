@@ -218,6 +218,9 @@ def _settle(found: Sequence[str], settle: ParseLine) -> Settings:
     named, own = list(found), list[str]()
     if "--" in found:
         named, own = named[: named.index("--")], named[named.index("--") + 1 :]
+    options = [word for word in named if word.startswith("-")]
+    if len(named) > 2 and options:
+        raise WrongUsage(f"write -- before its options: SOURCE TARGET -- {options[0]} ...")
     if len(named) != 2:
         raise WrongUsage(
             f"expected a source and a target, found {counted(len(named), 'name')}.\n"

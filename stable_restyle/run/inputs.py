@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.backend import Access, parse_headers
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, apply_overrides
-from stable_restyle.backends.comfyui.workflow import with_seed
+from stable_restyle.backends.comfyui.texts import NEGATIVE_PROMPT, PROMPT, Prompts, with_prompts
+from stable_restyle.backends.comfyui.workflow import Workflow, with_seed
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.records import OF_NEIGHBOUR, Keys, Scene
 from stable_restyle.core.settings import FLOW_MASK_STRENGTH, FRAME, WARPED, Settings
@@ -43,12 +45,12 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     drawn.check(settings)
     own = pictures.read(settings.pictures)
     names = {each.name for each in own}
+    typed = {PROMPT: settings.prompt, NEGATIVE_PROMPT: settings.negative_prompt}
+    prompts = {key: text for key, text in typed.items() if text is not None}
     variants = apply_overrides(
-        workflow_file.load(settings.model, names), settings.seed, settings.changes
+        workflow_file.load(settings.model, names), settings.seed, settings.changes, prompts
     )
-    middle = workflow_file.load(settings.middle_model, names) if settings.middle_model else None
-    if middle and settings.seed is not None:
-        middle = with_seed(middle, settings.seed)
+    middle = _middle(settings, names, prompts)
     changes = {scene: list(lines) for scene, lines in variants.scene_changes.items()}
     for scene, lines in pictures.scene_lines(own).items():
         changes[scene] = [*changes.get(scene, ()), *lines]
@@ -84,6 +86,14 @@ def with_guide(settings: Settings, variants: WorkflowVariants, paths: RunPaths) 
     if guide != suits:
         log.info("Going on with --guide %s, as this run was begun.", guide)
     return replace(settings, guide=guide)
+
+
+def _middle(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Workflow | None:
+    """Return the workflow of --middle-model; None without."""
+    if not settings.middle_model:
+        return None
+    middle = with_prompts(workflow_file.load(settings.middle_model, names), prompts)
+    return middle if settings.seed is None else with_seed(middle, settings.seed)
 
 
 def run_paths(settings: Settings) -> RunPaths:
@@ -128,6 +138,8 @@ def _model_snapshot(
         "middle_model": variants.middle and variants.middle.name,
         "middle_model_sha256": variants.middle and variants.middle.sha256,
         "pictures": [pictures.in_words(each) for each in variants.pictures if not each.scenes],
+        "prompt": settings.prompt,
+        "negative_prompt": settings.negative_prompt,
         "seed": settings.seed,
         "set": list(variants.changes),
         "drawn_by": NO_MODEL if needs_no_model(settings) else engine,

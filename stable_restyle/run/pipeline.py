@@ -6,6 +6,7 @@ Settings stop in this package: those below receive the two or three values that 
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ class Outcome:
     slides: int
     drawn: int
     target: Path
+    report: Path
+    seconds: float = 0
 
 
 def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
@@ -75,6 +78,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
     cluster: a connection shared by several runs, from `team.reach`; without it, the run connects
     on its own.
     """
+    began = time.monotonic()
     memory.share()
     paths = run_paths(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
@@ -130,7 +134,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
-    return Outcome(count, made, settings.target)
+    return Outcome(count, made, settings.target, paths.report_file, time.monotonic() - began)
 
 
 def _claim(

@@ -41,6 +41,8 @@ UNNAMED: Mapping[str, object] = {
     GUIDE: WARPED,
     "middle_model": None,
     "middle_model_sha256": None,
+    "prompt": None,
+    "negative_prompt": None,
     "pictures": [],
     "only": None,
 }

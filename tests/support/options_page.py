@@ -8,12 +8,15 @@ from inspect import cleandoc
 import click
 from support import paths
 
+from stable_restyle.cli import help
 from stable_restyle.cli.main import command
 
 PAGE = paths.ROOT / "docs" / "options.md"
 HEAD = """# Options
 
 `video-restyle [OPTIONS] [SOURCE] [TARGET]`. `make options` writes this page from its help.
+`video-restyle -h` shows the options that are needed daily, `--help` all of them, in these groups.
+Settings of a project can also stand [in a file](command-line.md#settings-in-a-file).
 
 """
 TABLE = "| option | default | what it does |\n| --- | --- | --- |\n"
@@ -27,8 +30,13 @@ def page() -> str:
     """Return the whole page, in Markdown."""
     context = click.Context(command, info_name="video-restyle")
     about = re.sub(r" {2,}", " ", cleandoc(command.help or "").replace("\b\n", ""))
-    options = [each for each in command.params if isinstance(each, click.Option)]
-    return f"{HEAD}{about}\n\n{TABLE}{''.join(_row(each, context) for each in options)}"
+    options = [each for each in command.get_params(context) if isinstance(each, help.Option)]
+    tables = (
+        "".join([f"\n## {group}\n\n{TABLE}", *(_row(each, context) for each in its)])
+        for group in help.GROUPS
+        if (its := [each for each in options if each.group == group])
+    )
+    return f"{HEAD}{about}\n{''.join(tables)}"
 
 
 def _row(option: click.Option, context: click.Context) -> str:

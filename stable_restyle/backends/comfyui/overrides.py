@@ -14,6 +14,7 @@ from functools import partial
 from math import ceil, floor
 from typing import Literal
 
+from stable_restyle.backends.comfyui.texts import NO_PROMPTS, Prompts, with_prompts
 from stable_restyle.backends.comfyui.workflow import Workflow, with_seed, with_value
 from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.ranges import parse_ranges
@@ -162,13 +163,15 @@ class WorkflowVariants:
 
 
 def apply_overrides(
-    workflow: Workflow, seed: int | None, changes: Sequence[str]
+    workflow: Workflow, seed: int | None, changes: Sequence[str], prompts: Prompts = NO_PROMPTS
 ) -> WorkflowVariants:
-    """Return the workflow with --seed and every --set, `[WHERE:]ID.INPUT=VALUE`.
+    """Return the workflow with --seed, --prompt and every --set, `[WHERE:]ID.INPUT=VALUE`.
 
-    Changes are made in order: for the whole run, for scenes, then over time. Raises WrongUsage.
+    Changes are made in order: prompts, for the whole run, for scenes, then over time. Raises
+    WrongUsage.
     """
-    base = workflow if seed is None else with_seed(workflow, seed)
+    base = with_prompts(workflow, prompts)
+    base = base if seed is None else with_seed(base, seed)
     for_run: list[str] = []
     for_scene: dict[int, list[str]] = defaultdict(list)
     timed: list[TimedChange] = []

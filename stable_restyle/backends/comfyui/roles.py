@@ -103,22 +103,22 @@ def _by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[
         if key == MASK and MASK in element and element[MASK] is None:
             found.wants_mask = False
         elif key in element:
-            named.append(_named(element[key], key, found.nodes))
+            named.append(named_node(element[key], key, found.nodes))
             found.pictures[named[-1]] = (role,)
     if OUTPUT in element:
-        found.output = _named(element[OUTPUT], OUTPUT, found.nodes)
+        found.output = named_node(element[OUTPUT], OUTPUT, found.nodes)
         named.append(found.output)
     pictures = element.get("pictures", {})
     if not isinstance(pictures, dict):
         raise FileFault(f'"{ELEMENT}" > "pictures" is not an object of node IDs and roles.')
     for node_id, roles in pictures.items():
-        named.append(_named(node_id, "pictures", found.nodes))
+        named.append(named_node(node_id, "pictures", found.nodes))
         found.pictures[node_id] = _known_roles(node_id, roles, names)
     if len(set(named)) < len(named):
         raise FileFault(f'"{ELEMENT}" names one node for two purposes.')
 
 
-def _named(node_id: object, key: str, nodes: Mapping[str, Node]) -> str:
+def named_node(node_id: object, key: str, nodes: Mapping[str, Node]) -> str:
     if not isinstance(node_id, str) or node_id not in nodes:
         raise FileFault(f'"{ELEMENT}" > "{key}" is {node_id!r}; there is no node with such an ID.')
     return node_id

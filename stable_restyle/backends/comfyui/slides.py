@@ -10,6 +10,7 @@ from typing import Any
 from stable_restyle.backends.base import BackendCheck, try_out
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants, changed
 from stable_restyle.backends.comfyui.pictures import OtherShape, pad
+from stable_restyle.backends.comfyui.texts import describe_prompts
 from stable_restyle.backends.comfyui.workflow import (
     MASK,
     Workflow,
@@ -95,9 +96,10 @@ def tried_out(
         workflow = variants.middle if middle else variants.base
         assert workflow is not None
         loaded = [("picture", each) for each in describe_pictures(workflow)]
+        rows = [("workflow", workflow.name), *loaded, *describe_prompts(workflow)]
         check = replace(
             check,
-            about=[*check.about, ("workflow", workflow.name), *loaded, ("mask", trial.mask)],
+            about=[*check.about, *rows, ("mask", trial.mask)],
             trial_s=trial.seconds,
             size=size,
         )

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Container, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -48,6 +48,8 @@ class Workflow:
     preview: str | None  # the preview engine's look that resembles it
     register: bool = True  # whether answers that were drawn without a mask are aligned
     notes: tuple[str, ...] = ()  # what was changed in it, for the user
+    # By the key of the element, "prompt" or "negative_prompt": the IDs of the nodes that it names.
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -163,7 +165,10 @@ def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workfl
         )
         raise WrongUsage(f"{option}: {workflow.name} has no such node. It has {known}.")
     if node_id in (*workflow.pictures, workflow.output):
-        raise WrongUsage(f"{option}: the inputs of this node are filled for every slide.")
+        raise WrongUsage(
+            f"{option}: the inputs of this node are filled for every slide.\n"
+            "To change what is drawn, use --prompt TEXT, or --set for another node."
+        )
     present = node["inputs"].get(name)
     if name not in node["inputs"] or isinstance(present, list):
         literals = [each for each, value in node["inputs"].items() if not isinstance(value, list)]

@@ -19,7 +19,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from stable_restyle.backends.comfyui import roles
+from stable_restyle.backends.comfyui import roles, texts
 from stable_restyle.backends.comfyui.roles import ELEMENT
 from stable_restyle.backends.comfyui.workflow import (
     MASK,
@@ -36,6 +36,7 @@ from stable_restyle.backends.comfyui.workflow import (
 from stable_restyle.core.errors import UnusableInput, cannot_read
 
 _SIZE_MAX = 16 * 2**20  # bytes; a workflow with pictures inside has some
+_CHECKPOINTS = (".safetensors", ".ckpt", ".gguf", ".pth", ".pt")
 _DEPTH_MAX = 32  # levels of objects and lists; a plain workflow has 4
 
 
@@ -72,6 +73,11 @@ def _source(name: str) -> Traversable:
     for found in (name, f"{name}.json"):
         if found in shipped:
             return shipped[found]
+    if name.lower().endswith(_CHECKPOINTS):
+        raise UnusableInput(
+            f"{name} is a checkpoint, and --model takes a workflow (.json).\n"
+            f"Choose the checkpoint in it: --set 1.ckpt_name={name}"
+        )
     what = "a folder" if os.path.isdir(name) else "no file"
     raise UnusableInput(
         f"There is no workflow {name}: {os.path.abspath(name)} is {what}.\n"
@@ -149,7 +155,16 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
         found = roles.find(element, nodes, names)
     except FileFault as fault:
         raise FileFault(dangling) if dangling else fault from None
-    workflow = Workflow(name, nodes, found.pictures, found.alpha, found.output, preview, register)
+    workflow = Workflow(
+        name,
+        nodes,
+        found.pictures,
+        found.alpha,
+        found.output,
+        preview,
+        register,
+        prompts=texts.named_in(element, nodes),
+    )
     return workflow if found.has_mask or not found.wants_mask else _with_noise_mask(workflow)
 
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from support import clips
 from support.programs import COMMAND, LONGEST_S, Program, until, video_restyle
 
-from stable_restyle.cli import console, main, options
+from stable_restyle.cli import console, help, main, types
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.media import png
 from stable_restyle.run import pipeline
@@ -109,7 +109,7 @@ def test_unusable_input(make_frames: MakeFrames, tmp_path: Path) -> None:
     (make_frames(4) / "000003.png").unlink()
     done = video_restyle(*PREVIEW, folder=tmp_path)
     assert done.returncode == 3
-    assert done.stderr.startswith(f"Error: in{os.sep}000003.png is missing")
+    assert f"\nError: in{os.sep}000003.png is missing" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -225,7 +225,7 @@ def test_quiet_says_what_another_thread_warned_of_last(
             threads.submit(logging.getLogger("stable_restyle.some").warning, "it is late").result()
         if error:
             raise error
-        return pipeline.Outcome(1, 1, Path("out"))
+        return pipeline.Outcome(1, 1, Path("out"), Path("report.html"))
 
     make_frames(2)
     monkeypatch.chdir(tmp_path)
@@ -359,16 +359,36 @@ def test_help_names_every_option_and_exit_code() -> None:
         assert code in text
 
 
-def test_help_imports_nothing_heavy() -> None:
+HEAVY = {"numpy", "cv2", "av", "PIL", "requests", "tqdm", "ffmpeg"}
+
+
+def imported(*words: str, folder: Path, before: str | None = None) -> set[str]:
+    """Return the modules that a command imports, or those that it imports before it says this."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *COMMAND[1:], "--help"],
+        [sys.executable, "-X", "importtime", *COMMAND[1:], *words],
+        cwd=folder,
         capture_output=True,
         text=True,
-        check=True,
     )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "click" in loaded
-    assert not loaded & {"numpy", "cv2", "av", "PIL", "requests", "tqdm", "ffmpeg"}
+    text = done.stderr
+    if before is not None:
+        text, said, _ = text.partition(before)
+        assert said, text[-2000:]
+    return {each.rpartition("|")[2].strip() for each in text.splitlines()}
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    loaded = imported("--help", folder=tmp_path)
+    assert "click" in loaded and not loaded & HEAVY
+
+
+def test_the_first_line_says_what_is_done_before_anything_heavy_is_imported(
+    make_frames: MakeFrames, tmp_path: Path
+) -> None:
+    make_frames(2)
+    line = "in -> clay.mp4, in 3 steps: draw the slides, join them to a film, write the report."
+    loaded = imported("in", "clay.mp4", *PREVIEW, folder=tmp_path, before=line)
+    assert "click" in loaded and not loaded & HEAVY
 
 
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,4 +436,25 @@ def test_a_time_is_told_as_a_clock_shows_it() -> None:
     ],
 )
 def test_rates_of_ntsc_are_exact_however_they_are_rounded(typed: str, rate: str) -> None:
-    assert options.Rate().convert(typed, None, None) == Fraction(rate)
+    assert types.Rate().convert(typed, None, None) == Fraction(rate)
+
+
+def test_every_option_is_in_a_group_of_the_help() -> None:
+    for each in main.command.params:
+        if not isinstance(each, click.Argument):
+            assert isinstance(each, help.Option), f"{each.opts}: use option(GROUP, ...)"
+            assert each.group in help.GROUPS
+
+
+def test_the_short_help_shows_the_daily_ten() -> None:
+    text = CliRunner().invoke(main.command, ["-h"]).output
+    shown = re.findall(r"^  (--[\w-]+)", text, re.MULTILINE)
+    assert len(shown) == 10
+    assert f"--help shows all {len(main.command.params) - 1} options" in text
+
+
+def test_the_help_has_groups_and_examples() -> None:
+    text = CliRunner().invoke(main.command, ["--help"]).output
+    headings = re.findall(r"^(\S.*):$", text, re.MULTILINE)
+    assert headings == ["Examples", *help.GROUPS]
+    assert len(re.findall(r"^  video-restyle ", text, re.MULTILINE)) == 4
