@@ -104,10 +104,10 @@ def _look(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> Slid
 def _why_not_drawn(runs: Sequence[Run]) -> str:
     """Return why slides are missing that did not fail."""
     if not runs or runs[-1].ended_s is None:
-        return "It has not been drawn yet."
+        return "Not drawn yet."
     if runs[-1].outcome:
-        return f"The run ended before it was drawn: {runs[-1].outcome}"
-    return "It was removed after the run, or cannot be read."
+        return f"The run ended early: {runs[-1].outcome}"
+    return "Removed after the run, or unreadable."
 
 
 def _write_blocks(

@@ -12,7 +12,8 @@ async function renderCharts(scene) {
   if (scene !== shownScene) return;
   const boxes = MEASURES.map(([name]) => byId("charts").querySelector(`.${name}`) ??
     make("div", { className: `chart ${name}` }));
-  fill("charts", ...boxes, chartAxis(scene));
+  const isMeasured = scene.severity >= 0;
+  fill("charts", ...boxes, ...(isMeasured ? [chartAxis(scene)] : []));
   byId("charts").style.maxWidth = `${scene.slides * stripSheet.step}px`;
   MEASURES.forEach(([name, title], index) => {
     const values = [];
@@ -47,13 +48,14 @@ function renderChart(box, scene, measure, title, values) {
   const noticeable = film.noticeable[measure];
   const highest = known.reduce((most, value) => Math.max(most, value), 0);
   const peaks = values.map((value, index) => [value, index])
-    .filter(([value]) => value !== null).sort((a, b) => b[0] - a[0]).slice(0, 3);
+    .filter(([value]) => value).sort((a, b) => b[0] - a[0]).slice(0, 3);
   const links = peaks.map(([, index]) => {
     const after = scene.first + index + 1;
     return make("a", { href: `#pair-${after}` }, `${after}–${after + 1}`);
   });
   const reading = make("span", { role: "status" }, `highest ${short(highest)}, noticeable from ${noticeable}`);
-  heading.append(reading, make("span", { className: "peaks" }, "peaks ", ...links));
+  heading.append(reading);
+  if (links.length) heading.append(make("span", { className: "peaks" }, "peaks ", ...links));
 
   const x = (index) => (1000 * (index + 1)) / scene.slides; // the border between two slides
   const y = (value) => 100 - (92 * Math.min(value, top)) / top;

@@ -105,7 +105,7 @@ const multiple = (measure, value) => value / film.noticeable[measure];
 function renderWorst() {
   byId("worst-part").hidden = film.worst.length === 0;
   byId("worst-title").textContent = film.jumps
-    ? `Worst of ${count(film.jumps, "jump")}` : "No jump found";
+    ? `Worst of ${count(film.jumps, "jump")}` : `No jump found${film.missing.length ? " so far" : ""}`;
   byId("worst-note").textContent = film.jumps
     ? "Here slides differ from the ones before, and the film does not. Open one, and flip with F."
     : "Nowhere do slides change noticeably more than the film. These come nearest:";

@@ -9,7 +9,7 @@ const stripSheet = new Sheet(byId("strip"), true, (index) => {
   const cell = make("a", { href: `#slide-${slide + 1}` });
   updateStripCell(cell, slide);
   return cell;
-}, (width) => (width - 6) * shape + 30);
+}, (width) => (width - 6) * shape + 27);
 
 async function updateStripCell(cell, slide) {
   cell.classList.toggle("marked", marks.has(slide));

@@ -49,12 +49,12 @@ function renderSlide() {
 function factsOf(slide, details) {
   if (!details) return [["Details", "cannot be read"]];
   const facts = [];
-  if (details.state === "m") facts.push(["Missing", details.reason]);
+  if (details.state === "m") facts.push([film.running ? "State" : "Missing", details.reason]);
   if (slide === sceneOf(slide).middle) facts.push(["Place", "middle of the scene"]);
   if (details.given) facts.push(["Origin", "your own picture (--given)"]);
   else if (details.by === "") facts.push(["Origin", "filled from its keys"]);
   else if (details.by) facts.push(["Drawn by", details.by]);
-  if (details.state !== "m" && details.seconds !== null) facts.push(["Time", duration(details.seconds)]);
+  if (details.state !== "m" && details.seconds !== null) facts.push(["Drawn in", duration(details.seconds)]);
   if (details.state === "k") facts.push(["Run", "an earlier one"]);
   if (details.seed !== undefined) facts.push(["Drawn again", `with seed ${details.seed}`]);
   for (const [measure, name] of MEASURES) {
@@ -107,7 +107,7 @@ function showPictures() {
   hidden.style.visibility = "hidden";
   shown.style.visibility = missing ? "hidden" : "";
   byId("left").style.visibility = flipping ? "hidden" : "";
-  byId("gap").textContent = missing && flipping ? "This slide is missing." : "";
+  byId("gap").textContent = missing && flipping ? `Slide ${slide + 1}: ${missingWords()[0]}` : "";
   byId("pictures").classList.toggle("flipping", flipping);
   slideWipe.set(!flipping && !missing, [shown]);
   press("flip", flipping);
@@ -121,7 +121,7 @@ function showPictures() {
     ? `Frame ${slide * film.frames_per_slide + 1}` : view.left[0].toUpperCase() + view.left.slice(1);
   byId("left-name").textContent = flipping ? "" : `${sourceName} (PNG)`;
   link("left-name", !flipping && sourceUrl(slide, view.left));
-  byId("right-name").textContent = missing ? "The slide is missing" : `Slide ${slide + 1} (PNG)`;
+  byId("right-name").textContent = missing ? `Slide ${slide + 1}: ${missingWords()[0]}` : `Slide ${slide + 1} (PNG)`;
   link("right-name", !missing && files.slide(slide));
   showZoom();
 }
