@@ -85,6 +85,9 @@ def test_a_page_follows_a_run_and_stays_where_it_is(visit: Open, asked: Settings
         expect(its.find("#strip a[aria-current]")).to_contain_text("not drawn yet")
         its.page.evaluate("scrollTo(0, 120)")
         its.press("m")
+        its.find("#strip a[href='#slide-5']").evaluate(
+            "(each) => each.focus({preventScroll: true})"
+        )
         png.write(late, np.ascontiguousarray(picture[:, ::-1]))
         JsonLines(path).add({"drawn": [6, 0, 0, 1]})
         notes.end("")
@@ -100,6 +103,7 @@ def test_a_page_follows_a_run_and_stays_where_it_is(visit: Open, asked: Settings
         "now.js",
         "film.js",
     ]
+    expect(its.find("#strip a[href='#slide-5']")).to_be_focused()
     its.page.clock.run_for(10_000)  # the run has ended: nothing is asked any more
     assert sum("now.js" in url for url in its.requests) == 1
     its.find("#to-overview").click()

@@ -216,6 +216,9 @@ def test_pictures_are_shown_pixel_by_pixel_and_full_screen(visit: Open, page: Pa
     assert its.count("Math.round(byId('pictures').scrollLeft)") == before + 40
     its.press("ArrowRight", "ArrowLeft")  # the place stays, so that slides can be compared
     assert its.count("Math.round(byId('pictures').scrollLeft)") == before + 40
+    its.press("Shift+ArrowLeft")
+    assert its.count("Math.round(byId('pictures').scrollLeft)") < before
+    expect(its.find("#slide-title")).to_have_text("Slide 2")
     its.find("#zoom").select_option("0")
     assert its.box("#odd") == fit
     its.press("Shift+F")

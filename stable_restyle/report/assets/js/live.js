@@ -31,14 +31,19 @@ function now(made) {
   loadScript(`${film.paths.report}film.js?${made}`, () => { renewing = false; });
 }
 
-// Called by the file of the film. The view, the slide, the marks and the place in the page stay.
+// Called by the file of the film. The view, the slide, the marks, what has the focus and the place in
+// the page stay.
 async function renew(data) {
   readFilm(data);
   await reloadBlocks();
   await dropDrawnMarks();
+  const focused = document.activeElement.getAttribute("href");
   renderOverview();
   renderRunView();
   renewPlayer();
-  route();
+  if (isShown("scene")) route();
+  if (focused && document.activeElement === document.body) {
+    document.querySelector(`main a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
   askAsLongAsItRuns();
 }

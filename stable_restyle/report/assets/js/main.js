@@ -93,12 +93,24 @@ const PLAY_KEYS = {
   F: () => toggleFullScreen("theatre"),
 };
 
+// Move a zoomed picture a quarter of the view.
+function pan(key) {
+  const box = byId("pictures");
+  const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  box.scrollBy((x * box.clientWidth) / 4, (y * box.clientHeight) / 4);
+}
+
 function onKey(event) {
   const { target, key } = event;
   if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
   if (target.matches("input[type=range], select") && /^(Arrow|Home|End|Page)/.test(key)) return;
   if (target.matches("a, button, select, input[type=checkbox]") && /^( |Enter)$/.test(key)) return;
   const keys = isShown("scene") ? SCENE_KEYS : isShown("play") ? PLAY_KEYS : {};
+  if (event.shiftKey && key.startsWith("Arrow") && isShown("scene")) {
+    event.preventDefault();
+    pan(key);
+    return;
+  }
   const name = key.length > 1 ? key : event.shiftKey ? key.toUpperCase() : key.toLowerCase();
   if (!keys[name]) return;
   event.preventDefault();

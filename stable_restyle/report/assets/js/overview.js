@@ -111,7 +111,7 @@ function renderWorst() {
     : "Nowhere do slides change noticeably more than the film. These come nearest:";
   fill("worst", ...film.worst.map(([slide, flicker, unexplained]) => {
     const values = { flicker, unexplained };
-    const [[measure, name]] = MEASURES.toSorted(([a], [b]) => multiple(b, values[b]) - multiple(a, values[a]));
+    const [[measure, name]] = [...MEASURES].sort(([a], [b]) => multiple(b, values[b]) - multiple(a, values[a]));
     return make("li", {}, make("a", { href: `#pair-${slide}` },
       make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
       make("strong", {}, `Slides ${slide} and ${slide + 1}`),

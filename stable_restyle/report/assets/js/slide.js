@@ -119,7 +119,7 @@ function showPictures() {
   }
   const sourceName = view.left === "frame"
     ? `Frame ${slide * film.frames_per_slide + 1}` : view.left[0].toUpperCase() + view.left.slice(1);
-  byId("left-name").textContent = flipping ? "" : `${sourceName} (PNG)`;
+  byId("left-name").textContent = flipping ? `F: slide ${other + 1}` : `${sourceName} (PNG)`;
   link("left-name", !flipping && sourceUrl(slide, view.left));
   byId("right-name").textContent = missing ? `Slide ${slide + 1}: ${missingWords()[0]}` : `Slide ${slide + 1} (PNG)`;
   link("right-name", !missing && files.slide(slide));
