@@ -99,12 +99,13 @@ def visits(browser: Browser) -> Iterator[Open]:
         all_of_them.append(its := Visit(page, path))
         page.on("request", lambda request: its.requests.append(request.url))
         page.on("console", lambda message: its.complaints.append(message.text))
+        page.on("requestfailed", lambda request: its.complaints.append(f"failed: {request.url}"))
         page.on("pageerror", lambda error: its.complaints.append(str(error)))
         return its
 
     yield begin
     for its in all_of_them:
-        assert its.complaints == []
+        assert its.complaints == [], its.complaints
         folder = its.path.parent.parent
         film = (folder.parent if folder.suffix == ".restyle" else folder).as_uri()
         assert [url for url in its.requests if not url.startswith(film)] == []
