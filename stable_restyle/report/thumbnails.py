@@ -44,7 +44,7 @@ class Steadiness:
     """How a thumbnail differs from that of the previous slide of its scene."""
 
     flicker: float  # change of lightness that the frames do not show: L*, 0..100
-    e_warp: float  # change that motion does not explain: RGB 0..1, squared; may be nan
+    unexplained: float  # change that neither motion nor the frames explain, see `_measure`; or nan
 
 
 class Thumbnails:
@@ -132,11 +132,12 @@ class Thumbnails:
         found: dict[int, Steadiness] = {}
         for line in self._lines.read():
             with suppress(ValueError, TypeError):
-                slide, before, here, flicker, e_warp = line
+                slide, before, here, measured = line
                 stamps = now.get(slide - 2, (0, 0))[1], now.get(slide - 1, (0, 0))[1]
                 if stamps == (before, here) and slide - 1 not in self._starts:
-                    its_warp = math.nan if e_warp is None else finite(e_warp)
-                    found[slide - 1] = Steadiness(finite(flicker), its_warp)
+                    flicker, unexplained = measured
+                    change = math.nan if unexplained is None else finite(unexplained)
+                    found[slide - 1] = Steadiness(finite(flicker), change)
         return found
 
     def _stamps(self) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
@@ -163,18 +164,26 @@ class Thumbnails:
         return np.hstack([_to_compare(small_frame), _to_compare(small)])
 
     def _measure(self, slide: int) -> None:
-        """Compare a slide with the previous one."""
+        """Compare a slide with the previous one.
+
+        Fast motion that the flow misses changes frames and slides alike, and is no fault of the
+        slides: their unexplained change is 1000 times the E_warp (RGB 0..1, squared) that they have
+        more than their frames, but at least 0.
+        """
         (frame_before, before), (frame, after) = map(self._halves, (slide - 1, slide))
         forward, backward = optical_flow.rough_flows(frame_before, frame)
         occluded = metrics.occlusion(forward, backward)
-        e_warp = metrics.warping_error(before, after, forward, occluded)
+        frames, slides = (
+            metrics.warping_error(first, last, forward, occluded)
+            for first, last in ((frame_before, frame), (before, after))
+        )
         moved, changed = (
             metrics.lightness(last) - metrics.lightness(first)
             for first, last in ((frame_before, frame), (before, after))
         )
         stamps = [_stamp(self._slide_of(each)) for each in (slide - 1, slide)]
-        error = None if math.isnan(e_warp) else float(f"{e_warp:.3g}")
-        self._lines.add([slide + 1, *stamps, round(abs(changed - moved), 3), error])
+        more = None if math.isnan(slides) else round(max(0.0, 1000 * (slides - frames)), 3)
+        self._lines.add([slide + 1, *stamps, [round(abs(changed - moved), 3), more]])
 
     def _halves(self, slide: int) -> tuple[Pixels, Pixels]:
         """Return a frame and its slide, as they are compared: (H, COMPARED_PX, 3) each."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event, Thread
 
 import cv2
 import numpy as np
@@ -22,6 +24,7 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report import page
+from stable_restyle.report.summary import Subject
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.failures import SlidesMissing
@@ -29,7 +32,10 @@ from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, journal, settings_file
 from stable_restyle.workdir.journal import Journal, RunInfo, WarningCollector
 from stable_restyle.workdir.layout import RunPaths
-from stable_restyle.workdir.lock import FolderLost
+from stable_restyle.workdir.lock import FolderLost, seems_held
+
+RENEW_S = 5.0  # between reports while a run goes on
+RENEW_PAUSES = 20  # or this many times as long as it takes to write one: those of long films
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +71,8 @@ def reported(
     notes = Journal(paths.journal_file, about)
     warnings.forward_to(notes.warn)
     try:
-        yield notes
+        with _renewing(settings, paths, progress):
+            yield notes
     except FolderLost:
         raise  # another run reports on the folder now
     except BaseException as error:
@@ -73,6 +80,28 @@ def reported(
         _end(notes, outcome, settings, paths, progress, make=isinstance(error, SlidesMissing))
         raise
     _end(notes, "", settings, paths, progress, make=True)
+
+
+@contextmanager
+def _renewing(settings: Settings, paths: RunPaths, progress: Progress) -> Iterator[None]:
+    """Write the report regularly while the context lasts, for those who look at the page."""
+    over = Event()
+
+    def renew() -> None:
+        pause_s = RENEW_S
+        while not over.wait(pause_s):
+            began = time.monotonic()
+            with suppress(RestyleError, OSError):  # reported at the end of the run
+                _report(settings, paths, progress, make=False)
+            pause_s = max(RENEW_S, RENEW_PAUSES * (time.monotonic() - began))
+
+    thread = Thread(target=renew, name="renew the report", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def write_report(settings: Settings, progress: Progress) -> Path:
@@ -125,7 +154,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
     page.write(subject, thumbnails, runs)
 
 
-def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> page.Subject:
+def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> Subject:
     """Return the subject of the report, as far as the run has come. Raises UnusableInput."""
     noted = settings_file.read(paths)
     frames = len(sequence.numbered(paths.frames))
@@ -139,7 +168,7 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
     width, height = png.read_header(paths.frames / sequence.name(0)).size
     # Until the first slide is deflickered, show the drawn slides.
     shown = sequence.numbered(paths.shown)
-    return page.Subject(
+    return Subject(
         paths=paths,
         slides=paths.shown if shown else deflicker.as_left(paths).slides,
         source=settings.source,
@@ -156,4 +185,5 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         frames=frames,
         settings=noted,
         command=settings.command,
+        running=bool(runs) and runs[-1].ended_s is None and seems_held(paths.interp),
     )

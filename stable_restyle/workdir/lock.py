@@ -35,6 +35,7 @@ LOCK, NOTE = "lock", "running.json"
 HIDDEN = ".restyle"  # hides the files of the lock in a folder of slides
 BEAT_S = 5.0  # between renewals of the note
 WATCH_S = 20.0  # a run that has not renewed its note for so long is dead
+SEEN_S = 60.0  # a note renewed within this time seems to be that of a run at work
 _WRITTEN_S = 0.1  # longer than it takes to write a note
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,17 @@ def hold(*folders: Path) -> Iterator[Check]:
             except Timeout as error:
                 raise _held(folder, _read(folder / NOTE)) from error
         yield locks.enter_context(_noted(folders))
+
+
+def seems_held(folder: Path) -> bool:
+    """Return whether the note of a run was renewed of late, by the clock of this machine.
+
+    For show only: `hold` alone tells for certain.
+    """
+    try:
+        return time.time() - (folder / NOTE).stat().st_mtime < SEEN_S
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shutil
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from support.comfy_server import ComfyServer
+from support.programs import until
 from support.runs import Silent, interp, run
 
 from stable_restyle.cli.main import with_command
@@ -23,7 +25,8 @@ from stable_restyle.core.errors import UnusableInput, bytes_in_words
 from stable_restyle.core.records import DrawRecord
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
-from stable_restyle.report import page, timeline
+from stable_restyle.report import jumps, page, summary, timeline
+from stable_restyle.report.thumbnails import Steadiness
 from stable_restyle.run import failures, pipeline, reporting
 from stable_restyle.workdir.journal import Journal, JsonLines, RunInfo
 from stable_restyle.workdir.lock import hold
@@ -58,7 +61,7 @@ def test_a_run_is_told_of(asked: Settings) -> None:
     run(asked)
     film, block = film_of(asked), block_of(asked)
     assert [scene[:3] for scene in film["scenes"]] == [[8, 4, 2], [5, 3, 1]]
-    assert [scene[3:] for scene in film["scenes"]] == [[4, 0, 2], [3, 0, 1]]
+    assert [scene[3:6] for scene in film["scenes"]] == [[4, 0, 2], [3, 0, 1]]
     assert block["state"] == "nnnnnnn" and block["small"] == "1111111"
     assert block["between"] == "-------"
     assert [name for name, _ in film["settings"]][:2] == ["Workflow", "Drawn by"]
@@ -88,8 +91,8 @@ def test_slides_that_were_kept_and_slides_that_are_missing(asked: Settings) -> N
     reporting.write_report(asked, Silent())
     assert block_of(asked)["state"] == "kkkkkkm"
     film = film_of(asked)
-    assert film["scenes"][1][3:] == [0, 1, 1, 0]
-    assert "removed after the run" in film["reasons"][0]
+    assert film["scenes"][1][3:6] == [0, 1, 1]
+    assert film["missing"] == [[1, 0]] and "Removed after the run" in film["reasons"][0]
 
 
 def test_why_slides_are_missing(asked: Settings) -> None:
@@ -104,7 +107,7 @@ def test_why_slides_are_missing(asked: Settings) -> None:
     assert block["state"] == "mmnnnnn"
     reasons = {film["reasons"][place] for place in block["reason"].values()}
     assert len(reasons) == 1 and "000003.png is damaged" in reasons.pop()
-    assert film["reasons"][film["scenes"][0][6]] in film["reasons"][0]
+    assert film["missing"] == [[2, 0]]
     assert "2 of 7 slides are missing" in film["runs"][0]["outcome"]
     assert any("000003.png" in text for _, text, _ in film["warnings"])
 
@@ -122,7 +125,7 @@ def test_a_run_that_ends_early_is_told_of(asked: Settings) -> None:
     assert film["runs"][0]["outcome"] == "it was interrupted"
     missing = sum(scene[4] for scene in film["scenes"])
     assert missing == 7 - len(list(asked.target.glob("*.png")))
-    assert film["reasons"][-1].endswith("before it was drawn: it was interrupted")
+    assert film["reasons"][-1].endswith("ended early: it was interrupted")
     run(asked)
     assert "m" not in block_of(asked)["state"]
 
@@ -140,6 +143,68 @@ def test_a_report_while_a_run_goes_on(asked: Settings) -> None:
     pipeline.run(asked, Looking())
     assert "n" in seen[0] and "m" in seen[0]
     assert block_of(asked)["state"] == "nnnnnnn"
+
+
+def test_a_run_renews_its_report(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "RENEW_S", 0.01)
+    monkeypatch.setattr(reporting, "RENEW_PAUSES", 0)
+    made: list[float] = []
+
+    class Waiting(Silent):
+        def advance(self, count: int) -> None:
+            super().advance(count)
+            if self.tasks[-1][0] == "Drawing" and len(made) < 2:
+                until(lambda: now_of(asked) not in [0.0, *made])
+                film = film_of(asked)
+                assert film["running"] and film["missing"]
+                made.append(now_of(asked))
+
+    pipeline.run(asked, Waiting())
+    assert now_of(asked) > made[1] > made[0]
+    assert not film_of(asked)["running"] and not film_of(asked)["missing"]
+
+
+def now_of(asked: Settings) -> float:
+    """When the report was written, as an open page is told."""
+    path = interp(asked) / "report" / "now.js"
+    if not path.exists():
+        return 0.0
+    [made] = re.fullmatch(r"now\((.*)\)", path.read_text()).groups()  # type: ignore[union-attr]
+    return float(made)
+
+
+def test_an_open_page_is_given_the_same_film(asked: Settings) -> None:
+    run(asked)
+    text = (interp(asked) / "report" / "film.js").read_text()
+    assert json.loads(text.removeprefix("renew(").removesuffix(")")) == film_of(asked)
+    assert now_of(asked) == film_of(asked)["made"]
+
+
+def test_a_killed_run_is_not_taken_for_a_running_one(asked: Settings) -> None:
+    run(asked)
+    Journal(interp(asked) / "journal.jsonl", RunInfo([], "", False, "24", {}, {}))
+    reporting.write_report(asked, Silent())
+    assert not film_of(asked)["running"]
+    with hold(interp(asked)):
+        reporting.write_report(asked, Silent())
+        assert film_of(asked)["running"]
+
+
+def test_jumps_are_what_a_viewer_notices() -> None:
+    """Of a bad stretch the worst place is shown; without a jump, what comes nearest."""
+    measured = {
+        1: Steadiness(0.1, 0.2),
+        2: Steadiness(0.6, 0.2),
+        5: Steadiness(0.1, 4),
+        6: Steadiness(0.1, 3),
+        9: Steadiness(0.2, math.nan),
+    }
+    found = jumps.find(measured)
+    assert (found.count, list(found.worst)) == (3, [5, 2])
+    calm = jumps.find({slide: measured[slide] for slide in (1, 9)})
+    assert (calm.count, list(calm.worst)) == (0, [9, 1])
+    assert list(jumps.find({1: Steadiness(0, 0)}).worst) == []
+    assert list(jumps.find({}).worst) == []
 
 
 def test_a_report_does_not_wait_for_the_lock(asked: Settings) -> None:
@@ -263,7 +328,7 @@ def test_warnings_come_once_with_their_number(
     notes = Journal(interp(asked) / "journal.jsonl", about)
     for text in ("one", "two", "one"):
         notes.warn(text)
-    for number in range(page.WARNINGS_SHOWN):
+    for number in range(summary.WARNINGS_SHOWN):
         notes.warn(f"number {number}")
     notes.drawn(0, DrawRecord("", 0, 1))
     reporting.write_report(asked, Silent())
@@ -313,9 +378,9 @@ def test_settings_are_told_in_words() -> None:
         "set": [],
         "anchor": 0.0,
     }
-    rows = dict(page._settings(settings))
+    rows = dict(summary._settings(settings))
     assert rows == {"Film": "film.mp4, 736 kB", "Anchor": "0"}
-    assert dict(page._settings({"fill_only": True})) == {"Fill only": "yes"}
+    assert dict(summary._settings({"fill_only": True})) == {"Fill only": "yes"}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_what_is_measured_is_what_stability_measures(asked: Settings) -> None:
         )
         full = metrics.measure_slide(shown, before, None)
         assert measured[slide].flicker == pytest.approx(full.flicker, abs=0.5)
-        assert math.isfinite(measured[slide].e_warp) and measured[slide].e_warp >= 0
+        assert math.isfinite(measured[slide].unexplained) and measured[slide].unexplained >= 0
 
 
 def test_a_slide_that_flickers_stands_out(asked: Settings) -> None:
@@ -97,7 +97,7 @@ def test_a_slide_that_flickers_stands_out(asked: Settings) -> None:
     measured = thumbnails(asked).steadiness()
     calm = max(measured[slide].flicker for slide in (1, 5, 6))
     assert min(measured[2].flicker, measured[3].flicker) > 3 * calm
-    assert min(measured[2].e_warp, measured[3].e_warp) > measured[1].e_warp
+    assert min(measured[2].unexplained, measured[3].unexplained) > measured[1].unexplained
 
 
 def test_pictures_that_are_out_of_date_are_made_again(asked: Settings) -> None:

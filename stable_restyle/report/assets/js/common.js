@@ -3,23 +3,30 @@
 // one more.
 "use strict";
 
-const film = JSON.parse(document.getElementById("film").textContent);
+let film; // what the page shows, as summary.py writes it
+let scenes; // each scene, with its first frame and its slides (first <= slide < stop)
+let slideCount;
+let rate; // slides a second
+let shape; // height of a picture / width
 
-// Each scene, with its first frame and its slides (first <= slide < stop).
-const scenes = [];
-for (const [frames, slides, middle, fresh, missing, picture, reason] of film.scenes) {
-  const before = scenes.at(-1);
-  const start = before ? before.start + before.frames : 0;
-  const first = before ? before.stop : 0;
-  scenes.push({
-    number: scenes.length + 1, start, frames, first, stop: first + slides, slides,
-    middle: first + middle, fresh, kept: slides - fresh - missing, missing, reason,
-    picture: picture < 0 ? null : first + picture,
-  });
+function readFilm(data) {
+  film = data;
+  scenes = [];
+  for (const [frames, slides, middle, fresh, missing, picture, severity, jumps] of film.scenes) {
+    const before = scenes.at(-1);
+    const start = before ? before.start + before.frames : 0;
+    const first = before ? before.stop : 0;
+    scenes.push({
+      number: scenes.length + 1, start, frames, first, stop: first + slides, slides,
+      middle: first + middle, fresh, kept: slides - fresh - missing, missing,
+      picture: picture < 0 ? null : first + picture, severity, jumps,
+    });
+  }
+  slideCount = scenes.at(-1).stop;
+  rate = film.rate / film.frames_per_slide;
+  shape = film.height / film.width;
+  document.documentElement.style.setProperty("--shape", shape);
 }
-const slideCount = scenes.at(-1).stop;
-const rate = film.rate / film.frames_per_slide; // slides a second
-const shape = film.height / film.width;
 
 function sceneOf(slide) {
   let low = 0;
@@ -53,23 +60,56 @@ function fill(id, ...children) {
   byId(id).replaceChildren(...children);
 }
 
-function link(id, hash) {
-  if (hash) byId(id).setAttribute("href", hash);
+function link(id, url) {
+  if (url) byId(id).setAttribute("href", url);
   else byId(id).removeAttribute("href");
 }
 
+function press(id, isPressed) {
+  byId(id).setAttribute("aria-pressed", isPressed);
+}
+
+function rows(id, pairs) {
+  fill(id, ...pairs.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+}
+
 // A thumbnail, or text in its place.
-function picture(source, words, missing) {
+function picture(source, words, className) {
   const box = make("div", { className: "picture" });
   box.style.aspectRatio = `${film.width} / ${film.height}`;
-  if (source) {
-    box.append(make("img", { src: source, alt: "", decoding: "async" }));
-  } else {
-    box.classList.add("none");
-    box.classList.toggle("missing", missing);
+  if (source) box.append(make("img", { src: source, alt: "", decoding: "async" }));
+  else {
+    box.className = `picture none ${className}`;
     box.textContent = words;
   }
   return box;
+}
+
+// Run a file of data. It calls one of the functions of this page.
+function loadScript(source, onEnd = () => {}) {
+  const script = make("script", { src: source });
+  const end = (event) => {
+    script.remove();
+    onEnd(event.type === "load");
+  };
+  script.addEventListener("load", end);
+  script.addEventListener("error", end);
+  document.head.append(script);
+}
+
+function toggleFullScreen(id) {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else byId(id).requestFullscreen?.();
+}
+
+async function copy(button, command) {
+  try {
+    await navigator.clipboard.writeText(byId(command).textContent);
+    byId(button).textContent = "Copied";
+  } catch { // not allowed: select it
+    getSelection().selectAllChildren(byId(command));
+    byId(button).textContent = "Selected";
+  }
 }
 
 // Tell screen readers.

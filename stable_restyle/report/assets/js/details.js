@@ -1,27 +1,39 @@
 // The details of slides, loaded in blocks when they are needed, and the files of each slide.
 
 const requests = new Map(); // index -> promise of a block
-const resolvers = new Map(); // index -> function that resolves the promise
 const blocks = new Map(); // index -> block, once it is loaded
 
 // Called by the file of a block.
 function take(index, block) {
   blocks.set(index, block);
-  resolvers.get(index)?.(block);
 }
 
-// Load the block of a slide. It resolves to null if the file cannot be loaded.
+// Load the block of a slide. A block whose file cannot be loaded stays unknown.
 function blockOf(slide) {
-  const index = Math.floor(slide / film.block);
+  return requestBlock(Math.floor(slide / film.block));
+}
+
+function requestBlock(index) {
   if (!requests.has(index)) {
     requests.set(index, new Promise((resolve) => {
-      resolvers.set(index, resolve);
-      const script = make("script", { src: `${film.paths.report}slides-${index}.js` });
-      script.onerror = () => resolve(null);
-      document.head.append(script);
+      loadScript(`${film.paths.report}slides-${index}.js?${film.made}`, resolve);
     }));
   }
   return requests.get(index);
+}
+
+// Load the blocks of slides, first <= slide < stop.
+function blocksOf(first, stop) {
+  const loading = [];
+  for (let slide = first; slide < stop; slide += film.block) loading.push(blockOf(slide));
+  return Promise.all([...loading, blockOf(stop - 1)]);
+}
+
+// Load again what has been loaded; until then the old details are shown.
+function reloadBlocks() {
+  const loaded = [...requests.keys()];
+  requests.clear();
+  return Promise.all(loaded.filter((index) => index * film.block < slideCount).map(requestBlock));
 }
 
 // The details of a slide, or null while its block is not loaded.
@@ -37,17 +49,28 @@ function detailsOf(slide) {
     seconds: block.seconds[at],
     by: block.by[at] === null ? null : film.names[block.by[at]],
     flicker: block.flicker[at],
-    e_warp: block.e_warp[at] === null ? null : 1000 * block.e_warp[at],
+    unexplained: block.unexplained[at],
     seed: block.seed[slide],
     given: block.given.includes(slide),
     reason: film.reasons[block.reason[slide]],
+    times: block.times[slide] ?? 1,
   };
 }
 
+const isMissing = (slide) => detailsOf(slide)?.state === "m";
+// What stands in the place of a missing slide, and its class: waiting is no fault.
+const missingWords = () => (film.running ? ["not drawn yet", "waiting"] : ["missing", "missing"]);
+
+// A slide drawn again has another address, so that browsers do not show the earlier one.
+function version(slide) {
+  const times = detailsOf(slide)?.times ?? 1;
+  return times > 1 ? `?${times}` : "";
+}
+
 const files = {
-  small: (slide) => `${film.paths.report}slides/${fileName(slide)}.jpg`,
+  small: (slide) => `${film.paths.report}slides/${fileName(slide)}.jpg${version(slide)}`,
   smallFrame: (slide) => `${film.paths.report}frames/${fileName(slide)}.jpg`,
-  slide: (slide) => `${film.paths.slides}${fileName(slide)}.png`,
+  slide: (slide) => `${film.paths.slides}${fileName(slide)}.png${version(slide)}`,
   frame: (slide) => `${film.paths.frames}${fileName(slide * film.frames_per_slide)}.png`,
-  between: (slide, ending) => `${film.paths.between}${fileName(slide)}${ending}.png`,
+  between: (slide, ending) => `${film.paths.between}${fileName(slide)}${ending}.png${version(slide)}`,
 };

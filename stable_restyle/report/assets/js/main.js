@@ -1,6 +1,10 @@
 // Navigation: the address names the view, so that Back works and places can be bookmarked; keys;
 // the start of the page.
 
+const VIEWS = ["overview", "scene", "play", "run"];
+
+const isShown = (name) => !byId(`view-${name}`).hidden;
+
 function go(hash) {
   if (location.hash === hash) route();
   else location.hash = hash;
@@ -11,29 +15,42 @@ function route() {
   const number = Number(digits) - 1;
   const exists = (stop) => digits && number >= 0 && number < stop;
   let shown = "overview";
-  if (name === "play") shown = "play";
+  if (name === "play" || name === "run") shown = name;
   else if (name === "scene" && exists(scenes.length)) shown = "scene";
   else if (["slide", "pair"].includes(name) && exists(slideCount)) shown = "scene";
-  for (const each of ["overview", "scene", "play"]) {
+  const isAnother = !isShown(shown);
+  for (const each of VIEWS) {
     byId(`view-${each}`).hidden = each !== shown;
     if (each === shown) byId(`to-${each}`).setAttribute("aria-current", "page");
     else byId(`to-${each}`).removeAttribute("aria-current");
   }
-  if (shown !== "play") togglePlay(false);
-  if (shown === "overview") {
-    document.title = film.title;
-    sceneSheet.draw();
-  } else if (shown === "play") {
-    document.title = `Play: ${film.title}`;
-    seek(exists(slideCount) ? number : player.at);
-  } else {
-    const scene = name === "scene" ? scenes[number] : sceneOf(number);
-    const slide = name === "scene" ? scene.middle : number;
-    showSlide(slide, neighbour(slide), name === "pair" && slide + 1 < scene.stop);
-    link("to-scene", `#slide-${slide + 1}`);
-    link("to-play", `#play-${(name === "scene" ? scene.first : slide) + 1}`);
-    sceneSheet.current = scene.number - 1;
-  }
+  if (shown !== "play") stop();
+  if (shown === "scene") routeToSlide(name, number);
+  else if (shown === "play") routeToPlace(exists(slideCount) ? number : player.at, isAnother);
+  else document.title = shown === "run" ? `Run: ${film.title}` : film.title;
+  if (isAnother) scrollTo(0, 0);
+  sceneSheet.draw();
+}
+
+function routeToSlide(name, number) {
+  const slide = name === "scene" ? scenes[number].middle : number;
+  const scene = sceneOf(slide);
+  // A page that renews itself goes on flipping.
+  const isFlipping = slide === view.slide && view.flipping && name === "slide";
+  const pairs = name === "pair" && slide + 1 < scene.stop;
+  if (isFlipping) showSlide(slide, view.other, true);
+  else if (pairs) showSlide(slide, slide + 1, true);
+  else showSlide(slide, neighbour(slide), false);
+  link("to-scene", `#slide-${slide + 1}`);
+  link("to-play", `#play-${slide + 1}`);
+  sceneSheet.current = Math.max(0, order.indexOf(scene));
+}
+
+function routeToPlace(slide, isAnother) {
+  document.title = `Play: ${film.title}`;
+  if (isAnother) loadFilms(chooseFilms);
+  if (isAnother || slide !== player.asked) seek(slide);
+  player.asked = slide;
 }
 
 function step(by) {
@@ -41,60 +58,99 @@ function step(by) {
   if (slide >= 0 && slide < slideCount) go(`#slide-${slide + 1}`);
 }
 
+// Go to the middle of another scene.
+function stepScene(by) {
+  const scene = scenes[sceneOf(view.slide).number - 1 + by];
+  if (scene) go(`#scene-${scene.number}`);
+}
+
+const SCENE_KEYS = {
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  ArrowUp: () => stepScene(-1),
+  ArrowDown: () => stepScene(1),
+  f: () => flip(),
+  z: () => setZoom(byId("zoom").value === "0" ? 1 : 0),
+  m: () => mark(view.slide),
+  p: () => go(`#play-${view.slide + 1}`),
+  F: () => toggleFullScreen("stage"),
+  Escape: () => (view.flipping ? endFlip() : go("#overview")),
+};
+
+const PLAY_KEYS = {
+  " ": () => togglePlay(),
+  ArrowLeft: () => stepPlayer(-1),
+  ArrowRight: () => stepPlayer(1),
+  ArrowUp: () => playOtherScene(-1),
+  ArrowDown: () => playOtherScene(1),
+  Home: () => seek(0),
+  End: () => seek(slideCount - 1),
+  Enter: () => go(`#slide-${player.at + 1}`),
+  m: () => mark(player.at),
+  w: () => setWipe(!player.wipe),
+  l: () => loopNext(),
+  s: () => toggleSound(),
+  F: () => toggleFullScreen("theatre"),
+};
+
+// Move a zoomed picture a quarter of the view.
+function pan(key) {
+  const box = byId("pictures");
+  const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  box.scrollBy((x * box.clientWidth) / 4, (y * box.clientHeight) / 4);
+}
+
 function onKey(event) {
   const { target, key } = event;
   if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
-  if (target.matches("input[type=range]") && /^(Arrow|Home|End|Page)/.test(key)) return;
-  let act = null;
-  if (!byId("view-scene").hidden) {
-    act = {
-      ArrowLeft: () => step(-1),
-      ArrowRight: () => step(1),
-      f: flip,
-      m: () => mark(view.slide),
-      p: () => go(`#play-${view.slide + 1}`),
-      Escape: () => (view.flipping ? endFlip() : go("#overview")),
-    }[key.length === 1 ? key.toLowerCase() : key];
-  } else if (!byId("view-play").hidden) {
-    act = {
-      " ": target.matches("button, a, input[type=checkbox]") ? null : () => togglePlay(),
-      ArrowLeft: () => { togglePlay(false); seek(player.at - 1); },
-      ArrowRight: () => { togglePlay(false); seek(player.at + 1); },
-      Home: () => seek(0),
-      End: () => seek(slideCount - 1),
-      m: () => mark(player.at),
-    }[key.length === 1 ? key.toLowerCase() : key];
+  if (target.matches("input[type=range], select") && /^(Arrow|Home|End|Page)/.test(key)) return;
+  if (target.matches("a, button, select, input[type=checkbox]") && /^( |Enter)$/.test(key)) return;
+  const keys = isShown("scene") ? SCENE_KEYS : isShown("play") ? PLAY_KEYS : {};
+  if (event.shiftKey && key.startsWith("Arrow") && isShown("scene")) {
+    event.preventDefault();
+    pan(key);
+    return;
   }
-  if (!act) return;
+  const name = key.length > 1 ? key : event.shiftKey ? key.toUpperCase() : key.toLowerCase();
+  if (!keys[name]) return;
   event.preventDefault();
-  act();
+  keys[name]();
+}
+
+function on(id, event, act) {
+  byId(id).addEventListener(event, act);
 }
 
 function begin() {
+  readFilm(JSON.parse(byId("film").textContent));
   byId("title").textContent = film.title;
-  byId("play-place").max = slideCount - 1;
+  const poster = scenes.find((scene) => scene.picture !== null)?.picture;
+  if (poster !== undefined) {
+    const { report } = film.paths;
+    document.head.append(make("link", { rel: "icon", href: `${report}slides/${fileName(poster)}.jpg` }));
+  }
   renderOverview();
-  addEventListener("hashchange", () => { route(); scrollTo(0, 0); });
+  renderRunView();
+  beginDragging();
+  beginPlayer();
+  addEventListener("hashchange", route);
   addEventListener("keydown", onKey);
-  byId("slider").addEventListener("input", showPictures);
-  byId("pictures").addEventListener("pointerdown", (event) => {
-    if (view.flipping) return flip();
-    byId("pictures").setPointerCapture(event.pointerId);
-    return moveDivider(event);
-  });
-  byId("pictures").addEventListener("pointermove", (event) => {
-    if (event.buttons & 1 && !view.flipping) moveDivider(event);
-  });
-  byId("flip").addEventListener("click", flip);
-  byId("mark").addEventListener("click", () => mark(view.slide));
-  byId("slide-before").addEventListener("click", () => step(-1));
-  byId("slide-after").addEventListener("click", () => step(1));
-  byId("play-button").addEventListener("click", () => togglePlay());
-  byId("play-place").addEventListener("input", (event) => seek(Number(event.target.value)));
-  byId("redo-chain").addEventListener("change", renderMarks);
-  byId("redo-copy").addEventListener("click", copy);
-  byId("redo-clear").addEventListener("click", () => { marks.clear(); renderMarks(); });
+  addEventListener("focus", ask);
+  on("order", "change", renderScenes);
+  on("go-on-copy", "click", () => copy("go-on-copy", "go-on"));
+  on("strip", "scroll", showStripWindow);
+  on("flip", "click", flip);
+  on("zoom", "change", () => setZoom(byId("zoom").value));
+  on("slide-full", "click", () => toggleFullScreen("stage"));
+  on("mark", "click", () => mark(view.slide));
+  on("slide-before", "click", () => step(-1));
+  on("slide-after", "click", () => step(1));
+  on("redo-chain", "change", renderMarks);
+  on("redo-copy", "click", () => copy("redo-copy", "redo-command"));
+  on("redo-clear", "click", clearMarks);
+  recallMarks();
   route();
+  askAsLongAsItRuns();
 }
 
 begin();

@@ -1,42 +1,49 @@
-// The overview: the state of the film, its scenes, backends, settings and runs.
+// The overview: how far the film is, how to go on, its worst jumps, and its scenes.
+
+const MEASURES = [ // what the page measures of each slide against the previous one
+  ["flicker", "Brightness flicker"],
+  ["unexplained", "Unexplained change"],
+];
+
+let order = []; // the scenes in the order in which they are listed
 
 function stateOfScene(scene) {
   if (scene.missing === 0) return scene.fresh || !scene.kept ? "done" : "kept from an earlier run";
-  const missing = scene.missing === scene.slides ? "not drawn" : `${whole.format(scene.missing)} missing`;
-  return `${missing}: ${film.reasons[scene.reason]}`;
+  const [words] = missingWords();
+  return scene.missing === scene.slides ? words : `${whole.format(scene.missing)} ${words}`;
+}
+
+function classOfScene(scene) {
+  if (scene.missing) return missingWords()[1];
+  return scene.fresh ? "new" : "kept";
 }
 
 function sceneCell(index) {
-  const scene = scenes[index];
-  const missing = scene.missing > 0;
-  const state = make("span", {
-    className: `state ${missing ? "missing" : scene.fresh ? "new" : "kept"}`,
-  }, stateOfScene(scene));
-  const cell = make("a", { href: `#scene-${scene.number}`, title: missing ? stateOfScene(scene) : "" },
-    picture(scene.picture === null ? null : files.small(scene.picture), "none yet", missing),
+  const scene = order[index];
+  const words = [duration(scene.frames / film.rate), count(scene.slides, "slide")];
+  const cell = make("a", { href: `#scene-${scene.number}` },
+    picture(scene.picture === null ? null : files.small(scene.picture), "none yet", classOfScene(scene)),
     make("strong", {}, `Scene ${scene.number}`),
-    make("span", {}, `${duration(scene.frames / film.rate)}, ${count(scene.slides, "slide")}`),
-    state);
+    make("span", {}, words.join(", ")),
+    make("span", { className: `state ${classOfScene(scene)}` }, stateOfScene(scene)));
+  if (scene.jumps) cell.append(make("em", {}, count(scene.jumps, "jump")));
   cell.addEventListener("focus", () => { sceneSheet.current = index; });
   return cell;
 }
 
-function rows(id, pairs) {
-  fill(id, ...pairs.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
-}
-
-const sceneSheet = new Sheet(byId("scenes"), false, sceneCell, (width) => (width - 10) * shape + 88);
+const sceneSheet = new Sheet(byId("scenes"), false, sceneCell, (width) => (width - 10) * shape + 92);
 
 function renderOverview() {
-  const run = film.runs[film.shown];
   renderTotals();
-  renderFacts(run);
-  renderWarnings();
-  renderBackends(run);
-  rows("settings", [["From", film.source], ["To", film.target], ...film.settings]);
-  rows("versions", film.versions);
-  byId("runs-part").hidden = film.runs.length === 0;
-  fill("runs", ...film.runs.map(renderRun).reverse());
+  renderUnfinished();
+  renderWorst();
+  byId("order-part").hidden = scenes.length < 2 || !film.worst.length;
+  renderScenes();
+}
+
+function renderScenes() {
+  order = [...scenes];
+  if (byId("order").value === "worst") order.sort((a, b) => b.severity - a.severity);
   sceneSheet.fill(scenes.length, Math.max(150, Math.min(250, 140 / shape)));
 }
 
@@ -47,68 +54,68 @@ function renderTotals() {
   byId("headline").textContent = total.missing === 0
     ? `All ${count(slideCount, "slide")} are drawn`
     : `${whole.format(there)} of ${count(slideCount, "slide")} are drawn`;
+  const run = film.runs[film.shown];
+  byId("facts").textContent = [
+    duration(film.frames / film.rate), `${film.width}×${film.height}`, count(scenes.length, "scene"),
+    ...(run?.slides ? [`drawn in ${duration(run.drawing)}`] : []), `updated ${moment(film.made)}`,
+  ].join(" · ");
+  byId("live").textContent = film.running ? `Drawing: ${whole.format(there)} of ${whole.format(slideCount)}` : "";
+  const [words, className] = missingWords();
   const states = [
     ["new", total.fresh, "drawn in the last run"],
     ["kept", total.kept, "kept from earlier runs"],
-    ["missing", total.missing, "missing"],
+    [className, total.missing, words],
   ].filter(([, number]) => number > 0);
-  fill("meter", ...states.map(([className, number]) => {
-    const part = make("div", { className });
+  fill("meter", ...states.map(([name, number]) => {
+    const part = make("div", { className: name });
     part.style.width = `${(100 * number) / slideCount}%`;
     return part;
   }));
-  fill("states", ...states.map(([className, number, words]) =>
-    make("li", { className }, `${whole.format(number)} ${words}`)));
+  fill("states", ...states.map(([name, number, text]) =>
+    make("li", { className: name }, `${whole.format(number)} ${text}`)));
+  byId("warned").replaceChildren(...(film.warnings.length ? [make("a", { href: "#run" },
+    `${count(film.warnings.length, "warning")} of the last run`)] : []));
 }
 
-function renderFacts(run) {
-  const facts = [
-    ["Film", `${duration(film.frames / film.rate)}, ${film.width}×${film.height}`],
-    ["Scenes", whole.format(scenes.length)],
-  ];
-  if (run && run.slides) {
-    facts.push(
-      ["Time of the last run", duration(run.seconds)],
-      ["Drawing", run.drawing ? `${short(run.slides / run.drawing)} slides a second` : "at once"],
-    );
+// Why slides are missing, and the command that goes on.
+function renderUnfinished() {
+  byId("unfinished").hidden = !film.missing.length;
+  byId("unfinished").classList.toggle("calm", film.running);
+  byId("unfinished-title").textContent = film.running
+    ? "The run is going on, and this page follows it" : "The run is not finished";
+  fill("reasons", ...(film.running ? [] : film.missing.map(([number, reason]) =>
+    make("li", {}, `${count(number, "slide")}: ${film.reasons[reason]}`))));
+  byId("go-on-label").textContent = film.running
+    ? "If it was stopped, this command goes on:" : "To go on, run the same command again:";
+  byId("go-on").textContent = film.command;
+  byId("go-on-note").textContent = commandNotes();
+}
+
+function commandNotes() {
+  const notes = film.folder ? [`Run it in ${film.folder}.`] : [];
+  if (film.secrets) {
+    notes.push("Add the user, password, query or --header that the servers need; the page has none of these.");
   }
-  facts.push(["As of", moment(film.made)]);
-  fill("facts", ...facts.map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  return notes.join(" ");
 }
 
-function renderWarnings() {
-  if (!film.warnings.length) return;
-  fill("warnings", make("h3", {}, "Warnings of the last run"), make("ul", {},
-    ...film.warnings.map(([at, text, times]) => make("li", {},
-      make("time", {}, clock(at)), times > 1 ? `${text} (${whole.format(times)} times)` : text))));
-}
+// A value of a measure as a multiple of what can be noticed.
+const multiple = (measure, value) => value / film.noticeable[measure];
 
-function renderRun(run) {
-  let end = "finished";
-  if (!run.ended) end = "not ended when this page was written: still running, or killed";
-  else if (run.outcome) end = `ended early: ${run.outcome}`;
-  return make("li", {},
-    `${moment(run.began)}: ${count(run.slides, "slide")} in ${duration(run.seconds)}; ${end}`);
-}
-
-function renderBackends(run) {
-  byId("backends-part").hidden = film.backends.length === 0 || !run?.slides;
-  fill("backends", ...film.backends.map((backend) => {
-    const bars = backend.timeline.map((share, index) =>
-      share ? `M${index} ${100 - share}h1v${share}h-1z` : "").join("");
-    const facts = [
-      `${backend.busy} % busy`, count(backend.slides, "slide"),
-      ...(backend.seconds === null ? [] : [`${short(backend.seconds)} s a slide`]),
-    ];
-    return make("div", { className: "backend" },
-      make("p", {}, make("strong", {}, backend.name),
-        ...[...facts, backend.what].map((fact) => make("span", {}, fact))),
-      makeSvg("svg", {
-        viewBox: `0 0 ${backend.timeline.length || 1} 100`, preserveAspectRatio: "none", role: "img",
-        "aria-label": `${backend.name} was busy ${backend.busy} % of the time`,
-      }, makeSvg("path", { d: bars })));
-  }), make("p", { className: "axis" },
-    make("span", {}, "first slide started"),
-    make("span", {}, `last slide drawn, after ${duration(run?.drawing ?? 0)}`)));
+function renderWorst() {
+  byId("worst-part").hidden = film.worst.length === 0;
+  byId("worst-title").textContent = film.jumps
+    ? `Worst of ${count(film.jumps, "jump")}` : `No jump found${film.missing.length ? " so far" : ""}`;
+  byId("worst-note").textContent = film.jumps
+    ? "Here slides differ from the ones before, and the film does not. Open one, and flip with F."
+    : "Nowhere do slides change noticeably more than the film. These come nearest:";
+  fill("worst", ...film.worst.map(([slide, flicker, unexplained]) => {
+    const values = { flicker, unexplained };
+    const [[measure, name]] = [...MEASURES].sort(([a], [b]) => multiple(b, values[b]) - multiple(a, values[a]));
+    return make("li", {}, make("a", { href: `#pair-${slide}` },
+      make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
+      make("strong", {}, `Slides ${slide} and ${slide + 1}`),
+      make("span", {}, `Scene ${sceneOf(slide).number}, ${clock(slide / rate)}`),
+      make("span", {}, `${name}: ${multiple(measure, values[measure]).toFixed(1)} × noticeable`)));
+  }));
 }

@@ -1,40 +1,60 @@
-// Slides marked to be drawn again, and the command that does it.
+// Slides marked to be drawn again, and the command that does it. Marks are kept in the browser until
+// the slide has been drawn again.
 
-const marks = new Set();
+const marks = new Map(); // slide -> how often it had been drawn when it was marked
+const MARKS = `video-restyle marks ${location.pathname}`;
 
 function mark(slide) {
   if (marks.has(slide)) marks.delete(slide);
-  else marks.add(slide);
+  else marks.set(slide, detailsOf(slide)?.times ?? 1);
   announce(`Slide ${slide + 1} is ${marks.has(slide) ? "marked" : "no longer marked"}`);
+  keepMarks();
+  renderMarks();
+}
+
+function clearMarks() {
+  marks.clear();
+  keepMarks();
+  renderMarks();
+}
+
+function keepMarks() {
+  try {
+    localStorage.setItem(MARKS, JSON.stringify([...marks]));
+  } catch { // the browser keeps nothing of pages from disk: marks last as long as the page is open
+  }
+}
+
+function recallMarks() {
+  try {
+    for (const [slide, times] of JSON.parse(localStorage.getItem(MARKS) ?? "[]")) {
+      if (Number.isInteger(slide) && slide >= 0) marks.set(slide, times);
+    }
+  } catch { // there are none
+  }
+  return dropDrawnMarks();
+}
+
+// Forget the marks of slides that have been drawn again since.
+async function dropDrawnMarks() {
+  for (const slide of marks.keys()) if (slide >= slideCount) marks.delete(slide);
+  await Promise.all([...marks.keys()].map(blockOf));
+  for (const [slide, times] of marks) {
+    if ((detailsOf(slide)?.times ?? times) > times) marks.delete(slide);
+  }
+  keepMarks();
   renderMarks();
 }
 
 function renderMarks() {
-  const numbers = ranges([...marks].map((slide) => slide + 1));
+  const numbers = ranges([...marks.keys()].map((slide) => slide + 1));
   byId("redo").hidden = marks.size === 0;
-  byId("redo-title").textContent = `This command draws ${count(marks.size, "slide")} again`;
+  byId("redo-title").textContent = `Draw ${count(marks.size, "slide")} again`;
   const chain = byId("redo-chain").checked ? " --redo-chain" : "";
   byId("redo-command").textContent = `${film.command} --redo ${numbers}${chain}`;
-  const notes = [];
-  if (film.folder) notes.push(`Run it in ${film.folder}.`);
-  if (film.secrets) {
-    notes.push("Add the user, password, query or --header that the servers need; the page has none of these.");
-  }
-  byId("redo-folder").textContent = notes.join(" ");
+  byId("redo-note").textContent = commandNotes();
   byId("redo-copy").textContent = "Copy";
-  if (view.slide >= 0) byId("mark").setAttribute("aria-pressed", marks.has(view.slide));
-  if (shownScene) {
-    for (const [index, cell] of stripSheet.cells) updateStripCell(cell, shownScene.first + index);
-  }
-}
-
-async function copy() {
-  const command = byId("redo-command");
-  try {
-    await navigator.clipboard.writeText(command.textContent);
-    byId("redo-copy").textContent = "Copied";
-  } catch { // not allowed: select it
-    getSelection().selectAllChildren(command);
-    byId("redo-copy").textContent = "Selected: copy it now";
-  }
+  press("mark", marks.has(view.slide));
+  press("play-mark", marks.has(player.at));
+  if (shownScene) updateStrip();
 }

@@ -1,5 +1,5 @@
-// A scrolling grid of cells, of which only the visible ones are in the document. It has one row
-// (across), or as many columns as fit.
+// A grid of cells, of which only the visible ones are in the document: one scrolling row (across), or
+// as many columns as fit, which scroll with the page. Printed, all cells are there.
 class Sheet {
   // cell: makes the cell of an index. heightOf: the height of cells of a width.
   constructor(box, across, cell, heightOf) {
@@ -7,9 +7,12 @@ class Sheet {
     this.sheet = make("div", { className: "sheet" });
     this.cells = new Map();
     box.replaceChildren(this.sheet);
-    box.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()));
+    const redraw = () => requestAnimationFrame(() => this.draw());
+    (across ? box : window).addEventListener("scroll", redraw);
     box.addEventListener("keydown", (event) => this.moveFocus(event));
-    new ResizeObserver(() => this.draw()).observe(box);
+    new ResizeObserver(redraw).observe(box);
+    addEventListener("beforeprint", () => this.draw(true));
+    addEventListener("afterprint", () => this.draw());
   }
 
   fill(count, width) {
@@ -32,28 +35,37 @@ class Sheet {
     return Math.ceil(this.heightOf(this.step));
   }
 
-  draw() {
+  // The cells in view, from <= index < to, and some around them.
+  get visible() {
+    const { box, columns, step, height, count } = this;
+    if (this.across) {
+      return [
+        Math.max(0, Math.floor(box.scrollLeft / step) - 2),
+        Math.min(count, Math.ceil((box.scrollLeft + box.clientWidth) / step) + 2),
+      ];
+    }
+    const top = -box.getBoundingClientRect().top;
+    return [
+      Math.max(0, Math.floor(top / height) - 1) * columns,
+      Math.max(0, Math.min(count, (Math.ceil((top + innerHeight) / height) + 1) * columns)),
+    ];
+  }
+
+  draw(all = false) {
     const { box, columns, step, height, count } = this;
     if (!box.clientWidth || !count) return;
-    const rows = Math.ceil(count / columns);
     this.sheet.style.width = `${Math.min(columns, count) * step}px`;
-    this.sheet.style.height = `${rows * height}px`;
-    let from = 0;
-    let to = count;
-    if (this.across) {
-      from = Math.max(0, Math.floor(box.scrollLeft / step) - 2);
-      to = Math.min(count, Math.ceil((box.scrollLeft + box.clientWidth) / step) + 2);
-    } else {
-      from = Math.max(0, Math.floor(box.scrollTop / height) - 1) * columns;
-      to = Math.min(count, (Math.ceil((box.scrollTop + box.clientHeight) / height) + 1) * columns);
-    }
+    this.sheet.style.height = `${Math.ceil(count / columns) * height}px`;
+    const [from, to] = all ? [0, count] : this.visible;
+    const shown = new Set([this.current]); // always there, for Tab to reach
+    for (let index = from; index < to; index += 1) shown.add(index);
     for (const [index, cell] of this.cells) {
-      if ((index < from || index >= to) && cell !== document.activeElement) {
+      if (!shown.has(index) && cell !== document.activeElement) {
         cell.remove();
         this.cells.delete(index);
       }
     }
-    for (let index = from; index < to; index += 1) {
+    for (const index of [...shown].sort((a, b) => a - b)) {
       let cell = this.cells.get(index);
       if (!cell) {
         cell = this.cell(index);
@@ -64,24 +76,23 @@ class Sheet {
       cell.style.width = `${step}px`;
       cell.style.transform =
         `translate(${(index % columns) * step}px, ${Math.floor(index / columns) * height}px)`;
+      cell.style.order = index;
       cell.tabIndex = index === this.current ? 0 : -1;
     }
   }
 
-  // Scroll to a cell and make it the one that Tab reaches.
+  // Make a cell the one that Tab reaches; if it is out of view, scroll to it.
   show(index) {
     this.current = index;
-    const { box, columns, step, height } = this;
+    const { box, step } = this;
     if (this.across) {
-      box.scrollLeft = index * step - (box.clientWidth - step) / 2;
-    } else {
-      const top = Math.floor(index / columns) * height;
-      if (top < box.scrollTop) box.scrollTop = top;
-      else if (top + height > box.scrollTop + box.clientHeight) {
-        box.scrollTop = top + height - box.clientHeight;
+      const left = index * step;
+      if (left < box.scrollLeft || left + step > box.scrollLeft + box.clientWidth) {
+        box.scrollLeft = left - (box.clientWidth - step) / 2;
       }
     }
     this.draw();
+    if (!this.across) this.cells.get(index)?.scrollIntoView({ block: "nearest" });
   }
 
   moveFocus(event) {

@@ -1,21 +1,23 @@
 // The open slide: its facts, and comparisons with its sources and its neighbour.
 
-// The pictures that can be shown to the left of the slide: names and titles.
+// The pictures that can be shown to the left of the slide: names, titles, and what they are.
 const SOURCES = [
-  ["frame", "Frame"],
-  ["warped", "Warped: the previous slide, moved to this frame"],
-  ["mask", "Mask: white is what the model may change"],
-  ["guide", "Guide: what the model started from"],
+  ["frame", "Frame", ""],
+  ["warped", "Warped", "Warped: the previous slide, moved to this frame."],
+  ["mask", "Mask", "Mask: white is what the model may change."],
+  ["guide", "Guide", "Guide: what the model started from."],
 ];
+
+const slideWipe = new Wipe(byId("pictures"), byId("layers"), byId("slider"), byId("divider"));
 
 async function showSlide(slide, other, flipping) {
   const scene = sceneOf(slide);
+  Object.assign(view, { slide, other, flipping });
   showScene(scene);
-  Object.assign(view, { slide, other, flipping, flipped: false });
   await Promise.all([slide, other].filter((each) => each >= 0 && !detailsOf(each)).map(blockOf));
   if (view.slide !== slide) return;
   stripSheet.show(slide - scene.first);
-  for (const [index, cell] of stripSheet.cells) updateStripCell(cell, scene.first + index);
+  updateStrip();
   renderSlide();
   showPictures();
   showPosition();
@@ -27,58 +29,63 @@ async function showSlide(slide, other, flipping) {
 }
 
 function renderSlide() {
-  const { slide } = view;
+  const { slide, other } = view;
   const scene = sceneOf(slide);
   const details = detailsOf(slide);
-  const facts = [];
-  if (slide === scene.middle) facts.push("the middle of the scene");
-  if (details?.state === "m") facts.push(`missing: ${details.reason}`);
-  if (details?.by === "") facts.push(`filled from its keys in ${short(details.seconds)} s`);
-  if (details?.by) facts.push(`drawn by ${details.by} in ${short(details.seconds)} s`);
-  if (details?.state === "k") facts.push("kept from an earlier run");
-  if (details?.given) facts.push("your own picture (--given)");
-  if (details?.seed !== undefined) facts.push(`drawn again with seed ${details.seed}`);
-  if (details && details.flicker !== null) {
-    facts.push(`to the previous slide: flicker ${short(details.flicker)}, E_warp ${short(details.e_warp)}`);
-  }
-  byId("slide-title").textContent = `Slide ${slide + 1}`;
   const frame = slide * film.frames_per_slide;
-  byId("slide-facts").textContent =
-    [`${clock(frame / film.rate)} into the film, frame ${frame + 1}`, ...facts].join("; ");
+  byId("slide-title").textContent = `Slide ${slide + 1}`;
+  byId("slide-place").textContent =
+    `Scene ${scene.number} of ${whole.format(scenes.length)}, ${clock(frame / film.rate)}`;
+  document.title = `Slide ${slide + 1}: ${film.title}`;
   byId("slide-before").disabled = slide === 0;
   byId("slide-after").disabled = slide === slideCount - 1;
-  byId("flip").disabled = view.other < 0;
-  byId("flip").textContent = view.other < 0 ? "Flip" : `Flip with ${view.other + 1}`;
-  byId("mark").setAttribute("aria-pressed", marks.has(slide));
-  document.title = `Slide ${slide + 1}: ${film.title}`;
+  byId("flip").disabled = other < 0;
+  press("mark", marks.has(slide));
+  link("slide-play", `#play-${slide + 1}`);
+  rows("slide-facts", [["Frame", whole.format(frame + 1)], ...factsOf(slide, details)]);
   renderSources(slide, scene, details);
+}
+
+function factsOf(slide, details) {
+  if (!details) return [["Details", "cannot be read"]];
+  const facts = [];
+  if (details.state === "m") facts.push([film.running ? "State" : "Missing", details.reason]);
+  if (slide === sceneOf(slide).middle) facts.push(["Place", "middle of the scene"]);
+  if (details.given) facts.push(["Origin", "your own picture (--given)"]);
+  else if (details.by === "") facts.push(["Origin", "filled from its keys"]);
+  else if (details.by) facts.push(["Drawn by", details.by]);
+  if (details.state !== "m" && details.seconds !== null) facts.push(["Drawn in", duration(details.seconds)]);
+  if (details.state === "k") facts.push(["Run", "an earlier one"]);
+  if (details.seed !== undefined) facts.push(["Drawn again", `with seed ${details.seed}`]);
+  for (const [measure, name] of MEASURES) {
+    const value = details[measure];
+    if (value === null) continue;
+    facts.push([name, value < film.noticeable[measure] ? short(value) : `${short(value)}, noticeable`]);
+  }
+  return facts;
 }
 
 function renderSources(slide, scene, details) {
   const kept = (details?.between ?? "-") !== "-";
   if (!kept) view.left = "frame";
-  fill("beside", ...(kept ? SOURCES : SOURCES.slice(0, 1)).map(([name, title]) => {
+  const focused = document.activeElement.dataset.name;
+  fill("sources", ...(kept ? SOURCES : SOURCES.slice(0, 1)).map(([name, title, words]) => {
     const isSmall = name === "frame" && details?.small;
     const src = isSmall ? files.smallFrame(slide) : sourceUrl(slide, name);
-    const button = make("button", { type: "button" }, make("img", { src, alt: "" }), title);
+    const button = make("button", { type: "button", title: words }, make("img", { src, alt: "" }), title);
     button.dataset.name = name;
     button.firstChild.style.aspectRatio = `${film.width} / ${film.height}`;
-    button.setAttribute("aria-pressed", name === view.left);
     button.addEventListener("click", () => {
       view.left = name;
       view.flipping = false;
-      for (const each of byId("beside").querySelectorAll("button")) {
-        each.setAttribute("aria-pressed", each === button);
-      }
       showPictures();
     });
     return button;
   }));
-  if (!kept) {
-    byId("beside").append(make("p", { className: "dim" }, slide === scene.middle
-      ? "A middle is drawn freely: nothing is warped, and the mask frees the whole picture."
-      : "Warped, mask and guide were not kept. Slides drawn with --save-interp show them here."));
-  }
+  byId("sources").querySelector(`[data-name="${focused}"]`)?.focus({ preventScroll: true });
+  if (!kept) byId("sources-note").textContent = slide === scene.middle
+    ? "A middle is drawn freely: nothing is warped, and the mask frees the whole picture."
+    : "Warped, mask and guide were not kept. Slides drawn with --save-interp show them here.";
 }
 
 function sourceUrl(slide, name) {
@@ -87,55 +94,81 @@ function sourceUrl(slide, name) {
   return files.between(slide, endings[name]);
 }
 
+// Neighbours have an element each, so that they flip without loading anything.
+const elementOf = (slide) => byId(slide % 2 ? "odd" : "even");
+
 function showPictures() {
-  const { slide, other, flipping, flipped } = view;
-  const missing = detailsOf(slide)?.state === "m";
-  const otherMissing = other < 0 || detailsOf(other)?.state === "m";
-  const box = byId("pictures");
-  box.style.aspectRatio = `${film.width} / ${film.height}`;
-  box.style.maxWidth = `calc(78vh * ${film.width / film.height})`;
-  box.classList.toggle("flipping", flipping);
-  setImage("left", sourceUrl(slide, view.left));
-  setImage("right", missing ? null : files.slide(slide));
-  setImage("other", flipping && !otherMissing ? files.slide(other) : null);
-  const shownMissing = flipping && flipped ? otherMissing : missing;
-  byId("gap").textContent = shownMissing && flipping ? "This slide is missing." : "";
-  byId("left").style.visibility = flipping || missing ? "" : "visible";
-  byId("left").hidden = flipping;
-  byId("right").style.visibility = flipping && flipped ? "hidden" : "";
-  byId("other").style.visibility = flipping && flipped ? "" : "hidden";
-  byId("divider").hidden = flipping || missing;
-  byId("slider").hidden = flipping || missing;
-  byId("right").style.clipPath = flipping ? "" : `inset(0 0 0 ${byId("slider").value}%)`;
-  byId("divider").style.left = `${byId("slider").value}%`;
-  byId("flip").setAttribute("aria-pressed", flipping);
-  if (flipping) {
-    const shown = flipped ? other : slide;
-    byId("left-name").textContent = `Slide ${shown + 1}`;
-    byId("right-name").textContent = `F flips to ${(flipped ? slide : other) + 1}, Escape ends it`;
-  } else {
-    byId("left-name").textContent = view.left[0].toUpperCase() + view.left.slice(1);
-    byId("right-name").textContent = missing ? "The slide is missing" : "Slide";
+  const { slide, other, flipping } = view;
+  const missing = isMissing(slide);
+  const [shown, hidden] = [elementOf(slide), elementOf(slide + 1)];
+  setImage(byId("left"), sourceUrl(slide, view.left));
+  setImage(shown, missing ? null : files.slide(slide));
+  setImage(hidden, other < 0 || isMissing(other) ? null : files.slide(other));
+  hidden.style.visibility = "hidden";
+  shown.style.visibility = missing ? "hidden" : "";
+  byId("left").style.visibility = flipping ? "hidden" : "";
+  byId("gap").textContent = missing && flipping ? `Slide ${slide + 1}: ${missingWords()[0]}` : "";
+  byId("pictures").classList.toggle("flipping", flipping);
+  slideWipe.set(!flipping && !missing, [shown]);
+  press("flip", flipping);
+  if (byId("sources").childElementCount > 1) {
+    byId("sources-note").textContent = SOURCES.find(([name]) => name === view.left)[2];
   }
+  for (const button of byId("sources").children) {
+    button.setAttribute("aria-pressed", !flipping && button.dataset.name === view.left);
+  }
+  const sourceName = view.left === "frame"
+    ? `Frame ${slide * film.frames_per_slide + 1}` : view.left[0].toUpperCase() + view.left.slice(1);
+  byId("left-name").textContent = flipping ? `F: slide ${other + 1}` : `${sourceName} (PNG)`;
+  link("left-name", !flipping && sourceUrl(slide, view.left));
+  byId("right-name").textContent = missing ? `Slide ${slide + 1}: ${missingWords()[0]}` : `Slide ${slide + 1} (PNG)`;
+  link("right-name", !missing && files.slide(slide));
+  showZoom();
 }
 
-function setImage(id, url) {
-  const image = byId(id);
+function setImage(image, url) {
   if (!url) image.removeAttribute("src");
   else if (image.getAttribute("src") !== url) image.src = url;
 }
 
+// Show the pictures as large as they fit, or a pixel of them on so many of the screen's.
+function showZoom() {
+  const zoom = Number(byId("zoom").value);
+  const { style } = byId("layers");
+  const image = elementOf(view.slide);
+  const width = image.naturalWidth || film.width;
+  const height = image.naturalHeight || film.height;
+  byId("pictures").classList.toggle("zoomed", zoom > 0);
+  style.width = zoom ? `${(zoom * width) / devicePixelRatio}px` : "";
+  style.height = zoom ? `${(zoom * height) / devicePixelRatio}px` : "";
+  style.imageRendering = zoom > 1 ? "pixelated" : "";
+  slideWipe.draw();
+}
+
+// Zoom, and keep what is in the middle of the view there.
+function setZoom(zoom) {
+  const box = byId("pictures");
+  const middle = (start, seen, all) => (start + seen / 2) / all;
+  const x = middle(box.scrollLeft, box.clientWidth, box.scrollWidth);
+  const y = middle(box.scrollTop, box.clientHeight, box.scrollHeight);
+  byId("zoom").value = zoom;
+  showZoom();
+  box.scrollLeft = x * box.scrollWidth - box.clientWidth / 2;
+  box.scrollTop = y * box.scrollHeight - box.clientHeight / 2;
+  slideWipe.draw();
+}
+
+// Show the neighbour in place of the slide; everything else follows.
 function flip() {
   if (view.other < 0) return;
-  if (view.flipping) view.flipped = !view.flipped;
-  else Object.assign(view, { flipping: true, flipped: true });
-  showPictures();
-  showPosition();
-  announce(`Slide ${(view.flipped ? view.other : view.slide) + 1}`);
+  showSlide(view.other, view.slide, true);
+  history.replaceState(null, "", `#slide-${view.slide + 1}`);
+  announce(`Slide ${view.slide + 1}`);
 }
 
 function endFlip() {
-  Object.assign(view, { flipping: false, flipped: false });
+  view.flipping = false;
+  history.replaceState(null, "", `#slide-${view.slide + 1}`);
   showPictures();
   showPosition();
 }
@@ -148,8 +181,23 @@ function neighbour(slide) {
   return slide > scene.first ? slide - 1 : -1;
 }
 
-function moveDivider(event) {
-  const box = byId("pictures").getBoundingClientRect();
-  byId("slider").value = (100 * (event.clientX - box.left)) / box.width;
-  showPictures();
+// Dragging moves the border; zoomed in, it moves the pictures, unless it begins at the border.
+function beginDragging() {
+  const box = byId("pictures");
+  let last = null;
+  onDrag(box, (event) => {
+    const near = Math.abs(event.clientX - byId("divider").getBoundingClientRect().left) < 16;
+    const pans = box.classList.contains("zoomed") && !(slideWipe.isOn && near);
+    last = pans ? event : null;
+    if (!pans && view.flipping) flip();
+    return pans || slideWipe.isOn;
+  }, (event) => {
+    if (!last) return slideWipe.moveTo(event);
+    box.scrollLeft += last.clientX - event.clientX;
+    box.scrollTop += last.clientY - event.clientY;
+    last = event;
+    return slideWipe.draw();
+  });
+  elementOf(0).addEventListener("load", showZoom);
+  elementOf(1).addEventListener("load", showZoom);
 }

@@ -1,0 +1,49 @@
+"""Decide which slides jump: differ from the previous one so much that a viewer notices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stable_restyle.report.thumbnails import Steadiness
+
+# From here on a viewer notices. Lightness: 0.5 of L* is 2 % of the light of a middle grey, at once
+# and over the whole picture. Unexplained change of 1 is 3 % of the range of every colour, or 10 %
+# of it in a tenth of the picture.
+NOTICEABLE = Steadiness(flicker=0.5, unexplained=1.0)
+WORST_SHOWN, NEAREST_SHOWN = 8, 4  # of jumps; of other places if there is no jump
+APART = 3  # slides between those shown: of a bad stretch, the worst place stands for all
+
+
+@dataclass(frozen=True)
+class Jumps:
+    """How far each measured slide differs from the previous one, and which differ most."""
+
+    severity: Mapping[int, float]  # slide -> multiple of what can be noticed
+    worst: Sequence[int]  # jumps, or what comes nearest: the worst one first, APART from each other
+
+    @property
+    def count(self) -> int:
+        return sum(each >= 1 for each in self.severity.values())
+
+
+def find(steadiness: Mapping[int, Steadiness]) -> Jumps:
+    """Return the jumps among slides. steadiness: of each measured slide."""
+    severity = {slide: severity_of(each) for slide, each in steadiness.items()}
+    jumps = [slide for slide in severity if severity[slide] >= 1]
+    candidates, most = (jumps, WORST_SHOWN) if jumps else (severity, NEAREST_SHOWN)
+    worst: list[int] = []
+    for slide in sorted(candidates, key=lambda slide: (-severity[slide], slide)):
+        if len(worst) == most or not severity[slide]:
+            break
+        if all(abs(slide - other) >= APART for other in worst):
+            worst.append(slide)
+    return Jumps(severity, worst)
+
+
+def severity_of(measured: Steadiness) -> float:
+    """Return the larger of the two measures, as a multiple of what can be noticed."""
+    flicker = measured.flicker / NOTICEABLE.flicker
+    unexplained = measured.unexplained / NOTICEABLE.unexplained
+    return flicker if math.isnan(unexplained) else max(flicker, unexplained)
