@@ -83,13 +83,13 @@ def _look(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> Slid
     count = subject.scenes[-1].slides.stop
     existing = sequence.indices(subject.slides)
     shown = shown_run(runs)
-    new = {each.slide for each in shown.slides} if shown else set()
+    new = shown.made if shown else set()
     states = [
         MISSING if slide not in existing else NEW if slide in new else KEPT
         for slide in range(count)
     ]
     drawn = {each.slide: each for run in runs for each in run.slides if each.slide in existing}
-    times = Counter(each.slide for run in runs for each in run.slides)
+    times = Counter(slide for run in runs for slide in run.made)
     reasons: list[str] = []
     failed: dict[int, int] = {}
     for lost, why in runs[-1].failed if runs else ():
@@ -119,7 +119,7 @@ def _write_blocks(
     """Write the details of every slide, in files that the page loads on demand."""
     seeds = redo_notes.read(subject.paths.redo_file).seeds
     given = {slide for scene in subject.scenes for slide in scene.given}
-    between = _between(subject.paths.interp)
+    between, answers = _between(subject.paths.interp), sequence.indices(subject.paths.answers)
     place = {name: index for index, name in enumerate(backends)}
     for start in range(0, len(slides.states), BLOCK):
         inside = range(start, min(start + BLOCK, len(slides.states)))
@@ -129,6 +129,7 @@ def _write_blocks(
             "state": "".join(slides.states[start : inside.stop]),
             "small": "".join("1" if slide in slides.small else "0" for slide in inside),
             "between": "".join(between.get(slide, "-") for slide in inside),
+            "answer": "".join("1" if slide in answers else "0" for slide in inside),
             "seconds": [each and each.seconds for each in drawn],
             "by": [each and place[each.backend] for each in drawn],
             "flicker": [each and each.flicker for each in measured],

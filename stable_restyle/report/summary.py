@@ -83,14 +83,14 @@ class SlideStates:
     states: Sequence[str]
     small: set[int]
     drawn: Mapping[int, SlideDrawn]
-    times: Mapping[int, int]  # how often it was drawn
+    times: Mapping[int, int]  # in how many runs it was made
     missing: Mapping[int, int]  # slide -> why it is missing: index of `reasons`
     reasons: Sequence[str]
 
 
 def shown_run(runs: Sequence[Run]) -> Run | None:
-    """Return the run to show: the last one that drew anything, otherwise the last of all."""
-    return next((run for run in reversed(runs) if run.slides), runs[-1] if runs else None)
+    """Return the run to show: the last one that made anything, otherwise the last of all."""
+    return next((run for run in reversed(runs) if run.made), runs[-1] if runs else None)
 
 
 def summarize(
@@ -214,7 +214,7 @@ def _run(run: Run) -> dict[str, Any]:
         "began": run.began,
         "seconds": run.last_s,
         "drawing": round(stop - start, 2),
-        "slides": len(run.slides),
+        "slides": len(run.made),
         "ended": run.ended_s is not None,
         "outcome": run.outcome,
     }

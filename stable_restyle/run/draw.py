@@ -85,7 +85,9 @@ def draw(
     composed = {step.key for step in steps if step.kind is StepKind.COMPOSE}
 
     def on_saved(key: int, by: DrawRecord) -> None:
-        if key not in composed:  # the journal has who drew its answer
+        if key in composed:
+            notes.composed(key)
+        else:
             notes.drawn(slide_of(key), by)
 
     draws = any(step.uses_backend and step.key not in done for step in steps)

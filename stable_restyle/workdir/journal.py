@@ -57,6 +57,14 @@ class Run:
     failed: list[tuple[Sequence[int], str]] = field(default_factory=list)  # slides, and why
     ended_s: float | None = None  # None: it is still running, or was killed
     outcome: str = ""  # what ended it early; empty if it completed
+    composed: set[int] = field(default_factory=set)  # slides, from answers
+
+    @property
+    def made(self) -> set[int]:
+        """Return the slides that it made. What backends drew are answers if slides are composed."""
+        return self.composed.union(
+            each.slide for each in self.slides if not (self.composed and each.backend)
+        )
 
     @property
     def last_s(self) -> float:
@@ -112,6 +120,10 @@ class Journal:
         began_s = max(0.0, by.began - self._began)
         place = self._place(by.backend) if by.backend else -1
         self._lines.add({"drawn": [slide + 1, place, round(began_s, 2), round(by.seconds, 2)]})
+
+    def composed(self, slide: int) -> None:
+        """Record a slide that was composed from its answer, which `drawn` has recorded."""
+        self._lines.add({"composed": slide + 1})
 
     def _place(self, backend: str) -> int:
         """Return the number of a backend; add it if a worker that joined later brought it."""
@@ -199,6 +211,8 @@ def _add(event: Mapping[str, Any], runs: list[Run]) -> None:
         names = list(runs[-1].about.backends)
         name = names[place] if place >= 0 else ""
         runs[-1].slides.append(SlideDrawn(int(slide) - 1, name, finite(began_s), finite(seconds)))
+    elif "composed" in event:
+        runs[-1].composed.add(int(event["composed"]) - 1)
     elif "warning" in event:
         runs[-1].warnings.append((finite(event["at"]), str(event["warning"])))
     elif "failed" in event:

@@ -126,6 +126,16 @@ def test_a_slide_opens_beside_what_it_was_made_of(visit: Open, page: Path) -> No
         expect(its.find("#sources-note")).to_contain_text(f"{name}: ")
 
 
+def test_a_composed_slide_opens_beside_its_answer(visit: Open, film_page: Path) -> None:
+    its = visit(film_page).go("#slide-2")
+    expect(its.find("#sources button")).to_have_text(["Frame", "Answer"])
+    its.find("#sources button").nth(1).click()
+    shows_picture(its.find("#left"))
+    expect(its.find("#left")).to_have_attribute("src", "answers/000002.png")
+    expect(its.find("#left-name")).to_have_text("Answer (PNG)")
+    expect(its.find("#sources-note")).to_contain_text("what the model drew")
+
+
 def test_what_was_not_kept_is_said(visit: Open, asked: Settings) -> None:
     for path in interp(asked).glob("0*.png"):
         path.unlink()

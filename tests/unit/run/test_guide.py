@@ -235,6 +235,11 @@ def test_the_journal_has_who_drew_each_answer(asked: Settings) -> None:
     (noted,) = journal.read(interp(asked) / "journal.jsonl")
     assert sorted(each.slide for each in noted.slides) == [*range(7)]
     assert {each.backend for each in noted.slides} == {"preview:clay"}
+    assert noted.made == {*range(7)}
+    run(replace(asked, mask_strength=3, keys=3))
+    again = journal.read(interp(asked) / "journal.jsonl")[-1]
+    assert again.made == {*range(7)} > again.composed
+    assert not any(each.backend for each in again.slides)  # filled ones
 
 
 def test_a_slide_that_fails_loses_its_chain_alone(

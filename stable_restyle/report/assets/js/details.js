@@ -46,6 +46,7 @@ function detailsOf(slide) {
     state: block.state[at],
     small: block.small[at] === "1",
     between: block.between[at],
+    answer: block.answer[at] === "1",
     seconds: block.seconds[at],
     by: block.by[at] === null ? null : film.names[block.by[at]],
     flicker: block.flicker[at],
@@ -71,6 +72,7 @@ const files = {
   small: (slide) => `${film.paths.report}slides/${fileName(slide)}.jpg${version(slide)}`,
   smallFrame: (slide) => `${film.paths.report}frames/${fileName(slide)}.jpg`,
   slide: (slide) => `${film.paths.slides}${fileName(slide)}.png${version(slide)}`,
+  answer: (slide) => `${film.paths.between}answers/${fileName(slide)}.png${version(slide)}`,
   frame: (slide) => `${film.paths.frames}${fileName(slide * film.frames_per_slide)}.png`,
   between: (slide, ending) => `${film.paths.between}${fileName(slide)}${ending}.png${version(slide)}`,
 };

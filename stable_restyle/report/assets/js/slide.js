@@ -3,8 +3,9 @@
 // The pictures that can be shown to the left of the slide: names, titles, and what they are.
 const SOURCES = [
   ["frame", "Frame", ""],
+  ["answer", "Answer", "Answer: what the model drew of this frame alone."],
   ["warped", "Warped", "Warped: the previous slide, moved to this frame."],
-  ["mask", "Mask", "Mask: white is what the model may change."],
+  ["mask", "Mask", "Mask: white is what the model may change, or where its answer is shown."],
   ["guide", "Guide", "Guide: what the model started from."],
 ];
 
@@ -66,10 +67,10 @@ function factsOf(slide, details) {
 }
 
 function renderSources(slide, scene, details) {
-  const kept = (details?.between ?? "-") !== "-";
-  if (!kept) view.left = "frame";
+  const available = SOURCES.filter(([name]) => isThere(details, name));
+  if (!isThere(details, view.left)) view.left = "frame";
   const focused = document.activeElement.dataset.name;
-  fill("sources", ...(kept ? SOURCES : SOURCES.slice(0, 1)).map(([name, title, words]) => {
+  fill("sources", ...available.map(([name, title, words]) => {
     const isSmall = name === "frame" && details?.small;
     const src = isSmall ? files.smallFrame(slide) : sourceUrl(slide, name);
     const button = make("button", { type: "button", title: words }, make("img", { src, alt: "" }), title);
@@ -83,13 +84,20 @@ function renderSources(slide, scene, details) {
     return button;
   }));
   byId("sources").querySelector(`[data-name="${focused}"]`)?.focus({ preventScroll: true });
-  if (!kept) byId("sources-note").textContent = slide === scene.middle
+  if (available.length === 1) byId("sources-note").textContent = slide === scene.middle
     ? "A middle is drawn freely: nothing is warped, and the mask frees the whole picture."
     : "Warped, mask and guide were not kept. Slides drawn with --save-interp show them here.";
 }
 
+// Whether a slide has this picture. With an answer, the frame itself is the guide.
+function isThere(details, name) {
+  if (name === "frame") return true;
+  if (name === "answer") return Boolean(details?.answer);
+  return (details?.between ?? "-") !== "-" && !(name === "guide" && details.answer);
+}
+
 function sourceUrl(slide, name) {
-  if (name === "frame") return files.frame(slide);
+  if (name === "frame" || name === "answer") return files[name](slide);
   const endings = { warped: `-${detailsOf(slide)?.between}`, mask: "-m", guide: "" };
   return files.between(slide, endings[name]);
 }
