@@ -36,6 +36,7 @@ from stable_restyle.backends.comfy_api.jobs import (
     is_marked,
     marked,
     reference,
+    refusal,
 )
 from stable_restyle.backends.comfy_api.timeouts import Timeouts
 from stable_restyle.backends.comfyui import responses
@@ -258,8 +259,7 @@ class ComfyApi:
             raise Lost("the pictures that it was given are gone")
         if code in ("invalid_workflow", "workflow_format_ui"):
             error = responses.get(parse(answer.body), "error")
-            faulty = responses.get(responses.get(error, "details"), "node_errors")
-            raise submission.refused({"error": error, "node_errors": faulty}, dict)
+            raise submission.refused(refusal(error), dict)
         return JobState.of(self._api.json(answer))
 
     def _find(self, key: str) -> JobState:
