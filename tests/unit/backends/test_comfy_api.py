@@ -189,6 +189,8 @@ def test_without_the_key_the_message_says_where_it_belongs(asked: Settings, api:
         run(on(asked, api, api_key=""))
     with pytest.raises(NoBackendLeft, match=r"Correct the key in COMFY_API_KEY") as failure:
         run(on(asked, api, api_key="another-key"))
+    with pytest.raises(NoBackendLeft, match=r"Correct .* the key in --header"):
+        run(on(asked, api, headers=("authorization: Bearer another-key",)))
     assert "another-key" not in str(failure.value)
 
 
@@ -387,6 +389,7 @@ BAD_DAYS = [
     (POST_JOB, dropped),
     (POST_JOB, answer_lost),
     (POST_JOB, broken_off),
+    (POST_JOB, halved),
     (POST_ASSET, busy()),
     (POST_ASSET, dropped),
     (GET_JOB, busy("1", "rate_limited")),
@@ -394,6 +397,8 @@ BAD_DAYS = [
     (GET_JOB, dropped),
     (GET_JOB, broken_off),
     (GET_JOB, slow(0.1)),
+    (GET_JOB, halved),
+    (GET_JOB, answer(200, "<html>a proxy</html>", "text/html")),
     (GET_JOB, said(status="expired", outputs=[])),  # between ComfyUI's queue and history
     (CONTENT, answer(500)),
     (CONTENT, busy()),
@@ -437,9 +442,10 @@ def test_a_signed_address_that_has_expired_is_asked_for_anew(
 
 def test_other_redirects_are_not_followed(server: ApiServer, api_client: ComfyApi) -> None:
     for route in (POST_ASSET, POST_JOB, GET_JOB):
-        server.on(route, redirected("http://127.0.0.1:9/hush"))
+        server.always(route, redirected("http://127.0.0.1:9/hush"))
         with pytest.raises(ServerFault, match=r"it redirects to http://127.0.0.1:9/hush"):
             api_client.draw(a_job())
+        server.always(route, None)
 
 
 @pytest.mark.parametrize(
@@ -588,7 +594,10 @@ def test_a_server_that_fails_again_and_again_may_have_drawn(
     server.always(POST_JOB, answer(500))
     with pytest.raises(AnswerLost):
         api_client.draw(a_job())
-    server.always(POST_JOB, None)
+    server.always(GET_JOB, answer(500))
+    for _ in range(2):
+        with pytest.raises(ServerFault, match="HTTP 500"):  # without another submission
+            api_client.draw(a_job())
     server.stop()
     with pytest.raises(ServerFault, match="no connection"):
         api_client.draw(a_job(1))
@@ -711,8 +720,8 @@ def test_a_server_that_stays_busy(server: ApiServer) -> None:
             "denies access .HTTP 403.: forbidden: Not you. Correct the key",
         ),
         (answer(404, "<html>"), "not the Comfy API v2"),
-        (answer(201, "[]"), "its answer makes no sense"),
-        (halved, "its answer makes no sense"),
+        (answer(201, "[]"), "has received a job, but does not list it"),
+        (answer(400, "[]"), "HTTP 400"),
         (answer(501), "HTTP 501"),
     ],
 )
