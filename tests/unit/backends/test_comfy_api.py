@@ -549,7 +549,8 @@ ANYTHING = st.recursive(
 def test_any_answer_about_a_job_is_a_picture_or_a_fault(job: Any, error: Any) -> None:
     submission = Submission("server", fill(a_job(), {"guide": 1, "mask": 2}), "4", [1, 2], str)
     with suppress(ServerFault, WorkflowFault, Lost):
-        JobState.of(job).picture(submission)
+        if (state := JobState.of(job)).ended:
+            state.picture(submission)
     with suppress(Lost):
         assert isinstance(submission.refused(refusal(error), dict), WorkflowFault)
     assert is_marked(error, "key") is False
