@@ -14,7 +14,7 @@ from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.plan import scenes
-from stable_restyle.run import drawn, only, prepare
+from stable_restyle.run import costs, drawn, only, prepare
 from stable_restyle.run.inputs import (
     given_slides,
     keyframe_kind,
@@ -44,6 +44,8 @@ def check_backends(settings: Settings) -> list[BackendCheck]:
 
     Raises RestyleError if the settings cannot be used.
     """
+    trials = (2 if settings.middle_model else 1) * max(len(settings.backends), 1)
+    costs.check(settings.at_most, trials)
     return connect.check(settings.backends, *load_workflow(settings), _trial_size(settings))
 
 

@@ -179,7 +179,10 @@ class ApiServer(ComfyServer):
         outputs, error, faulty = validate(nodes, self.classes, self.files)
         if error is not None:
             details = {
-                node: [{"field": "?", "reason": each["message"]} for each in its["errors"]]
+                node: [
+                    {"field": each["extra_info"]["input_name"], "reason": each["message"]}
+                    for each in its["errors"]
+                ]
                 for node, its in faulty.items()
             }
             said = f"{error['message']}: {error['details']}"

@@ -25,6 +25,7 @@ from stable_restyle.core.errors import ServerFault
 
 ROOT = "/api/v2"
 BUSY = 429
+CREATED = (200, 201, 202)
 FETCHES = 3  # of one result, whose signed address may have expired
 _NOT_IMPLEMENTED = 501
 
@@ -134,7 +135,7 @@ class Api:
 
     def json(self, answer: Answer) -> dict[str, Any]:
         """Return the JSON object of an answer. Raises ServerFault."""
-        if answer.status not in (200, 201, 202):
+        if answer.status not in CREATED:
             raise self.fault(answer)
         return responses.mapping(parse(answer.body))
 

@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Condition
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import uuid4
 
 from stable_restyle.backends.comfy_api.api import (
+    CREATED,
     ROOT,
     Api,
     Unanswered,
@@ -29,6 +30,7 @@ from stable_restyle.backends.comfy_api.api import (
     not_the_api,
 )
 from stable_restyle.backends.comfy_api.assets import AT_ONCE, Assets
+from stable_restyle.backends.comfy_api.credentials import credentials
 from stable_restyle.backends.comfy_api.jobs import (
     EXPIRED,
     STARTED,
@@ -36,6 +38,7 @@ from stable_restyle.backends.comfy_api.jobs import (
     is_marked,
     marked,
     reference,
+    refusal,
 )
 from stable_restyle.backends.comfy_api.timeouts import Timeouts
 from stable_restyle.backends.comfyui import responses
@@ -45,14 +48,12 @@ from stable_restyle.backends.comfyui.http import Answer, HttpClient, parse
 from stable_restyle.backends.comfyui.responses import Lost, Submission
 from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.uploads import Uploads
-from stable_restyle.core.errors import RestyleError, ServerFault, WrongUsage, counted
+from stable_restyle.core.errors import RestyleError, ServerFault, counted
 from stable_restyle.core.records import Job, Slide
-from stable_restyle.core.settings import API_KEY_VARIABLE
 
 SCHEME = "comfy-api+"  # in front of the URL
 LISTED = 100  # jobs, the most that a server lists
-LOOKS = 5  # for a job in that list, and at one that has expired
-_HERE = ("localhost", "127.0.0.1", "::1")
+LOOKS = 5  # for a job in that list, and at one that has expired or cannot be read
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +92,13 @@ class ComfyApi:
         """
         plain = url[len(SCHEME) :]
         given = dict(headers or {})
-        credentials = _credentials(plain, given, api_key)
-        address = Address.parse(plain, {**given, **credentials})
+        its_key, hint = credentials(plain, given, api_key)
+        address = Address.parse(plain, {**given, **its_key})
         self.name = f"{SCHEME}{address.base}"
         self._make_request = make_request
         self._most_jobs, self._timeout_s = jobs, timeout_s
         self._timeouts = timeouts = timeouts or Timeouts()
-        self._api = Api(address, timeouts, timeout_s, _hint(bool(api_key), bool(credentials)))
+        self._api = Api(address, timeouts, timeout_s, hint)
         self._quick = HttpClient(address, *[timeouts.cleanup_s] * 3)
         self._assets = Assets(self.name, self._api, self._quick)
         self._uploads = Uploads(self._put)
@@ -108,6 +109,7 @@ class ComfyApi:
         self._room = jobs + 1  # for jobs, as of when the queue was full
         self._full_at: float | None = None  # time.monotonic()
         self._drawing = self._sending = 0
+        self._doubtful = False  # whether it may be out of order, as answers were lost
         self._closed = False
 
     @property
@@ -204,6 +206,9 @@ class ComfyApi:
 
         Raises Lost where another attempt may succeed.
         """
+        if self._doubtful:
+            self.inspect()  # so that a server out of order costs no more slides
+            self._doubtful = False
         with self._uploads.hold(request.pictures) as ids:
             references = {role: reference(each) for role, each in ids.items()}
             key = str(uuid4())
@@ -250,7 +255,7 @@ class ComfyApi:
                 json={"workflow": submission.nodes},
             )
         except Unanswered:
-            raise AnswerLost(self.name) from None
+            raise self._answer_lost() from None
         code = error_code(answer)
         if code == "idempotency_key_reuse":  # an earlier answer was lost
             return self._find(key)
@@ -258,16 +263,24 @@ class ComfyApi:
             raise Lost("the pictures that it was given are gone")
         if code in ("invalid_workflow", "workflow_format_ui"):
             error = responses.get(parse(answer.body), "error")
-            faulty = responses.get(responses.get(error, "details"), "node_errors")
-            raise submission.refused({"error": error, "node_errors": faulty}, dict)
-        return JobState.of(self._api.json(answer))
+            raise submission.refused(refusal(error), dict)
+        try:
+            return JobState.of(self._api.json(answer))
+        except ServerFault:
+            if answer.status in CREATED:
+                return self._find(key)
+            raise
+
+    def _answer_lost(self) -> AnswerLost:
+        self._doubtful = True
+        return AnswerLost(self.name)
 
     def _find(self, key: str) -> JobState:
         """Return the job that was submitted under a key. Raises AnswerLost, ServerFault."""
         for pause_s, _ in zip(growing(*self._timeouts.poll_s), range(LOOKS), strict=False):
             answer = self._ask_about_job(f"{ROOT}/jobs", params={"limit": str(LISTED)})
             if answer.status != 200:
-                raise AnswerLost(self.name)
+                raise self._answer_lost()
             for each in responses.sequence(self._api.json(answer).get("jobs")):
                 if self._is_ours(each, key):
                     return JobState.of(each)
@@ -286,7 +299,7 @@ class ComfyApi:
         """Poll a job until it has ended. Raises ServerFault when it takes too long."""
         path = self._api.path(responses.get(job.links, "self"), _path(job))
         submitted, started = time.monotonic(), None
-        pauses, expired = growing(*self._timeouts.poll_s), 0
+        pauses, expired, unread = growing(*self._timeouts.poll_s), 0, 0
         # The self-hosted proxy says so of a job that moves from ComfyUI's queue to its history.
         while not job.ended or (job.status == EXPIRED and expired < LOOKS):
             now = time.monotonic()
@@ -305,7 +318,11 @@ class ComfyApi:
             if answer.status == 404:
                 self._note_over(job)
                 raise ServerFault(f"it does not know the job any more{self._api.words(answer)}")
-            job = JobState.of(self._api.json(answer))
+            try:
+                job, unread = JobState.of(self._api.json(answer)), 0
+            except ServerFault:
+                if (unread := unread + 1) == LOOKS:
+                    raise
             expired += job.status == EXPIRED
         self._note_over(job)
         return job
@@ -338,39 +355,8 @@ class ComfyApi:
     def _cancel(self, path: str) -> None:
         """Ask the server to cancel a job."""
         with suppress(ServerFault):
-            self._quick.ask("POST", path)
+            self._quick.ask("POST", path, tries=1)
 
 
 def _path(job: JobState) -> str:
     return f"{ROOT}/jobs/{quote(job.id, safe='')}"
-
-
-def _credentials(url: str, headers: Mapping[str, str], api_key: str) -> dict[str, str]:
-    """Return the header for the key; none where the user names others, or anybody could read it.
-
-    Raises WrongUsage.
-    """
-    if not api_key:
-        return {}
-    if not (api_key.isascii() and api_key.isprintable()):
-        raise WrongUsage(f"The key in {API_KEY_VARIABLE} has characters that cannot be sent.")
-    try:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https" or parts.hostname in _HERE
-    except ValueError:  # `Address.parse` says so
-        return {}
-    if "@" in parts.netloc or "authorization" in map(str.lower, headers) or not secure:
-        return {}
-    return {"Authorization": f"Bearer {api_key}"}
-
-
-def _hint(has_key: bool, is_sent: bool) -> str:
-    """Return what to do where access is denied."""
-    if is_sent:
-        return f"Correct the key in {API_KEY_VARIABLE}"
-    if has_key:
-        return (
-            f"The key in {API_KEY_VARIABLE} is only sent over https, or to this machine: write "
-            "comfy-api+https://, or --header 'Authorization: Bearer KEY' for a network you trust"
-        )
-    return f"Put its key into {API_KEY_VARIABLE}, or add --header 'Authorization: Bearer KEY'"

@@ -97,8 +97,25 @@ def reference(asset_id: str) -> dict[str, Any]:
 def marked(nodes: Mapping[str, Any], output: str, key: str) -> dict[str, Any]:
     """Return the nodes with a mark by which their job can be told from others."""
     found = deepcopy(dict(nodes))
-    found[output]["_meta"] = {**responses.mapping(found[output].get("_meta", {})), _MARK: key}
+    found[output]["_meta"] = {**dict(responses.items(found[output].get("_meta"))), _MARK: key}
     return found
+
+
+def refusal(error: object) -> dict[str, Any]:
+    """Return the error of a refused workflow as ComfyUI itself would put it."""
+
+    def of_node(said: object) -> object:
+        if isinstance(said, dict):  # ComfyUI's own, passed on
+            return said
+        return {
+            "errors": [
+                {"message": responses.get(each, "field"), "details": responses.get(each, "reason")}
+                for each in responses.sequence(said)
+            ]
+        }
+
+    faulty = responses.items(responses.get(responses.get(error, "details"), "node_errors"))
+    return {"error": error, "node_errors": {node: of_node(said) for node, said in faulty}}
 
 
 def is_marked(workflow: object, key: str) -> bool:

@@ -19,4 +19,4 @@ class Timeouts:
     queue_s: float = 3600.0  # the longest wait until a job starts
     regain_s: float = 60.0  # until one more job at once is tried after the queue was full
     cleanup_s: float = 3.0  # for an answer while cleaning up
-    closing_s: float = 8.0  # for all of the cleaning up at the end
+    closing_s: float = 5.0  # for all of the cleaning up at the end
