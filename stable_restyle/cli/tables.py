@@ -70,7 +70,8 @@ def summary(outcome: Outcome) -> str:
     if outcome.drawn == 0:
         drawn = "none of them new"
     done = f"Done: {counted(outcome.slides, 'slide')}, {drawn}, in {outcome.target}"
-    return f"{done} after {clock(outcome.seconds)}.\nReport: {outcome.report}"
+    found = "" if outcome.jumps is None else f" ({counted(outcome.jumps, 'jump')} found)"
+    return f"{done} after {clock(outcome.seconds)}.\nReport: {outcome.report}{found}"
 
 
 def describe_plan(plan: Plan) -> str:

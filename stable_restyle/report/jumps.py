@@ -12,7 +12,8 @@ from stable_restyle.report.thumbnails import Steadiness
 # and over the whole picture. Unexplained change of 1 is 3 % of the range of every colour, or 10 %
 # of it in a tenth of the picture.
 NOTICEABLE = Steadiness(flicker=0.5, unexplained=1.0)
-WORST_SHOWN, NEAREST_SHOWN = 8, 4  # of jumps; of other places if there is no jump
+MOST_SHOWN = 8
+LEAST_SHOWN = 4  # where there are fewer jumps, with what comes nearest to one
 APART = 3  # slides between those shown: of a bad stretch, the worst place stands for all
 
 
@@ -21,7 +22,7 @@ class Jumps:
     """How far each measured slide differs from the previous one, and which differ most."""
 
     severity: Mapping[int, float]  # slide -> multiple of what can be noticed
-    worst: Sequence[int]  # jumps, or what comes nearest: the worst one first, APART from each other
+    worst: Sequence[int]  # the worst places of the film, the worst one first, APART from each other
 
     @property
     def count(self) -> int:
@@ -31,11 +32,10 @@ class Jumps:
 def find(steadiness: Mapping[int, Steadiness]) -> Jumps:
     """Return the jumps among slides. steadiness: of each measured slide."""
     severity = {slide: severity_of(each) for slide, each in steadiness.items()}
-    jumps = [slide for slide in severity if severity[slide] >= 1]
-    candidates, most = (jumps, WORST_SHOWN) if jumps else (severity, NEAREST_SHOWN)
     worst: list[int] = []
-    for slide in sorted(candidates, key=lambda slide: (-severity[slide], slide)):
-        if len(worst) == most or not severity[slide]:
+    for slide in sorted(severity, key=lambda slide: (-severity[slide], slide)):
+        most = MOST_SHOWN if severity[slide] >= 1 else LEAST_SHOWN
+        if len(worst) >= most or not severity[slide]:
             break
         if all(abs(slide - other) >= APART for other in worst):
             worst.append(slide)

@@ -16,8 +16,7 @@ import json
 import math
 import os
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from importlib import resources
@@ -89,7 +88,6 @@ def _look(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> Slid
         for slide in range(count)
     ]
     drawn = {each.slide: each for run in runs for each in run.slides if each.slide in existing}
-    times = Counter(slide for run in runs for slide in run.made)
     reasons: list[str] = []
     failed: dict[int, int] = {}
     for lost, why in runs[-1].failed if runs else ():
@@ -98,7 +96,7 @@ def _look(subject: Subject, thumbnails: Thumbnails, runs: Sequence[Run]) -> Slid
     reasons.append(_why_not_drawn(runs))
     missing = {s: failed.get(s, len(reasons) - 1) for s in range(count) if states[s] == MISSING}
     small = thumbnails.present() & existing
-    return SlideStates(states, small, drawn, times, missing, reasons)
+    return SlideStates(states, small, drawn, thumbnails.times(), missing, reasons)
 
 
 def _why_not_drawn(runs: Sequence[Run]) -> str:
@@ -119,7 +117,8 @@ def _write_blocks(
     """Write the details of every slide, in files that the page loads on demand."""
     seeds = redo_notes.read(subject.paths.redo_file).seeds
     given = {slide for scene in subject.scenes for slide in scene.given}
-    between, answers = _between(subject.paths.interp), sequence.indices(subject.paths.answers)
+    between, guides = _between(subject.paths.interp)
+    answers = sequence.indices(subject.paths.answers)
     place = {name: index for index, name in enumerate(backends)}
     for start in range(0, len(slides.states), BLOCK):
         inside = range(start, min(start + BLOCK, len(slides.states)))
@@ -127,9 +126,10 @@ def _write_blocks(
         drawn = [slides.drawn.get(slide) for slide in inside]
         block = {
             "state": "".join(slides.states[start : inside.stop]),
-            "small": "".join("1" if slide in slides.small else "0" for slide in inside),
+            "small": _flags(slide in slides.small for slide in inside),
             "between": "".join(between.get(slide, "-") for slide in inside),
-            "answer": "".join("1" if slide in answers else "0" for slide in inside),
+            "guide": _flags(slide in guides for slide in inside),
+            "answer": _flags(slide in answers for slide in inside),
             "seconds": [each and each.seconds for each in drawn],
             "by": [each and place[each.backend] for each in drawn],
             "flicker": [each and each.flicker for each in measured],
@@ -137,21 +137,26 @@ def _write_blocks(
             "seed": {slide: seeds[slide] for slide in inside if slide in seeds},
             "given": [slide for slide in inside if slide in given],
             "reason": {s: slides.missing[s] for s in inside if s in slides.missing},
-            "times": {s: slides.times[s] for s in inside if slides.times.get(s, 1) > 1},
+            "written": [slides.times.get(slide, 0) for slide in inside],
         }
         index = start // BLOCK
         path = subject.paths.report_folder / f"slides-{index}.js"
         _put(path, f"take({index},{_json(block)})".encode())
 
 
-def _between(interp: Path) -> dict[int, str]:
-    """Return the slides with pictures of --save-interp and their direction, "b" or "f"."""
-    names = set(os.listdir(interp))
-    return {
+def _flags(values: Iterable[bool]) -> str:
+    return "".join("1" if each else "0" for each in values)
+
+
+def _between(interp: Path) -> tuple[dict[int, str], set[int]]:
+    """Return the slides with pictures of --save-interp: the direction, "b" or "f"; and guides."""
+    names = [name.removesuffix(".png") for name in os.listdir(interp) if name.endswith(".png")]
+    directions = {
         int(stem[:-2]) - 1: stem[-1]
-        for stem, dot, ending in (name.rpartition(".") for name in names)
-        if stem[-2:] in ("-b", "-f") and stem[:-2].isdecimal() and dot + ending == ".png"
+        for stem in names
+        if stem[-2:] in ("-b", "-f") and stem[:-2].isdecimal()
     }
+    return directions, {int(stem) - 1 for stem in names if stem.isdecimal()}
 
 
 def _page(film: Mapping[str, Any]) -> bytes:

@@ -83,7 +83,7 @@ class SlideStates:
     states: Sequence[str]
     small: set[int]
     drawn: Mapping[int, SlideDrawn]
-    times: Mapping[int, int]  # in how many runs it was made
+    times: Mapping[int, int]  # when it was written, in milliseconds
     missing: Mapping[int, int]  # slide -> why it is missing: index of `reasons`
     reasons: Sequence[str]
 
@@ -120,6 +120,7 @@ def summarize(
             "frames": _url(paths.frames, paths.interp),
             "slides": _url(subject.slides, paths.interp),
             "between": "",
+            "answers": f"{paths.answers.name}/",
             "report": f"{paths.report_folder.name}/",
         },
         "films": _films(subject),

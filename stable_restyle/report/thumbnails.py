@@ -98,6 +98,10 @@ class Thumbnails:
         now, made = self._stamps()
         return [s for s in now if made.get(s) != now[s] or not all(map(_is_whole, self._small(s)))]
 
+    def times(self) -> Mapping[int, int]:
+        """Return when each finished slide was written, in milliseconds."""
+        return {slide: written for slide, (_, written) in self._now().items()}
+
     def present(self) -> set[int]:
         """Return the slides that have thumbnails."""
         folders = self._small_frames, self._small_slides

@@ -70,6 +70,7 @@ class Outcome:
     target: Path
     report: Path
     seconds: float = 0
+    jumps: int | None = None  # that the report shows; None: they could not be counted
 
 
 def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
@@ -134,7 +135,9 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
-    return Outcome(count, made, settings.target, paths.report_file, time.monotonic() - began)
+    jumps = reporting.count_jumps(paths, settings.frames_per_slide, claimed.scenes)
+    its_time = time.monotonic() - began
+    return Outcome(count, made, settings.target, paths.report_file, its_time, jumps)
 
 
 def _claim(

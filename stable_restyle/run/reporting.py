@@ -18,12 +18,13 @@ import numpy as np
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
+from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import DEFAULT_RATE, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.report import page
+from stable_restyle.report import jumps, page
 from stable_restyle.report.summary import Subject
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker, prepare
@@ -112,6 +113,17 @@ def write_report(settings: Settings, progress: Progress) -> Path:
     paths = run_paths(settings)
     _report(settings, paths, progress, make=True)
     return paths.report_file
+
+
+def count_jumps(paths: RunPaths, frames_per_slide: int, scenes: Sequence[Scene]) -> int | None:
+    """Return how many jumps the report of a finished run shows; None if it cannot be read."""
+    try:
+        thumbnails = Thumbnails(
+            paths.report_folder, paths.frames, paths.shown, frames_per_slide, scenes
+        )
+        return jumps.find(thumbnails.steadiness()).count
+    except (RestyleError, OSError):
+        return None  # there was a warning about the report
 
 
 def _end(

@@ -42,6 +42,7 @@ def test_in_becomes_out(make_frames: MakeFrames, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert "Done: 5 slides, all of them new, in out" in done.stderr
+    assert "html (0 jumps found)" in done.stderr
     assert len(slides(tmp_path / "out")) == 5
     made = {path.name for path in (tmp_path / "interp").iterdir()}
     assert made - {"lock"} == {  # on Windows it goes with its process

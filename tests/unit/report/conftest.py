@@ -19,7 +19,7 @@ from support.visits import Open, visits
 from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.cli.main import with_command
 from stable_restyle.core.records import Job, Slide
-from stable_restyle.core.settings import WARPED, Settings
+from stable_restyle.core.settings import Settings
 
 AWKWARD = "a film, 100% #1 é?" if sys.platform != "win32" else "a film #1 é"
 
@@ -41,13 +41,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Slides 1-4 and 5-7 in two scenes, the middles are 3 and 6; a folder with an awkward name."""
     folder = tmp_path_factory.mktemp("report") / AWKWARD
     clips.write_folder(folder / "in", clips.scenes(8, 5))
-    asked = Settings(
-        folder / "in",
-        folder / "out",
-        backends=("preview:clay",),
-        save_interp=True,
-        guide=WARPED,
-    )
+    asked = Settings(folder / "in", folder / "out", backends=("preview:clay",), save_interp=True)
     plain = Preview.draw
 
     def draw(preview: Preview, job: Job) -> Slide:

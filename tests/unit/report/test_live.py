@@ -54,15 +54,15 @@ def test_marks_go_once_their_slides_have_been_drawn_again(visit: Open, asked: Se
     expect(its.find("#slide-title")).to_have_text("Slide 5")
     its.press("m")
     expect(its.find("#redo-command")).to_have_text(re.compile(r" --redo 4-5$"))
-    notes = Journal(interp(asked) / "journal.jsonl", RunInfo([], "", False, "24", {}, {"a": ""}))
-    JsonLines(interp(asked) / "journal.jsonl").add({"drawn": [4, 0, 0, 1]})
-    notes.end("")
+    its.press("ArrowLeft")
+    again = asked.target / sequence.name(3)
+    png.write(again, np.ascontiguousarray(png.read(again)[:, ::-1]))
     reporting.write_report(asked, Silent())
     its.page.evaluate("dispatchEvent(new Event('focus'))")
     expect(its.find("#redo-command")).to_have_text(re.compile(r" --redo 5$"))
-    expect(its.find("#strip .marked")).to_have_count(1)
-    its.press("ArrowLeft")
-    expect(its.find("#right-name")).to_have_attribute("href", "../out/000004.png?2")
+    expect(its.find("#strip .marked")).to_have_count(0)
+    url = f"../out/000004.png?{again.stat().st_mtime_ns // 1_000_000}"
+    expect(its.find("#right-name")).to_have_attribute("href", url)
 
 
 def test_a_page_follows_a_run_and_stays_where_it_is(visit: Open, asked: Settings) -> None:
@@ -140,5 +140,5 @@ def test_a_page_without_its_folder_still_opens(visit: Open, asked: Settings) -> 
     expect(its.find("#headline")).to_have_text("All 7 slides are drawn")
     its.go("#slide-2")
     expect(its.find("#slide-facts")).to_contain_text("cannot be read")
-    assert all("ERR_FILE_NOT_FOUND" in each for each in its.complaints)
+    assert all("ERR_FILE_NOT_FOUND" in each or "/report/" in each for each in its.complaints)
     its.complaints.clear()

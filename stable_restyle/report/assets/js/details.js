@@ -46,6 +46,7 @@ function detailsOf(slide) {
     state: block.state[at],
     small: block.small[at] === "1",
     between: block.between[at],
+    guide: block.guide[at] === "1",
     answer: block.answer[at] === "1",
     seconds: block.seconds[at],
     by: block.by[at] === null ? null : film.names[block.by[at]],
@@ -54,7 +55,7 @@ function detailsOf(slide) {
     seed: block.seed[slide],
     given: block.given.includes(slide),
     reason: film.reasons[block.reason[slide]],
-    times: block.times[slide] ?? 1,
+    written: block.written[at],
   };
 }
 
@@ -62,17 +63,18 @@ const isMissing = (slide) => detailsOf(slide)?.state === "m";
 // What stands in the place of a missing slide, and its class: waiting is no fault.
 const missingWords = () => (film.running ? ["not drawn yet", "waiting"] : ["missing", "missing"]);
 
-// A slide drawn again has another address, so that browsers do not show the earlier one.
+// A slide written again has another address, so that browsers do not show the earlier one. While its
+// block is not loaded, slides may be others once a run has begun or ended.
 function version(slide) {
-  const times = detailsOf(slide)?.times ?? 1;
-  return times > 1 ? `?${times}` : "";
+  const { began, ended } = film.runs.at(-1) ?? {};
+  return `?${detailsOf(slide)?.written ?? `${began}-${ended}`}`;
 }
 
 const files = {
   small: (slide) => `${film.paths.report}slides/${fileName(slide)}.jpg${version(slide)}`,
   smallFrame: (slide) => `${film.paths.report}frames/${fileName(slide)}.jpg`,
   slide: (slide) => `${film.paths.slides}${fileName(slide)}.png${version(slide)}`,
-  answer: (slide) => `${film.paths.between}answers/${fileName(slide)}.png${version(slide)}`,
   frame: (slide) => `${film.paths.frames}${fileName(slide * film.frames_per_slide)}.png`,
   between: (slide, ending) => `${film.paths.between}${fileName(slide)}${ending}.png${version(slide)}`,
+  answer: (slide) => `${film.paths.answers}${fileName(slide)}.png${version(slide)}`,
 };

@@ -5,12 +5,22 @@ const VIEWS = ["overview", "scene", "play", "run"];
 
 const isShown = (name) => !byId(`view-${name}`).hidden;
 
+let routed = null; // the address that is shown
+
+// At once: the next key may come before the browser's event.
 function go(hash) {
-  if (location.hash === hash) route();
-  else location.hash = hash;
+  location.hash = hash;
+  route();
+}
+
+// Give what is shown another address.
+function rename(hash) {
+  history.replaceState(null, "", hash);
+  routed = hash;
 }
 
 function route() {
+  routed = location.hash;
   const [, name, digits] = /^#?([a-z]*)-?(\d*)$/.exec(location.hash) ?? [];
   const number = Number(digits) - 1;
   const exists = (stop) => digits && number >= 0 && number < stop;
@@ -133,7 +143,7 @@ function begin() {
   renderRunView();
   beginDragging();
   beginPlayer();
-  addEventListener("hashchange", route);
+  addEventListener("hashchange", () => { if (location.hash !== routed) route(); });
   addEventListener("keydown", onKey);
   addEventListener("focus", ask);
   on("order", "change", renderScenes);

@@ -105,17 +105,17 @@ const multiple = (measure, value) => value / film.noticeable[measure];
 function renderWorst() {
   byId("worst-part").hidden = film.worst.length === 0;
   byId("worst-title").textContent = film.jumps
-    ? `Worst of ${count(film.jumps, "jump")}` : `No jump found${film.missing.length ? " so far" : ""}`;
-  byId("worst-note").textContent = film.jumps
-    ? "Here slides differ from the ones before, and the film does not. Open one, and flip with F."
-    : "Nowhere do slides change noticeably more than the film. These come nearest:";
+    ? `${count(film.jumps, "jump")} found` : `No jump found${film.missing.length ? " so far" : ""}`;
+  byId("worst-note").textContent =
+    "Where slides change more than the film does, the worst place first. Flip with F.";
   fill("worst", ...film.worst.map(([slide, flicker, unexplained]) => {
     const values = { flicker, unexplained };
     const [[measure, name]] = [...MEASURES].sort(([a], [b]) => multiple(b, values[b]) - multiple(a, values[a]));
-    return make("li", {}, make("a", { href: `#pair-${slide}` },
+    const times = multiple(measure, values[measure]);
+    return make("li", {}, make("a", { href: `#pair-${slide}`, className: times >= 1 ? "jump" : "" },
       make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
       make("strong", {}, `Slides ${slide} and ${slide + 1}`),
       make("span", {}, `Scene ${sceneOf(slide).number}, ${clock(slide / rate)}`),
-      make("span", {}, `${name}: ${multiple(measure, values[measure]).toFixed(1)} × noticeable`)));
+      make("span", {}, `${name}: ${times.toFixed(1)} × noticeable`)));
   }));
 }

@@ -1,12 +1,12 @@
 // Slides marked to be drawn again, and the command that does it. Marks are kept in the browser until
-// the slide has been drawn again.
+// the slide has been written again.
 
-const marks = new Map(); // slide -> how often it had been drawn when it was marked
+const marks = new Map(); // slide -> when the slide that was marked had been written
 const MARKS = `video-restyle marks ${location.pathname}`;
 
 function mark(slide) {
   if (marks.has(slide)) marks.delete(slide);
-  else marks.set(slide, detailsOf(slide)?.times ?? 1);
+  else marks.set(slide, detailsOf(slide)?.written ?? 0);
   announce(`Slide ${slide + 1} is ${marks.has(slide) ? "marked" : "no longer marked"}`);
   keepMarks();
   renderMarks();
@@ -27,20 +27,20 @@ function keepMarks() {
 
 function recallMarks() {
   try {
-    for (const [slide, times] of JSON.parse(localStorage.getItem(MARKS) ?? "[]")) {
-      if (Number.isInteger(slide) && slide >= 0) marks.set(slide, times);
+    for (const [slide, written] of JSON.parse(localStorage.getItem(MARKS) ?? "[]")) {
+      if (Number.isInteger(slide) && slide >= 0) marks.set(slide, written);
     }
   } catch { // there are none
   }
   return dropDrawnMarks();
 }
 
-// Forget the marks of slides that have been drawn again since.
+// Forget the marks of slides that have been written again since.
 async function dropDrawnMarks() {
   for (const slide of marks.keys()) if (slide >= slideCount) marks.delete(slide);
   await Promise.all([...marks.keys()].map(blockOf));
-  for (const [slide, times] of marks) {
-    if ((detailsOf(slide)?.times ?? times) > times) marks.delete(slide);
+  for (const [slide, written] of marks) {
+    if ((detailsOf(slide)?.written || written) !== written) marks.delete(slide);
   }
   keepMarks();
   renderMarks();

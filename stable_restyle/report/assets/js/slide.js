@@ -1,13 +1,18 @@
 // The open slide: its facts, and comparisons with its sources and its neighbour.
 
-// The pictures that can be shown to the left of the slide: names, titles, and what they are.
+// The pictures that can be shown to the left of the slide: names, titles, what they are, and whether a
+// slide has them.
 const SOURCES = [
-  ["frame", "Frame", ""],
-  ["answer", "Answer", "Answer: what the model drew of this frame alone."],
-  ["warped", "Warped", "Warped: the previous slide, moved to this frame."],
-  ["mask", "Mask", "Mask: white is what the model may change, or where its answer is shown."],
-  ["guide", "Guide", "Guide: what the model started from."],
+  ["frame", "Frame", "", () => true],
+  ["warped", "Warped", "Warped: the previous slide, moved to this frame.", isBetween],
+  ["mask", "Mask", "Mask: white is what does not come from the previous slide.", isBetween],
+  ["guide", "Guide", "Guide: what the model started from.", (details) => details.guide],
+  ["answer", "Answer", "Answer: what the model drew of this frame alone.", (details) => details.answer],
 ];
+
+function isBetween(details) {
+  return details.between !== "-";
+}
 
 const slideWipe = new Wipe(byId("pictures"), byId("layers"), byId("slider"), byId("divider"));
 
@@ -67,10 +72,10 @@ function factsOf(slide, details) {
 }
 
 function renderSources(slide, scene, details) {
-  const available = SOURCES.filter(([name]) => isThere(details, name));
-  if (!isThere(details, view.left)) view.left = "frame";
+  const its = SOURCES.filter(([, , , has]) => has(details ?? { between: "-" }));
+  if (!its.some(([name]) => name === view.left)) view.left = "frame";
   const focused = document.activeElement.dataset.name;
-  fill("sources", ...available.map(([name, title, words]) => {
+  fill("sources", ...its.map(([name, title, words]) => {
     const isSmall = name === "frame" && details?.small;
     const src = isSmall ? files.smallFrame(slide) : sourceUrl(slide, name);
     const button = make("button", { type: "button", title: words }, make("img", { src, alt: "" }), title);
@@ -84,20 +89,20 @@ function renderSources(slide, scene, details) {
     return button;
   }));
   byId("sources").querySelector(`[data-name="${focused}"]`)?.focus({ preventScroll: true });
-  if (available.length === 1) byId("sources-note").textContent = slide === scene.middle
-    ? "A middle is drawn freely: nothing is warped, and the mask frees the whole picture."
-    : "Warped, mask and guide were not kept. Slides drawn with --save-interp show them here.";
 }
 
-// Whether a slide has this picture. With an answer, the frame itself is the guide.
-function isThere(details, name) {
-  if (name === "frame") return true;
-  if (name === "answer") return Boolean(details?.answer);
-  return (details?.between ?? "-") !== "-" && !(name === "guide" && details.answer);
+// What the picture on the left is, or why there are no more of them.
+function sourcesNote() {
+  const words = SOURCES.find(([name]) => name === view.left)[2];
+  if (words || byId("sources").childElementCount > 2) return words;
+  return view.slide === sceneOf(view.slide).middle
+    ? "A middle is drawn freely: nothing is warped, and the mask frees the whole picture."
+    : "Warped pictures and masks were not kept. Slides drawn with --save-interp show them here.";
 }
 
 function sourceUrl(slide, name) {
-  if (name === "frame" || name === "answer") return files[name](slide);
+  if (name === "frame") return files.frame(slide);
+  if (name === "answer") return files.answer(slide);
   const endings = { warped: `-${detailsOf(slide)?.between}`, mask: "-m", guide: "" };
   return files.between(slide, endings[name]);
 }
@@ -119,9 +124,7 @@ function showPictures() {
   byId("pictures").classList.toggle("flipping", flipping);
   slideWipe.set(!flipping && !missing, [shown]);
   press("flip", flipping);
-  if (byId("sources").childElementCount > 1) {
-    byId("sources-note").textContent = SOURCES.find(([name]) => name === view.left)[2];
-  }
+  byId("sources-note").textContent = sourcesNote();
   for (const button of byId("sources").children) {
     button.setAttribute("aria-pressed", !flipping && button.dataset.name === view.left);
   }
@@ -170,13 +173,13 @@ function setZoom(zoom) {
 function flip() {
   if (view.other < 0) return;
   showSlide(view.other, view.slide, true);
-  history.replaceState(null, "", `#slide-${view.slide + 1}`);
+  rename(`#slide-${view.slide + 1}`);
   announce(`Slide ${view.slide + 1}`);
 }
 
 function endFlip() {
   view.flipping = false;
-  history.replaceState(null, "", `#slide-${view.slide + 1}`);
+  rename(`#slide-${view.slide + 1}`);
   showPictures();
   showPosition();
 }
