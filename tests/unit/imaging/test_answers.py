@@ -22,7 +22,7 @@ def error(picture: Pixels, other: Pixels) -> float:
 
 def textured(picture: Pixels, seed: int = 1) -> Pixels:
     """Add a texture of 2 pixels."""
-    noise = np.random.default_rng(seed).normal(0, 20, picture.shape).astype(np.float32)
+    noise = np.random.default_rng(seed).normal(0, 60, picture.shape).astype(np.float32)
     return np.asarray(np.rint(picture + blur(noise, 0.8)).clip(0, 255), np.uint8)
 
 
@@ -89,7 +89,7 @@ def test_detail_becomes_as_strong_as_the_answer_s(softer: float) -> None:
     soft = blur(answer.astype(np.float32), 0.6)
     warped = np.asarray(np.rint(answer + softer * (soft - answer)).clip(0, 255), np.uint8)
     slide = warped
-    for _ in range(5):
+    for _ in range(10):
         slide = compose_answer(answer, slide, NOTHING_FREE, 0.3)
     before, after = (
         metrics.sharpness(each) / metrics.sharpness(answer) for each in (warped, slide)
