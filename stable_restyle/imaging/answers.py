@@ -46,14 +46,14 @@ def compose_answer(answer: Pixels, warped: Pixels, mask: Pixels, share: float) -
     kept = complement(shown)
     if not kept.any():
         return answer
-    around = _local_mean(kept)
+    around = local_mean(kept)
     matched = _recoloured(answer, warped, around, share)
-    matched += _lost_detail(answer, matched, around)[..., None]
+    matched += lost_detail(answer, matched, around)[..., None]
     np.rint(matched, out=matched)
     return mix(answer, np.asarray(matched.clip(0, 255, out=matched), np.uint8), shown)
 
 
-def _local_mean(kept: Floats) -> Callable[[Floats], Floats]:
+def local_mean(kept: Floats) -> Callable[[Floats], Floats]:
     """Return a function: the mean of a shrunken picture or plane around each pixel.
 
     kept: (H, W), the weight of each pixel.
@@ -92,9 +92,9 @@ def _recoloured(
     return recoloured
 
 
-def _lost_detail(answer: Pixels, picture: Floats, around: Callable[[Floats], Floats]) -> Floats:
+def lost_detail(model: Pixels, picture: Floats, around: Callable[[Floats], Floats]) -> Floats:
     """Return what to add to each channel of a picture for as much detail: (H, W), levels."""
-    wanted, now = laplacian(answer.astype(np.float32)), laplacian(picture)
+    wanted, now = laplacian(model.astype(np.float32)), laplacian(picture)
     wanted_energy, energy = (
         around(_shrunken(np.square(each))) + np.float32(DETAIL_LEAST) for each in (wanted, now)
     )
