@@ -11,7 +11,6 @@ from benchmarks import (
     stability,
     startup,
     steadiness,
-    strength,
 )
 from benchmarks.report import command
 
@@ -25,7 +24,6 @@ MODULES = (
     cluster,
     stability,
     steadiness,
-    strength,
     anchor,
 )
 

@@ -17,14 +17,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.chain import METHODS, Method, drawn, free
+from benchmarks.chain import FRAME_METHOD, METHODS, Method, drawn, free
 from benchmarks.clips import read
 from benchmarks.engines import Preview
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import colour, metrics
+from stable_restyle.motion.flow import FlowMotion
 
+WAYS = {
+    "codec": METHODS["codec"],
+    "flow:fast, guide warped": METHODS["flow:fast"],
+    "flow:fast, guide frame": replace(FRAME_METHOD, motion=FlowMotion(fast=True, hold_still=True)),
+}
 SHARES = (0.0, 0.1, 0.3, 1.0)
 WIDTH, HEIGHT, MARGIN = 320, 180, 16
 ENGINE = Preview("clay")
@@ -39,9 +45,9 @@ def measure(out: Path, small: bool) -> Report:
     for scene, light in (("steady light", False), ("light that falls", True)):
         frames = _frames(slides + 1, light)
         truth = free(ENGINE, frames, len(frames) - 1)
-        for name in ("codec", "flow:fast"):
+        for name, method in WAYS.items():
             for share in shares:
-                last = _last(frames, replace(METHODS[name], anchor=share))
+                last = _last(frames, replace(method, anchor=share))
                 which = f"{scene}, {name}, --anchor {share:g}"
                 lighter = metrics.lightness(last) - metrics.lightness(truth)
                 figures += [

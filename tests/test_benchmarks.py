@@ -55,7 +55,6 @@ def measured(name: str, out: Path) -> dict[str, Any]:
         "memory",
         "anchor",
         "steadiness",
-        "strength",
         "cluster",
     ],
 )

@@ -123,7 +123,7 @@ class DrawingSession:
         self._drawer = SlideDrawer(
             frames=frames,
             frames_per_slide=spec.frames_per_slide,
-            motion=choose(spec.motion),
+            motion=choose(spec.motion, by_answers=by_answers),
             mask_strength=spec.mask_strength,
             mask_size=spec.mask_size,
             anchor=spec.anchor,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stable_restyle.imaging.answers import local_mean, lost_detail
 from stable_restyle.imaging.arrays import blur, complement, enlarge, fit, mix
 from stable_restyle.imaging.colour import recolour
 from stable_restyle.imaging.masks import spread
@@ -76,7 +77,8 @@ def deflicker(
 
     neighbours: slides of the scene, the motion from this slide's frame to theirs, and how many
     slides they are away; as drawn, not deflickered, so that the order does not matter. sigma: of
-    the weights, in slides. A neighbour does not count where its motion is unreliable.
+    the weights, in slides. A neighbour does not count where its motion is unreliable. A mean is
+    soft: it gets as much fine detail as the slide has.
     """
     total = slide.astype(np.float32)
     weights = np.ones(slide.shape[:2], np.float32)
@@ -85,7 +87,9 @@ def deflicker(
         trust *= np.float32(np.exp(-0.5 * (distance / sigma) ** 2))
         total += resample(neighbour, estimate) * trust[..., None]
         weights += trust
-    return np.asarray(np.rint(total / weights[..., None]), np.uint8)
+    total /= weights[..., None]
+    total += lost_detail(slide, total, local_mean(np.ones_like(weights)))[..., None]
+    return np.asarray(np.rint(total).clip(0, 255), np.uint8)
 
 
 def _key_error(estimate: FlowEstimate) -> Floats:

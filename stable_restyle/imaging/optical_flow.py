@@ -52,6 +52,10 @@ ERROR_LOST = 12.0  # levels
 ERROR_OUTSIDE = 1000.0  # relative: the flow leads out of the picture
 UNRELIABLE_FROM, UNRELIABLE_TO = 0.3, 0.35  # below the first a pixel is kept, above the second free
 
+# A surface is still if the residual without motion is at most so much larger.
+STILL_MORE, STILL_WIDTH = 0.25, 3.0  # levels; pixels: sigma of the blur
+STILL_MOST_PX = 1.0  # flow that is longer is motion
+
 BORDER_PX = 1.0  # flow that leads less far past the border counts as noise
 SCALED_LEAST_PX = 64  # with shorter sides DIS may have no coarser scale to start with
 FLOW_SIDE_LEAST = 32  # pixels: DIS crashes on flat pictures less than 29 pixels high
@@ -102,17 +106,24 @@ class FlowPair:
         return FlowPair(self.backward, self.forward)
 
 
-def estimate(before: Pixels, frame: Pixels, *, fast: bool = False) -> FlowEstimate:
+def estimate(
+    before: Pixels, frame: Pixels, *, fast: bool = False, hold_still: bool = False
+) -> FlowEstimate:
     """Estimate the motion from the previous slide's frame to this slide's.
 
-    before, frame: of one size. fast: at half the resolution, in a quarter of the time. The flow
-    from `before` to `frame` is rough: it only serves to find inconsistent pixels.
+    before, frame: of one size. fast: at half the resolution, in a quarter of the time. hold_still:
+    do not move what fits as well where it is. The flow from `before` to `frame` is rough: it only
+    serves to find inconsistent pixels.
     """
     small_before, small = (_at_estimated_size(picture, fast) for picture in (before, frame))
     there, here = grey(small_before), grey(small)
     flow = _flow(here, there)
     forth = _rough_flow(there, here)
     residual = _residual(small_before, small, flow)
+    if hold_still:
+        unmoved = _difference(small_before, small)
+        still = _still(flow, residual, unmoved)
+        flow[still], residual[still] = 0, unmoved[still]
     return FlowEstimate(frame, flow, *_judge(residual, flow, forth, fast))
 
 
@@ -218,7 +229,23 @@ def _calculate(dis: cv2.DISOpticalFlow, first: Pixels, second: Pixels, guess: Fl
 
 def _residual(before: Pixels, frame: Pixels, flow: Floats) -> Floats:
     """Return `max_c |warp(before) - frame|`, blurred: (H, W), levels."""
-    red, green, blue = cv2.split(cv2.absdiff(warp(before, flow), frame))
+    return _difference(warp(before, flow), frame)
+
+
+def _still(flow: Floats, residual: Floats, unmoved: Floats) -> Flags:
+    """Find the pixels that the flow hardly moves, and that fit as well unmoved: (H, W).
+
+    On an even or a noisy surface, flow is mostly noise; along a chain, it would make the surface
+    crawl. unmoved: the residual without motion.
+    """
+    less = blur(unmoved - residual, STILL_WIDTH)
+    still: Flags = (less <= STILL_MORE) & (squared_length(flow) <= STILL_MOST_PX**2)
+    return still
+
+
+def _difference(first: Pixels, second: Pixels) -> Floats:
+    """Return `max_c |first - second|`, blurred: (H, W), levels."""
+    red, green, blue = cv2.split(cv2.absdiff(first, second))
     largest = cv2.max(cv2.max(red, green), blue)
     return blur(largest.astype(np.float32), ERROR_WIDTH)
 

@@ -68,10 +68,10 @@ def _soft_share(
     Sharpness is the mean square of the luma's Laplacian over reliable pixels, a quadratic function
     of the share.
     """
-    detail = _laplacian(previous.astype(np.float32))
+    detail = laplacian(previous.astype(np.float32))
     wanted = warp(detail * detail, flow) - np.float32(ROUNDING_ENERGY)
     trust = complement(enlarge(unreliability, previous.shape))
-    crisp_detail, soft_detail = _laplacian(crisp), _laplacian(soft)
+    crisp_detail, soft_detail = laplacian(crisp), laplacian(soft)
     lost = crisp_detail - soft_detail
     c, b, a = (
         float(np.vdot(trust, plane))
@@ -83,7 +83,8 @@ def _soft_share(
     return min(max(share, SOFT_LEAST), SOFT_MOST)
 
 
-def _laplacian(picture: Floats) -> Floats:
+def laplacian(picture: Floats) -> Floats:
+    """Return the fine detail of a picture: the Laplacian of its luma, (H, W)."""
     luma = cv2.transform(picture, LUMA)
     return np.asarray(cv2.Laplacian(luma, cv2.CV_32F), np.float32)
 

@@ -9,8 +9,11 @@ from stable_restyle.motion.flow import FlowMotion
 from stable_restyle.motion.program import ProgramMotion
 
 
-def choose(motion: str) -> Motion:
-    """Return the motion that --motion names. Raises WrongUsage for a program not found."""
+def choose(motion: str, *, by_answers: bool = False) -> Motion:
+    """Return the motion that --motion names. Raises WrongUsage for a program not found.
+
+    by_answers: whether slides are composed from answers.
+    """
     if motion in FLOWS:
-        return FlowMotion(fast=motion == FAST_FLOW)
+        return FlowMotion(fast=motion == FAST_FLOW, hold_still=by_answers)
     return CodecMotion() if motion == "codec" else ProgramMotion(motion)

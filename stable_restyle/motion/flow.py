@@ -23,14 +23,15 @@ class FlowMotion(Motion):
     """Optical flow from the frame of a slide to those of the slides that it is made from."""
 
     fast: bool
+    hold_still: bool = False  # whether surfaces that hardly move do not move at all
 
     def estimate(self, path: FramePath) -> MotionEstimate:
         """Estimate straight from the previous slide's frame; between keyframes, slide by slide."""
         if len(path.sources) == 1 and not path.along:
             (source,) = path.sources
-            estimate = optical_flow.estimate(source, path.frame, fast=self.fast)
+            estimate = self._straight(source, path.frame, self.fast)
             if self.fast and estimate.unreliability.mean() > FAST_LOST_MOST:
-                estimate = optical_flow.estimate(source, path.frame)
+                estimate = self._straight(source, path.frame, False)
             return FlowMotionEstimate([estimate])
         return FlowMotionEstimate(
             [
@@ -38,6 +39,9 @@ class FlowMotion(Motion):
                 for source, pairs in zip(path.sources, path.pairs(), strict=True)
             ]
         )
+
+    def _straight(self, source: Pixels, frame: Pixels, fast: bool) -> FlowEstimate:
+        return optical_flow.estimate(source, frame, fast=fast, hold_still=self.hold_still)
 
     def finish(self, answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
         """Keep what was warped, to the pixel, where the mask is 0."""

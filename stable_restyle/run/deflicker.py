@@ -49,7 +49,10 @@ def settle(paths: RunPaths, reach: int, bounds: Sequence[int], masks: SubjectMas
     reach: --deflicker. bounds: of the scenes. masks: of --only.
     """
     path = paths.deflicker_file
-    made: dict[str, object] = {"slides": reach, "scenes": list(bounds)}
+    # Slides that were averaged before there was "detail" are softer, and are made again.
+    made: dict[str, object] = {"slides": reach, "scenes": list(bounds)} | (
+        {"detail": True} if reach else {}
+    )
     if masks:
         folder = owner.path_from(paths.interp, masks.folder)
         made |= {"only": folder, "inverted": masks.inverted}

@@ -67,3 +67,10 @@ def test_frames_are_found_by_number_wherever_a_clip_begins() -> None:
         part = clips.read(paths.EXAMPLE, first, 5, step)
         expected = whole[first : first + 5 * step : step]
         assert all(np.array_equal(a, b) for a, b in zip(part, expected, strict=True))
+
+
+def test_the_light_of_a_clip_follows_its_curve() -> None:
+    dark, between, bright = clips.Clip(paths.EXAMPLE, 0, 3, "a clip", ((0, 0.5), (2, 1.5))).frames()
+    first, second, third = clips.read(paths.EXAMPLE, 0, 3, clips.STEP)
+    assert np.array_equal(dark, np.rint(first / 2)) and np.array_equal(between, second)
+    assert np.array_equal(bright, np.rint(third * 1.5).clip(0, 255))

@@ -46,6 +46,25 @@ def test_short_steps_lead_as_far_as_a_long_one(fast: bool, px: float) -> None:
         assert np.mean(inside(found.unreliability, margin)) < 0.02
 
 
+def test_a_still_surface_is_held_still_in_noise() -> None:
+    rng = np.random.default_rng(5)
+    before, frame = (
+        np.asarray((footage.film(STILL) + rng.normal(0, 3, (HEIGHT, WIDTH, 3))).clip(0, 255), "B")
+        for _ in range(2)
+    )
+    loose, held = (
+        optical_flow.estimate(before, frame, hold_still=hold_still).flow
+        for hold_still in (False, True)
+    )
+    assert np.mean(held == 0) > 0.85 > 0.1 > np.mean(loose == 0)
+
+
+def test_what_moves_a_little_is_not_held_still() -> None:
+    camera = Camera(x=0.6)
+    found = optical_flow.estimate(footage.film(STILL), footage.film(camera), hold_still=True)
+    assert np.median(np.abs(found.flow - footage.true_flow(camera, STILL))) < 0.1
+
+
 def test_flow_is_estimated_in_both_directions() -> None:
     there, back = optical_flow.fine_flows(footage.film(STILL), footage.film(PAN))
     assert np.median(np.abs(there - footage.true_flow(STILL, PAN))) < 0.1
