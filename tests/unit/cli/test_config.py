@@ -41,6 +41,7 @@ verbose = false
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
     return tmp_path
 
 
