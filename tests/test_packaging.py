@@ -48,6 +48,15 @@ def test_the_index_is_told_who_what_and_where() -> None:
     assert f"Programming Language :: Python :: {lowest}" in PROJECT["classifiers"]
 
 
+def test_every_package_is_shipped() -> None:
+    listed = tomllib.loads((paths.ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    found = {
+        ".".join(each.parent.relative_to(paths.ROOT).parts)
+        for each in (paths.ROOT / "stable_restyle").rglob("__init__.py")
+    }
+    assert found | {"stable_restyle.workflows", "motion_transfer"} == {*listed["packages"]}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="its steps are for a POSIX shell")
 @pytest.mark.skipif(not (paths.ROOT / ".git").exists(), reason="git says what is copied")
 def test_the_dockerfile_runs_demo_and_tests_from_a_clean_copy(

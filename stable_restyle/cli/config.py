@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from stable_restyle.cli.help import IN_OUT, Option
 from stable_restyle.cli.types import AnyPath, Number, Rate
-from stable_restyle.core.errors import WrongUsage, cannot_read
+from stable_restyle.core.errors import UnusableInput, WrongUsage, cannot_read
 from stable_restyle.core.settings import MOTIONS
 
 FILE = "restyle.toml"
@@ -70,8 +70,13 @@ def read(path: Path | None, ctx: click.Context) -> Config:
     Raises WrongUsage naming everything in it that cannot be used, UnusableInput if it cannot be
     read.
     """
-    if path is None and not os.path.exists(FILE):
+    if path is None and not os.path.lexists(FILE):
         return NO_CONFIG
+    if path is None and not os.path.isfile(FILE):  # a pipe would be waited for
+        raise UnusableInput(
+            f"{FILE} is not a file, but settings would be read from it.\n"
+            "Move it away, or name another file with --config."
+        )
     file = path or Path(FILE)
     known = {_name(each): each for each in ctx.command.params if each.name}
     values: dict[str, Any] = {}
@@ -155,6 +160,23 @@ def _kinds(param: click.Parameter) -> tuple[type, ...]:
     if isinstance(param.type, Number):
         return (float, int)
     return (float, int, str) if isinstance(param.type, Rate) else (str,)
+
+
+def check_servers(values: Mapping[str, Any], ctx: click.Context) -> None:
+    """Raise WrongUsage if servers of a file that no one named would get secrets from elsewhere.
+
+    Such a file may have come with a film, from the Internet.
+    """
+    config: Config = ctx.obj
+    if config.named or ctx.get_parameter_source("backends") is not ParameterSource.DEFAULT_MAP:
+        return
+    headers = {*values["headers"]} - {*config.values.get("headers", ())}
+    key = values["api_key"] and any("comfy-api" in each for each in values["backends"])
+    if headers or key:
+        raise WrongUsage(
+            f"{FILE} names the servers, which would get a header or a key that stands elsewhere.\n"
+            f"If you trust it, name the file, --config {FILE}, or its servers with --backend."
+        )
 
 
 def used_settings(ctx: click.Context) -> Iterable[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from stable_restyle.cli import combinations, exits, tables
-from stable_restyle.cli.config import NO_CONFIG, Config, used_settings
+from stable_restyle.cli.config import NO_CONFIG, Config, check_servers, used_settings
 from stable_restyle.cli.console import Console, visible
 from stable_restyle.cli.help import Command
 from stable_restyle.cli.missing import check_source
@@ -129,6 +129,7 @@ def command(**typed: Any) -> None:
     context = click.get_current_context()
     values = combinations.settle(_with_environment(typed), context)
     combinations.check(values, context)
+    check_servers(values, context)
     console = Console(verbose=values["verbose"], quiet=values["quiet"])
     config: Config = context.obj
     if used := list(used_settings(context)):

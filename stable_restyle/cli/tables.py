@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from stable_restyle.backends.base import BackendCheck
     from stable_restyle.core.settings import Settings
     from stable_restyle.imaging.metrics import Stability
+    from stable_restyle.report.jumps import Jumps
     from stable_restyle.run.dry_run import Plan
     from stable_restyle.run.measurement import Measurement
     from stable_restyle.run.pipeline import Outcome
+
+JUMPS_SHOWN = 5  # at the end of a run; the report shows all
 
 # Legend of --measure.
 FIGURES = (
@@ -70,8 +73,20 @@ def summary(outcome: Outcome) -> str:
     if outcome.drawn == 0:
         drawn = "none of them new"
     done = f"Done: {counted(outcome.slides, 'slide')}, {drawn}, in {outcome.target}"
-    found = "" if outcome.jumps is None else f" ({counted(outcome.jumps, 'jump')} found)"
-    return f"{done} after {clock(outcome.seconds)}.\nReport: {outcome.report}{found}"
+    done += f" after {clock(outcome.seconds)}."
+    if outcome.report is None or outcome.jumps is None:
+        return done
+    return f"{done}\nReport: {outcome.report} ({_found(outcome.jumps)})"
+
+
+def _found(jumps: Jumps) -> str:
+    """Return how many jumps there are, and between which slides the worst ones are."""
+    if not jumps.count:
+        return "no jumps"
+    shown = sorted(jumps.worst[:JUMPS_SHOWN])
+    places = ", ".join(f"{slide}-{slide + 1}" for slide in shown)  # from 1, and the one before
+    more = ", ..." if jumps.count > len(shown) else ""
+    return f"{counted(jumps.count, 'jump')}: slides {places}{more}"
 
 
 def describe_plan(plan: Plan) -> str:

@@ -22,6 +22,7 @@ from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
+from stable_restyle.report.jumps import Jumps
 from stable_restyle.run import (
     costs,
     deflicker,
@@ -68,9 +69,9 @@ class Outcome:
     slides: int
     drawn: int
     target: Path
-    report: Path
+    report: Path | None = None  # None: it could not be written
+    jumps: Jumps | None = None
     seconds: float = 0
-    jumps: int | None = None  # that the report shows; None: they could not be counted
 
 
 def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
@@ -111,7 +112,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
         finished.forget(paths)
 
         about = reporting.about(settings, drawn_on, claimed.source)
-        with reporting.reported(settings, paths, about, heard, guarded) as notes:
+        with reporting.reported(settings, paths, about, heard, guarded) as kept:
             seeds = redo.take_up(
                 paths,
                 claimed.steps,
@@ -124,7 +125,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             if asks and not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            made = draw.draw(spec, claimed, team, settings, paths, notes, guarded, asks=asks)
+            made = draw.draw(spec, claimed, team, settings, paths, kept.journal, guarded, asks=asks)
             redo.finish(paths)
             if settings.deflicker or claimed.masks:
                 _finish(paths, claimed, settings, guarded)
@@ -135,9 +136,8 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
-    jumps = reporting.count_jumps(paths, settings.frames_per_slide, claimed.scenes)
-    its_time = time.monotonic() - began
-    return Outcome(count, made, settings.target, paths.report_file, its_time, jumps)
+    report = paths.report_file if kept.jumps else None
+    return Outcome(count, made, settings.target, report, kept.jumps, time.monotonic() - began)
 
 
 def _claim(

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -18,13 +19,13 @@ import numpy as np
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import DEFAULT_RATE, Settings
 from stable_restyle.media import png, sequence
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report import jumps, page
+from stable_restyle.report.jumps import Jumps
 from stable_restyle.report.summary import Subject
 from stable_restyle.report.thumbnails import Thumbnails
 from stable_restyle.run import deflicker, prepare
@@ -60,6 +61,14 @@ def about(settings: Settings, backends: Mapping[str, str], source: Film | Frames
     )
 
 
+@dataclass
+class Reported:
+    """The journal of a run and, once that has ended, what its report shows."""
+
+    journal: Journal
+    jumps: Jumps | None = None  # None: there is no report
+
+
 @contextmanager
 def reported(
     settings: Settings,
@@ -67,20 +76,21 @@ def reported(
     about: RunInfo,
     warnings: WarningCollector,
     progress: Progress,
-) -> Iterator[Journal]:
+) -> Iterator[Reported]:
     """Keep the journal of a run, and write the report when it ends, in whatever way."""
     notes = Journal(paths.journal_file, about)
     warnings.forward_to(notes.warn)
+    kept = Reported(notes)
     try:
         with _renewing(settings, paths, progress):
-            yield notes
+            yield kept
     except FolderLost:
         raise  # another run reports on the folder now
     except BaseException as error:
         outcome = str(error) if isinstance(error, RestyleError) else "it was interrupted"
         _end(notes, outcome, settings, paths, progress, make=isinstance(error, SlidesMissing))
         raise
-    _end(notes, "", settings, paths, progress, make=True)
+    kept.jumps = _end(notes, "", settings, paths, progress, make=True)
 
 
 @contextmanager
@@ -115,17 +125,6 @@ def write_report(settings: Settings, progress: Progress) -> Path:
     return paths.report_file
 
 
-def count_jumps(paths: RunPaths, frames_per_slide: int, scenes: Sequence[Scene]) -> int | None:
-    """Return how many jumps the report of a finished run shows; None if it cannot be read."""
-    try:
-        thumbnails = Thumbnails(
-            paths.report_folder, paths.frames, paths.shown, frames_per_slide, scenes
-        )
-        return jumps.find(thumbnails.steadiness()).count
-    except (RestyleError, OSError):
-        return None  # there was a warning about the report
-
-
 def _end(
     notes: Journal,
     outcome: str,
@@ -134,20 +133,27 @@ def _end(
     progress: Progress,
     *,
     make: bool,
-) -> None:
-    """End the journal and write the report; a failing report does not fail the run."""
+) -> Jumps | None:
+    """End the journal, write the report, and return its jumps.
+
+    A failing report does not fail the run.
+    """
     try:
         notes.end(outcome)
         if paths.scenes_file.exists() and paths.frames.exists():
-            _report(settings, paths, progress, make=make)
+            return _report(settings, paths, progress, make=make)
     except FolderLost:
         raise
     except (RestyleError, OSError) as error:
         log.warning("There is no report of this run: %s", error)
+    return None
 
 
-def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bool) -> None:
-    """Write the report. make: first make the missing thumbnails, which takes time."""
+def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bool) -> Jumps:
+    """Write the report; return its jumps.
+
+    make: first make the missing thumbnails, which takes time.
+    """
     runs = journal.read(paths.journal_file)
     subject = _subject(settings, paths, runs)
     thumbnails = Thumbnails(
@@ -164,6 +170,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
         with task(progress, "Comparing slides", len(unmeasured), "slide"):
             thumbnails.measure(unmeasured, progress.advance)
     page.write(subject, thumbnails, runs)
+    return jumps.find(thumbnails.steadiness())
 
 
 def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> Subject:

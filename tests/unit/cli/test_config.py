@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stable_restyle.cli import config, main
-from stable_restyle.core.settings import BACKENDS_VARIABLE, Settings
+from stable_restyle.cli.options import HEADERS_VARIABLE
+from stable_restyle.core.settings import API_KEY_VARIABLE, BACKENDS_VARIABLE, Settings
 from stable_restyle.run import dry_run, status
 
 PREVIEW = ("--backend", "preview")
@@ -41,6 +42,7 @@ verbose = false
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
     return tmp_path
 
 
@@ -209,8 +211,9 @@ def test_all_faults_of_a_file_are_named_together() -> None:
 def test_a_file_that_cannot_be_read(here: Path) -> None:
     done = invoke("--config", "nowhere.toml")
     assert "nowhere.toml cannot be read" in str(done.exception)
+    assert "in cannot be read" in str(invoke("--config", "in").exception)
     Path(config.FILE).mkdir()
-    assert "restyle.toml cannot be read" in str(invoke().exception)
+    assert "restyle.toml is not a file" in str(invoke().exception)
     Path(config.FILE).rmdir()
     Path(config.FILE).write_bytes(b"prompt = '\xff'")
     assert "restyle.toml is no TOML" in str(invoke().exception)
@@ -231,6 +234,33 @@ def test_secrets_of_the_file_are_not_shown(settled: Callable[..., Settings]) -> 
     assert "hush" not in json.dumps(settled("--dry-run").command)
     write('backend = 5\nheader = ["A: hush", 5]')
     assert "hush" not in str(invoke().exception)
+
+
+@pytest.mark.parametrize(
+    ("server", "variable", "refused"),
+    [
+        ("http://a:8188", HEADERS_VARIABLE, True),
+        ("http://a:8188", API_KEY_VARIABLE, False),
+        ("comfy-api+https://a", API_KEY_VARIABLE, True),
+    ],
+)
+def test_servers_of_a_file_that_came_along_get_no_secrets(
+    settled: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    server: str,
+    variable: str,
+    refused: bool,
+) -> None:
+    write(f'backend = "{server}"\nheader = "A: b"')
+    monkeypatch.setenv(variable, "X: hush")
+    if refused:
+        assert "restyle.toml names the servers" in str(invoke("--dry-run").exception)
+        monkeypatch.setenv(variable, "X: hush")  # the command takes it out
+        assert settled("--config", config.FILE, "--dry-run").backends == (server,)
+        monkeypatch.setenv(variable, "X: hush")
+        assert settled("--backend", server, "--dry-run").backends == (server,)
+    else:
+        assert settled("--dry-run").backends == (server,)
 
 
 def test_the_names_are_those_of_the_options() -> None:

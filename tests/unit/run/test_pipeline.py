@@ -343,10 +343,10 @@ def test_a_finished_run_is_told_so_without_any_work(asked: Settings, target: str
     assert video_restyle(*words, folder=folder).returncode == 0
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     done = video_restyle(*words, folder=folder)
-    assert (done.returncode, done.stderr) == (
-        0,
-        f"{target} is finished, and nothing has changed since.\n",
-    )
+    assert done.returncode == 0
+    first, last = done.stderr.splitlines()
+    assert first.startswith(f"in -> {target}, in ")
+    assert last == f"{target} is finished, and nothing has changed since."
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     for more in (["--redo", "3"], ["--deflicker", "1"], ["--deflicker", "1", "--fresh"]):
         done = video_restyle(*words, *more, folder=folder)
