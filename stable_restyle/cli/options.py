@@ -21,6 +21,7 @@ from stable_restyle.core.settings import (
     ANCHOR,
     API_KEY_VARIABLE,
     BACKENDS_VARIABLE,
+    CRF_MOST,
     DEFAULT_RATE,
     DEFLICKER_MOST,
     FLOW_ANCHOR,
@@ -30,6 +31,7 @@ from stable_restyle.core.settings import (
     MASK_SIZE,
     MASK_STRENGTH,
     MOTIONS,
+    VIDEO_CODECS,
     WARPED,
     Settings,
 )
@@ -312,6 +314,21 @@ SETTINGS = (
         metavar="RATE",
         help="Frames per second of a SOURCE folder when TARGET is a film.  "
         f"[default: {DEFAULT_RATE}]",
+    ),
+    option(
+        IN_OUT,
+        "--video-codec",
+        type=click.Choice(VIDEO_CODECS),
+        help="Codec of a TARGET film. prores is ProRes 422 HQ (.mov, .mkv), ffv1 is lossless "
+        "(.mkv).  [default: h264; for .webm VP9]",
+    ),
+    option(
+        IN_OUT,
+        "--crf",
+        type=click.IntRange(0, CRF_MOST),
+        metavar="N",
+        help="Quality of a TARGET film: lower is better and larger.  [default: 16; for av1 12, for "
+        "VP9 14]",
     ),
     option(
         IN_OUT,
