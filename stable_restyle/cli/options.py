@@ -278,7 +278,7 @@ SETTINGS = (
         "--given",
         type=AnyPath(file_okay=False),
         metavar="DIR",
-        help="Use your own pictures as slides, numbered as the frames that they show "
+        help="Use your own pictures as slides, called as the frames that they show "
         "(DIR/000123.png): scenes start from them. With --fill-only, all other slides are filled "
         "from them, and no server is needed.",
     ),
@@ -288,7 +288,7 @@ SETTINGS = (
         type=AnyPath(),
         metavar="DIR|FILM",
         help="Restyle only a part of the picture: the white part of a mask for each frame, in a "
-        "folder of PNGs numbered as the frames, or a film. The rest stays as the frames are.",
+        "folder of numbered pictures, or a film. The rest stays as the frames are.",
     ),
     option(
         STYLE,

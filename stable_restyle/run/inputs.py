@@ -323,7 +323,8 @@ def explain_fps(source: Film | Frames, frames_per_slide: int) -> None:
     if frames_per_slide > FPS_USUAL:
         frames = source.frames if isinstance(source, Film) else source.count
         log.info(
-            "--fps %d is how many frames make a slide, not the rate of the film: %s make %s.",
+            "--fps %d is how many frames make a slide, not the rate of the film: %s make %s. "
+            "To keep the rate of the film, write --fps 1.",
             frames_per_slide,
             counted(frames, "frame"),
             counted(scenes.slide_count(frames, frames_per_slide), "slide"),
