@@ -119,9 +119,9 @@ def command(**typed: Any) -> None:
     """Restyle a film with Stable Diffusion.
 
     SOURCE is a folder of numbered frames [default: in], a pattern of their names such as
-    frames/shot_%04d.jpg, or a film. TARGET is a folder for the slides [default: out] or a film
-    (.mp4, .mkv, .mov, .webm, .avi, .ts, .gif, .webp), which keeps the sound. To resume a run that
-    was stopped, run the same command again.
+    frames/shot_%04d.jpg, or a film. TARGET is a folder for the slides [default: out] or a film,
+    which keeps the sound (.mp4, .mkv, .mov, .webm, .avi, .ts) or is silent (.gif, .webp). To resume
+    a run that was stopped, run the same command again.
 
     \b
     Exit codes: 0 all slides are drawn; 1 some are missing; 2 wrong usage; 3 unusable input;
