@@ -118,9 +118,10 @@ MODES: Mapping[str, Callable[[Invocation], None]] = {
 def command(**typed: Any) -> None:
     """Restyle a film with Stable Diffusion.
 
-    SOURCE is a folder of frames called 000001.png, 000002.png, ... [default: in] or a film. TARGET
-    is a folder for the slides [default: out] or a film (.mp4, .mkv, .mov, .webm), which keeps the
-    sound. To resume a run that was stopped, run the same command again.
+    SOURCE is a folder of numbered frames [default: in], a pattern of their names such as
+    frames/shot_%04d.jpg, or a film. TARGET is a folder for the slides [default: out] or a film,
+    which keeps the sound (.mp4, .mkv, .mov, .webm, .avi, .ts) or is silent (.gif, .webp). To resume
+    a run that was stopped, run the same command again.
 
     \b
     Exit codes: 0 all slides are drawn; 1 some are missing; 2 wrong usage; 3 unusable input;

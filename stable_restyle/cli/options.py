@@ -21,6 +21,7 @@ from stable_restyle.core.settings import (
     ANCHOR,
     API_KEY_VARIABLE,
     BACKENDS_VARIABLE,
+    CRF_MOST,
     DEFAULT_RATE,
     DEFLICKER_MOST,
     FLOW_ANCHOR,
@@ -30,6 +31,7 @@ from stable_restyle.core.settings import (
     MASK_SIZE,
     MASK_STRENGTH,
     MOTIONS,
+    VIDEO_CODECS,
     WARPED,
     Settings,
 )
@@ -276,7 +278,7 @@ SETTINGS = (
         "--given",
         type=AnyPath(file_okay=False),
         metavar="DIR",
-        help="Use your own pictures as slides, numbered as the frames that they show "
+        help="Use your own pictures as slides, called as the frames that they show "
         "(DIR/000123.png): scenes start from them. With --fill-only, all other slides are filled "
         "from them, and no server is needed.",
     ),
@@ -286,7 +288,7 @@ SETTINGS = (
         type=AnyPath(),
         metavar="DIR|FILM",
         help="Restyle only a part of the picture: the white part of a mask for each frame, in a "
-        "folder of PNGs numbered as the frames, or a film. The rest stays as the frames are.",
+        "folder of numbered pictures, or a film. The rest stays as the frames are.",
     ),
     option(
         STYLE,
@@ -312,6 +314,21 @@ SETTINGS = (
         metavar="RATE",
         help="Frames per second of a SOURCE folder when TARGET is a film.  "
         f"[default: {DEFAULT_RATE}]",
+    ),
+    option(
+        IN_OUT,
+        "--video-codec",
+        type=click.Choice(VIDEO_CODECS),
+        help="Codec of a TARGET film. prores is ProRes 422 HQ (.mov, .mkv), ffv1 is lossless "
+        "(.mkv).  [default: h264; for .webm VP9]",
+    ),
+    option(
+        IN_OUT,
+        "--crf",
+        type=click.IntRange(0, CRF_MOST),
+        metavar="N",
+        help="Quality of a TARGET film: lower is better and larger.  [default: 16; for av1 12, for "
+        "VP9 14]",
     ),
     option(
         IN_OUT,

@@ -20,6 +20,8 @@ DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the sa
 ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"  # lists backends where none is named
 API_KEY_VARIABLE = "COMFY_API_KEY"  # the key of servers of the Comfy API
+VIDEO_CODECS = ("h264", "h265", "av1", "prores", "ffv1")
+CRF_MOST = 63  # of any codec
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames
 
 
@@ -40,6 +42,8 @@ class Settings:
     anchor: float | None = None  # 0..1; None: what suits the motion
     deflicker: int = 0  # how many slides to each side are averaged, once all are drawn
     frames_per_slide: int = 2  # frames per slide
+    video_codec: str | None = None  # of VIDEO_CODECS, for a TARGET film; None: its container's
+    crf: int | None = None  # its quality, 0 best; None: the codec's default
     rate: Fraction | None = None  # frames a second of a SOURCE folder, for a TARGET film
     backends: tuple[str, ...] = field(default=(), repr=False)  # a URL may hold a password
     changes: tuple[str, ...] = ()  # [SCENES:]ID.INPUT=VALUE, each to be made in the workflow

@@ -114,7 +114,12 @@ class DrawingSession:
         )
         self._spec, self._pool, self._on_saved = spec, pool, on_saved
         self._thumbnails = Thumbnails(
-            spec.report, frames.folder, spec.slides, spec.frames_per_slide, spec.scenes
+            spec.report,
+            frames.folder,
+            spec.slides,
+            spec.frames_per_slide,
+            spec.scenes,
+            frames.names,
         )
         size = (frames.width, frames.height)
         self._by_answers = by_answers

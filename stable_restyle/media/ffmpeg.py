@@ -133,7 +133,7 @@ def run(
     with tempfile.TemporaryFile() as complaints:
         with subprocess.Popen(
             command, bufsize=0 if stdin == subprocess.PIPE else -1, cwd=folder, stdin=stdin,
-            stdout=stdout, stderr=complaints,
+            stdout=stdout, stderr=complaints, env={**os.environ, "SVT_LOG": "1"},
         ) as child:  # fmt: skip
             try:
                 made = attend(child)

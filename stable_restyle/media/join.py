@@ -8,7 +8,6 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from stable_restyle.core import files
 from stable_restyle.core.errors import (
     ProgramFailed,
     UnusableInput,
-    WrongUsage,
     cannot_write,
     counted,
 )
 from stable_restyle.media import png, sequence
+from stable_restyle.media.containers import Codec, Container, Encoding, choose
 from stable_restyle.media.ffmpeg import (
     FILES_ONLY,
     FILM,
@@ -51,72 +50,6 @@ _TIMECODE_RATES = {24, 25, 30, 48, 50, 60}
 _TIMECODE = re.compile(r"(?P<time>\d\d:\d\d:\d\d)(?P<mark>[:;.])(?P<frame>\d\d)")
 
 
-@dataclass(frozen=True)
-class Container:
-    """How to write a film in a container format, and which tracks it can hold unchanged."""
-
-    muxer: str
-    options: Mapping[str, object]  # FFmpeg's, for the picture and the file
-    sound: frozenset[str]
-    sound_encoder: str  # for other sound
-    subtitles: frozenset[str]
-    text_encoder: str  # for other text subtitles
-    covers: frozenset[str] = frozenset()
-    attaches: bool = False  # holds one cover of any format, as an attached file
-    needs: tuple[str, ...] = ()  # encoders, besides those of every run
-
-
-_H264 = {"c:v": "libx264", "crf": 16}
-# On Big Buck Bunny and on street traffic, x264's SSIM at CRF 16 lies between those of 12 and 16
-# here. With a bit rate other than 0, FFmpeg would treat the CRF as a mere bound.
-_VP9 = {"c:v": "libvpx-vp9", "crf": 14, "b:v": 0, "cpu-used": 4, "row-mt": 1}
-# `strict`: FFmpeg before 6 calls FLAC in MP4 experimental. `write_tmcd`: see `_timecode_options`.
-_QUICKTIME = {"movflags": "+faststart", "write_tmcd": 0, "strict": "experimental"}
-# The sound and subtitle formats that each muxer accepted when tried, FFmpeg 5.1 to 9.0. PyAV's
-# `supported_codecs` has more: for .mov some that its muxer then refuses, such as FLAC.
-_SOUND = frozenset({"aac", "ac3", "alac", "dts", "eac3", "mp2", "mp3"})
-_PCM = frozenset({"pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_f32le"})
-_COVERS = frozenset({"mjpeg", "png"})
-_PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle"})
-CONTAINERS = {
-    ".mp4": Container(
-        muxer="mp4",
-        options={**_H264, **_QUICKTIME},
-        sound=_SOUND | {"flac", "opus"},
-        sound_encoder="aac",
-        subtitles=frozenset({"mov_text"}),
-        text_encoder="mov_text",
-        covers=_COVERS,
-    ),
-    ".mov": Container(
-        muxer="mov",
-        options={**_H264, **_QUICKTIME},
-        sound=_SOUND | _PCM,
-        sound_encoder="aac",
-        subtitles=frozenset({"mov_text"}),
-        text_encoder="mov_text",
-    ),
-    ".mkv": Container(
-        muxer="matroska",
-        options=_H264,
-        sound=_SOUND | _PCM | {"flac", "mlp", "opus", "truehd", "tta", "vorbis", "wavpack"},
-        sound_encoder="aac",
-        subtitles=_PICTURE_SUBTITLES | {"ass", "subrip", "webvtt"},
-        text_encoder="srt",
-        attaches=True,
-    ),
-    ".webm": Container(
-        muxer="webm",
-        options=_VP9,
-        sound=frozenset({"opus", "vorbis"}),
-        sound_encoder="libopus",
-        subtitles=frozenset({"webvtt"}),
-        text_encoder="webvtt",
-        needs=("libvpx-vp9", "libopus"),
-    ),
-}
-
-
 def join_slides(
     slides: Path,
     count: int,
@@ -124,23 +57,26 @@ def join_slides(
     target: Path,
     film: Film | None,
     on_frame: Callable[[int], None],
+    encoding: Encoding | None = None,
     on_whole: Callable[[Path], None] = lambda _: None,
     writer: str = "",
 ) -> None:
     """Join slides to a film, with the sound, subtitles, chapters and tags of `film`.
 
     slides: a folder of 000001.png and on; the largest has the size of the result, which need not be
-    the film's. count: of slides. rate: slides a second. target: ends in one of CONTAINERS; it is
-    replaced when the new film is complete. on_frame: called with the number of further slides,
-    twice a second. on_whole: called with the complete film before it replaces `target`, which is
-    kept if this raises. writer: makes the temporary name unique, where others may write the same
-    film at that time. Raises WrongUsage, UnusableInput or ProgramFailed.
+    the film's. count: of slides. rate: slides a second. target: is replaced when the new film is
+    complete. on_frame: called with the number of further slides, twice a second. encoding: how to
+    write the film; None: as its ending says. on_whole: called with the complete film before it
+    replaces `target`, which is kept if this raises. writer: makes the temporary name unique, where
+    others may write the same film at that time. Raises WrongUsage, UnusableInput or ProgramFailed.
     """
-    container = CONTAINERS.get(target.suffix.lower())
-    if container is None:
-        raise WrongUsage(f"{target} must end in one of {', '.join(CONTAINERS)}.")
+    encoding = encoding or choose(target)
+    container = encoding.container
     task = f"Joining {target.name}"
-    program = find_ffmpeg(*container.needs, task=task)
+    program = find_ffmpeg(*encoding.needs, task=task)
+    if film and not container.holds_tracks:
+        _tracks(film, container, late_opus=False)  # warns
+        film = None
     with (
         _written_whole(target, on_whole, writer) as unfinished,
         tempfile.TemporaryDirectory() as covers,
@@ -148,7 +84,7 @@ def join_slides(
         names = {TARGET: file_url(unfinished)} | ({FILM: file_url(film.path)} if film else {})
         late_opus = _must_delay_opus(program, container)
         attached = _attachment_options(film, Path(covers)) if film and container.attaches else {}
-        joined = _graph(slides, count, rate, container, film, late_opus, attached)
+        joined = _graph(slides, count, rate, encoding, film, late_opus, attached)
         command = command_line(joined, program, names)
         (frames, _), messages = run(
             task,
@@ -184,7 +120,7 @@ def _graph(
     slides: Path,
     count: int,
     rate: Fraction,
-    container: Container,
+    encoding: Encoding,
     film: Film | None,
     late_opus: bool,
     attached: Mapping[str, object],
@@ -208,11 +144,17 @@ def _graph(
     width, height = max(sizes)
     if len(sizes) > 1:
         shown = shown.filter("scale", width, height, flags="bicubic")
-    streams = [_to_yuv420p(shown, width, height)]
+    container, codec = encoding.container, encoding.codec
+    counted = None
+    if codec.whole:  # FFmpeg counts what encoders give: count slides at an output without one
+        both = shown.split()
+        counted, shown = ffmpeg.output(both[0], "-", format="null", fps_mode="passthrough"), both[1]
+    streams = [_to_rgb(shown, codec) if codec.rgb else _to_yuv(shown, width, height, codec.pixels)]
     # Without `passthrough`, FFmpeg 7 repeats slides before the first one and in gaps.
-    options = {"format": container.muxer, "fps_mode": "passthrough", **container.options}
+    options = {"format": container.muxer, "fps_mode": "passthrough", **encoding.options}
     if film is None:
-        return ffmpeg.output(*streams, TARGET, **options)
+        joined = ffmpeg.output(*streams, TARGET, **options)
+        return ffmpeg.merge_outputs(counted, joined) if counted else joined
     source = ffmpeg.input(FILM, **_timing_options(film, late_s), **FILES_ONLY)
     tracks = _tracks(film, container, late_opus)
     streams += [source[str(stream)] for stream in tracks]
@@ -258,8 +200,11 @@ def _must_delay_opus(program: str, container: Container) -> bool:
     return container.muxer in ("matroska", "webm") and _SINCE_6 not in abilities(program)
 
 
-def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
-    """Convert to limited range BT.709, 8-bit 4:2:0, repeating the last row or column if odd."""
+def _to_yuv(stream: Any, width: int, height: int, pixels: str) -> Any:
+    """Convert to limited range BT.709, repeating the last row or column if odd.
+
+    pixels: FFmpeg's name for a format in which chroma is smaller than luma.
+    """
     right, bottom = width % 2, height % 2
     if right or bottom:
         stream = stream.filter("pad", width + right, height + bottom).filter(
@@ -268,10 +213,25 @@ def _to_yuv420p(stream: Any, width: int, height: int) -> Any:
     bt709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
     return (
         stream.filter("scale", flags=_EXACT_TO_YUV, out_color_matrix="bt709", out_range="tv")
-        .filter("format", "yuv420p")
+        .filter("format", pixels)
         .filter("setsar", 1)
         .filter("setparams", range="tv", **bt709)
     )
+
+
+def _to_rgb(stream: Any, codec: Codec) -> Any:
+    """Keep the slides' RGB, with the tags of BT.709; for GIF choose a palette for each slide.
+
+    One palette for all would need all slides in memory. Ordered dithering stays where it is from
+    slide to slide.
+    """
+    if codec.encoder == "gif":
+        both = stream.split()
+        palette = both[0].filter("palettegen", stats_mode="single")
+        dither = {"new": 1, "dither": "bayer", "bayer_scale": 3}
+        return ffmpeg.filter([both[1], palette], "paletteuse", **dither)
+    bt709 = {"colorspace": "gbr", "color_primaries": "bt709", "color_trc": "bt709"}
+    return stream.filter("format", codec.pixels).filter("setparams", range="pc", **bt709)
 
 
 def _tracks(film: Film, container: Container, late_opus: bool) -> dict[int, dict[str, object]]:
@@ -315,11 +275,13 @@ def _delay_options(track: Track, options: Mapping[str, object]) -> dict[str, obj
 
 
 def _sound_options(track: Track, container: Container) -> dict[str, object]:
-    """Return the options for a sound track; none if it cannot be read."""
-    if not track.codec:
+    """Return the options for a sound track; none if it cannot be read, or held."""
+    if not (track.codec and container.sound_encoder):
         return {}
     if track.codec in container.sound:
         return {"c": "copy"}
+    if container.sound_filter:
+        return {"c": container.sound_encoder, "filter": container.sound_filter}
     if container.sound_encoder == "libopus":
         # libopus refuses other layouts, such as the 5.1(side) of DVDs and cameras.
         layouts = "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"
@@ -331,7 +293,7 @@ def _subtitle_options(track: Track, container: Container) -> dict[str, object]:
     """Return the options for a subtitle track; none for pictures that the container cannot hold."""
     if track.codec in container.subtitles:
         return {"c": "copy"}
-    return {"c": container.text_encoder} if track.text else {}
+    return {"c": container.text_encoder} if track.text and container.text_encoder else {}
 
 
 def _cover_options(track: Track, container: Container) -> dict[str, object]:

@@ -228,9 +228,14 @@ def _to_rgb(decoded: npt.NDArray[Any]) -> Pixels:
     if image.ndim == 2:
         return np.stack([image] * 3, axis=2)
     if image.shape[2] == 4:
-        over_black = image[:, :, 2::-1].astype(np.uint16)
-        over_black *= image[:, :, 3:]
-        over_black += 127
-        over_black //= 255
-        return over_black.astype(np.uint8)
+        return over_black(image[:, :, 2::-1], image[:, :, 3:])
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def over_black(colour: Pixels, alpha: Pixels) -> Pixels:
+    """Show a picture, (H, W, 3), on black. alpha: (H, W, 1), 255 is opaque."""
+    shown = colour.astype(np.uint16)
+    shown *= alpha
+    shown += 127
+    shown //= 255
+    return shown.astype(np.uint8)

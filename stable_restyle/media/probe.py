@@ -19,8 +19,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
-from stable_restyle.core import shell
 from stable_restyle.core.errors import UnusableInput
+from stable_restyle.media import animated_webp
 from stable_restyle.media.ffmpeg import FILES_ONLY, file_url
 from stable_restyle.media.interlacing import InterlaceDetector
 
@@ -41,6 +41,8 @@ _MATRICES = {
     10: "bt2020",
 }
 _HDR_TRANSFERS = {16, 18}
+_BT709 = 1
+_MILLISECOND = Fraction(1, 1000)
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _TEXT_SUBTITLES = 1 << 17  # AV_CODEC_PROP_TEXT_SUB; PyAV's own Properties are no numbers
@@ -87,6 +89,8 @@ class Film:
     subtitles: tuple[Track, ...]
     covers: tuple[Track, ...]
     timecode: str | None  # of the first frame, such as 01:00:00:12; after ; it drops frame numbers
+    # Of an animated WebP: the frame from which on each picture is shown, and the number of frames.
+    webp_places: tuple[int, ...] = ()
 
     @property
     def hdr(self) -> bool:
@@ -99,6 +103,8 @@ def probe_film(path: Path) -> Film:
     Reads the whole file. Raises UnusableInput saying why it cannot be split.
     """
     try:
+        if animated_webp.is_animated(path):
+            return _webp(path)
         with av.open(file_url(path), metadata_errors="replace", options=FILES_ONLY) as container:
             return _film(path, container)
     except FileNotFoundError as error:
@@ -156,17 +162,45 @@ def _film(path: Path, container: InputContainer) -> Film:
     )
 
 
+def _webp(path: Path) -> Film:
+    """Return what an animated WebP consists of: pictures alone. Decodes it."""
+    (width, height), times = animated_webp.read_times(path)
+    rate, steady = _rate(times[:-1], _MILLISECOND, [])
+    places = [i if steady else round(at * _MILLISECOND * rate) for i, at in enumerate(times)]
+    places[-1] = max(places[-1], places[-2] + 1)
+    return Film(
+        path=path,
+        stream=0,
+        stored=(width, height),
+        width=width,
+        height=height,
+        rate=rate,
+        steady=steady,
+        frames=places[-1],
+        start_s=Fraction(0),
+        first_s=None,
+        matrix=None,
+        primaries=_BT709,
+        transfer=_BT709,
+        alpha=True,
+        decoder=None,
+        deinterlacing=None,
+        sound=(),
+        subtitles=(),
+        covers=(),
+        timecode=None,
+        webp_places=tuple(places),
+    )
+
+
 def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     """Return the main video stream: the one that the file prefers, otherwise FFmpeg."""
     kind = container.format.name
-    if kind == "webp_pipe" and _is_animated_webp(path):
-        raise UnusableInput(
-            f"{path} is an animated WebP, which cannot be read.\n"
-            "Make a GIF of it first, with ImageMagick: "
-            f"{shell.join(['magick', str(path), '-coalesce', 'film.gif'])}"
-        )
     if kind == "image2" or kind.endswith("_pipe"):
-        raise UnusableInput(f"{path} is a picture, not a film.")
+        raise UnusableInput(
+            f"{path} is a picture, not a film.\n"
+            "Name its folder, which is to hold numbered frames, as SOURCE."
+        )
     if _LISTS & set(kind.split(",")):
         raise UnusableInput(
             f"{path} is a list of films ({kind}), not a film.\n"
@@ -180,12 +214,6 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
         raise UnusableInput(f"{path} has no video{cover}: there is nothing to restyle in it.")
     best = container.streams.best("video")
     return best if best in moving else moving[0]
-
-
-def _is_animated_webp(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.read(21)
-    return header[12:16] == b"VP8X" and bool(header[20] & 2)
 
 
 def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, InterlaceDetector]:

@@ -1,24 +1,31 @@
-"""Find and check numbered frames and slides: 000001.png, 000002.png, ... without a gap."""
+"""Find and check numbered frames and slides, without a gap.
+
+Slides, and the frames that this program writes, are called 000001.png, 000002.png, ...; frames of
+the user's as `naming` describes.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.errors import UnusableInput, counted
+from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import png
+from stable_restyle.media import pictures, png
+from stable_restyle.media.naming import OWN, Naming
 
 _NAME = re.compile(r"\d{6,}\.png")
 
 
 def name(index: int) -> str:
     """Return the file name of a frame or slide. index: from 0; names count from 1."""
-    return f"{index + 1:06d}.png"
+    return OWN.name(index)
 
 
 def index_of(name: str) -> int:
@@ -34,41 +41,57 @@ class Frames:
     count: int
     width: int
     height: int
-    marks: Sequence[str]  # of the frames, see `png.read_header`
+    marks: Sequence[str]  # of the frames, see `pictures.read_header`
+    names: Naming = OWN
 
     def read(self, index: int) -> Pixels:
         """Return frame `index` as (H, W, 3) RGB. Raises UnusableInput naming the file."""
-        return png.read(self.folder / name(index))
+        return pictures.read(self.folder / self.names.name(index))
 
 
 def find_frames(folder: Path) -> Frames:
-    """Check a folder of frames without decoding them.
+    """Check a folder of frames that this program wrote, without decoding them.
 
-    Raises UnusableInput for no frames, a gap in the numbering, a file that is not a complete PNG,
-    or a size that differs from the first frame's. Only `read` finds damage inside a file.
+    Raises UnusableInput for no frames, a gap in the numbering, an incomplete file, or a size that
+    differs from the first frame's. Only `read` finds damage inside a file.
     """
     names = numbered(folder)
     if not names:
         raise UnusableInput(
-            f"There are no frames in {folder}: they are called 000001.png, 000002.png, ...\n"
-            "Put them there, or name another folder or a film as SOURCE."
+            f"There are no frames in {folder}, where this program put them.\n"
+            "Remove the folder, and run the command again."
         )
     for index, found in enumerate(names):
         if found != name(index):
             raise UnusableInput(
                 f"{folder / name(index)} is missing, though {names[-1]} is there.\n"
-                "Add the missing frames, or number the frames without gaps from 000001.png."
+                "Put it back, or remove the folder, and run the command again."
             )
-    headers = []
-    for found in names:
-        headers.append(png.read_header(folder / found))
-        (width, height), (first_width, first_height) = headers[-1].size, headers[0].size
-        if (width, height) != (first_width, first_height):
-            raise UnusableInput(
-                f"{folder / found} is {width}x{height}, "
-                f"but {names[0]} is {first_width}x{first_height}.\nAll frames must have one size."
-            )
-    return Frames(folder, len(names), *headers[0].size, [header.mark for header in headers])
+    return check_frames(folder, OWN, len(names))
+
+
+def check_frames(
+    folder: Path, names: Naming, count: int, tick: Callable[[int], None] = lambda _: None
+) -> Frames:
+    """Check frames that are called in this way, without decoding them.
+
+    tick: called with the number of further frames, twice a second at least. Raises UnusableInput
+    if one is unusable, or of another size.
+    """
+    paths = (folder / names.name(index) for index in range(count))
+    headers = list(map_in_order(pictures.read_header, paths, tick))
+    width, height = headers[0].size
+    sizes = Counter(header.size for header in headers)
+    if len(sizes) > 1:
+        odd = next(index for index, header in enumerate(headers) if header.size != (width, height))
+        other_width, other_height = headers[odd].size
+        listed = ", ".join(f"{counted(n, 'frame')} of {w}x{h}" for (w, h), n in sizes.most_common())
+        raise UnusableInput(
+            f"{folder / names.name(odd)} is {other_width}x{other_height}, "
+            f"but {names.name(0)} is {width}x{height}: {listed}.\n"
+            "All frames must have one size."
+        )
+    return Frames(folder, count, width, height, [header.mark for header in headers], names)
 
 
 def find_slides(

@@ -17,7 +17,7 @@ import numpy as np
 
 from stable_restyle.core.errors import UnusableInput, counted
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import primaries
+from stable_restyle.media import animated_webp, png, primaries, sequence
 from stable_restyle.media.ffmpeg import (
     FILES_ONLY,
     FILM,
@@ -99,6 +99,8 @@ def split_film(
     while the film pauses. They have the primaries of BT.709; HDR becomes SDR, and transparency
     black. A damaged film gives the frames that can be decoded, and a warning.
     """
+    if film.webp_places:
+        return detect_cuts(_saved(_webp_frames(film), folder), threshold, on_frame)
     frames = _detecting_cuts(_frames(film), threshold).output(
         PICTURES, format="image2", **_FAST_PNG
     )
@@ -109,9 +111,22 @@ def detect_film_cuts(
     film: Film, threshold: float, on_frame: Callable[[int], None]
 ) -> tuple[int, list[int]]:
     """Return the number of frames and the cuts, as found by `split_film`; write nothing."""
+    if film.webp_places:
+        return film.frames, detect_cuts(_webp_frames(film), threshold, on_frame)
     return _read(
         film, _detecting_cuts(_frames(film), threshold).output("-", format="null"), on_frame
     )
+
+
+def _webp_frames(film: Film) -> Iterable[Pixels]:
+    return animated_webp.frames(film.path, film.webp_places)
+
+
+def _saved(frames: Iterable[Pixels], folder: Path) -> Iterable[Pixels]:
+    """Write frames to a folder, and yield them."""
+    for index, frame in enumerate(frames):
+        (folder / sequence.name(index)).write_bytes(png.encode(frame))
+        yield frame
 
 
 def detect_cuts(

@@ -11,7 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from urllib.parse import quote
 from stable_restyle.core import shell
 from stable_restyle.core.errors import bytes_in_words
 from stable_restyle.core.records import Scene
+from stable_restyle.media.naming import OWN, Naming
 from stable_restyle.report import jumps, timeline
 from stable_restyle.report.jumps import NOTICEABLE, Jumps
-from stable_restyle.report.thumbnails import Steadiness
+from stable_restyle.report.thumbnails import LARGE_FRAMES, Steadiness, in_browsers
 from stable_restyle.workdir.journal import Run, SlideDrawn
 from stable_restyle.workdir.layout import RunPaths
 
@@ -74,6 +75,7 @@ class Subject:
     settings: Mapping[str, object]  # as in settings.json
     command: Sequence[str]  # shown if the journal has none
     running: bool  # whether a run is at work in the folder
+    frame_names: Naming = OWN
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,11 @@ def summarize(
         "frames_per_slide": subject.frames_per_slide,
         "rate": float(subject.rate),
         "block": BLOCK,
+        "frame_names": asdict(subject.frame_names),
         "paths": {
             "frames": _url(paths.frames, paths.interp),
             "slides": _url(subject.slides, paths.interp),
+            "large": "" if in_browsers(subject.frame_names) else _large(paths),
             "between": "",
             "answers": f"{paths.answers.name}/",
             "report": f"{paths.report_folder.name}/",
@@ -151,6 +155,11 @@ def summarize(
         "shown": runs.index(shown) - max(0, len(runs) - RUNS_SHOWN) if shown else -1,
         "warnings": _warnings(shown) if shown else [],
     }
+
+
+def _large(paths: RunPaths) -> str:
+    """Return the URL of the folder of frames that browsers cannot show as they are."""
+    return f"{paths.report_folder.name}/{LARGE_FRAMES}/"
 
 
 def _films(subject: Subject) -> dict[str, str]:

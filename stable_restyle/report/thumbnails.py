@@ -27,11 +27,14 @@ from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.imaging import arrays, metrics, optical_flow
-from stable_restyle.media import png, sequence
+from stable_restyle.media import pictures, png, sequence
+from stable_restyle.media.naming import IN_BROWSERS, OWN, Naming
 from stable_restyle.workdir.journal import JsonLines, finite
 
 WIDTH_PX = 320
 QUALITY = 80  # 8 KB at 320x180; WebP takes half of that and twenty times the time
+LARGE_FRAMES = "large"  # folder of frames that browsers cannot show as they are
+LARGE_QUALITY = 92
 COMPARED_PX = 160  # width of the pictures that are compared
 COMPARED_LEAST_PX = 64  # their least height: OpenCV's optical flow crashes on flat pictures
 CACHED = 64  # pairs of these pictures in memory, some 90 KB each: neighbours are compared
@@ -57,15 +60,22 @@ class Thumbnails:
         slides: Path,
         frames_per_slide: int,
         scenes: Iterable[Scene],
+        frame_names: Naming = OWN,
     ) -> None:
-        """Make the folders for thumbnails in `folder`. frames, slides: folders that they show."""
+        """Make the folders for thumbnails in `folder`.
+
+        frames, slides: folders that they show. frame_names: how the frames are called; where
+        browsers cannot show such files, frames are also kept as JPEG, at full size.
+        """
         self._frames, self._slides, self._frames_per_slide = frames, slides, frames_per_slide
+        self._frame_names = frame_names
         self._small_frames, self._small_slides = folder / "frames", folder / "slides"
+        self._large_frames = None if in_browsers(frame_names) else folder / LARGE_FRAMES
         self._starts = {scene.slides.start for scene in scenes}
         self._lines = JsonLines(folder / "steadiness.jsonl")
         self._compared = LRUCache(self._read_compared, CACHED)
         self._gave_up = False
-        for each in (self._small_frames, self._small_slides):
+        for each in filter(None, (self._small_frames, self._small_slides, self._large_frames)):
             with suppress(OSError):  # `add` reports the reason
                 each.mkdir(parents=True, exist_ok=True)
 
@@ -150,20 +160,25 @@ class Thumbnails:
         return self._now(), {s: (frames[s], slides[s]) for s in slides if s in frames}
 
     def _now(self) -> dict[int, tuple[int, int]]:
-        frames, slides = _stamps(self._frames, ".png"), _stamps(self._slides, ".png")
-        frame_of = {slide: slide * self._frames_per_slide for slide in slides}
-        return {s: (frames[f], slides[s]) for s, f in frame_of.items() if f in frames}
+        now: dict[int, tuple[int, int]] = {}
+        for slide, stamp in _stamps(self._slides, ".png").items():
+            with suppress(OSError):  # its frame is gone
+                now[slide] = _stamp(self._frame_of(slide)), stamp
+        return now
 
     def _read(self, slide: int) -> tuple[Pixels, Pixels]:
         """Read a frame and its slide, of one size. Raises UnusableInput."""
-        frame = png.read(self._frame_of(slide))
+        frame = pictures.read(self._frame_of(slide))
         height, width = frame.shape[:2]
         return frame, arrays.fit(png.read(self._slide_of(slide)), width, height)
 
     def _shrink(self, slide: int, frame: Pixels, picture: Pixels) -> Pixels:
         """Write the thumbnails of a slide; return what `_read_compared` would."""
         small_frame, small = _small(frame), _small(picture)
-        self._write(self._small_frames, slide, small_frame, _stamp(self._frame_of(slide)))
+        stamp = _stamp(self._frame_of(slide))
+        if self._large_frames:
+            self._write(self._large_frames, slide, frame, stamp, LARGE_QUALITY)
+        self._write(self._small_frames, slide, small_frame, stamp)
         self._write(self._small_slides, slide, small, _stamp(self._slide_of(slide)))
         return np.hstack([_to_compare(small_frame), _to_compare(small)])
 
@@ -211,10 +226,12 @@ class Thumbnails:
             return tuple(map(_stamp, self._small(slide))) == now
         return False
 
-    def _write(self, folder: Path, slide: int, small: Pixels, stamp: int) -> None:
+    def _write(
+        self, folder: Path, slide: int, small: Pixels, stamp: int, quality: int = QUALITY
+    ) -> None:
         """Write a thumbnail whole or not at all; a report and a run may do so at the same time."""
         with files.replacing(folder / _name(slide), f"{os.getpid()}-{get_ident()}") as part:
-            part.write_bytes(_jpeg(small))
+            part.write_bytes(_jpeg(small, quality))
             os.utime(part, ns=(stamp * 1_000_000, stamp * 1_000_000))
 
     def _small(self, slide: int) -> tuple[Path, Path]:
@@ -222,10 +239,15 @@ class Thumbnails:
         return self._small_frames / _name(slide), self._small_slides / _name(slide)
 
     def _frame_of(self, slide: int) -> Path:
-        return self._frames / sequence.name(slide * self._frames_per_slide)
+        return self._frames / self._frame_names.name(slide * self._frames_per_slide)
 
     def _slide_of(self, slide: int) -> Path:
         return self._slides / sequence.name(slide)
+
+
+def in_browsers(frame_names: Naming) -> bool:
+    """Return whether browsers show frames that are called so."""
+    return frame_names.ending in IN_BROWSERS
 
 
 def _attempt_all(
@@ -282,9 +304,9 @@ def _small(picture: Pixels) -> Pixels:
     return _resized(picture, min(WIDTH_PX, picture.shape[1]), 1)
 
 
-def _jpeg(small: Pixels) -> bytes:
+def _jpeg(small: Pixels, quality: int) -> bytes:
     stored = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", stored, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    _, data = cv2.imencode(".jpg", stored, (cv2.IMWRITE_JPEG_QUALITY, quality))
     return data.tobytes()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from stable_restyle.core import files
@@ -25,6 +25,7 @@ from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.imaging import arrays, compose, optical_flow, subject
 from stable_restyle.imaging.optical_flow import FlowEstimate
 from stable_restyle.media import png, sequence
+from stable_restyle.media.naming import OWN, Naming
 from stable_restyle.media.sequence import Frames
 from stable_restyle.workdir import owner, settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -56,6 +57,8 @@ def settle(paths: RunPaths, reach: int, bounds: Sequence[int], masks: SubjectMas
     if masks:
         folder = owner.path_from(paths.interp, masks.folder)
         made |= {"only": folder, "inverted": masks.inverted}
+        if masks.names != OWN:
+            made["names"] = list(astuple(masks.names))
     wanted = json.dumps(made).encode()
     two_kinds = reach or masks
     if path.exists() and (not two_kinds or _read(path) != wanted):
@@ -87,7 +90,12 @@ def masks_of(paths: RunPaths) -> SubjectMasks | None:
     folder = made.get("only")
     if not isinstance(folder, str):
         return None
-    return SubjectMasks(paths.interp.absolute() / folder, bool(made.get("inverted")))
+    names = made.get("names")
+    return SubjectMasks(
+        paths.interp.absolute() / folder,
+        bool(made.get("inverted")),
+        Naming(*names) if isinstance(names, list) else OWN,
+    )
 
 
 def discard(paths: RunPaths, found: Sequence[Scene], missing: Collection[int], reach: int) -> None:

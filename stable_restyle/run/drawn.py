@@ -11,8 +11,8 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress
 from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.drawing.pictures import DrawnPictures
-from stable_restyle.media import sequence
-from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media import naming, sequence
+from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.run import prepare
@@ -47,9 +47,9 @@ def check(settings: Settings) -> None:
             f"--drawn and TARGET are both {path}: one would overwrite the other.\n"
             "Name another TARGET."
         )
-    if not path.exists():
+    if not (folder := naming.located(path)[0]).exists():
         raise UnusableInput(
-            f"--drawn: there is no {path}.\nName a film that was restyled frame by frame, or a "
+            f"--drawn: there is no {folder}.\nName a film that was restyled frame by frame, or a "
             "folder of its pictures, 000001.png, ..."
         )
 
@@ -58,7 +58,7 @@ def look(settings: Settings) -> Film | Frames | None:
     """Return the pictures, or the film of them; None without. Raises UnusableInput."""
     if (path := settings.drawn) is None:
         return None
-    return sequence.find_frames(path) if path.is_dir() else probe_film(path)
+    return prepare.look_at(path, "pictures")
 
 
 def find(

@@ -22,6 +22,7 @@ from stable_restyle.run import costs, deflicker, drawn, only, prepare
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
+    explain_tone,
     given_slides,
     keyframe_kind,
     load_workflow,
@@ -64,6 +65,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     settings = with_guide(settings, variants, paths)
     source = prepare.look(paths, settings.rate)
     explain_fps(source, settings.frames_per_slide)
+    explain_tone(source)
     frame_count, bounds = prepare.foresee(source, paths, settings.scene_threshold, progress)
     if (masks := only.find_split(settings, paths) or only.look(settings)) is not None:
         only.check_size(settings, masks, source)
@@ -140,7 +142,7 @@ def _discarded(
     names: Iterable[str] = sequence.numbered(left.slides)
     masks = only.find_split(settings, left)
     if left.frames.exists() and (masks or not settings.masks_of_part):
-        frames = sequence.find_frames(left.frames)
+        frames = prepare.existing_frames(left)
         its_drawn = drawn.find_split(settings, left, frames)
         marks = settings_file.unread_marks(left.film) if left.film else {}
         decides = {**decided, **source_snapshot(frames, marks)}

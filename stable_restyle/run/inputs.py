@@ -16,6 +16,9 @@ from stable_restyle.core.errors import WrongUsage, counted
 from stable_restyle.core.records import OF_NEIGHBOUR, Keys, Scene
 from stable_restyle.core.settings import FLOW_MASK_STRENGTH, FRAME, WARPED, Settings
 from stable_restyle.drawing.pictures import DrawnPictures
+from stable_restyle.media import containers
+from stable_restyle.media.containers import Encoding
+from stable_restyle.media.naming import BY_FFMPEG, OWN
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
@@ -99,9 +102,30 @@ def _middle(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Wo
 def run_paths(settings: Settings) -> RunPaths:
     """Return the paths of a run. Raises UnusableInput, WrongUsage."""
     drawn_apart = settings.deflicker > 0 or settings.masks_of_part is not None
-    return layout.find_paths(
+    paths = layout.find_paths(
         settings.source, settings.target, settings.work, drawn_apart=drawn_apart
     )
+    encoding(settings, paths)  # checks the options
+    return paths
+
+
+def encoding(settings: Settings, paths: RunPaths) -> Encoding | None:
+    """Return how the film of a run is written; None if TARGET is a folder. Raises WrongUsage."""
+    if paths.result is not None:
+        return containers.choose(paths.result, settings.video_codec, settings.crf)
+    if settings.video_codec or settings.crf is not None:
+        option = "--video-codec" if settings.video_codec else "--crf"
+        raise WrongUsage(
+            f"{option} is for a TARGET that is a film; {settings.target} is a folder of slides."
+        )
+    return None
+
+
+def check_encoding(settings: Settings, paths: RunPaths, source: Film | Frames) -> None:
+    """Raise RestyleError if the film of a run cannot be written here, or not at its rate."""
+    if paths.result is not None and (its := encoding(settings, paths)) is not None:
+        rate = prepare.frame_rate(source, settings.rate) / settings.frames_per_slide
+        containers.check(its, paths.result, rate)
 
 
 def settings_snapshot(
@@ -182,6 +206,7 @@ def snapshot_input(
         is_composed=settings.is_composed,
         middle_first="middle" in roles,
         middle_differs=variants.middle is not None,
+        frame_names=frames.names,
     )
 
 
@@ -212,7 +237,10 @@ def result_snapshot(
     film: its marks; empty if SOURCE is a folder of frames.
     """
     marks = {name: value for name, value in film.items() if name != settings_file.FILM_TIME}
-    return {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
+    film_options = {"video_codec": settings.video_codec, "crf": settings.crf}
+    given = {name: value for name, value in film_options.items() if value is not None}
+    now = {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
+    return {**now, **given}  # earlier versions had neither
 
 
 def check_scenes(settings: Settings, variants: WorkflowVariants, found: Sequence[Scene]) -> None:
@@ -246,7 +274,8 @@ def _check_keys(settings: Settings) -> None:
 
 def given_slides(settings: Settings, source: Film | Frames) -> Mapping[int, GivenSlide]:
     """Return the slides of --given. Raises WrongUsage, UnusableInput."""
-    found = given.find(settings.given, _most_frames(source), settings.frames_per_slide)
+    names = source.names if isinstance(source, Frames) else OWN
+    found = given.find(settings.given, _most_frames(source), settings.frames_per_slide, names)
     given.check_sizes(found, source.width, source.height)
     return found
 
@@ -294,8 +323,20 @@ def explain_fps(source: Film | Frames, frames_per_slide: int) -> None:
     if frames_per_slide > FPS_USUAL:
         frames = source.frames if isinstance(source, Film) else source.count
         log.info(
-            "--fps %d is how many frames make a slide, not the rate of the film: %s make %s.",
+            "--fps %d is how many frames make a slide, not the rate of the film: %s make %s. "
+            "To keep the rate of the film, write --fps 1.",
             frames_per_slide,
             counted(frames, "frame"),
             counted(scenes.slide_count(frames, frames_per_slide), "slide"),
+        )
+
+
+def explain_tone(source: Film | Frames) -> None:
+    """Log that the tone of frames which FFmpeg decodes is as it gives it."""
+    if isinstance(source, Frames) and source.names.ending in BY_FFMPEG:
+        log.info(
+            "Frames that end in %s are taken as FFmpeg decodes them, without tone mapping: "
+            "logarithmic ones look flat, linear ones dark. Convert them first if that is not what "
+            "you want.",
+            source.names.ending,
         )

@@ -25,7 +25,7 @@ from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import png, sequence
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker
+from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.failures import slide_numbers
 from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, layout, manifest
@@ -50,7 +50,7 @@ def measure_run(settings: Settings, progress: Progress) -> Measurement:
     paths = run_paths(settings)
     frames_per_slide = manifest.earlier_frames_per_slide(paths)
     with layout.locked(paths):
-        frames = sequence.find_frames(paths.frames)
+        frames = prepare.existing_frames(paths)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
         found = scenes.find_scenes(bounds, frames_per_slide, input_file.given_slides(paths))
         count = scenes.slide_count(frames.count, frames_per_slide)

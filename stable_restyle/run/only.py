@@ -9,8 +9,8 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.subject import SubjectMasks
-from stable_restyle.media import sequence
-from stable_restyle.media.probe import Film, probe_film
+from stable_restyle.media import naming
+from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.run import prepare
 from stable_restyle.workdir.layout import RunPaths, identity
@@ -28,16 +28,17 @@ def check(settings: Settings) -> None:
             f"{_option(settings)} and TARGET are both {path}: one would overwrite the other.\n"
             "Name another TARGET."
         )
-    if not path.exists():
+    folder, pattern = naming.located(path)
+    if not folder.exists():
         raise UnusableInput(
-            f"{_option(settings)}: there is no {path}.\nName a folder with a mask for each frame, "
-            "000001.png, ..., or a film of masks."
+            f"{_option(settings)}: there is no {folder}.\nName a folder with a mask for each "
+            "frame, 000001.png, ..., or a film of masks."
         )
-    if path.is_dir() and not sequence.numbered(path):
-        raise UnusableInput(
-            f"{_option(settings)}: there are no masks in {path}.\nNumber them as the frames: "
-            "000001.png, 000002.png, ..."
-        )
+    if folder.is_dir():
+        try:
+            naming.find(folder, pattern, "masks")
+        except UnusableInput as error:
+            raise UnusableInput(f"{_option(settings)}: {error}") from error
 
 
 def restyled(settings: Settings) -> str | None:
@@ -51,7 +52,7 @@ def look(settings: Settings) -> Film | Frames | None:
     """Return the masks, or the film of them; None without. Raises UnusableInput."""
     if (path := settings.masks_of_part) is None:
         return None
-    return sequence.find_frames(path) if path.is_dir() else probe_film(path)
+    return prepare.look_at(path, "masks")
 
 
 def check_size(settings: Settings, masks: Film | Frames, source: Film | Frames) -> None:
@@ -95,7 +96,9 @@ def find_split(settings: Settings, paths: RunPaths) -> Frames | None:
 def subject_masks(settings: Settings, masks: Frames | None) -> SubjectMasks | None:
     """Return what slides read; its path is absolute, as a worker may run in another folder."""
     inverted = settings.only is None
-    return None if masks is None else SubjectMasks(masks.folder.absolute(), inverted)
+    if masks is None:
+        return None
+    return SubjectMasks(masks.folder.absolute(), inverted, masks.names)
 
 
 def _option(settings: Settings) -> str:

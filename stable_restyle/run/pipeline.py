@@ -37,8 +37,11 @@ from stable_restyle.run import (
 from stable_restyle.run.draw import Claimed
 from stable_restyle.run.inputs import (
     check_before_split,
+    check_encoding,
     check_scenes,
+    encoding,
     explain_fps,
+    explain_tone,
     given_slides,
     keyframe_kind,
     load_workflow,
@@ -150,9 +153,11 @@ def _claim(
     """Find frames, scenes and keys, and check that the slides of an earlier run match them."""
     deflicker.finish_move(paths)
     left = deflicker.as_left(paths)
-    source = prepare.look(paths, settings.rate)
+    source = prepare.look(paths, settings.rate, progress)
     explain_fps(source, settings.frames_per_slide)
+    explain_tone(source)
     check_before_split(settings, variants, source)
+    check_encoding(settings, paths, source)
     film = (
         settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
     )
@@ -214,7 +219,7 @@ def _join(
 ) -> None:
     """Join the slides to a film, with the source's sound if it has any."""
     assert paths.result is not None
-    film = source if isinstance(source, Film) else None
+    film = source if isinstance(source, Film) and not source.webp_places else None
     rate = prepare.frame_rate(source, settings.rate) / settings.frames_per_slide
 
     def on_whole(made: Path) -> None:
@@ -229,6 +234,7 @@ def _join(
             paths.result,
             film,
             progress.advance,
+            encoding(settings, paths),
             on_whole,
             owner.maker(paths),
         )

@@ -15,7 +15,8 @@ from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import DEFAULT_RATE
-from stable_restyle.media import sequence
+from stable_restyle.media import naming, sequence
+from stable_restyle.media.naming import OWN
 from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.media.split import check_disk, detect_cuts, detect_film_cuts, split_film
@@ -29,15 +30,48 @@ _NO_CUTS = 100.0  # threshold of scene detection
 log = logging.getLogger(__name__)
 
 
-def look(paths: RunPaths, rate: Fraction | None) -> Film | Frames:
+def look(paths: RunPaths, rate: Fraction | None, progress: Progress | None = None) -> Film | Frames:
     """Return the film, or the frames if SOURCE is a folder."""
     if paths.film is None:
         if rate is not None and paths.result is None:
             raise WrongUsage("--rate is for a TARGET that is a film; a folder of slides has none.")
-        return sequence.find_frames(paths.frames)
+        return existing_frames(paths, progress)
     if rate is not None:
         raise WrongUsage(f"--rate is for a folder of frames; {paths.film} has a rate of its own.")
     return probe_film(paths.film)
+
+
+def existing_frames(paths: RunPaths, progress: Progress | None = None) -> Frames:
+    """Return the frames that are there: the user's, or those that a film was split into.
+
+    Raises UnusableInput.
+    """
+    if paths.film is not None:
+        return sequence.find_frames(paths.frames)
+    return folder_frames(paths.frames, paths.pattern, progress)
+
+
+def look_at(path: Path, what: str) -> Film | Frames:
+    """Return pictures of the user's for the frames: a folder, a pattern of names, or a film.
+
+    what: they are, for messages. Raises UnusableInput.
+    """
+    folder, pattern = naming.located(path)
+    return folder_frames(folder, pattern, what=what) if folder.is_dir() else probe_film(path)
+
+
+def folder_frames(
+    folder: Path, pattern: str, progress: Progress | None = None, what: str = "frames"
+) -> Frames:
+    """Return the user's frames in a folder. pattern: names one of several sequences.
+
+    what: they are, for messages. Raises UnusableInput.
+    """
+    names, count = naming.find(folder, pattern, what)
+    if progress is None or names.ending == OWN.ending:  # of a PNG only the header is read
+        return sequence.check_frames(folder, names, count)
+    with task(progress, "Reading frames", count, "frame"):
+        return sequence.check_frames(folder, names, count, progress.advance)
 
 
 def frame_rate(source: Film | Frames, rate: Fraction | None) -> Fraction:

@@ -20,7 +20,8 @@ import numpy as np
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.settings import DEFAULT_RATE, Settings
-from stable_restyle.media import png, sequence
+from stable_restyle.media import naming, pictures, sequence
+from stable_restyle.media.naming import OWN, Naming
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
@@ -162,6 +163,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
         subject.slides,
         subject.frames_per_slide,
         subject.scenes,
+        subject.frame_names,
     )
     if make and (missing := thumbnails.missing()):
         with task(progress, "Thumbnails", len(missing), "slide"):
@@ -176,7 +178,7 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
 def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> Subject:
     """Return the subject of the report, as far as the run has come. Raises UnusableInput."""
     noted = settings_file.read(paths)
-    frames = len(sequence.numbered(paths.frames))
+    frame_names, frames = _frames(paths)
     if not frames or not paths.scenes_file.exists():
         raise UnusableInput(
             f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
@@ -184,7 +186,7 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
             "--work of the run."
         )
     frames_per_slide = settings_file.frames_per_slide(noted) or settings.frames_per_slide
-    width, height = png.read_header(paths.frames / sequence.name(0)).size
+    width, height = pictures.read_header(paths.frames / frame_names.name(0)).size
     # Until the first slide is deflickered, show the drawn slides.
     shown = sequence.numbered(paths.shown)
     return Subject(
@@ -202,7 +204,15 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
             input_file.given_slides(paths),
         ),
         frames=frames,
+        frame_names=frame_names,
         settings=noted,
         command=settings.command,
         running=bool(runs) and runs[-1].ended_s is None and seems_held(paths.interp),
     )
+
+
+def _frames(paths: RunPaths) -> tuple[Naming, int]:
+    """Return how the frames are called, and how many there are. Raises UnusableInput."""
+    if paths.film is None:
+        return naming.find(paths.frames, paths.pattern)
+    return OWN, len(sequence.numbered(paths.frames))

@@ -97,7 +97,7 @@ def has_all_answers(settings: Settings, variants: WorkflowVariants, paths: RunPa
         return False
     if (earlier.get("keys"), earlier.get("fill_only")) != (settings.keys, settings.fill_only):
         foreseen = replace(foreseen, keys=None)  # others are chosen: any slide may be one
-    frames = sequence.find_frames(paths.frames)
+    frames = prepare.existing_frames(paths)
     needed = {step.slide for step in foreseen.answers(settings.frames_per_slide)}
     there = sequence.find_finished(paths.answers, needed, (frames.width, frames.height))
     return needed == there
@@ -108,7 +108,7 @@ def _foresee(
 ) -> InputSnapshot | None:
     """Return what the slides depend on; None if the run has yet to split or detect something."""
     try:
-        frames = sequence.find_frames(paths.frames)
+        frames = prepare.existing_frames(paths)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
         given = given_slides(settings, frames)
         found = scenes.find_scenes(bounds, settings.frames_per_slide, given)

@@ -13,6 +13,7 @@ from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, counted
 from stable_restyle.core.records import Keys, Step, StepKind
 from stable_restyle.media import sequence
+from stable_restyle.media.naming import OWN, Naming
 from stable_restyle.plan import answers, keyframes, scenes
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -38,6 +39,7 @@ class InputSnapshot:
     is_composed: bool = False  # whether they are, or from pictures of --drawn
     middle_first: bool = False  # whether answers depend on that of the scene's middle
     middle_differs: bool = False  # whether another workflow draws the middles
+    frame_names: Naming = field(default=OWN, compare=False)  # for messages
 
     def steps(self, frames_per_slide: int) -> list[Step]:
         """Return every slide, each after those that it is made from."""
@@ -206,9 +208,9 @@ def _frame_mark(snapshot: InputSnapshot, frame: int) -> str:
     return snapshot.marks[frame].partition("+")[0]
 
 
-def _listed(what: str, frames: Sequence[int]) -> list[str]:
+def _listed(what: str, frames: Sequence[int], frame_names: Naming) -> list[str]:
     """Return a line that names frames; none if there are none."""
-    names = ", ".join(sequence.name(frame) for frame in frames[:NAMES_SHOWN])
+    names = ", ".join(frame_names.name(frame) for frame in frames[:NAMES_SHOWN])
     more = f" and {len(frames) - NAMES_SHOWN} more" if len(frames) > NAMES_SHOWN else ""
     return [f"{what}: {names}{more}"] if frames else []
 
@@ -227,8 +229,9 @@ def refusal(
         lines.append(f"frames: {len(was.marks)} then, {len(now.marks)} now")
     changed = [frame for frame in sorted(_changed_frames(was, now)) if frame < len(was.marks)]
     masks = {frame for frame in changed if _frame_mark(was, frame) == _frame_mark(now, frame)}
-    lines += _listed("other frames", [frame for frame in changed if frame not in masks])
-    lines += _listed("other masks", sorted(masks))
+    names = now.frame_names
+    lines += _listed("other frames", [frame for frame in changed if frame not in masks], names)
+    lines += _listed("other masks", sorted(masks), names)
     if list(was.bounds) != list(now.bounds):
         lines.append(f"other scenes in {paths.scenes_file}")
     if was.keys != now.keys:

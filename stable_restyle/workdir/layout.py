@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mimetypes
 import os
 import re
 import stat
@@ -17,12 +16,13 @@ from pathlib import Path, PurePath
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, cannot_read, cannot_write
 from stable_restyle.core.progress import Check
-from stable_restyle.media.ffmpeg import media_endings
-from stable_restyle.media.join import CONTAINERS
+from stable_restyle.media import naming
+from stable_restyle.media.containers import CONTAINERS, looks_like_film
 from stable_restyle.workdir import lock
 
 MAKER_LENGTH = 8  # characters
 _ADDRESS = re.compile(r"[A-Za-z]{2,}:[/\\]")  # "http://...", as Path writes it
+_ENDING = re.compile(r"\.[a-z]\w*")
 # Names that Windows takes for devices, shortens, or refuses.
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9]) *(\..*)?"
@@ -45,6 +45,7 @@ class RunPaths:
     slides: Path  # where slides are drawn: `shown`; with --deflicker or --only `drawn`
     shown: Path  # the slides of TARGET
     result: Path | None  # the film to make of these
+    pattern: str = ""  # of the names of the user's frames, if SOURCE is one
 
     @property
     def scenes_file(self) -> Path:
@@ -134,24 +135,32 @@ def find_paths(source: Path, target: Path, work: Path | None, *, drawn_apart: bo
     if os.name == "nt":
         for path in filter(None, (target, work)):
             check_name_on_windows(path.absolute())
+    source, pattern = _split_source(source)
     mode = _mode(source)
     if mode is None:
         raise UnusableInput(
-            f"There is no {source}: SOURCE is a folder of frames (000001.png, ...) or a film.\n"
+            f"There is no {source}: SOURCE is a folder of frames, a pattern of their names "
+            "(frames/shot_%04d.jpg) or a film.\n"
             "Name one, as in `video-restyle film.mp4 film-clay.mp4`."
         )
     if work is not None:
         _mode(work)
     film = None if stat.S_ISDIR(mode) else source
-    if _is_film(target):
+    if _is_film(target, film is not None):
         work = work or target.with_suffix(".restyle")
         own, interp, shown, result = work / "in", work / "interp", work / "out", target
     else:
         interp = work or target.parent / "interp"
         own, shown, result = interp / "in", target, None
-    paths = RunPaths(film, own if film else source, interp, shown, shown, result)
+    paths = RunPaths(film, own if film else source, interp, shown, shown, result, pattern)
     _keep_apart(paths)
     return replace(paths, slides=paths.drawn) if drawn_apart else paths
+
+
+def _split_source(source: Path) -> tuple[Path, str]:
+    """Return the folder and the pattern of a SOURCE that is a pattern, otherwise SOURCE itself."""
+    parts = naming.split_pattern(source)
+    return parts if parts and _mode(source) is None else (source, "")
 
 
 def check_name_on_windows(path: PurePath) -> None:
@@ -202,16 +211,17 @@ def _mode(path: Path) -> int | None:
         raise cannot_read(path, error) from error
 
 
-def _is_film(target: Path) -> bool:
+def _is_film(target: Path, from_film: bool) -> bool:
+    """Return whether TARGET is a film. from_film: whether SOURCE is one. Raises WrongUsage."""
     suffix, mode = target.suffix.lower(), _mode(target)
     if mode is not None and stat.S_ISDIR(mode):
         return False
     if suffix in CONTAINERS:
         _check_length(target)
         return True
-    kind, _ = mimetypes.guess_type(f"x{suffix}")
-    media = (kind or "").startswith(("audio/", "video/", "image/")) or suffix in media_endings()
-    if mode is not None or media:
+    # Of a film people expect a film, not a new folder whose name has an ending.
+    expected = looks_like_film(target) or (from_film and _ENDING.fullmatch(suffix))
+    if mode is not None or expected:
         raise WrongUsage(
             f"TARGET {target} is neither a folder nor a film that can be written.\n"
             f"Name a film that ends in {', '.join(CONTAINERS)}, or a folder; make it first if its "

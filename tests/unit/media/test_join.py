@@ -25,13 +25,13 @@ from support.media import (
 from stable_restyle.core.errors import ProgramFailed, UnusableInput, WrongUsage
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import sequence
-from stable_restyle.media.join import CONTAINERS, join_slides
+from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import probe_film
 from stable_restyle.media.split import detect_cuts, detect_film_cuts
 
 
 @each_ffmpeg
-@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
 @pytest.mark.parametrize("rate", ["12", "30000/1001"])
 def test_a_joined_film_has_each_slide_at_the_exact_rate(
     suffix: str, rate: str, tmp_path: Path
@@ -95,7 +95,7 @@ def slides(tmp_path: Path) -> Path:
 
 def test_a_target_of_another_kind_is_refused(slides: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=r"\.mp4, \.mov, \.mkv, \.webm"):
-        join_slides(slides, 6, Fraction(24), tmp_path / "film.avi", None, ignore)
+        join_slides(slides, 6, Fraction(24), tmp_path / "film.mpg", None, ignore)
 
 
 @pytest.mark.parametrize("wrong", ["missing", "damaged"])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from support import clips
 from support.media import decoded, each_ffmpeg, ignore, in_rgb
 
+from stable_restyle.core.records import Pixels
 from stable_restyle.media import png
 from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film, probe_film
@@ -242,6 +243,27 @@ def seconds(frame: av.AudioFrame | av.VideoFrame) -> float:
     return frame.time
 
 
+def film_with_sound(
+    folder: Path, suffix: str, codecs: str, picture_late_s: float
+) -> tuple[Path, Film, list[Pixels]]:
+    """Make a film whose sound tells when it is. Return its path, what it is, and its frames."""
+    rising = "aevalsrc='if(gte(t,0.6),0.8*sin((1800+6000*t)*t),0)':duration=2:sample_rate=48000"
+    source = folder / f"source{suffix}"
+    picture, sound = codecs.split()
+    clips.make(
+        source,
+        clips.numbered(30),
+        *("-map", "0", "-map", "1", "-c:v", picture, "-pix_fmt", "yuv420p", "-c:a", sound),
+        delay_s=max(picture_late_s, 0),
+        inputs=("-itsoffset", str(max(-picture_late_s, 0)), "-f", "lavfi", "-i", rising),
+    )
+    film = probe_film(source)
+    inside = folder / "in"
+    inside.mkdir()
+    split_film(film, inside, 10, ignore)
+    return source, film, clips.read_folder(inside)
+
+
 @each_ffmpeg
 @pytest.mark.parametrize(
     ("suffix", "codecs", "picture_late_s"),
@@ -259,21 +281,7 @@ def seconds(frame: av.AudioFrame | av.VideoFrame) -> float:
 def test_sound_stays_with_the_picture(
     suffix: str, codecs: str, picture_late_s: float, tmp_path: Path
 ) -> None:
-    rising = "aevalsrc='if(gte(t,0.6),0.8*sin((1800+6000*t)*t),0)':duration=2:sample_rate=48000"
-    source = tmp_path / f"source{suffix}"
-    picture, sound = codecs.split()
-    clips.make(
-        source,
-        clips.numbered(30),
-        *("-map", "0", "-map", "1", "-c:v", picture, "-pix_fmt", "yuv420p", "-c:a", sound),
-        delay_s=max(picture_late_s, 0),
-        inputs=("-itsoffset", str(max(-picture_late_s, 0)), "-f", "lavfi", "-i", rising),
-    )
-    film = probe_film(source)
-    folder = tmp_path / "in"
-    folder.mkdir()
-    split_film(film, folder, 10, ignore)
-    frames = clips.read_folder(folder)
+    source, film, frames = film_with_sound(tmp_path, suffix, codecs, picture_late_s)
     slides = clips.write_folder(tmp_path / "out", frames[::2])
     for target in (tmp_path / "target.mp4", tmp_path / "target.mkv", tmp_path / "target.webm"):
         join_slides(slides, len(frames[::2]), film.rate / 2, target, film, ignore)
@@ -282,3 +290,34 @@ def test_sound_stays_with_the_picture(
         with av.open(target) as container:
             assert container.start_time is not None
             assert 0 <= container.start_time / av.time_base < 2 / film.rate
+
+
+@each_ffmpeg
+@pytest.mark.parametrize("suffix", [".avi", ".ts"])
+@pytest.mark.parametrize("picture_late_s", [0.63, -0.63])
+def test_sound_stays_with_the_picture_in_films_of_fewer_tracks(
+    suffix: str, picture_late_s: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, film, frames = film_with_sound(tmp_path, ".mp4", "libx264 aac", picture_late_s)
+    slides = clips.write_folder(tmp_path / "out", frames[::2])
+    target = tmp_path / f"target{suffix}"
+    join_slides(slides, len(frames[::2]), film.rate / 2, target, film, ignore)
+    assert not caplog.text
+    shown_s = seen_s(target)
+    if suffix == ".avi":  # it counts pictures, and PyAV's time of one is that of a later packet
+        shown = [clips.number(in_rgb(frame)) >= 16 for frame in decoded(target)]
+        shown_s = float(shown.index(True) / (film.rate / 2))
+    assert abs(lag_s(target, source) - (shown_s - seen_s(source))) <= 0.001
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_of_pictures_is_silent_and_says_so(
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    film = probe_film(make_full_film(tmp_path / "source.mkv"))
+    target = tmp_path / f"target{suffix}"
+    slides = clips.write_folder(tmp_path / "out", clips.numbered(3))
+    join_slides(slides, 3, film.rate, target, film, ignore)
+    assert probe_film(target).sound == ()
+    assert f"A {suffix[1:]} film leaves out sound track 1 of source.mkv" in caplog.text
+    assert f"A {suffix[1:]} film leaves out subtitle track 1 of source.mkv" in caplog.text

@@ -302,9 +302,9 @@ def test_a_run_that_is_refused_leaves_edited_keys_as_they_are(asked: Settings) -
     [
         ("000004.png", r"no slide shows the frame (?s:.)*picture of 000003.png or 000005.png"),
         ("000021.png", "is none of the film's 20 frames"),
-        ("000000.png", "must be a PNG|is none of"),
-        ("3.png", "must be a PNG that is called as its frame: 000003.png"),
-        ("000005.jpg", "must be a PNG that is called as its frame: 000005.png"),
+        ("000000.png", "is none of"),
+        ("3.png", "must be a picture that is called as its frame: 000003.png"),
+        ("000005.gif", "must be a picture that is called as its frame: 000005.png"),
     ],
 )
 def test_names_that_are_no_slide(asked: Settings, name: str, message: str) -> None:

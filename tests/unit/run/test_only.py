@@ -288,7 +288,7 @@ def test_a_split_of_masks_that_was_stopped_is_made_again(asked: Settings) -> Non
     [
         ([disc(0)] * 9, r"has 9 masks, but the film has 10 frames\.\nAdd a mask for each frame"),
         ([disc(0)[1:]] * 10, r"the masks are 66x49, but the frames are 66x50\.\nScale them"),
-        ([], r"--only: there are no masks in .*other"),
+        ([], r"--only: There are no masks in .*other: it is empty"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused_before_the_run(

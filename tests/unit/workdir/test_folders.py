@@ -405,7 +405,7 @@ def test_many_frames_a_slide_are_asked_about(
 ) -> None:
     said = (
         "--fps 24 is how many frames make a slide, not the rate of the film: "
-        "24 frames make 1 slide."
+        "24 frames make 1 slide. To keep the rate of the film, write --fps 1."
     )
     with caplog.at_level("INFO"):
         dry_run.plan(replace(asked, frames_per_slide=24), None, Silent())

@@ -70,11 +70,18 @@ function version(slide) {
   return `?${detailsOf(slide)?.written ?? `${began}-${ended}`}`;
 }
 
+function frameName(frame) {
+  const { prefix, digits, tail, first } = film.frame_names;
+  return `${prefix}${String(first + frame).padStart(digits, "0")}${tail}`;
+}
+
 const files = {
   small: (slide) => `${film.paths.report}slides/${fileName(slide)}.jpg${version(slide)}`,
   smallFrame: (slide) => `${film.paths.report}frames/${fileName(slide)}.jpg`,
   slide: (slide) => `${film.paths.slides}${fileName(slide)}.png${version(slide)}`,
-  frame: (slide) => `${film.paths.frames}${fileName(slide * film.frames_per_slide)}.png`,
+  frame: (slide) => film.paths.large
+    ? `${film.paths.large}${fileName(slide)}.jpg`
+    : `${film.paths.frames}${encodeURIComponent(frameName(slide * film.frames_per_slide))}`,
   between: (slide, ending) => `${film.paths.between}${fileName(slide)}${ending}.png${version(slide)}`,
   answer: (slide) => `${film.paths.answers}${fileName(slide)}.png${version(slide)}`,
 };
