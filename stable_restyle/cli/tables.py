@@ -83,7 +83,7 @@ def _found(jumps: Jumps) -> str:
     """Return how many jumps there are, and between which slides the worst ones are."""
     if not jumps.count:
         return "no jumps"
-    shown = sorted(jumps.worst[:JUMPS_SHOWN])
+    shown = sorted([slide for slide in jumps.worst if jumps.severity[slide] >= 1][:JUMPS_SHOWN])
     places = ", ".join(f"{slide}-{slide + 1}" for slide in shown)  # from 1, and the one before
     more = ", ..." if jumps.count > len(shown) else ""
     return f"{counted(jumps.count, 'jump')}: slides {places}{more}"

@@ -146,6 +146,7 @@ def summarize(
             for slide in found.worst
         ],
         "command": shell.join(command),
+        "go_on": shell.join([*command, *_own_seed(subject.settings)]),
         "folder": about.folder if about else "",
         "secrets": bool(about and about.secrets),
         "settings": _settings(subject.settings),
@@ -174,6 +175,12 @@ def _films(subject: Subject) -> dict[str, str]:
             made = path.stat().st_mtime_ns // 1_000_000
             urls[name] = f"{_url(path, subject.paths.interp).rstrip('/')}?{made}"
     return urls
+
+
+def _own_seed(settings: Mapping[str, object]) -> list[str]:
+    """Return the option for the run's seed: with --redo it would mean the slides to draw again."""
+    seed = settings.get("seed")
+    return [] if seed is None else ["--seed", str(seed)]
 
 
 def _scene(scene: Scene, slides: SlideStates, found: Jumps) -> list[float]:

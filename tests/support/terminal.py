@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import sysconfig
 import tempfile
 from html import escape
 from io import BytesIO
@@ -20,6 +20,7 @@ from support import browser, paths
 
 PICTURES = paths.ROOT / "examples" / "pictures"
 FILM = paths.ROOT / "examples" / "big-buck-bunny.mp4"
+PROGRAM = str(Path(sysconfig.get_path("scripts"), "video-restyle"))
 COLUMNS = "92"
 STYLE = """
 body { margin: 0; background: #16181d }
@@ -34,7 +35,7 @@ b.heading { color: #f0c674 }
 def said_by(folder: Path, *words: str) -> str:
     """Return a command and what it says, run in a folder."""
     done = subprocess.run(
-        [sys.executable, "-m", "stable_restyle", *words],
+        [PROGRAM, *words],
         cwd=folder,
         env={**os.environ, "COLUMNS": COLUMNS},
         stdout=subprocess.PIPE,

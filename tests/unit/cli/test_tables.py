@@ -18,6 +18,7 @@ from stable_restyle.run.pipeline import Outcome
         ({}, "no jumps"),
         ({3: 0.2}, "no jumps"),
         ({3: 0.2, 12: 0.6}, "1 jump: slides 12-13"),
+        ({3: 0.2, 20: 0.6, 40: 0.4}, "1 jump: slides 20-21"),
         ({12: 0.6, 30: 5, 50: 2}, "3 jumps: slides 12-13, 30-31, 50-51"),
         ({12: 3, 13: 2}, "2 jumps: slides 12-13, ..."),
         (

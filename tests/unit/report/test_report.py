@@ -57,6 +57,14 @@ def block_of(asked: Settings, index: int = 0) -> dict[str, Any]:
     return tree
 
 
+def test_the_command_that_goes_on_has_the_seed_of_the_run(asked: Settings) -> None:
+    """That for slides to draw again has not: there it would be the seed of these."""
+    run(with_command(replace(asked, seed=2**64 - 1)))
+    film = film_of(asked)
+    assert film["go_on"] == f"{film['command']} --seed {2**64 - 1}"
+    assert "--seed" not in film["command"]
+
+
 def test_a_run_is_told_of(asked: Settings) -> None:
     run(asked)
     film, block = film_of(asked), block_of(asked)

@@ -87,7 +87,7 @@ function renderUnfinished() {
     make("li", {}, `${count(number, "slide")}: ${film.reasons[reason]}`))));
   byId("go-on-label").textContent = film.running
     ? "If it was stopped, this command goes on:" : "To go on, run the same command again:";
-  byId("go-on").textContent = film.command;
+  byId("go-on").textContent = film.go_on;
   byId("go-on-note").textContent = commandNotes();
 }
 
