@@ -70,9 +70,10 @@ format: .venv/installed-for-tests
 options: .venv/installed-for-tests
 	PYTHONPATH=tests $(BIN)/python -m support.options_page
 
-# Takes the pictures of a terminal that the documents show; needs a browser.
+# Takes the pictures of a terminal and of the report page that the documents show; needs a browser.
 pictures: .venv/installed-for-tests
 	PYTHONPATH=tests $(BIN)/python -m support.terminal
+	PYTHONPATH=tests $(BIN)/python -m support.report_pictures
 
 clean:
 	rm -rf .venv .wine build dist demo bench *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

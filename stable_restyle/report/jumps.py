@@ -22,7 +22,12 @@ class Jumps:
     """How far each measured slide differs from the previous one, and which differ most."""
 
     severity: Mapping[int, float]  # slide -> multiple of what can be noticed
-    worst: Sequence[int]  # the worst places of the film, the worst one first, APART from each other
+    shown: Sequence[int]  # the worst places of the film, the worst one first, APART from each other
+
+    @property
+    def worst(self) -> list[int]:
+        """Return those of the shown places that are jumps."""
+        return [slide for slide in self.shown if self.severity[slide] >= 1]
 
     @property
     def count(self) -> int:
@@ -32,14 +37,14 @@ class Jumps:
 def find(steadiness: Mapping[int, Steadiness]) -> Jumps:
     """Return the jumps among slides. steadiness: of each measured slide."""
     severity = {slide: severity_of(each) for slide, each in steadiness.items()}
-    worst: list[int] = []
+    shown: list[int] = []
     for slide in sorted(severity, key=lambda slide: (-severity[slide], slide)):
         most = MOST_SHOWN if severity[slide] >= 1 else LEAST_SHOWN
-        if len(worst) >= most or not severity[slide]:
+        if len(shown) >= most or not severity[slide]:
             break
-        if all(abs(slide - other) >= APART for other in worst):
-            worst.append(slide)
-    return Jumps(severity, worst)
+        if all(abs(slide - other) >= APART for other in shown):
+            shown.append(slide)
+    return Jumps(severity, shown)
 
 
 def severity_of(measured: Steadiness) -> float:

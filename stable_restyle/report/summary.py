@@ -143,7 +143,7 @@ def summarize(
         "jumps": found.count,
         "worst": [
             [slide, steadiness[slide].flicker, _known(steadiness[slide].unexplained)]
-            for slide in found.worst
+            for slide in found.shown
         ],
         "command": shell.join(command),
         "go_on": shell.join([*command, *_own_seed(subject.settings)]),

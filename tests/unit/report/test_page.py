@@ -65,7 +65,7 @@ def test_the_worst_jumps_come_first(visit: Open, asked: Settings) -> None:
     expect(its.find("#worst a.jump")).to_have_count(1)
     for index in range(2):
         shows_picture(its.find("#worst img").nth(index))
-    expect(its.find("#worst a").first).to_contain_text(re.compile(r"[1-9][0-9.]* . noticeable"))
+    expect(its.find("#worst a").first).to_contain_text(re.compile(r": [1-9][0-9]*\.[0-9].$"))
     expect(its.find("#scenes a").first).to_contain_text("Scene 1")
     expect(its.find("#scenes a").nth(1).locator("em")).to_have_text("2 jumps")
     its.find("#order").select_option("worst")

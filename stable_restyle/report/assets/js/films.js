@@ -5,28 +5,35 @@ const NEAR_S = 0.02; // they are in step
 
 const filmOf = { frame: byId("film-frame"), slide: byId("film-slide") };
 
-// Load both films, if there are any, and call `ready` once it is known whether both can be played.
-function loadFilms(ready) {
+const canPlay = { frame: null, slide: null }; // null: it is not known yet
+
+// Load both films, if there are any, and call `onKnown` once it is known of one whether it can be
+// played: when it shows its first picture. Chromium may go on showing that after a seek that came before.
+function loadFilms(onKnown) {
   for (const [kind, url] of [["frame", film.films.source], ["slide", film.films.target]]) {
     const video = filmOf[kind];
-    video.onloadedmetadata = video.onerror = ready;
-    if (!film.films.source || !film.films.target) video.removeAttribute("src");
-    else if (video.getAttribute("src") !== url) video.src = url;
+    const know = (works) => {
+      canPlay[kind] = works;
+      onKnown();
+    };
+    video.onloadeddata = () => know(video.videoWidth > 0);
+    video.onerror = () => know(false);
+    const wanted = film.films.source && film.films.target && url;
+    if (video.getAttribute("src") === (wanted || null)) continue;
+    canPlay[kind] = null;
+    if (wanted) video.src = url;
+    else video.removeAttribute("src");
   }
-  ready();
+  onKnown();
 }
-
-const canPlay = (video) => video.readyState >= 1 && video.videoWidth > 0 && !video.error;
 
 // Why thumbnails are shown in place of films; empty if both can be played, null if it is not known yet.
 function whyNoFilms() {
   if (!film.films.source) return "SOURCE is a folder";
   if (!film.films.target) return film.target_is_film ? "TARGET is not finished" : "TARGET is a folder";
-  for (const [kind, name] of [["frame", "SOURCE"], ["slide", "TARGET"]]) {
-    const video = filmOf[kind];
-    if (video.error || (video.readyState >= 1 && !canPlay(video))) return `this browser cannot play ${name}`;
-  }
-  return canPlay(filmOf.frame) && canPlay(filmOf.slide) ? "" : null;
+  if (canPlay.frame === false) return "this browser cannot play SOURCE";
+  if (canPlay.slide === false) return "this browser cannot play TARGET";
+  return canPlay.frame && canPlay.slide ? "" : null;
 }
 
 // Show a slide and its frame, in the middle of the time in which they are shown.

@@ -107,7 +107,7 @@ function renderWorst() {
   byId("worst-title").textContent = film.jumps
     ? `${count(film.jumps, "jump")} found` : `No jump found${film.missing.length ? " so far" : ""}`;
   byId("worst-note").textContent =
-    "Where slides change more than the film does, the worst place first. Flip with F.";
+    "Where slides change more than the film does, the worst place first. From 1× on, it is noticeable.";
   fill("worst", ...film.worst.map(([slide, flicker, unexplained]) => {
     const values = { flicker, unexplained };
     const [[measure, name]] = [...MEASURES].sort(([a], [b]) => multiple(b, values[b]) - multiple(a, values[a]));
@@ -116,6 +116,6 @@ function renderWorst() {
       make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
       make("strong", {}, `Slides ${slide} and ${slide + 1}`),
       make("span", {}, `Scene ${sceneOf(slide).number}, ${clock(slide / rate)}`),
-      make("span", {}, `${name}: ${times.toFixed(1)} × noticeable`)));
+      make("span", {}, `${name}: ${times.toFixed(1)}×`)));
   }));
 }

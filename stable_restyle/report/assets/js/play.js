@@ -197,14 +197,14 @@ function toggleSound() {
 function chooseFilms() {
   const why = whyNoFilms();
   const films = why === "";
+  for (const kind of ["frame", "slide"]) {
+    byId(`play-${kind}`).hidden = films;
+    filmOf[kind].hidden = !films;
+  }
   if (films !== player.films) {
     stop();
     player.films = films;
     if (isShown("play")) seek(player.at);
-  }
-  for (const kind of ["frame", "slide"]) {
-    byId(`play-${kind}`).hidden = films;
-    filmOf[kind].hidden = !films;
   }
   byId("sound").hidden = !films;
   showNote();
