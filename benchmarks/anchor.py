@@ -29,7 +29,7 @@ from stable_restyle.motion.flow import FlowMotion
 WAYS = {
     "codec": METHODS["codec"],
     "flow:fast, guide warped": METHODS["flow:fast"],
-    "flow:fast, guide frame": replace(FRAME_METHOD, motion=FlowMotion(fast=True, hold_still=True)),
+    "flow:fast, guide frame": replace(FRAME_METHOD, motion=FlowMotion(fast=True, by_answers=True)),
 }
 SHARES = (0.0, 0.1, 0.3, 1.0)
 WIDTH, HEIGHT, MARGIN = 320, 180, 16

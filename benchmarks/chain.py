@@ -89,7 +89,7 @@ METHODS: Mapping[str, Method] = {
     "flow, keys 6": replace(FLOW_METHOD, keys=6),
 }
 FRAME_METHOD = replace(
-    FLOW_METHOD, motion=FlowMotion(fast=False, hold_still=True), guide_frame=True
+    FLOW_METHOD, motion=FlowMotion(fast=False, by_answers=True), guide_frame=True
 )
 
 

@@ -58,7 +58,7 @@ WAYS: Mapping[str, Method] = {
     "codec": CODEC_METHOD,
     "flow, guide warped": FLOW_METHOD,
     DEFAULT: FRAME_METHOD,
-    "flow:fast, guide frame": replace(FRAME_METHOD, motion=FlowMotion(fast=True, hold_still=True)),
+    "flow:fast, guide frame": replace(FRAME_METHOD, motion=FlowMotion(fast=True, by_answers=True)),
     f"{DEFAULT}, keys 6": replace(FRAME_METHOD, keys=6),
     f"{DEFAULT}, deflicker 2": replace(FRAME_METHOD, deflicker=2),
     **{

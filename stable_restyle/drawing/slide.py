@@ -150,7 +150,8 @@ class SlideDrawer:
         if self.steps_folder is not None:
             _write_steps(self.steps_folder, step, {"warped": warped, "mask": prepared.mask})
         mask = arrays.enlarge(prepared.mask, answer.shape)
-        return prepared.frame, compose_answer(answer, warped, mask, self.anchor)
+        slide = compose_answer(answer, warped, mask, self.anchor)
+        return prepared.frame, _within_subject(slide, prepared)
 
     def _drawn(self, step: Step, prepared: Prepared, backend: int) -> Slide:
         """Return the finished answer of a backend."""

@@ -15,5 +15,5 @@ def choose(motion: str, *, by_answers: bool = False) -> Motion:
     by_answers: whether slides are composed from answers.
     """
     if motion in FLOWS:
-        return FlowMotion(fast=motion == FAST_FLOW, hold_still=by_answers)
+        return FlowMotion(fast=motion == FAST_FLOW, by_answers=by_answers)
     return CodecMotion() if motion == "codec" else ProgramMotion(motion)

@@ -11,6 +11,7 @@ import numpy as np
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import arrays, colour, compose, masks, optical_flow
 from stable_restyle.imaging.optical_flow import FlowEstimate
+from stable_restyle.imaging.resample import resample
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 
 # Share of a frame that flow:fast may lose before motion is estimated at full size: what repeats
@@ -23,7 +24,9 @@ class FlowMotion(Motion):
     """Optical flow from the frame of a slide to those of the slides that it is made from."""
 
     fast: bool
-    hold_still: bool = False  # whether surfaces that hardly move do not move at all
+    # Whether slides are composed from answers. What a warped slide lacks is the answer's then, and
+    # surfaces that hardly move are held still.
+    by_answers: bool = False
 
     def estimate(self, path: FramePath) -> MotionEstimate:
         """Estimate straight from the previous slide's frame; between keyframes, slide by slide."""
@@ -32,7 +35,7 @@ class FlowMotion(Motion):
             estimate = self._straight(source, path.frame, self.fast)
             if self.fast and estimate.unreliability.mean() > FAST_LOST_MOST:
                 estimate = self._straight(source, path.frame, False)
-            return FlowMotionEstimate([estimate])
+            return FlowMotionEstimate([estimate], fills=not self.by_answers)
         return FlowMotionEstimate(
             [
                 optical_flow.estimate_along(source, path.frame, pairs, fast=self.fast)
@@ -41,7 +44,7 @@ class FlowMotion(Motion):
         )
 
     def _straight(self, source: Pixels, frame: Pixels, fast: bool) -> FlowEstimate:
-        return optical_flow.estimate(source, frame, fast=fast, hold_still=self.hold_still)
+        return optical_flow.estimate(source, frame, fast=fast, hold_still=self.by_answers)
 
     def finish(self, answer: Pixels, warped: Pixels, mask: Pixels) -> Pixels:
         """Keep what was warped, to the pixel, where the mask is 0."""
@@ -56,13 +59,15 @@ class FlowMotionEstimate:
     """A `MotionEstimate` from optical flow."""
 
     estimates: Sequence[FlowEstimate]  # from the previous slide, or from the keyframes around
+    fills: bool = True  # whether what the previous slide lacks comes from the frame
 
     def mask(self, strength: float, grow_px: int) -> Pixels:
         return masks.from_flow(self.estimates, strength, grow_px)
 
     def warp(self, sources: Sequence[Pixels]) -> Pixels:
         if len(self.estimates) == 1:
-            return compose.warp_slide(sources[0], self.estimates[0])
+            warp = compose.warp_slide if self.fills else resample
+            return warp(sources[0], self.estimates[0])
         return compose.fill(sources, self.estimates)
 
     def warp_mask(self, masks: Sequence[Pixels]) -> Pixels:
