@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stable_restyle.cli.help import EXAMPLES
 from stable_restyle.core.errors import UnusableInput
+from stable_restyle.media import naming
 
 
 def check_source(source: Path, *, typed: bool) -> None:
@@ -15,6 +16,7 @@ def check_source(source: Path, *, typed: bool) -> None:
 
     typed: whether it was named, or is the default. Others are refused by the run, which knows more.
     """
+    source, _ = naming.located(source)  # of a pattern, the folder
     if os.path.lexists(source):
         return
     if not typed:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from stable_restyle.cli.console import clock
 from stable_restyle.core.errors import are, counted, size_in_words
+from stable_restyle.core.settings import FILM_ENDINGS
+from stable_restyle.media import naming
 
 if TYPE_CHECKING:
     from stable_restyle.backends.base import BackendCheck
@@ -45,7 +47,7 @@ def announcement(settings: Settings, mode: str, batch: Path | None) -> str:
         return f"Restyling the films of {batch}; first, all its lines are checked."
     if mode == "check":
         return "Checking every backend with a small slide."
-    if mode or not os.path.exists(settings.source):
+    if mode or not os.path.exists(naming.located(settings.source)[0]):
         return ""
     steps = list(_steps(settings))
     return f"{settings.source} -> {settings.target}, in {len(steps)} steps: {', '.join(steps)}."
@@ -53,7 +55,7 @@ def announcement(settings: Settings, mode: str, batch: Path | None) -> str:
 
 def _steps(settings: Settings) -> Iterator[str]:
     """Yield the steps of a run, as far as its command shows them."""
-    if not os.path.isdir(settings.source):
+    if not os.path.isdir(naming.located(settings.source)[0]):
         yield "split it into frames"
     if settings.keys > 1:
         yield "choose the keys"
@@ -62,7 +64,7 @@ def _steps(settings: Settings) -> Iterator[str]:
         yield "average them with their neighbours"
     if settings.masks_of_part:
         yield "put them into their frames"
-    if settings.target.suffix and not os.path.isdir(settings.target):
+    if settings.target.suffix.lower() in FILM_ENDINGS and not os.path.isdir(settings.target):
         yield "join them to a film"
     yield "write the report"
 

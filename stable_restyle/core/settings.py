@@ -20,6 +20,9 @@ DEFLICKER_MOST = 5  # slides: further away, what is averaged is no longer the sa
 ANCHOR, FLOW_ANCHOR = 0.0, 0.3
 BACKENDS_VARIABLE = "VIDEO_RESTYLE_BACKENDS"  # lists backends where none is named
 API_KEY_VARIABLE = "COMFY_API_KEY"  # the key of servers of the Comfy API
+# Of a TARGET film; `media.containers` knows how each is written.
+_WITH_SOUND = (".mp4", ".mov", ".mkv", ".webm", ".m4v", ".avi", ".ts", ".m2ts", ".mts")
+FILM_ENDINGS = (*_WITH_SOUND, ".gif", ".webp")
 VIDEO_CODECS = ("h264", "h265", "av1", "prores", "ffv1")
 CRF_MOST = 63  # of any codec
 DEFAULT_RATE = Fraction(24)  # frames a second of a folder of frames

@@ -1,1 +1,1 @@
-"""Pictures and films as files: PNG, folders of frames, FFmpeg."""
+"""Pictures and films as files: PNG and other kinds, folders of frames, FFmpeg."""

@@ -61,7 +61,7 @@ def split_pattern(path: Path) -> tuple[Path, str] | None:
 
 def located(path: Path) -> tuple[Path, str]:
     """Return the folder and the pattern of a path; one that exists has no pattern."""
-    return (not path.exists() and split_pattern(path)) or (path, "")
+    return (not os.path.exists(path) and split_pattern(path)) or (path, "")
 
 
 def find(folder: Path, pattern: str = "", what: str = "frames") -> tuple[Naming, int]:

@@ -460,3 +460,27 @@ def test_the_help_has_groups_and_examples() -> None:
     headings = re.findall(r"^(\S.*):$", text, re.MULTILINE)
     assert headings == ["Examples", *help.GROUPS]
     assert len(re.findall(r"^  video-restyle ", text, re.MULTILINE)) == 4
+
+
+def test_a_pattern_names_frames(make_frames: MakeFrames, tmp_path: Path) -> None:
+    frames = make_frames(3)
+    for number in (1, 2, 3):
+        (frames / f"00000{number}.png").rename(frames / f"a_{number}.png")
+    (frames / "b_1.png").write_bytes(b"")
+    (frames / "b_2.png").write_bytes(b"")
+    done = video_restyle("in/a_%d.png", "out.final", "--backend", "preview", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    steps = "in 2 steps: draw the slides, write the report."
+    assert f"in{os.sep}a_%d.png -> out.final, {steps}" in done.stderr
+    refused = video_restyle("in/b_%d.png", "out2", "--backend", "preview", folder=tmp_path)
+    assert refused.returncode == 3 and "b_1.png" in refused.stderr
+    refused = video_restyle("inn/b_%d.png", "out2", "--backend", "preview", folder=tmp_path)
+    assert refused.returncode == 3 and "There is no inn.\nDid you mean in?" in refused.stderr
+
+
+def test_codec_and_quality_of_a_film(make_frames: MakeFrames, tmp_path: Path) -> None:
+    make_frames(3)
+    words = ("in", "clay.mov", "--backend", "preview", "--video-codec", "prores")
+    assert video_restyle(*words, folder=tmp_path).returncode == 0
+    refused = video_restyle(*words, "--crf", "4", folder=tmp_path)
+    assert refused.returncode == 2 and "prores has no such setting" in refused.stderr

@@ -13,7 +13,7 @@ from support.media import decoded, each_ffmpeg, ignore, in_rgb, worst
 
 from stable_restyle.core.errors import RestyleError, WrongUsage
 from stable_restyle.core.records import Pixels
-from stable_restyle.core.settings import VIDEO_CODECS
+from stable_restyle.core.settings import FILM_ENDINGS, VIDEO_CODECS
 from stable_restyle.media import containers, ffmpeg
 from stable_restyle.media.containers import CODECS, CONTAINERS
 from stable_restyle.media.join import join_slides
@@ -129,6 +129,11 @@ def test_a_codec_that_a_container_cannot_hold_is_refused(suffix: str, codec: str
     else:
         with pytest.raises(WrongUsage, match=rf"a \{suffix} film cannot hold it\.\nName a TARGET"):
             containers.choose(target, codec)
+
+
+def test_the_command_line_knows_the_endings_of_films() -> None:
+    """It does so without importing what writes them."""
+    assert tuple(CONTAINERS) == FILM_ENDINGS
 
 
 def test_quality_is_for_codecs_that_have_it() -> None:

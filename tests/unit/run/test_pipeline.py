@@ -305,7 +305,7 @@ def test_places_that_would_overwrite_each_other(asked: Settings, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "name", ["film.avi", "film.ts", "film.mp4.part", "film.prores", "film.mp3", "film.gif"]
+    "name", ["film.mpg", "film.wmv", "film.mp4.part", "film.prores", "film.mp3", "film.mp5"]
 )
 def test_a_target_that_no_film_can_be_written_to(
     name: str, asked: Settings, tmp_path: Path
