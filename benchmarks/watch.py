@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import motion_transfer
 
 from stable_restyle.backends import pool
-from stable_restyle.backends.comfyui import client, events, http
+from stable_restyle.backends.comfyui import attempts, events, http
 from stable_restyle.core import files
 from stable_restyle.drawing import slide
 from stable_restyle.imaging import masks
@@ -44,7 +44,7 @@ WRAPPED: Sequence[tuple[str, Any, str]] = (
     ("encode", png, "encode"),
     ("network", http.HttpClient, "request"),
     ("network", events.EventListener, "_run"),
-    ("decode", client, "read_slide"),
+    ("decode", attempts, "read_slide"),
     ("write", files, "write_whole"),
 )
 STEPS = tuple(dict.fromkeys(step for step, _, _ in WRAPPED))
