@@ -218,8 +218,8 @@ SETTINGS = (
         "--anchor",
         type=Number(0, 1),
         metavar="SHARE",
-        help="Pull colours back towards the scene's middle at each slide: 0 not at all, 1 fully. "
-        "Changes of light in the frames are kept.  "
+        help="Pull colours at each slide towards those of its answer, or with --guide warped of "
+        "the scene's middle: 0 not at all, 1 fully. Changes of light in the frames are kept.  "
         f"[default: {FLOW_ANCHOR:g}; with codec {ANCHOR:g}]",
     ),
     option(

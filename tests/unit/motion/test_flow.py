@@ -44,3 +44,11 @@ def test_other_footage_is_estimated_at_half_the_size() -> None:
     frames = footage.film(STILL), footage.film(PAN)
     fast, full = (mask(FlowMotion(fast=each), *frames) for each in (True, False))
     assert not np.array_equal(fast, full)
+
+
+def test_only_without_answers_what_a_slide_lacks_comes_from_the_frame() -> None:
+    before, frame = np.zeros((64, 96, 3), np.uint8), np.full((64, 96, 3), 255, np.uint8)
+    path = FramePath(frame, [before], partial(pytest.fail, "codec's"), lambda: [])
+    for by_answers, shown in ((False, frame), (True, before)):
+        how = FlowMotion(fast=False, by_answers=by_answers).estimate(path)
+        assert np.array_equal(how.warp([before]), shown)

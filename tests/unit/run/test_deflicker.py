@@ -153,6 +153,17 @@ def test_fresh_discards_both_kinds(asked: Settings) -> None:
     assert files(again.target) == files(asked.target)
 
 
+def test_slides_that_an_earlier_version_averaged_are_averaged_again(
+    asked: Settings, whole: tuple[dict[str, bytes], dict[str, bytes]]
+) -> None:
+    run(asked)
+    (asked.target / sequence.name(2)).write_bytes(whole[0][sequence.name(2)])  # a softer one
+    made = asked.target.parent / "interp" / "deflicker.json"
+    made.write_text(json.dumps({"slides": 2, "scenes": [0, 5, 8, 9]}))
+    outcome = pipeline.run(asked, Silent())
+    assert outcome.drawn == 0 and files(asked.target) == whole[1]
+
+
 def test_other_scenes_have_other_neighbours(asked: Settings) -> None:
     run(asked)
     before = files(asked.target)
