@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
 
 
 def _split(
-    settings: Settings, steps: Sequence[Step], finished: Collection[int], there: Set[int]
+    settings: Settings, steps: Sequence[Step], finished: Collection[int], there: set[int]
 ) -> tuple[Sequence[Step], Collection[int]]:
     """Return the steps of a run, answers included, and the keys of those that are done.
 

@@ -249,6 +249,25 @@ def test_a_redo_draws_one_answer_and_composes_its_chain_again(
     assert files(asked.target) == after
 
 
+def test_a_redo_without_answers_draws_no_more_than_it_says(
+    asked: Settings, asks: list[Job]
+) -> None:
+    run(asked)
+    whole = files(asked.target)
+    for name in ("000002.png", "000003.png"):
+        (answers(asked) / name).unlink()
+    asks.clear()
+    with pytest.raises(WrongUsage, match=r"1 slide that would be composed again, such as 2, can"):
+        run(replace(asked, redo="3"))
+    assert files(asked.target) == whole and not asks
+    run(replace(asked, redo="2"))
+    assert files(interp(asked) / "redone") == {"000002.png": whole["000002.png"]}
+    (answers(asked) / "000002.png").unlink()
+    asks.clear()
+    run(replace(asked, redo="3", redo_chain=True))
+    assert sorted(job.slide for job in asks) == [0, 1, 2, 3]
+
+
 def test_a_redo_that_is_stopped_goes_on(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
@@ -387,6 +406,21 @@ def test_answers_that_load_the_middle_are_drawn_after_it(asked: Settings) -> Non
     middle = png.read(answers(asked) / "000003.png")
     assert sum(np.array_equal(each["2"], middle) for each in server.loaded) == 3
     assert len(server.loaded) == 7
+
+
+def test_answers_load_the_given_middle_not_what_was_drawn_before(
+    asked: Settings, tmp_path: Path
+) -> None:
+    painted = tmp_path / "painted"
+    painted.mkdir()
+    given = np.full((50, 66, 3), 90, np.uint8)
+    png.write(painted / "000005.png", given)  # the middle
+    with NotingServer(negative) as server:
+        there = on(asked, server, edit_model({"1": "frame", "2": ["middle", "frame"]}))
+        run(there)
+        server.loaded.clear()
+        run(replace(there, given=painted, fresh=True))
+    assert sum(np.array_equal(each["2"], given) for each in server.loaded) == 3
 
 
 def test_slides_are_composed_at_the_size_that_the_workflow_returns(
