@@ -194,6 +194,7 @@ class ClusterRun:
         spec = replace(  # only what this task needs: there may be thousands
             spec,
             frames=replace(spec.frames, marks=()),
+            drawn=spec.drawn and spec.drawn.without_marks(),
             scenes=spec.scenes[scene - 1 : scene + 1],  # with the next one, to show the cut
             seeds={slide: spec.seeds[slide] for slide in slides if slide in spec.seeds},
             changes={slide: spec.changes[slide] for slide in slides if slide in spec.changes},
@@ -309,7 +310,7 @@ class _Results:
         self.failures: list[Failure] = []
         self._spec, self._finished, self._on_saved = spec, kept, on_saved
         self._lost: set[int] = set()  # slides
-        self._count = 0
+        self._count, self._begun = 0, list[Share]()  # those that follow others
 
     def add_message(self, message: Mapping[str, Any]) -> None:
         """Record a message of a worker: it can draw, it has saved a picture, or it warns."""
@@ -328,11 +329,15 @@ class _Results:
         self._add({step.key for step in share.steps if step.slide not in lost})
         for failure in result.failures:
             self._fail(failure)
-        if not lost:
-            return [each for each in share.then if self._finished.issuperset(each.needs)]
-        for following in share.then:
-            self.fail(following, result.failures[0].reason)
-        return ()
+        if lost:
+            for following in share.then:
+                self.fail(following, result.failures[0].reason)
+            return ()
+        # One that follows several could begin twice: workers announce pictures before shares end.
+        todo = [each for each in share.then if each not in self._begun]
+        able = [each for each in todo if self._finished.issuperset(each.needs)]
+        self._begun += able
+        return able
 
     def fail(self, share: Share, reason: RestyleError) -> None:
         """Record that a share and those after it cannot be drawn, except what is finished."""

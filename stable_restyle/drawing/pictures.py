@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import arrays
@@ -17,6 +17,16 @@ class DrawnPictures:
     every: int  # number of pictures per slide, of which the first is shown
     width: int  # of the frames, to which pictures are scaled
     height: int
+
+    def absolute(self) -> DrawnPictures:
+        """Return the same pictures with an absolute path: a worker may run in another folder."""
+        return replace(
+            self, pictures=replace(self.pictures, folder=self.pictures.folder.absolute())
+        )
+
+    def without_marks(self) -> DrawnPictures:
+        """Return what `read` needs."""
+        return replace(self, pictures=replace(self.pictures, marks=()))
 
     def mark(self, slide: int) -> str:
         """Return the mark of the picture of a slide."""

@@ -76,6 +76,7 @@ class DrawingSpec:
     pictures: Sequence[UserPicture]  # those for scenes come last
     film_middle: int  # the middle slide of the film's first scene
     only: SubjectMasks | None  # the part to restyle; None: all
+    given: frozenset[int]  # slides that are pictures of the user, whatever was drawn earlier
 
 
 def find_done(spec: DrawingSpec, steps: Sequence[Step]) -> set[int]:
@@ -217,11 +218,11 @@ class DrawingSession:
 
     def _reference(self, slide: int) -> Pixels:
         """Return a slide that others load as a picture, or its answer if it has one."""
-        if self._spec.answers is None:
+        if self._spec.answers is None or slide in self._spec.given:
             return self._store.get(slide)
         try:
             return self._answers.get(slide)
-        except UnusableInput:  # a slide of --given, or one whose answer was removed
+        except UnusableInput:  # its answer was removed
             return self._store.get(slide)
 
     def _save_answer(self, save: Save, key: int, drawn: DrawRecord) -> None:

@@ -190,13 +190,14 @@ def spec_of(
         changes=claimed.input_snapshot.values,
         slides=paths.slides.absolute(),
         answers=paths.answers.absolute() if claimed.input_snapshot.has_answers else None,
-        drawn=claimed.drawn,
+        drawn=claimed.drawn and claimed.drawn.absolute(),
         report=paths.report_folder.absolute(),
         steps_folder=paths.interp.absolute() if settings.save_interp else None,
         roles=frozenset(role for workflow in variants for role in workflow.roles),
         pictures=variants.pictures,
         film_middle=claimed.scenes[0].middle,
         only=claimed.masks,
+        given=frozenset(claimed.given),
     )
 
 

@@ -91,18 +91,40 @@ def _for_slides(settings: Settings, pictures: Frames, frames: Frames) -> DrawnPi
 def per_slide(settings: Settings, pictures: int, frames: int) -> int:
     """Return how many pictures there are per slide: as many as frames, or one.
 
-    pictures, frames: their numbers. Raises UnusableInput if there are too few.
+    pictures, frames: their numbers. Raises UnusableInput if there are too few, or so many that it
+    is not known which frames they show.
     """
     slides = scenes.slide_count(frames, settings.frames_per_slide)
     if pictures > (slides - 1) * settings.frames_per_slide:
         return settings.frames_per_slide
-    if pictures >= slides:
+    if pictures == slides:
         return 1
     raise UnusableInput(
         f"--drawn: {settings.drawn} has {counted(pictures, 'picture')}, but "
         f"{counted(slides, 'slide')} of {counted(frames, 'frame')} are to be made.\n"
         "Give one picture for each frame, or one for each slide."
     )
+
+
+def check_before_split(settings: Settings, pictures: int, frames: int) -> None:
+    """Raise UnusableInput if there are fewer pictures than slides, before SOURCE is split.
+
+    pictures: how many there are at most. frames: how many there are at least.
+    """
+    if pictures < scenes.slide_count(frames, settings.frames_per_slide):
+        per_slide(settings, pictures, frames)
+
+
+def check_folder(settings: Settings, paths: RunPaths) -> None:
+    """Raise WrongUsage if the pictures are in a folder where this run writes or discards some."""
+    if settings.drawn is None:
+        return
+    own = map(identity, (paths.shown, paths.drawn, paths.answers))
+    if identity(naming.located(settings.drawn)[0]) in own:
+        raise WrongUsage(
+            f"--drawn {settings.drawn}: this run puts its own pictures there, or removes them.\n"
+            "Name another TARGET and another folder with --work, or copy the pictures first."
+        )
 
 
 def check_count(settings: Settings, frames: int) -> None:
@@ -120,6 +142,12 @@ def explain(found: DrawnPictures, slides: int) -> None:
         counted(found.pictures.count, "picture"),
         "one for each slide" if found.every == 1 else f"one of {found.every} each",
     )
+    if (beyond := found.pictures.count - slides * found.every) > 0:
+        log.warning(
+            "%s of --drawn past the end of SOURCE: left out. If it has another frame rate, "
+            "the pictures do not fit the frames.",
+            counted(beyond, "picture"),
+        )
     size, wanted = (found.pictures.width, found.pictures.height), (found.width, found.height)
     if not sequence.is_scale(size, wanted):
         log.warning(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +80,20 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     check_scenes(settings, variants, found)
     variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
+    there = sequence.indices(left.answers)
     if settings.fresh:
         decided = settings_snapshot(settings, variants, engine)
-        finished -= _discarded(settings, variants, decided, source, left, bounds, chosen)
+        slides, drawn_of_frames = _discarded(
+            settings, variants, decided, source, left, bounds, chosen
+        )
+        finished, there = finished - slides, there - drawn_of_frames
     if settings.drawn is not None:
         drawn.check_count(settings, frame_count)
     elif not settings.fresh and settings_file.composing_differs(
         settings_file.read(left), settings_snapshot(settings, variants, engine)
     ):
         finished = set()
-    todo, done = _split(settings, steps, finished.union(given), left)
+    todo, done = _split(settings, steps, finished.union(given), there)
     schedule = Schedule(todo, done)
     asked = costs.drawings(todo, done)
     partly = settings.masks_of_part is not None
@@ -114,12 +118,14 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
 
 
 def _split(
-    settings: Settings, steps: Sequence[Step], finished: Collection[int], left: RunPaths
+    settings: Settings, steps: Sequence[Step], finished: Collection[int], there: set[int]
 ) -> tuple[Sequence[Step], Collection[int]]:
-    """Return the steps of a run, answers included, and the keys of those that are done."""
+    """Return the steps of a run, answers included, and the keys of those that are done.
+
+    there: the slides whose answers are.
+    """
     if not settings.is_composed:
         return steps, finished
-    there = set() if settings.fresh else sequence.indices(left.answers)
     if settings.drawn is not None:
         there = {step.slide for step in steps}
     done = {*finished, *map(answer_key, there.union(finished))}
@@ -134,12 +140,11 @@ def _discarded(
     left: RunPaths,
     bounds: Sequence[int],
     chosen: Keys | None,
-) -> set[int]:
-    """Return the slides that --fresh would discard; all of them if there are no frames yet.
+) -> tuple[set[int], set[int]]:
+    """Return the slides and answers that --fresh would discard; all if there are no frames yet.
 
     left: as returned by `deflicker.as_left`. A film is not read to see whether it is the same.
     """
-    names: Iterable[str] = sequence.numbered(left.slides)
     masks = only.find_split(settings, left)
     if left.frames.exists() and (masks or not settings.masks_of_part):
         frames = prepare.existing_frames(left)
@@ -150,5 +155,5 @@ def _discarded(
         now = snapshot_input(
             settings, variants, source, frames, bounds, given, chosen, masks, its_drawn
         )
-        names = manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
-    return {sequence.index_of(name) for name in names}
+        return manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
+    return sequence.indices(left.slides), sequence.indices(left.answers)

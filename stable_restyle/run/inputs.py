@@ -106,6 +106,7 @@ def run_paths(settings: Settings) -> RunPaths:
         settings.source, settings.target, settings.work, drawn_apart=drawn_apart
     )
     encoding(settings, paths)  # checks the options
+    drawn.check_folder(settings, paths)
     return paths
 
 
@@ -288,6 +289,8 @@ def check_before_split(
     if (masks := only.look(settings)) is not None:
         only.check_size(settings, masks, source)
         only.check_count(settings, _most_frames(masks), _fewest_frames(source))
+    if (its_drawn := drawn.look(settings)) is not None:
+        drawn.check_before_split(settings, _most_frames(its_drawn), _fewest_frames(source))
     rate = prepare.frame_rate(source, settings.rate)
     for change in variants.timed:
         change.check_begins_within(_most_frames(source), rate)

@@ -111,6 +111,8 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             settings.redo, claimed.steps, claimed.input_snapshot, chain=settings.redo_chain
         )
         redo.check_drawn(paths, settings.redo, again, count)
+        if settings.is_composed:
+            redo.check_answers(paths, settings.redo, again, claimed.steps)
         costs.check_run(settings, claimed, paths, again)
         finished.forget(paths)
 

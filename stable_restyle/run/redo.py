@@ -92,6 +92,24 @@ def check_drawn(paths: RunPaths, listed: str, wanted: Sequence[int], count: int)
         )
 
 
+def check_answers(
+    paths: RunPaths, listed: str, wanted: Sequence[int], steps: Sequence[Step]
+) -> None:
+    """Raise WrongUsage if slides that follow from `wanted` would be drawn again by the model.
+
+    steps: of all slides; those that backends would draw are composed from answers.
+    """
+    needed = {step.slide for step in steps if step.uses_backend}
+    following = needed.intersection(dependents(steps, wanted)).difference(wanted)
+    there = sequence.indices(paths.slides)
+    if gone := following & there - sequence.indices(paths.answers):
+        raise WrongUsage(
+            f"--redo {listed}: {counted(len(gone), 'slide')} that would be composed again, such as "
+            f"{min(gone) + 1}, cannot be: no answers in {paths.answers}.\n"
+            "Put the answers back, or add --redo-chain to have these slides drawn again too."
+        )
+
+
 def take_up(
     paths: RunPaths,
     steps: Sequence[Step],
@@ -105,8 +123,9 @@ def take_up(
 
     wanted: the slides to draw again; none to only continue. seed: None for one that differs from
     the slide's last one. base: the seed of slides that were never drawn again. answers: whether
-    slides are composed from answers; then these are moved, and the slides that depend on them
-    removed. Returns the seed of every slide that has its own. Raises UnusableInput.
+    slides are composed from answers; then these are moved, or the slides whose answers are gone,
+    and the slides that depend on them removed. Returns the seed of every slide that has its own.
+    Raises UnusableInput.
     """
     folder = paths.answers if answers else paths.slides
     notes = redo_notes.read(paths.redo_file)
@@ -119,17 +138,21 @@ def take_up(
         notes = RedoNotes({**notes.seeds, **seeds}, slides, moved=False)
         redo_notes.write(paths.redo_file, notes)
     if not notes.moved:
-        if answers:
-            composed = map(sequence.name, dependents(steps, notes.slides))
-            files.remove_all(paths.slides, sorted({*composed} & {*sequence.numbered(paths.slides)}))
+        gone = sorted({*notes.slides} - sequence.indices(folder))
         try:
-            moved = _move(folder, paths.interp / REDONE, notes.slides)
+            moved = 0
+            if answers:
+                moved = _move(paths.slides, paths.interp / REDONE, gone)
+                composed = map(sequence.name, dependents(steps, notes.slides))
+                there = {*sequence.numbered(paths.slides)}
+                files.remove_all(paths.slides, sorted(there.intersection(composed)))
+            moved += _move(folder, paths.interp / REDONE, notes.slides)
         except OSError as error:
             raise UnusableInput(
                 f"{error.filename or folder} cannot be moved to {paths.interp / REDONE}: "
                 f"{reason(error)}.\nFix this and run the command again; it continues from there."
             ) from error
-        what = counted(moved, "answer" if answers else "slide")
+        what = counted(moved, "answer" if answers and not gone else "slide")
         log.info("Kept in %s: %s as drawn earlier.", paths.interp / REDONE, what)
         notes = replace(notes, moved=True)
         redo_notes.write(paths.redo_file, notes)

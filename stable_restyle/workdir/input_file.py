@@ -135,9 +135,30 @@ def outdated_slides(
 def outdated_answers(
     paths: RunPaths, was: InputSnapshot, now: InputSnapshot, frames_per_slide: int
 ) -> list[str]:
-    """Return the answers that depend on what has changed, and those past the end of the film."""
+    """Return the answers that depend on what has changed, and those past the end of the film.
+
+    Answers that these keys do not need stay as well, for a run with others.
+    """
+    was, now = replace(was, keys=None), replace(now, keys=None)
     steps = was.answers(frames_per_slide), now.answers(frames_per_slide)
     return _outdated(paths.answers, was, now, steps, frames_per_slide)
+
+
+def unanswered(paths: RunPaths, was: InputSnapshot, frames_per_slide: int) -> set[int]:
+    """Return the slides there whose answers are gone: once discarded, a model draws them again."""
+    answered = {step.slide for step in was.answers(frames_per_slide)}
+    return (sequence.indices(paths.slides) & answered) - sequence.indices(paths.answers)
+
+
+def noted_unanswered(paths: RunPaths, frames_per_slide: int) -> set[int]:
+    """Return what `unanswered` does, by input.json alone; without it, any slide may be drawn.
+
+    Raises UnusableInput.
+    """
+    if not paths.input_file.exists():
+        return sequence.indices(paths.slides) - sequence.indices(paths.answers)
+    nothing = InputSnapshot((), (), {}, has_answers=True, is_composed=True)
+    return unanswered(paths, read(paths, nothing, fresh=False), frames_per_slide)
 
 
 def _outdated(
@@ -216,13 +237,19 @@ def _listed(what: str, frames: Sequence[int], frame_names: Naming) -> list[str]:
 
 
 def refusal(
-    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, outdated: int, frames_per_slide: int
+    paths: RunPaths,
+    was: InputSnapshot,
+    now: InputSnapshot,
+    outdated: int,
+    frames_per_slide: int,
+    *,
+    of_answers: bool,
 ) -> str:
     """Return the message for a run over other frames or scenes than the earlier one's.
 
-    outdated: the number of slides, or of answers if slides are composed from these.
+    outdated: the number of slides, or of answers if `of_answers`.
     """
-    folder, what = (paths.answers, "answer") if now.has_answers else (paths.slides, "slide")
+    folder, what = (paths.answers, "answer") if of_answers else (paths.slides, "slide")
     beyond = len(beyond_end(folder, now, frames_per_slide))
     lines = []
     if len(was.marks) != len(now.marks):

@@ -39,10 +39,16 @@ def claim(
     if objection and not (fresh and owner_note):
         raise UnusableInput(objection)
     differing = settings_file.differences(earlier, decides)
-    if not fresh and settings_file.composing_differs(earlier, decides) and _has_answers(paths):
-        log.info("Composing the slides again from their answers. %s.", "; ".join(differing))
-        _discard_slides(paths)
-        differing = []
+    if not fresh and settings_file.composing_differs(earlier, decides):
+        if gone := _unanswered(paths, earlier):
+            differing.append(
+                f"{gone} of these slides cannot be composed again: no answers in {paths.answers}"
+            )
+        else:
+            if _slides(paths):
+                log.info("Composing the slides again from their answers. %s.", "; ".join(differing))
+            _discard_slides(paths)
+            differing = []
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
     if differing and not fresh and (_slides(paths) or _answers(paths) or other_film):
         raise UnusableInput(_refusal(paths, differing))
@@ -80,13 +86,19 @@ def claim_input(
     was = input_file.read(paths, now, fresh=fresh)
     slides = input_file.outdated_slides(paths, was, now, frames_per_slide)
     answers = input_file.outdated_answers(paths, was, now, frames_per_slide)
-    drawn = answers if now.is_composed else slides
+    gone = input_file.unanswered(paths, was, frames_per_slide)
+    only_composed = now.is_composed and gone.isdisjoint(map(sequence.index_of, slides))
+    drawn = answers if only_composed else slides
     if drawn and not fresh:
-        raise UnusableInput(input_file.refusal(paths, was, now, len(drawn), frames_per_slide))
-    if drawn or (slides and not fresh):
+        raise UnusableInput(
+            input_file.refusal(
+                paths, was, now, len(drawn), frames_per_slide, of_answers=only_composed
+            )
+        )
+    if slides or answers:
         log.info("Starting over in part: %s discarded.", _are(len(slides)))
-        files.remove_all(paths.answers, answers)
         files.remove_all(paths.slides, slides)
+        files.remove_all(paths.answers, answers)
     elif fresh:
         _discard(paths, other_film=False)
     input_file.write(paths, now)
@@ -111,15 +123,19 @@ def earlier_frames_per_slide(paths: RunPaths) -> int:
 
 def discarded_by_fresh(
     paths: RunPaths, decides: SettingsSnapshot, now: InputSnapshot, frames_per_slide: int
-) -> set[str]:
-    """Return the slides that `claim` and `claim_input` would discard with `fresh`."""
+) -> tuple[set[int], set[int]]:
+    """Return the slides and answers that `claim` and `claim_input` would discard with `fresh`."""
     earlier = settings_file.read(paths, fresh=True)
-    slides = sequence.numbered(paths.slides)
+    every = sequence.indices(paths.slides), sequence.indices(paths.answers)
     objection = owner.objection(paths, earlier, owner.read(paths))
     if _starts_over(earlier, settings_file.differences(earlier, decides), objection):
-        return set(slides)
+        return every
     was = input_file.read(paths, now, fresh=True)
-    return set(input_file.outdated_slides(paths, was, now, frames_per_slide) or slides)
+    slides = input_file.outdated_slides(paths, was, now, frames_per_slide)
+    answers = input_file.outdated_answers(paths, was, now, frames_per_slide)
+    if not (slides or answers):
+        return every
+    return {*map(sequence.index_of, slides)}, {*map(sequence.index_of, answers)}
 
 
 def _starts_over(earlier: Mapping[str, object], differing: Sequence[str], objection: str) -> bool:
@@ -176,10 +192,11 @@ def _discard_slides(paths: RunPaths) -> None:
     files.remove_all(paths.interp, [paths.deflicker_file.name, paths.measure_file.name])
 
 
-def _has_answers(paths: RunPaths) -> bool:
-    """Return whether answers of the earlier run are there, or it had pictures in their place."""
-    earlier = settings_file.read(paths)
-    return earlier.get("drawn_by") == settings_file.PICTURES or bool(_answers(paths))
+def _unanswered(paths: RunPaths, earlier: SettingsSnapshot) -> int:
+    """Return how many slides of the earlier run only a model could draw again."""
+    if earlier.get("drawn_by") == settings_file.PICTURES:
+        return 0
+    return len(input_file.noted_unanswered(paths, settings_file.frames_per_slide(earlier) or 1))
 
 
 def _answers(paths: RunPaths) -> list[str]:

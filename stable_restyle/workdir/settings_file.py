@@ -117,12 +117,9 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
     A workflow and a film are compared by content where it is known.
     """
     earlier = {**UNNAMED, **earlier} if earlier else earlier
-    differing = [name for name in now if name in earlier and earlier[name] != now[name]]
+    differing = _differing(earlier, now)
     lines = []
     for name in differing:
-        hashed = f"{name}_sha256"
-        if name == FILM_TIME or (hashed in earlier and hashed in now and hashed not in differing):
-            continue
         if name == MASK_DECIDES:
             if "mask_strength" in differing or GUIDE in differing:
                 continue
@@ -140,9 +137,23 @@ def differences(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[st
 
 def composing_differs(earlier: Mapping[str, object], now: SettingsSnapshot) -> bool:
     """Return whether both runs have the same answers, and only compose their slides differently."""
-    differing = {name for name in now if name in earlier and earlier[name] != now[name]}
+    differing = _differing(earlier, now)
     both = earlier.get(GUIDE) == now.get(GUIDE) == FRAME
-    return both and bool(differing) and differing <= OF_COMPOSING
+    return both and bool(differing) and OF_COMPOSING.issuperset(differing)
+
+
+def _differing(earlier: Mapping[str, object], now: SettingsSnapshot) -> list[str]:
+    """Return the names of the settings that both name and that differ.
+
+    Not those of a workflow or a film with the same content, whatever its name and time are.
+    """
+    names = [name for name in now if name in earlier and earlier[name] != now[name]]
+
+    def is_same(name: str) -> bool:
+        hashed = f"{name}_sha256"
+        return hashed in earlier and hashed in now and hashed not in names
+
+    return [name for name in names if name != FILM_TIME and not is_same(name)]
 
 
 def in_words(setting: object) -> str:

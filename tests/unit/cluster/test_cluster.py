@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from soak.clusters import (
@@ -26,9 +27,12 @@ from support.comfy_server import ComfyServer
 from support.programs import LONGEST_S
 from support.runs import Silent, files, run
 
-from stable_restyle.cluster import scheduler
+from stable_restyle.cluster import client, scheduler, shares
+from stable_restyle.cluster.worker import TaskResult
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
+from stable_restyle.core.records import DrawRecord
 from stable_restyle.core.settings import FRAME, WARPED, Settings
+from stable_restyle.plan import answers, scenes
 from stable_restyle.run import pipeline
 from stable_restyle.workdir import journal
 
@@ -377,3 +381,19 @@ def test_without_dask_it_says_what_to_install(
     monkeypatch.delattr("stable_restyle.cluster.scheduler")
     with pytest.raises(WrongUsage, match=r"pip install '\.\[dask\]'"):
         run(replace(settings, dask="local"))
+
+
+def test_composing_begins_once_whoever_ends_last() -> None:
+    def ignore(key: int, drawn: DrawRecord) -> None:
+        pass
+
+    steps = answers.split(scenes.all_steps(scenes.find_scenes([0, 9], 1)))
+    first, second, third = shares.divide(steps, [], 3)
+    spec: Any = None
+    results = client._Results(spec, set(), ignore)
+    done = TaskResult("tcp://a", "worker a", [], None)
+    assert results.add(first, done) == []
+    for step in (*second.steps, *third.steps):
+        results.add_message({"name": "a", "saved": step.key, "backend": "", "seconds": 0.0})
+    assert results.add(second, done) == [*second.then]
+    assert results.add(third, done) == []

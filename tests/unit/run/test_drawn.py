@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,10 @@ from stable_restyle.backends.preview.engine import Preview
 from stable_restyle.core.errors import UnusableInput, WrongUsage
 from stable_restyle.core.records import Job, Pixels, Slide
 from stable_restyle.core.settings import WARPED, Settings
+from stable_restyle.drawing.session import DrawingSession, DrawingSpec
 from stable_restyle.imaging import arrays, metrics, optical_flow
 from stable_restyle.media import png, sequence
-from stable_restyle.run import dry_run, pipeline, status
+from stable_restyle.run import dry_run, pipeline, status, team
 
 MakeFrames = Callable[..., Path]
 SLIDES = 7
@@ -111,6 +114,48 @@ def test_too_few_pictures_are_refused_with_both_numbers(asked: Settings, tmp_pat
     for act in (run, lambda asked: dry_run.plan(asked, None, Silent())):
         with pytest.raises(UnusableInput, match="6 pictures, but 7 slides of 13 frames"):
             act(few)
+
+
+def test_pictures_of_neither_frames_nor_slides_are_refused(asked: Settings, tmp_path: Path) -> None:
+    pictures = clips.write_folder(tmp_path / "ten", (grainy(asked.source, f) for f in range(10)))
+    with pytest.raises(UnusableInput, match="10 pictures, but 7 slides of 13 frames"):
+        run(replace(asked, drawn=pictures))
+
+
+def test_pictures_past_the_end_are_left_out_with_a_warning(
+    asked: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert asked.drawn is not None
+    for more in range(14, 17):
+        shutil.copy(asked.drawn / "000013.png", asked.drawn / f"0000{more}.png")
+    run(asked)
+    assert "2 pictures of --drawn past the end of SOURCE: left out." in caplog.text
+
+
+def test_a_folder_that_the_run_clears_holds_no_pictures_for_it(asked: Settings) -> None:
+    assert asked.drawn is not None
+    for own in ("answers", "drawn"):
+        with pytest.raises(WrongUsage, match="puts its own pictures there"):
+            run(replace(asked, drawn=Path(shutil.copytree(asked.drawn, interp(asked) / own))))
+    assert len(files(interp(asked) / "answers")) == 13
+
+
+def test_workers_in_other_folders_find_the_pictures(
+    asked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked.drawn is not None
+    specs: list[DrawingSpec] = []
+
+    class Noted(DrawingSession):
+        def __init__(self, spec: DrawingSpec, *rest: Any) -> None:
+            specs.append(spec)
+            super().__init__(spec, *rest)
+
+    monkeypatch.setattr(team, "DrawingSession", Noted)
+    monkeypatch.chdir(asked.drawn.parent)
+    run(replace(asked, drawn=Path(asked.drawn.name)))
+    assert specs[0].drawn is not None
+    assert specs[0].drawn.pictures.folder.is_absolute()
 
 
 def test_a_changed_picture_changes_the_slides_that_depend_on_it(asked: Settings) -> None:

@@ -152,6 +152,60 @@ def test_without_answers_slides_are_not_silently_drawn_again(asked: Settings) ->
         run(replace(asked, mask_strength=3))
 
 
+def test_slides_whose_answers_are_gone_are_not_discarded_unasked(
+    asked: Settings, asks: list[Job]
+) -> None:
+    run(asked)
+    (answers(asked) / "000001.png").unlink()
+    whole = files(asked.target)
+    asks.clear()
+    with pytest.raises(UnusableInput, match=r"1 of these slides cannot be composed again"):
+        run(replace(asked, mask_strength=3))
+    scenes_file = interp(asked) / "scenes.json"
+    scenes_file.write_text("[0, 6, 13]")
+    with pytest.raises(UnusableInput, match=r"7 of the 7 slides in .*\n  other scenes in"):
+        run(asked)
+    assert files(asked.target) == whole and not asks
+    run(replace(asked, fresh=True))
+    assert [job.slide for job in asks] == [0]
+
+
+def test_fresh_keeps_answers_if_only_composing_differs(asked: Settings, asks: list[Job]) -> None:
+    run(asked)
+    drawn = files(answers(asked))
+    asks.clear()
+    (interp(asked) / "scenes.json").write_text("[0, 6, 13]")
+    again = replace(asked, fresh=True)
+    planned = dry_run.plan(again, None, Silent())
+    run(again)
+    assert files(answers(asked)) == drawn and not asks
+    assert (planned.finished, planned.drawings) == (0, 0)
+    assert dry_run.plan(again, None, Silent()).drawings == 7
+    run(again)
+    assert len(asks) == 7
+
+
+def test_answers_outlast_keys_that_do_not_need_them_but_not_their_frames(
+    asked: Settings, asks: list[Job]
+) -> None:
+    run(asked)
+    whole, keyed = files(asked.target), replace(asked, keys=3)
+    run(keyed)  # slide 2 is filled
+    asks.clear()
+    run(asked)
+    assert files(asked.target) == whole and not asks
+    run(keyed)
+    frame = asked.source / "000003.png"
+    png.write(frame, 255 - png.read(frame))
+    with pytest.raises(UnusableInput, match=r"1 of the 7 answers in"):
+        run(keyed)
+    run(replace(keyed, fresh=True))
+    run(asked)
+    assert [job.slide for job in asks] == [1]
+    run(elsewhere(asked))
+    assert files(asked.target) == files(elsewhere(asked).target)
+
+
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_a_run_that_is_stopped_goes_on(asked: Settings, asks: list[Job], after: int) -> None:
     run(elsewhere(asked))
@@ -193,6 +247,25 @@ def test_a_redo_draws_one_answer_and_composes_its_chain_again(
     assert files(interp(asked) / "redone") == {"000002.png": drawn["000002.png"]}
     run(asked)
     assert files(asked.target) == after
+
+
+def test_a_redo_without_answers_draws_no_more_than_it_says(
+    asked: Settings, asks: list[Job]
+) -> None:
+    run(asked)
+    whole = files(asked.target)
+    for name in ("000002.png", "000003.png"):
+        (answers(asked) / name).unlink()
+    asks.clear()
+    with pytest.raises(WrongUsage, match=r"1 slide that would be composed again, such as 2, can"):
+        run(replace(asked, redo="3"))
+    assert files(asked.target) == whole and not asks
+    run(replace(asked, redo="2"))
+    assert files(interp(asked) / "redone") == {"000002.png": whole["000002.png"]}
+    (answers(asked) / "000002.png").unlink()
+    asks.clear()
+    run(replace(asked, redo="3", redo_chain=True))
+    assert sorted(job.slide for job in asks) == [0, 1, 2, 3]
 
 
 def test_a_redo_that_is_stopped_goes_on(asked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,6 +406,21 @@ def test_answers_that_load_the_middle_are_drawn_after_it(asked: Settings) -> Non
     middle = png.read(answers(asked) / "000003.png")
     assert sum(np.array_equal(each["2"], middle) for each in server.loaded) == 3
     assert len(server.loaded) == 7
+
+
+def test_answers_load_the_given_middle_not_what_was_drawn_before(
+    asked: Settings, tmp_path: Path
+) -> None:
+    painted = tmp_path / "painted"
+    painted.mkdir()
+    given = np.full((50, 66, 3), 90, np.uint8)
+    png.write(painted / "000005.png", given)  # the middle
+    with NotingServer(negative) as server:
+        there = on(asked, server, edit_model({"1": "frame", "2": ["middle", "frame"]}))
+        run(there)
+        server.loaded.clear()
+        run(replace(there, given=painted, fresh=True))
+    assert sum(np.array_equal(each["2"], given) for each in server.loaded) == 3
 
 
 def test_slides_are_composed_at_the_size_that_the_workflow_returns(
