@@ -36,7 +36,12 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG i
 class ConnectionLost(ServerFault):
     """A connection failed: the server may have received the request, or not."""
 
-    sent = True  # whether it may have; False: there was no connection
+    sent = True
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        """Describe the failure. sent: whether the server may have received the request."""
+        super().__init__(message)
+        self.sent = sent
 
 
 @dataclass(frozen=True)
@@ -184,9 +189,8 @@ class HttpClient:
                 waited = isinstance(error, requests.ReadTimeout | urllib3.exceptions.TimeoutError)
                 sent = sent or _was_connected(error)
                 if waited or tries == 0:
-                    lost = ConnectionLost(self._reason(error))
-                    lost.sent = sent
-                    raise lost from None
+                    # Not by a variable: the cycle would keep the connection open for a while.
+                    raise ConnectionLost(self._reason(error), sent=sent) from None
 
     def _exchange(self, request: requests.PreparedRequest, proxies: Any, limit: int) -> Answer:
         answer = self._adapter.send(
