@@ -8,6 +8,7 @@ profiles ignored.
 from __future__ import annotations
 
 import stat
+import struct
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO
@@ -25,6 +26,7 @@ from stable_restyle.media.naming import BY_FFMPEG
 from stable_restyle.media.png import PIXELS_MAX, Header
 
 _READ_AT_ONCE = 2**20  # bytes
+_EXR_OTHER_LAYOUTS = 0x1A00  # flags in its version: tiles, deep data, several parts
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations of Exif that exchange width and height
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes
 _UNREADABLE = ("F", "I")  # more than 16 bits
@@ -122,9 +124,37 @@ def _by_pillow(file: IO[bytes]) -> Pixels:
 
 def _by_ffmpeg(path: Path) -> Pixels:
     """Decode a picture as FFmpeg does, which converts neither logarithmic nor linear tones."""
+    if path.suffix.lower() == ".exr" and _is_cut_short(path.read_bytes()):
+        raise ValueError("it is cut short")  # FFmpeg shows the rest in black
     with _opened(path) as container:
         frame = next(container.decode(video=0))
         return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def _is_cut_short(exr: bytes) -> bool:
+    """Return whether an EXR of a single part in scan lines ends before its last block of lines.
+
+    By the layout of OpenEXR files: attributes (name, type, size, value), an empty name, then the
+    offset of each block, which begins with its first line and its size. False for other layouts.
+    """
+    if struct.unpack_from("<I", exr, 4)[0] & _EXR_OTHER_LAYOUTS:
+        return False
+    at = 8
+    while exr[at]:
+        name = exr[at : exr.index(b"\0", at)]
+        at = exr.index(b"\0", at + len(name) + 1) + 1  # behind name and type
+        if name == b"lineOrder" and exr[at + 4]:  # the first block is not the first in the file
+            return False
+        at += 4 + int(struct.unpack_from("<I", exr, at)[0])
+    first = int(struct.unpack_from("<Q", exr, at + 1)[0])
+    blocks = (first - at - 1) // 8
+    if not 0 < first < len(exr) or blocks < 1:
+        return True
+    offsets = struct.unpack_from(f"<{blocks}Q", exr, at + 1)
+    last = max(offsets)
+    if min(offsets) < first or last + 8 > len(exr):
+        return True
+    return bool(last + 8 + struct.unpack_from("<I", exr, last + 4)[0] > len(exr))
 
 
 def _opened(path: Path) -> InputContainer:
