@@ -152,7 +152,7 @@ def no_mask() -> Tree:
 def test_without_a_mask_the_slide_is_composed(
     asked: Settings, server: NotingServer, motion: str
 ) -> None:
-    settings = on(asked, server, no_mask(), motion=motion, mask_strength=8.0)
+    settings = on(asked, server, no_mask(), motion=motion, mask_strength=8.0, guide=WARPED)
     run(settings)
     made = FilmFiles(settings)
     kept = freed = 0
