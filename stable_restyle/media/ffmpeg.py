@@ -106,10 +106,22 @@ def file_url(path: Path) -> str:
     return f"file:{os.path.abspath(path)}"
 
 
-def command_line(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:
-    """Return the command line of a graph. names: what to put for its placeholders."""
-    output_options = ("-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1")
-    words = output.global_args(*output_options).compile(cmd=program, overwrite_output=True)
+def command_line(
+    output: Any,
+    program: str,
+    names: Mapping[str, str] | None = None,
+    *more: str,
+    progress: bool = True,
+) -> list[str]:
+    """Return the command line of a graph.
+
+    names: what to put for its placeholders. more: options for all of it. progress: whether FFmpeg
+    is to print on its standard output how far it is.
+    """
+    options = ["-nostdin", "-hide_banner", "-loglevel", "error", *more]
+    if progress:
+        options += ["-progress", "pipe:1"]
+    words = output.global_args(*options).compile(cmd=program, overwrite_output=True)
     return [(names or {}).get(word, word) for word in words]
 
 
