@@ -8,7 +8,7 @@ from typing import Any
 import ffmpeg
 
 from stable_restyle.media import primaries
-from stable_restyle.media.ffmpeg import FILES_ONLY, FILM
+from stable_restyle.media.ffmpeg import FILES_ONLY, FILM, find_ffmpeg
 from stable_restyle.media.probe import Film
 
 # An option of FFmpeg: it would otherwise count time from where it begins to decode.
@@ -31,9 +31,14 @@ _SCREEN_CURVE = ("pow({v},2.4)", "pow({v},1/2.4)")
 _TICKS_PER_FRAME = 1000  # where several frames may share the time of one
 
 
-def needs(film: Film) -> tuple[str, ...]:
+def _needs(film: Film) -> tuple[str, ...]:
     """Return the filters and decoders that a film needs besides those of every run."""
     return (*(_HDR_NEEDS if film.hdr else ()), *((film.decoder,) if film.decoder else ()))
+
+
+def program(film: Film, task: str) -> str:
+    """Return the FFmpeg that decodes a film. task: as for `find_ffmpeg`. Raises RestyleError."""
+    return find_ffmpeg(*_needs(film), task=f"{task}, which is HDR," if film.hdr else task)
 
 
 def opened(film: Film, **seek: object) -> Any:

@@ -90,6 +90,15 @@ def abilities(program: str) -> frozenset[str]:
 
 
 @functools.cache
+def version(program: str) -> str:
+    """Return the version of an FFmpeg, such as "ffmpeg version 7.1.1"."""
+    answer = subprocess.run(
+        [program, "-version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return " ".join(answer.stdout.decode(errors="replace").split()[:3])
+
+
+@functools.cache
 def media_endings() -> frozenset[str]:
     """Return the suffixes, such as ".avi", of films, pictures and sound files, in lower case."""
     # Not containers, but often used as suffixes.

@@ -38,7 +38,8 @@ from stable_restyle.core.errors import ProgramFailed, UnusableInput, cannot_writ
 from stable_restyle.core.parallel import cores
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import convert, png, sequence
-from stable_restyle.media.ffmpeg import FILM, command_line, file_url, find_ffmpeg, run
+from stable_restyle.media.ffmpeg import FILM, command_line, file_url, run
+from stable_restyle.media.naming import OWN, Naming
 from stable_restyle.media.probe import Film, probe_film
 
 SCRATCH = "scratch-"  # begins the names of the folders of stretches
@@ -75,6 +76,7 @@ class FilmFrames:
     scratch: Path  # folder for the folders of stretches
     first: int = 0
     places: int = 2 * cores() + 2  # stretches on disk at a time
+    names: Naming = OWN
 
     def read(self, index: int) -> Pixels:
         number = bisect_right(self._starts, index) - 1
@@ -82,6 +84,8 @@ class FilmFrames:
         return png.read(stretch.folder / sequence.name(index))
 
     def stamp(self, index: int) -> int:
+        if index not in range(self.first, self.first + len(self.marks)):
+            raise FileNotFoundError(f"There is no frame {sequence.name(index)}")
         return _STAMPS_FROM + int(self.marks[index - self.first], 16)
 
     def serving(self, places: int) -> FilmFrames:
@@ -251,7 +255,7 @@ def _command(film: Film, key: int | None, wanted: range) -> list[str]:
         seek = {"ss": time_s, "seek_timestamp": 1, "noaccurate_seek": None}
     stream = convert.to_frames(convert.opened(film, **seek), film, wanted)
     output = stream.output("pipe:1", format="rawvideo", fps_mode="passthrough")
-    program = find_ffmpeg(*convert.needs(film), task=f"Reading {film.path.name}")
+    program = convert.program(film, f"Reading {film.path.name}")
     names = {FILM: file_url(film.path)}
     return command_line(output, program, names, *convert.OWN_CLOCK, progress=False)
 

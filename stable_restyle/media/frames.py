@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from stable_restyle.core.records import Pixels
+from stable_restyle.media.naming import Naming
 
 
 class Frames(Protocol):
@@ -19,6 +21,11 @@ class Frames(Protocol):
 
     @property
     def height(self) -> int: ...
+
+    @property
+    def names(self) -> Naming:
+        """Return how the files of frames are called, or would be."""
+        ...
 
     @property
     def marks(self) -> Sequence[str]:
@@ -44,3 +51,12 @@ class Frames(Protocol):
     def release(self) -> None:
         """Remove what was decoded to read frames. They can be read again."""
         ...
+
+
+@contextmanager
+def reading(frames: Frames) -> Iterator[None]:
+    """Release the frames when the context ends, in whatever way."""
+    try:
+        yield
+    finally:
+        frames.release()

@@ -43,9 +43,9 @@ _MARKS = "marks.txt"
 _ENDLESS = 2**31
 
 
-def disk_needed(film: Film, frames_per_slide: int) -> int:
-    """Estimate how many bytes the frames and the slides of a film take on disk."""
-    pictures = film.frames + math.ceil(film.frames / frames_per_slide)
+def disk_needed(film: Film, frames_per_slide: int, *, exported: bool = True) -> int:
+    """Estimate how many bytes the slides of a film, and its frames if exported, take on disk."""
+    pictures = film.frames * exported + math.ceil(film.frames / frames_per_slide)
     return size_of(pictures, film.width, film.height)
 
 
@@ -54,10 +54,15 @@ def size_of(pictures: int, width: int, height: int) -> int:
     return round(pictures * width * height * _BYTES_PER_PIXEL)
 
 
-def check_disk(film: Film, folder: Path, frames_per_slide: int) -> None:
-    """Raise UnusableInput if the disk is too full for the frames and slides of a film."""
-    needed = disk_needed(film, frames_per_slide)
-    check_free(folder, needed, f"The frames and slides of {film.path.name}")
+def check_disk(film: Film, folder: Path, frames_per_slide: int, *, exported: bool) -> None:
+    """Raise UnusableInput if the disk is too full for the slides of a film.
+
+    exported: whether its frames are written, too.
+    """
+    needed = disk_needed(film, frames_per_slide, exported=exported)
+    name = film.path.name
+    what = f"The frames and slides of {name}" if exported else f"The slides of {name}"
+    check_free(folder, needed, what)
 
 
 def check_free(folder: Path, needed: int, what: str) -> None:
@@ -217,8 +222,8 @@ def _run(
     options: Sequence[str] = (),
 ) -> tuple[int, list[int], str]:
     """Run FFmpeg on a film; return the number of frames, the cuts and what it complained of."""
-    task = f"Splitting {film.path.name}" + (", which is HDR," if film.hdr else "")
-    program = find_ffmpeg(*convert.needs(film), task=task)
+    task = f"Splitting {film.path.name}"
+    program = convert.program(film, task)
     command = command_line(output, program, {FILM: file_url(film.path)}, *options)
     (frames, cuts), complaints = run(
         task,

@@ -32,7 +32,6 @@ FILMS = {
     "open groups.mp4": (*clips.H264, *OPEN),
     "open groups.ts": (*clips.H264, *OPEN),
     "no index.mkv": (*clips.H264, *EVERY_12, "-f", "matroska", "-live", "1"),
-    "fragments.mp4": (*clips.H264, *EVERY_12, "-movflags", "+frag_keyframe+empty_moov"),
     "mpeg2.ts": ("-c:v", "mpeg2video", "-q:v", "2", *EVERY_12, "-bf", "2"),
     "interlaced.mkv": (*clips.H264, *INTERLACED, *EVERY_12),
 }
