@@ -344,6 +344,12 @@ SETTINGS = (
         is_flag=True,
         help="Keep warped pictures, masks and guides in the working folder.",
     ),
+    option(
+        IN_OUT,
+        "--keep-frames",
+        is_flag=True,
+        help="Export the frames of a film to the working folder, and leave them there.",
+    ),
     config_option,
     option(
         SERVERS,

@@ -56,7 +56,7 @@ def announcement(settings: Settings, mode: str, batch: Path | None) -> str:
 def _steps(settings: Settings) -> Iterator[str]:
     """Yield the steps of a run, as far as its command shows them."""
     if not os.path.isdir(naming.located(settings.source)[0]):
-        yield "split it into frames"
+        yield "export its frames" if settings.keep_frames else "look for its scenes"
     if settings.keys > 1:
         yield "choose the keys"
     yield "compose the slides" if settings.drawn else "draw the slides"

@@ -193,7 +193,7 @@ class ClusterRun:
         slides = [step.slide for step in share.steps]
         spec = replace(  # only what this task needs: there may be thousands
             spec,
-            frames=replace(spec.frames, marks=()),
+            frames=spec.frames.part(spec.scenes[scene - 1].frames),
             drawn=spec.drawn and spec.drawn.without_marks(),
             scenes=spec.scenes[scene - 1 : scene + 1],  # with the next one, to show the cut
             seeds={slide: spec.seeds[slide] for slide in slides if slide in spec.seeds},

@@ -44,6 +44,11 @@ def replace(path: Path, to: Path) -> None:
     patiently(lambda: os.replace(path, to))
 
 
+def stamp(path: Path) -> int:
+    """Return the modification time of a file in whole milliseconds. Raises OSError."""
+    return path.stat().st_mtime_ns // 1_000_000
+
+
 def move(path: Path, to: Path) -> None:
     """Move a file, also to another disk. Raises OSError."""
     try:

@@ -42,6 +42,10 @@ class Scene:
     middle: int  # with given slides, the one of them that is nearest to the middle
     given: tuple[int, ...] = ()  # slides that are pictures of the user, in order
 
+    @property
+    def frames(self) -> range:
+        return range(self.start, self.stop)
+
 
 class StepKind(Enum):
     """How a picture of a run is made."""

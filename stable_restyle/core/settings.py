@@ -69,6 +69,7 @@ class Settings:
     only_not: Path | None = None  # the same, black is restyled
     scene_threshold: float = 10.0
     save_interp: bool = False
+    keep_frames: bool = False  # export the frames of a film
     fresh: bool = False
     redo: str = ""  # slides to draw again, as typed: "12,40-46"
     redo_chain: bool = False  # and what depends on them in their chains

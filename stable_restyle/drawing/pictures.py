@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.imaging import arrays
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.sequence import FrameFolder
 
 
 @dataclass(frozen=True)
 class DrawnPictures:
     """A folder of pictures: one for each slide, or one for each frame."""
 
-    pictures: Frames
+    pictures: FrameFolder
     every: int  # number of pictures per slide, of which the first is shown
     width: int  # of the frames, to which pictures are scaled
     height: int

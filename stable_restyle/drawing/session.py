@@ -39,13 +39,15 @@ from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.imaging import arrays, optical_flow
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.frames import Frames, reading
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan.schedule import Schedule
 from stable_restyle.report.thumbnails import Thumbnails
 
 # One core is left for what happens between an answer and the next request.
 HELPERS = max(cores() - 1, 1)
+# In the film: where a slide is drawn, where the next one is prepared, and one to pass on to.
+_PLACES_PER_SLOT = 3
 
 log = logging.getLogger(__name__)
 
@@ -101,10 +103,11 @@ class DrawingSession:
         on_saved: called from several threads. writer: names this process in the names of partly
         written files, where other processes write into the same folder.
         """
-        frames, by_answers = spec.frames, spec.answers is not None or spec.drawn is not None
+        by_answers = spec.answers is not None or spec.drawn is not None
         # Composing takes all cores: the backends that are waited for take none.
         self._fillers = cores() if by_answers else HELPERS
         at_once = max(pool.slots, self._fillers)
+        frames = self._frames = spec.frames.serving(_PLACES_PER_SLOT * at_once)
         slide_frames = LRUCache(
             lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * at_once
         )
@@ -115,12 +118,7 @@ class DrawingSession:
         )
         self._spec, self._pool, self._on_saved = spec, pool, on_saved
         self._thumbnails = Thumbnails(
-            spec.report,
-            frames.folder,
-            spec.slides,
-            spec.frames_per_slide,
-            spec.scenes,
-            frames.names,
+            spec.report, frames, spec.slides, spec.frames_per_slide, spec.scenes
         )
         size = (frames.width, frames.height)
         self._by_answers = by_answers
@@ -133,7 +131,7 @@ class DrawingSession:
             mask_strength=spec.mask_strength,
             mask_size=spec.mask_size,
             anchor=spec.anchor,
-            drift=None if by_answers else _drift_correction(spec, self._store),
+            drift=None if by_answers else _drift_correction(spec, frames, self._store),
             ask=self._ask,
             references=_References(spec, self._reference, pool.slots).of,
             store=self._store,
@@ -156,6 +154,12 @@ class DrawingSession:
         kept: the keys of steps. tick: called in this thread with the number of slides just written,
         at least twice a second. Return what failed; an error that ends the run is raised.
         """
+        with reading(self._frames):
+            return self._draw_all(steps, kept, tick)
+
+    def _draw_all(
+        self, steps: Sequence[Step], kept: Collection[int], tick: Callable[[int], None]
+    ) -> list[Failure]:
         if self._by_answers:
             return self._execute(Schedule(steps, kept), tick)
         needs_middles = self._spec.anchor or "middle" in self._spec.roles
@@ -267,11 +271,13 @@ def _flow_to_next(slide_frames: LRUCache[Pixels], fast: bool, slide: int) -> Flo
     return optical_flow.estimate_pair(first, second, fast=fast)
 
 
-def _drift_correction(spec: DrawingSpec, store: SlideStore) -> DriftCorrection | None:
+def _drift_correction(
+    spec: DrawingSpec, frames: Frames, store: SlideStore
+) -> DriftCorrection | None:
     def read(slide: int) -> tuple[Pixels, Pixels, Pixels | None]:
         frame = slide * spec.frames_per_slide
         part = None if spec.only is None else spec.only.read(frame)
-        return spec.frames.read(frame), store.get(slide), part
+        return frames.read(frame), store.get(slide), part
 
     return DriftCorrection(spec.anchor, read) if spec.anchor else None
 

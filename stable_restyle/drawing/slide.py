@@ -20,7 +20,7 @@ from stable_restyle.imaging.answers import compose_answer
 from stable_restyle.imaging.colour import ColourStats
 from stable_restyle.imaging.optical_flow import FlowPair
 from stable_restyle.media import png, sequence
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.frames import Frames
 from stable_restyle.motion.base import FramePath, Motion, MotionEstimate
 from stable_restyle.plan.scenes import frames_crossed
 

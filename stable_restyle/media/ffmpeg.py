@@ -90,6 +90,15 @@ def abilities(program: str) -> frozenset[str]:
 
 
 @functools.cache
+def version(program: str) -> str:
+    """Return the version of an FFmpeg, such as "ffmpeg version 7.1.1"."""
+    answer = subprocess.run(
+        [program, "-version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return " ".join(answer.stdout.decode(errors="replace").split()[:3])
+
+
+@functools.cache
 def media_endings() -> frozenset[str]:
     """Return the suffixes, such as ".avi", of films, pictures and sound files, in lower case."""
     # Not containers, but often used as suffixes.
@@ -106,10 +115,22 @@ def file_url(path: Path) -> str:
     return f"file:{os.path.abspath(path)}"
 
 
-def command_line(output: Any, program: str, names: Mapping[str, str] | None = None) -> list[str]:
-    """Return the command line of a graph. names: what to put for its placeholders."""
-    output_options = ("-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1")
-    words = output.global_args(*output_options).compile(cmd=program, overwrite_output=True)
+def command_line(
+    output: Any,
+    program: str,
+    names: Mapping[str, str] | None = None,
+    *more: str,
+    progress: bool = True,
+) -> list[str]:
+    """Return the command line of a graph.
+
+    names: what to put for its placeholders. more: options for all of it. progress: whether FFmpeg
+    is to print on its standard output how far it is.
+    """
+    options = ["-nostdin", "-hide_banner", "-loglevel", "error", *more]
+    if progress:
+        options += ["-progress", "pipe:1"]
+    words = output.global_args(*options).compile(cmd=program, overwrite_output=True)
     return [(names or {}).get(word, word) for word in words]
 
 

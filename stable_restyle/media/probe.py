@@ -66,6 +66,15 @@ class Track:
 
 
 @dataclass(frozen=True)
+class SeekIndex:
+    """Where the decoding of a film can begin. Times are in its own clock, in ticks."""
+
+    tick: Fraction  # seconds
+    begin: int  # when the first frame is shown
+    keys: tuple[int, ...]  # when frames are shown that depend on no others, in order
+
+
+@dataclass(frozen=True)
 class Film:
     """What a film consists of, as splitting it and joining its slides need it."""
 
@@ -89,6 +98,7 @@ class Film:
     subtitles: tuple[Track, ...]
     covers: tuple[Track, ...]
     timecode: str | None  # of the first frame, such as 01:00:00:12; after ; it drops frame numbers
+    index: SeekIndex | None = None  # None if its time stamps do not say which frame is where
     # Of an animated WebP: the frame from which on each picture is shown, and the number of frames.
     webp_places: tuple[int, ...] = ()
 
@@ -123,7 +133,7 @@ def _reason(error: Exception) -> str:
 
 def _film(path: Path, container: InputContainer) -> Film:
     stream = _picture_stream(path, container)
-    times, detector = _scan(container, stream)
+    times, keys, detector = _scan(container, stream)
     first, tick = detector.first, stream.time_base
     if first is None or tick is None:
         raise UnusableInput(f"{path} is damaged: not one frame of it can be decoded.")
@@ -159,6 +169,7 @@ def _film(path: Path, container: InputContainer) -> Film:
         subtitles=tuple(_track(track) for track in container.streams.subtitles),
         covers=tuple(_track(track) for track in container.streams.video if _is_cover(track)),
         timecode=_timecode(container),
+        index=_index(times, keys, stamps[0], tick),
     )
 
 
@@ -216,18 +227,33 @@ def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     return best if best in moving else moving[0]
 
 
-def _scan(container: InputContainer, stream: av.VideoStream) -> tuple[_Times, InterlaceDetector]:
-    """Return the pts and dts of all packets, and what a few of the frames show of interlacing."""
+def _scan(
+    container: InputContainer, stream: av.VideoStream
+) -> tuple[_Times, list[int], InterlaceDetector]:
+    """Return the pts and dts of all packets, the pts of those with which decoding can begin, and
+    what a few of the frames show of interlacing.
+    """
     times: _Times = []
+    keys: list[int] = []
     detector = InterlaceDetector(stream, container.size)
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 times.append((packet.pts, packet.dts))
+                if packet.is_keyframe and packet.pts is not None:
+                    keys.append(packet.pts)
             detector.feed(packet)
     except av.FFmpegError as error:  # splitting will report what is missing
         log.debug("Stopped reading: %s", error)
-    return times, detector
+    return times, keys, detector
+
+
+def _index(times: _Times, keys: list[int], begin: int, tick: Fraction) -> SeekIndex | None:
+    """Return where decoding can begin; None if a frame has no time, or if the clock jumps back."""
+    order = [dts for _, dts in times if dts is not None]
+    if any(pts is None for pts, _ in times) or any(b < a for a, b in itertools.pairwise(order)):
+        return None
+    return SeekIndex(tick, begin, tuple(sorted(keys)))
 
 
 def _stamps(times: _Times, step: int) -> list[int]:

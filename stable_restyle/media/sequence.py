@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stable_restyle.core import files
@@ -34,8 +34,8 @@ def index_of(name: str) -> int:
 
 
 @dataclass(frozen=True)
-class Frames:
-    """A checked folder of frames: numbered without a gap, all of one size."""
+class FrameFolder:
+    """A checked folder of frames: numbered without a gap, all of one size. A `Frames`."""
 
     folder: Path
     count: int
@@ -48,8 +48,20 @@ class Frames:
         """Return frame `index` as (H, W, 3) RGB. Raises UnusableInput naming the file."""
         return pictures.read(self.folder / self.names.name(index))
 
+    def stamp(self, index: int) -> int:
+        return files.stamp(self.folder / self.names.name(index))
 
-def find_frames(folder: Path) -> Frames:
+    def serving(self, places: int) -> FrameFolder:
+        return self
+
+    def part(self, wanted: range) -> FrameFolder:
+        return replace(self, folder=self.folder.absolute(), marks=())
+
+    def release(self) -> None:
+        pass
+
+
+def find_frames(folder: Path) -> FrameFolder:
     """Check a folder of frames that this program wrote, without decoding them.
 
     Raises UnusableInput for no frames, a gap in the numbering, an incomplete file, or a size that
@@ -72,7 +84,7 @@ def find_frames(folder: Path) -> Frames:
 
 def check_frames(
     folder: Path, names: Naming, count: int, tick: Callable[[int], None] = lambda _: None
-) -> Frames:
+) -> FrameFolder:
     """Check frames that are called in this way, without decoding them.
 
     tick: called with the number of further frames, twice a second at least. Raises UnusableInput
@@ -91,7 +103,7 @@ def check_frames(
             f"but {names.name(0)} is {width}x{height}: {listed}.\n"
             "All frames must have one size."
         )
-    return Frames(folder, count, width, height, [header.mark for header in headers], names)
+    return FrameFolder(folder, count, width, height, [header.mark for header in headers], names)
 
 
 def find_slides(

@@ -120,7 +120,7 @@ def summarize(
         "block": BLOCK,
         "frame_names": asdict(subject.frame_names),
         "paths": {
-            "frames": _url(paths.frames, paths.interp),
+            "frames": _url(paths.frames, paths.interp) if paths.frames.exists() else "",
             "slides": _url(subject.slides, paths.interp),
             "large": "" if in_browsers(subject.frame_names) else _large(paths),
             "between": "",

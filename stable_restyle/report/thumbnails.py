@@ -27,8 +27,9 @@ from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.parallel import map_in_order
 from stable_restyle.core.records import Pixels, Scene
 from stable_restyle.imaging import arrays, metrics, optical_flow
-from stable_restyle.media import pictures, png, sequence
-from stable_restyle.media.naming import IN_BROWSERS, OWN, Naming
+from stable_restyle.media import png, sequence
+from stable_restyle.media.frames import Frames
+from stable_restyle.media.naming import IN_BROWSERS, Naming
 from stable_restyle.workdir.journal import JsonLines, finite
 
 WIDTH_PX = 320
@@ -56,21 +57,19 @@ class Thumbnails:
     def __init__(
         self,
         folder: Path,
-        frames: Path,
+        frames: Frames,
         slides: Path,
         frames_per_slide: int,
         scenes: Iterable[Scene],
-        frame_names: Naming = OWN,
     ) -> None:
         """Make the folders for thumbnails in `folder`.
 
-        frames, slides: folders that they show. frame_names: how the frames are called; where
-        browsers cannot show such files, frames are also kept as JPEG, at full size.
+        frames, slides: what they show. Where browsers cannot show the files of frames, these are
+        also kept as JPEG, at full size.
         """
         self._frames, self._slides, self._frames_per_slide = frames, slides, frames_per_slide
-        self._frame_names = frame_names
         self._small_frames, self._small_slides = folder / "frames", folder / "slides"
-        self._large_frames = None if in_browsers(frame_names) else folder / LARGE_FRAMES
+        self._large_frames = None if in_browsers(frames.names) else folder / LARGE_FRAMES
         self._starts = {scene.slides.start for scene in scenes}
         self._lines = JsonLines(folder / "steadiness.jsonl")
         self._compared = LRUCache(self._read_compared, CACHED)
@@ -160,26 +159,26 @@ class Thumbnails:
         return self._now(), {s: (frames[s], slides[s]) for s in slides if s in frames}
 
     def _now(self) -> dict[int, tuple[int, int]]:
-        now: dict[int, tuple[int, int]] = {}
+        found: dict[int, tuple[int, int]] = {}
         for slide, stamp in _stamps(self._slides, ".png").items():
-            with suppress(OSError):  # its frame is gone
-                now[slide] = _stamp(self._frame_of(slide)), stamp
-        return now
+            with suppress(OSError):
+                found[slide] = self._frame_stamp(slide), stamp
+        return found
 
     def _read(self, slide: int) -> tuple[Pixels, Pixels]:
         """Read a frame and its slide, of one size. Raises UnusableInput."""
-        frame = pictures.read(self._frame_of(slide))
+        frame = self._frames.read(slide * self._frames_per_slide)
         height, width = frame.shape[:2]
         return frame, arrays.fit(png.read(self._slide_of(slide)), width, height)
 
     def _shrink(self, slide: int, frame: Pixels, picture: Pixels) -> Pixels:
         """Write the thumbnails of a slide; return what `_read_compared` would."""
         small_frame, small = _small(frame), _small(picture)
-        stamp = _stamp(self._frame_of(slide))
+        stamp = self._frame_stamp(slide)
         if self._large_frames:
             self._write(self._large_frames, slide, frame, stamp, LARGE_QUALITY)
         self._write(self._small_frames, slide, small_frame, stamp)
-        self._write(self._small_slides, slide, small, _stamp(self._slide_of(slide)))
+        self._write(self._small_slides, slide, small, files.stamp(self._slide_of(slide)))
         return np.hstack([_to_compare(small_frame), _to_compare(small)])
 
     def _measure(self, slide: int) -> None:
@@ -200,7 +199,7 @@ class Thumbnails:
             metrics.lightness(last) - metrics.lightness(first)
             for first, last in ((frame_before, frame), (before, after))
         )
-        stamps = [_stamp(self._slide_of(each)) for each in (slide - 1, slide)]
+        stamps = [files.stamp(self._slide_of(each)) for each in (slide - 1, slide)]
         more = None if math.isnan(slides) else round(max(0.0, 1000 * (slides - frames)), 3)
         self._lines.add([slide + 1, *stamps, [round(abs(changed - moved), 3), more]])
 
@@ -222,8 +221,8 @@ class Thumbnails:
 
     def _is_fresh(self, slide: int) -> bool:
         with suppress(OSError):
-            now = _stamp(self._frame_of(slide)), _stamp(self._slide_of(slide))
-            return tuple(map(_stamp, self._small(slide))) == now
+            now = self._frame_stamp(slide), files.stamp(self._slide_of(slide))
+            return tuple(map(files.stamp, self._small(slide))) == now
         return False
 
     def _write(
@@ -238,8 +237,8 @@ class Thumbnails:
         """Return the paths of the thumbnails of a frame and its slide."""
         return self._small_frames / _name(slide), self._small_slides / _name(slide)
 
-    def _frame_of(self, slide: int) -> Path:
-        return self._frames / self._frame_names.name(slide * self._frames_per_slide)
+    def _frame_stamp(self, slide: int) -> int:
+        return self._frames.stamp(slide * self._frames_per_slide)
 
     def _slide_of(self, slide: int) -> Path:
         return self._slides / sequence.name(slide)
@@ -276,11 +275,6 @@ def _is_whole(jpeg: Path) -> bool:
     except OSError:
         return False
     return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
-
-
-def _stamp(path: Path) -> int:
-    """Return the modification time of a file in whole milliseconds."""
-    return path.stat().st_mtime_ns // 1_000_000
 
 
 def _stamps(folder: Path, ending: str) -> dict[int, int]:

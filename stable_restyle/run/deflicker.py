@@ -25,8 +25,8 @@ from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.imaging import arrays, compose, optical_flow, subject
 from stable_restyle.imaging.optical_flow import FlowEstimate
 from stable_restyle.media import png, sequence
+from stable_restyle.media.frames import Frames
 from stable_restyle.media.naming import OWN, Naming
-from stable_restyle.media.sequence import Frames
 from stable_restyle.workdir import owner, settings_file
 from stable_restyle.workdir.layout import RunPaths
 

@@ -17,8 +17,8 @@ from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.drawing.session import DrawingSpec, OnSaved, find_done
 from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.media import sequence
+from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
 from stable_restyle.media.split import check_free, size_of
 from stable_restyle.plan import answers as plan_answers
 from stable_restyle.run import deflicker, given
@@ -178,7 +178,7 @@ def spec_of(
     frames = claimed.frames
     mask_strength, mask_size = settings.mask
     return DrawingSpec(
-        frames=replace(frames, folder=frames.folder.absolute()),
+        frames=frames.part(range(frames.count)),
         frames_per_slide=settings.frames_per_slide,
         motion=settings.motion,
         mask_strength=mask_strength,

@@ -12,8 +12,9 @@ from stable_restyle.core.progress import Progress
 from stable_restyle.core.settings import WARPED, Settings
 from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.media import naming, sequence
+from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.plan import scenes
 from stable_restyle.run import prepare
 from stable_restyle.workdir.layout import RunPaths, identity
@@ -54,7 +55,7 @@ def check(settings: Settings) -> None:
         )
 
 
-def look(settings: Settings) -> Film | Frames | None:
+def look(settings: Settings) -> Film | FrameFolder | None:
     """Return the pictures, or the film of them; None without. Raises UnusableInput."""
     if (path := settings.drawn) is None:
         return None
@@ -82,7 +83,7 @@ def find_split(settings: Settings, paths: RunPaths, frames: Frames) -> DrawnPict
     return None if found is None else _for_slides(settings, found, frames)
 
 
-def _for_slides(settings: Settings, pictures: Frames, frames: Frames) -> DrawnPictures:
+def _for_slides(settings: Settings, pictures: FrameFolder, frames: Frames) -> DrawnPictures:
     """Return the pictures by slide. Raises UnusableInput if there are too few."""
     every = per_slide(settings, pictures.count, frames.count)
     return DrawnPictures(pictures, every, frames.width, frames.height)

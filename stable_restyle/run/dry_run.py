@@ -13,8 +13,8 @@ from stable_restyle.core.progress import Progress
 from stable_restyle.core.records import Keys, Scene, Step, answer_key
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
+from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
 from stable_restyle.media.split import size_of
 from stable_restyle.plan import answers, scenes
 from stable_restyle.plan.schedule import Schedule, estimate
@@ -146,7 +146,7 @@ def _discarded(
     left: as returned by `deflicker.as_left`. A film is not read to see whether it is the same.
     """
     masks = only.find_split(settings, left)
-    if left.frames.exists() and (masks or not settings.masks_of_part):
+    if prepare.has_frames(left) and (masks or not settings.masks_of_part):
         frames = prepare.existing_frames(left)
         its_drawn = drawn.find_split(settings, left, frames)
         marks = settings_file.unread_marks(left.film) if left.film else {}

@@ -18,9 +18,9 @@ from stable_restyle.core.settings import FLOW_MASK_STRENGTH, FRAME, WARPED, Sett
 from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.media import containers
 from stable_restyle.media.containers import Encoding
+from stable_restyle.media.frames import Frames
 from stable_restyle.media.naming import BY_FFMPEG, OWN
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
 from stable_restyle.run import drawn, given, only, pictures, prepare
@@ -275,7 +275,7 @@ def _check_keys(settings: Settings) -> None:
 
 def given_slides(settings: Settings, source: Film | Frames) -> Mapping[int, GivenSlide]:
     """Return the slides of --given. Raises WrongUsage, UnusableInput."""
-    names = source.names if isinstance(source, Frames) else OWN
+    names = OWN if isinstance(source, Film) else source.names
     found = given.find(settings.given, _most_frames(source), settings.frames_per_slide, names)
     given.check_sizes(found, source.width, source.height)
     return found
@@ -298,14 +298,14 @@ def check_before_split(
 
 def _most_frames(source: Film | Frames) -> int:
     """Return how many frames there are; of a film, whose header may be wrong, how many may be."""
-    if isinstance(source, Frames):
+    if not isinstance(source, Film):
         return source.count
     return source.frames + max(source.frames // 50, FRAMES_UNSURE)
 
 
 def _fewest_frames(source: Film | Frames) -> int:
     """Return how many frames there are; of a film, how many there are at least."""
-    header = source.count if isinstance(source, Frames) else source.frames
+    header = source.frames if isinstance(source, Film) else source.count
     return 2 * header - _most_frames(source)
 
 
@@ -336,7 +336,7 @@ def explain_fps(source: Film | Frames, frames_per_slide: int) -> None:
 
 def explain_tone(source: Film | Frames) -> None:
     """Log that the tone of frames which FFmpeg decodes is as it gives it."""
-    if isinstance(source, Frames) and source.names.ending in BY_FFMPEG:
+    if not isinstance(source, Film) and source.names.ending in BY_FFMPEG:
         log.info(
             "Frames that end in %s are taken as FFmpeg decodes them, without tone mapping: "
             "logarithmic ones look flat, linear ones dark. Convert them first if that is not what "

@@ -23,7 +23,7 @@ from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.imaging import arrays, metrics, subject
 from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import png, sequence
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.frames import Frames, reading
 from stable_restyle.plan import scenes
 from stable_restyle.run import deflicker, prepare
 from stable_restyle.run.failures import slide_numbers
@@ -61,7 +61,7 @@ def measure_run(settings: Settings, progress: Progress) -> Measurement:
             raise UnusableInput(
                 f"There are no slides in {paths.shown}.\nRepeat the run, then measure it."
             )
-        with task(progress, "Measuring", len(finished), "slide"):
+        with reading(frames), task(progress, "Measuring", len(finished), "slide"):
             done = measure(
                 found,
                 finished,

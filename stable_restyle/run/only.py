@@ -10,8 +10,9 @@ from stable_restyle.core.progress import Progress
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.subject import SubjectMasks
 from stable_restyle.media import naming
+from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.run import prepare
 from stable_restyle.workdir.layout import RunPaths, identity
 
@@ -48,7 +49,7 @@ def restyled(settings: Settings) -> str | None:
     return "white" if settings.only else "black"
 
 
-def look(settings: Settings) -> Film | Frames | None:
+def look(settings: Settings) -> Film | FrameFolder | None:
     """Return the masks, or the film of them; None without. Raises UnusableInput."""
     if (path := settings.masks_of_part) is None:
         return None
@@ -74,7 +75,9 @@ def check_count(settings: Settings, masks: int, frames: int) -> None:
         )
 
 
-def find(settings: Settings, paths: RunPaths, frames: Frames, progress: Progress) -> Frames | None:
+def find(
+    settings: Settings, paths: RunPaths, frames: Frames, progress: Progress
+) -> FrameFolder | None:
     """Return the masks of a run; None without. A film is split unless that is done.
 
     Raises UnusableInput.
@@ -87,13 +90,13 @@ def find(settings: Settings, paths: RunPaths, frames: Frames, progress: Progress
     return found
 
 
-def find_split(settings: Settings, paths: RunPaths) -> Frames | None:
+def find_split(settings: Settings, paths: RunPaths) -> FrameFolder | None:
     """Return the masks if they are there without splitting a film; otherwise None."""
     found = look(settings)
     return prepare.found_split(found, paths.only) if isinstance(found, Film) else found
 
 
-def subject_masks(settings: Settings, masks: Frames | None) -> SubjectMasks | None:
+def subject_masks(settings: Settings, masks: FrameFolder | None) -> SubjectMasks | None:
     """Return what slides read; its path is absolute, as a worker may run in another folder."""
     inverted = settings.only is None
     if masks is None:

@@ -18,9 +18,9 @@ from stable_restyle.core import files, memory
 from stable_restyle.core.progress import LockCheckedProgress, Progress, task
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
+from stable_restyle.media.frames import Frames, reading
 from stable_restyle.media.join import join_slides
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report.jumps import Jumps
 from stable_restyle.run import (
@@ -166,8 +166,16 @@ def _claim(
     decides = {**decided, **source_snapshot(source, film)}
     noted, started_over = manifest.claim(left, decides, fresh=settings.fresh)
     threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
-    frames = prepare.frames_of(source, paths, threshold, frames_per_slide, progress)
-    bounds = prepare.boundaries(frames, paths, threshold, progress)
+    frames = prepare.frames_of(
+        source,
+        str(film.get("film_sha256")),
+        paths,
+        threshold,
+        frames_per_slide,
+        progress,
+        keep=settings.keep_frames,
+    )
+    bounds = prepare.boundaries(source, frames, paths, threshold, progress)
     its_given = given_slides(settings, frames)
     found = scenes.find_scenes(bounds, frames_per_slide, its_given)
     check_scenes(settings, variants, found)
@@ -199,7 +207,7 @@ def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Pro
         return
     files.remove_all(paths.interp, [paths.measure_file.name])
     name = "Deflickering" if settings.deflicker else "Composing"
-    with task(progress, name, count, "slide", done=len(finished)):
+    with reading(frames), task(progress, name, count, "slide", done=len(finished)):
         deflicker.smooth(
             paths,
             claimed.scenes,

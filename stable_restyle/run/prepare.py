@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import glob
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from uuid import uuid4
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import DEFAULT_RATE
-from stable_restyle.media import naming, sequence
+from stable_restyle.media import naming, pictures, sequence
+from stable_restyle.media.frames import Frames, reading
 from stable_restyle.media.naming import OWN
 from stable_restyle.media.probe import Film, probe_film
-from stable_restyle.media.sequence import Frames
-from stable_restyle.media.split import check_disk, detect_cuts, detect_film_cuts, split_film
+from stable_restyle.media.sequence import FrameFolder
+from stable_restyle.media.split import detect_cuts, detect_film_cuts, split_film
 from stable_restyle.plan import keyframes, scenes
+from stable_restyle.run import film_source
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths
 
@@ -42,16 +41,17 @@ def look(paths: RunPaths, rate: Fraction | None, progress: Progress | None = Non
 
 
 def existing_frames(paths: RunPaths, progress: Progress | None = None) -> Frames:
-    """Return the frames that are there: the user's, or those that a film was split into.
+    """Return the frames that are there: the user's, or those of a film, which is not decoded.
 
     Raises UnusableInput.
     """
     if paths.film is not None:
-        return sequence.find_frames(paths.frames)
+        noted = None if paths.frames.exists() else film_source.as_noted(paths.film, paths)
+        return noted or sequence.find_frames(paths.frames)
     return folder_frames(paths.frames, paths.pattern, progress)
 
 
-def look_at(path: Path, what: str) -> Film | Frames:
+def look_at(path: Path, what: str) -> Film | FrameFolder:
     """Return pictures of the user's for the frames: a folder, a pattern of names, or a film.
 
     what: they are, for messages. Raises UnusableInput.
@@ -62,7 +62,7 @@ def look_at(path: Path, what: str) -> Film | Frames:
 
 def folder_frames(
     folder: Path, pattern: str, progress: Progress | None = None, what: str = "frames"
-) -> Frames:
+) -> FrameFolder:
     """Return the user's frames in a folder. pattern: names one of several sequences.
 
     what: they are, for messages. Raises UnusableInput.
@@ -79,57 +79,57 @@ def frame_rate(source: Film | Frames, rate: Fraction | None) -> Fraction:
     return source.rate if isinstance(source, Film) else rate or DEFAULT_RATE
 
 
+def unchecked_frames(paths: RunPaths) -> Frames | None:
+    """Return the frames that a run has drawn from, by the first of them; None if there are none."""
+    if paths.film is not None and not paths.frames.exists():
+        return film_source.as_noted(paths.film, paths)
+    found = OWN, len(sequence.numbered(paths.frames))
+    names, count = naming.find(paths.frames, paths.pattern) if paths.film is None else found
+    if not count:
+        return None
+    width, height = pictures.read_header(paths.frames / names.name(0)).size
+    return FrameFolder(paths.frames, count, width, height, (), names)
+
+
+def has_frames(paths: RunPaths) -> bool:
+    """Return whether `existing_frames` finds any."""
+    return paths.frames.exists() or (paths.film is not None and paths.frames_file.exists())
+
+
 def frames_of(
     source: Film | Frames,
+    digest: str,
     paths: RunPaths,
     threshold: float,
     frames_per_slide: int,
     progress: Progress,
+    *,
+    keep: bool,
 ) -> Frames:
-    """Return the frames that a run draws from; a film is split once.
-
-    threshold: of scene detection, 0..100.
-    """
-    return (
-        _split(source, paths, threshold, frames_per_slide, progress)
-        if isinstance(source, Film)
-        else source
+    """Return the frames that a run draws from: see `film_source.frames_of` for those of a film."""
+    if not isinstance(source, Film):
+        return source
+    return film_source.frames_of(
+        source, digest, paths, threshold, frames_per_slide, progress, keep=keep
     )
 
 
-def _split(
-    film: Film, paths: RunPaths, threshold: float, frames_per_slide: int, progress: Progress
-) -> Frames:
-    """Split a film unless that is done; its cuts go to scenes.json unless there is one."""
-    tidy(paths.frames)
-    if not paths.frames.exists():
-        check_disk(film, paths.frames, frames_per_slide)
-        with made_whole(paths.frames) as part:
-            with task(progress, "Splitting", film.frames, "frame"):
-                cuts = split_film(film, part, threshold, progress.advance)
-                frames = sequence.find_frames(part)
-            if not paths.scenes_file.exists():
-                bounds = scenes.boundaries(cuts, frames.count)
-                scenes.write_boundaries(paths.scenes_file, bounds)
-    return sequence.find_frames(paths.frames)
-
-
-def split_once(film: Film, folder: Path, what: str, progress: Progress) -> Frames:
+def split_once(film: Film, folder: Path, what: str, progress: Progress) -> FrameFolder:
     """Return the pictures of a film besides SOURCE, split into a folder unless that is done.
 
     what: the name of the task, as progress shows it.
     """
-    tidy(folder)
+    film_source.tidy(folder, ".part")
     if (found := found_split(film, folder)) is not None:
         return found
     files.remove_folder(folder)
-    with made_whole(folder) as part, task(progress, what, film.frames, "frame"):
+    with film_source.made_whole(folder) as part, task(progress, what, film.frames, "frame"):
         split_film(film, part, _NO_CUTS, progress.advance)
         files.write_json(part / FILM_NOTE, settings_file.unread_marks(film.path))
     return sequence.find_frames(folder)
 
 
-def found_split(film: Film, folder: Path) -> Frames | None:
+def found_split(film: Film, folder: Path) -> FrameFolder | None:
     """Return the pictures of this film if `split_once` has split it."""
     try:
         noted = files.read_json(folder / FILM_NOTE, settings_file.as_object, "")
@@ -139,62 +139,46 @@ def found_split(film: Film, folder: Path) -> Frames | None:
     return sequence.find_frames(folder) if same else None
 
 
-@contextmanager
-def made_whole(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `folder` when all is there, and is removed otherwise."""
-    part = folder.with_name(f"{folder.name}.part-{uuid4().hex}")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        files.move_whole(part, folder)
-    finally:  # this one alone: the folder may be another run's by now
-        with suppress(OSError):
-            files.remove_tree(part)
-
-
-def tidy(folder: Path) -> None:
-    """Remove what is left of a split into this folder that was killed.
-
-    Its FFmpeg may still be at work there, and put new files beside those that are removed: then the
-    next run tidies up, and this one splits into a folder of another name.
-    """
-    for part in folder.parent.glob(f"{glob.escape(folder.name)}.part*"):
-        with suppress(OSError):
-            files.remove_tree(part)
-
-
 def boundaries(
-    frames: Frames, paths: RunPaths, threshold: float, progress: Progress
+    source: Film | Frames, frames: Frames, paths: RunPaths, threshold: float, progress: Progress
 ) -> Sequence[int]:
     """Return the scenes' boundaries: read from scenes.json, or detected and saved there."""
     if paths.scenes_file.exists():
         log.debug("The scenes are those of %s.", paths.scenes_file)
         return scenes.read_boundaries(paths.scenes_file, frames.count)
-    bounds = _find_boundaries(frames, threshold, progress)
+    exported = isinstance(source, Film) and paths.frames.exists()
+    _, bounds = _find_boundaries(frames if exported else source, threshold, progress)
     scenes.write_boundaries(paths.scenes_file, bounds)
     return bounds
 
 
-def _find_boundaries(frames: Frames, threshold: float, progress: Progress) -> Sequence[int]:
-    with task(progress, "Finding scenes", frames.count, "frame"):
-        pictures = (frames.read(index) for index in range(frames.count))
-        cuts = detect_cuts(pictures, threshold, progress.advance)
-    return scenes.boundaries(cuts, frames.count)
+def _find_boundaries(
+    source: Film | Frames, threshold: float, progress: Progress
+) -> tuple[int, Sequence[int]]:
+    """Return the number of frames and the scenes' boundaries."""
+    count = source.frames if isinstance(source, Film) else source.count
+    with task(progress, "Finding scenes", count, "frame"):
+        if isinstance(source, Film):
+            count, cuts = detect_film_cuts(source, threshold, progress.advance)
+        else:
+            pictures = (source.read(index) for index in range(count))
+            cuts = detect_cuts(pictures, threshold, progress.advance)
+    return count, scenes.boundaries(cuts, count)
 
 
 def foresee(
     source: Film | Frames, paths: RunPaths, threshold: float, progress: Progress
 ) -> tuple[int, Sequence[int]]:
     """Return the number of frames and the scenes' boundaries; write nothing."""
-    if isinstance(source, Film) and paths.frames.exists():
-        source = sequence.find_frames(paths.frames)
-    if isinstance(source, Film):
-        with task(progress, "Finding scenes", source.frames, "frame"):
-            count, cuts = detect_film_cuts(source, threshold, progress.advance)
-        return count, scenes.boundaries(cuts, count)
-    if paths.scenes_file.exists():
-        return source.count, scenes.read_boundaries(paths.scenes_file, source.count)
-    return source.count, _find_boundaries(source, threshold, progress)
+    known: Frames | None = None
+    if not isinstance(source, Film):
+        known = source
+    elif has_frames(paths):
+        known = existing_frames(paths)
+    if known is not None and paths.scenes_file.exists():
+        return known.count, scenes.read_boundaries(paths.scenes_file, known.count)
+    exported = known is not None and paths.frames.exists()
+    return _find_boundaries(known if known and exported else source, threshold, progress)
 
 
 def choose_keys(
@@ -216,7 +200,7 @@ def choose_keys(
     slides = sum(len(scene.slides) for scene in found)
     chosen = _noted_keys(slides, paths, kind)
     if chosen is None:
-        with task(progress, "Choosing keys", slides, "slide"):
+        with reading(frames), task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
         _tell_keys(found, chosen, kind.every)
     return chosen

@@ -20,10 +20,9 @@ import numpy as np
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.settings import DEFAULT_RATE, Settings
-from stable_restyle.media import naming, pictures, sequence
-from stable_restyle.media.naming import OWN, Naming
+from stable_restyle.media import sequence
+from stable_restyle.media.frames import Frames, reading
 from stable_restyle.media.probe import Film
-from stable_restyle.media.sequence import Frames
 from stable_restyle.plan import scenes
 from stable_restyle.report import jumps, page
 from stable_restyle.report.jumps import Jumps
@@ -141,7 +140,7 @@ def _end(
     """
     try:
         notes.end(outcome)
-        if paths.scenes_file.exists() and paths.frames.exists():
+        if paths.scenes_file.exists() and prepare.has_frames(paths):
             return _report(settings, paths, progress, make=make)
     except FolderLost:
         raise
@@ -156,37 +155,50 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
     make: first make the missing thumbnails, which takes time.
     """
     runs = journal.read(paths.journal_file)
-    subject = _subject(settings, paths, runs)
+    frames = _frames(paths)
+    subject = _subject(settings, paths, frames, runs)
     thumbnails = Thumbnails(
         paths.report_folder,
-        paths.frames,
+        frames,
         subject.slides,
         subject.frames_per_slide,
         subject.scenes,
-        subject.frame_names,
     )
-    if make and (missing := thumbnails.missing()):
-        with task(progress, "Thumbnails", len(missing), "slide"):
-            thumbnails.make(missing, progress.advance)
-    if make and (unmeasured := thumbnails.unmeasured()):
-        with task(progress, "Comparing slides", len(unmeasured), "slide"):
-            thumbnails.measure(unmeasured, progress.advance)
+    if make:
+        with reading(frames):
+            _complete(thumbnails, progress)
     page.write(subject, thumbnails, runs)
     return jumps.find(thumbnails.steadiness())
 
 
-def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -> Subject:
-    """Return the subject of the report, as far as the run has come. Raises UnusableInput."""
-    noted = settings_file.read(paths)
-    frame_names, frames = _frames(paths)
-    if not frames or not paths.scenes_file.exists():
+def _complete(thumbnails: Thumbnails, progress: Progress) -> None:
+    """Make the thumbnails that are missing, and compare them."""
+    if missing := thumbnails.missing():
+        with task(progress, "Thumbnails", len(missing), "slide"):
+            thumbnails.make(missing, progress.advance)
+    if unmeasured := thumbnails.unmeasured():
+        with task(progress, "Comparing slides", len(unmeasured), "slide"):
+            thumbnails.measure(unmeasured, progress.advance)
+
+
+def _frames(paths: RunPaths) -> Frames:
+    """Return the frames of a run, unchecked. Raises UnusableInput without frames or scenes."""
+    frames = prepare.unchecked_frames(paths)
+    if frames is None or not paths.scenes_file.exists():
         raise UnusableInput(
             f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
             "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
             "--work of the run."
         )
+    return frames
+
+
+def _subject(
+    settings: Settings, paths: RunPaths, frames: Frames, runs: Sequence[journal.Run]
+) -> Subject:
+    """Return the subject of the report, as far as the run has come. Raises UnusableInput."""
+    noted = settings_file.read(paths)
     frames_per_slide = settings_file.frames_per_slide(noted) or settings.frames_per_slide
-    width, height = pictures.read_header(paths.frames / frame_names.name(0)).size
     # Until the first slide is deflickered, show the drawn slides.
     shown = sequence.numbered(paths.shown)
     return Subject(
@@ -194,25 +206,18 @@ def _subject(settings: Settings, paths: RunPaths, runs: Sequence[journal.Run]) -
         slides=paths.shown if shown else deflicker.as_left(paths).slides,
         source=settings.source,
         target=settings.target,
-        width=width,
-        height=height,
+        width=frames.width,
+        height=frames.height,
         frames_per_slide=frames_per_slide,
         rate=Fraction(runs[-1].about.rate) if runs else settings.rate or DEFAULT_RATE,
         scenes=scenes.find_scenes(
-            scenes.read_boundaries(paths.scenes_file, frames),
+            scenes.read_boundaries(paths.scenes_file, frames.count),
             frames_per_slide,
             input_file.given_slides(paths),
         ),
-        frames=frames,
-        frame_names=frame_names,
+        frames=frames.count,
+        frame_names=frames.names,
         settings=noted,
         command=settings.command,
         running=bool(runs) and runs[-1].ended_s is None and seems_held(paths.interp),
     )
-
-
-def _frames(paths: RunPaths) -> tuple[Naming, int]:
-    """Return how the frames are called, and how many there are. Raises UnusableInput."""
-    if paths.film is None:
-        return naming.find(paths.frames, paths.pattern)
-    return OWN, len(sequence.numbered(paths.frames))

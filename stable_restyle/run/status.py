@@ -67,6 +67,8 @@ def is_finished(settings: Settings) -> bool:
     paths = run_paths(settings)
     if settings.fresh or settings.redo or not paths.finished_file.exists():
         return False
+    if settings.keep_frames and not paths.frames.exists():
+        return False
     variants, access = load_workflow(settings)
     settings = with_guide(settings, variants, paths)
     engine = connect.engine(settings.backends, variants, access)

@@ -27,7 +27,7 @@ NAMES_SHOWN = 8
 class InputSnapshot:
     """The inputs that each slide depends on, besides the run's settings."""
 
-    # Of the frames, as sequence.Frames has them; with --only, "+" and those of masks.
+    # Of the frames, as media.frames.Frames has them; with --only, "+" and those of masks.
     marks: Sequence[str]
     bounds: Sequence[int]  # of the scenes, as scenes.json has them
     changes: SceneChanges  # what is set in scenes
@@ -98,6 +98,28 @@ def write(paths: RunPaths, now: InputSnapshot) -> None:
     if now.given:
         note["given"] = {str(slide): mark for slide, mark in now.given.items()}
     files.write_json(paths.input_file, note)
+
+
+def frame_marks(paths: RunPaths) -> list[str]:
+    """Return the marks of the frames that the last run noted; none if it noted nothing."""
+    return [mark.partition("+")[0] for mark in _noted_marks(paths)]
+
+
+def replace_frame_marks(paths: RunPaths, marks: Sequence[str]) -> None:
+    """Note other marks for the same frames. Raises UnusableInput."""
+    noted = files.read_json(paths.input_file, settings_file.as_object, "")
+    masks = ("".join(each.partition("+")[1:]) for each in _noted_marks(paths))
+    noted["frames"] = [mark + mask for mark, mask in zip(marks, masks, strict=True)]
+    files.write_json(paths.input_file, noted)
+
+
+def _noted_marks(paths: RunPaths) -> list[str]:
+    try:
+        noted = files.read_json(paths.input_file, settings_file.as_object, "")
+    except UnusableInput:
+        return []
+    marks = noted.get("frames")
+    return [mark for mark in marks if isinstance(mark, str)] if isinstance(marks, list) else []
 
 
 def _by_number(noted: object) -> SceneChanges:

@@ -39,7 +39,7 @@ _LONGEST_FOLDER = 200
 class RunPaths:
     """The files and folders of a run."""
 
-    film: Path | None  # the film to split into `frames`; None: `frames` is the user's own folder
+    film: Path | None  # the film to read, or to export to `frames`; None: these are the user's
     frames: Path
     interp: Path
     slides: Path  # where slides are drawn: `shown`; with --deflicker or --only `drawn`
@@ -50,6 +50,10 @@ class RunPaths:
     @property
     def scenes_file(self) -> Path:
         return self.interp / "scenes.json"
+
+    @property
+    def frames_file(self) -> Path:
+        return self.interp / "frames.json"
 
     @property
     def settings_file(self) -> Path:

@@ -182,7 +182,8 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
     files.remove_all(paths.interp, [paths.settings_file.name, paths.input_file.name])
     if paths.film is not None and other_film:
         files.remove_folder(paths.frames)
-        files.remove_all(paths.interp, [paths.scenes_file.name, paths.keys_file.name])
+        of_film = (paths.scenes_file, paths.keys_file, paths.frames_file)
+        files.remove_all(paths.interp, [each.name for each in of_film])
 
 
 def _discard_slides(paths: RunPaths) -> None:

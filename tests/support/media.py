@@ -13,7 +13,10 @@ import pytest
 from support import paths
 
 from stable_restyle.core.records import Pixels
+from stable_restyle.media import film_frames
+from stable_restyle.media.film_frames import FilmFrames
 from stable_restyle.media.probe import Film
+from stable_restyle.media.split import mark_film
 
 BUNNY = paths.EXAMPLE
 BUNNY_CUTS = [18, 48, 88, 128, 168, 208, 228]  # 0.75, 2, 3.67, 5.33, 7, 8.67, 9.5 s
@@ -26,6 +29,17 @@ Split = Callable[[Path], tuple[Film, list[Pixels]]]  # probe and split: a film a
 
 def ignore(_: int) -> None:
     pass
+
+
+def film_frames_of(film: Film, scratch: Path) -> FilmFrames | None:
+    """Return the frames of a film, to be read by seeking; None if it cannot be sought."""
+    marked = None if film_frames.why_not_sought(film) else mark_film(film, 10, ignore)
+    if marked is None:
+        return None
+    marks, cuts = marked
+    bounds = [0, *cuts, len(marks)]
+    found = FilmFrames(film, film.width, film.height, len(marks), marks, bounds, scratch)
+    return found if film_frames.is_exact(found) else None
 
 
 def worst(picture: Pixels, truth: Pixels) -> int:

@@ -195,7 +195,8 @@ def test_a_name_is_a_name_from_end_to_end(
     work = make_folder(name)
     film = clips.make(tmp_path / "film.mp4", clips.scenes(4))
     film.rename(work / f"{name}.mp4")
-    done = video_restyle(*PREVIEW, "--", f"{name}.mp4", f"{name}+.mp4", folder=work)
+    keep = (*PREVIEW, "--keep-frames")
+    done = video_restyle(*keep, "--", f"{name}.mp4", f"{name}+.mp4", folder=work)
     assert done.returncode == 0, done.stderr
     (work / f"{name}+.restyle" / "in").rename(work / name)
     done = video_restyle(*PREVIEW, "--", name, f"{name} out", folder=work)

@@ -16,7 +16,7 @@ from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.records import Job, Pixels, Slide, Step
 from stable_restyle.drawing.slide import Prepared, SlideDrawer
 from stable_restyle.drawing.store import SlideStore
-from stable_restyle.media.sequence import Frames
+from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.motion.codec import CodecMotion
 
 
@@ -88,7 +88,7 @@ def test_no_more_guides_are_made_at_once_than_there_are_slots(tmp_path: Path) ->
         return Slide(job.guide)
 
     drawer = SlideDrawer(
-        frames=Frames(tmp_path, 3, 8, 8, marks=()),
+        frames=FrameFolder(tmp_path, 3, 8, 8, marks=()),
         frames_per_slide=1,
         motion=CodecMotion(),
         mask_strength=2,

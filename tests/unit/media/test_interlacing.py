@@ -41,7 +41,7 @@ def test_interlaced_frames_become_the_first_of_their_moments(
     assert len(frames) == 20
     for frame, moment in zip(frames[1:-1], pan(40)[2:-2:2], strict=True):
         assert np.abs(frame.astype(int) - moment).mean() < 3
-    assert caplog.text.count("film.mp4 is interlaced") == 1
+    assert "film.mp4 is interlaced" in caplog.text
 
 
 def test_progressive_frames_stay_as_they_are_whatever_their_flag(

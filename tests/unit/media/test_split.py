@@ -235,7 +235,7 @@ def test_the_disk_is_checked_with_both_figures(
     film = probe_film(BUNNY)
     assert disk_needed(film, 2) == 360 * 640 * 360 * 2
     folder = tmp_path / "not" / "yet"
-    check_disk(film, folder, 2)
+    check_disk(film, folder, 2, exported=True)
 
     def nearly_full(path: Path) -> shutil._ntuple_diskusage:
         assert path == tmp_path
@@ -243,7 +243,7 @@ def test_the_disk_is_checked_with_both_figures(
 
     monkeypatch.setattr("shutil.disk_usage", nearly_full)
     with pytest.raises(UnusableInput, match=r"about 0\.2 GB in .*0\.1 GB are free.*--work"):
-        check_disk(film, folder, 2)
+        check_disk(film, folder, 2, exported=True)
 
 
 @posix

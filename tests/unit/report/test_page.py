@@ -22,6 +22,7 @@ from stable_restyle.core.errors import RestyleError
 from stable_restyle.core.records import Scene
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import png, sequence
+from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.report import page as report_page
 from stable_restyle.report.summary import Subject
 from stable_restyle.report.thumbnails import Thumbnails
@@ -306,7 +307,9 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
     subject = Subject(
         paths, *folders, *size, 2, Fraction(24), scenes, 2 * start, {}, [], running=False
     )
-    its = Thumbnails(paths.report_folder, paths.frames, paths.slides, 2, scenes)
+    its = Thumbnails(
+        paths.report_folder, FrameFolder(paths.frames, 0, 8, 8, ()), paths.slides, 2, scenes
+    )
     report_page.write(subject, its, read_journal(paths.journal_file))
     return paths.report_file
 

@@ -18,6 +18,7 @@ from stable_restyle.core.records import Pixels
 from stable_restyle.core.settings import Settings
 from stable_restyle.imaging import metrics
 from stable_restyle.media import png, sequence
+from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.plan import scenes
 from stable_restyle.report.thumbnails import WIDTH_PX, Thumbnails
 from stable_restyle.run import pipeline, reporting
@@ -34,7 +35,8 @@ def asked(make_frames: MakeFrames, tmp_path: Path) -> Settings:
 def thumbnails(asked: Settings) -> Thumbnails:
     found = scenes.find_scenes([0, 8, 13], asked.frames_per_slide)
     folder = asked.target.parent / "interp" / "report"
-    return Thumbnails(folder, asked.source, asked.target, asked.frames_per_slide, found)
+    frames = sequence.find_frames(asked.source)
+    return Thumbnails(folder, frames, asked.target, asked.frames_per_slide, found)
 
 
 def small(asked: Settings, kind: str, slide: int) -> Pixels:
@@ -57,7 +59,8 @@ def test_a_run_leaves_small_pictures_of_frames_and_slides(asked: Settings) -> No
 
 
 def test_small_pictures_are_small(tmp_path: Path) -> None:
-    its = Thumbnails(tmp_path / "report", tmp_path / "in", tmp_path / "out", 1, [])
+    frames = FrameFolder(tmp_path / "in", 1, 960, 540, ())
+    its = Thumbnails(tmp_path / "report", frames, tmp_path / "out", 1, [])
     wide = np.full((540, 960, 3), 90, np.uint8)
     for folder in ("in", "out"):
         (tmp_path / folder).mkdir()

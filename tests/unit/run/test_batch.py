@@ -92,7 +92,7 @@ def test_finished_films_are_passed_over(shelf: Path, caplog: pytest.LogCaptureFi
     [
         ("two.mp4", 0),
         ("two.restyle/out/000003.png", 1),
-        ("two.restyle/in", 0),
+        ("two.restyle/interp/frames.json", 0),
         ("two.restyle/interp/finished.json", 0),
     ],
 )

@@ -55,11 +55,11 @@ def test_a_film_becomes_a_film_with_its_sound(asked: Settings) -> None:
         assert container.duration is not None
         assert abs(container.duration / av.time_base - 1) <= 2 / 25
     work = asked.target.with_name("clay.restyle")
-    assert sorted(path.name for path in work.iterdir()) == ["in", "interp", "out"]
+    assert sorted(path.name for path in work.iterdir()) == ["interp", "out"]
     assert json.loads((work / "interp" / "scenes.json").read_text()) == [0, 14, 25]
     assert [task for task, _, _ in progress.tasks] == [
         "Reading film",
-        "Splitting",
+        "Finding scenes",
         "Drawing",
         "Joining",
     ]
@@ -80,7 +80,7 @@ def test_sound_that_goes_on_after_the_picture_is_kept(tmp_path: Path) -> None:
 
 
 def test_scenes_of_a_film_are_those_of_its_frames(asked: Settings, tmp_path: Path) -> None:
-    run(asked)
+    run(replace(asked, keep_frames=True))
     frames = asked.target.with_name("clay.restyle") / "in"
     apart = replace(asked, source=frames, target=tmp_path / "apart" / "out")
     run(apart)
@@ -88,7 +88,7 @@ def test_scenes_of_a_film_are_those_of_its_frames(asked: Settings, tmp_path: Pat
 
 
 def test_a_film_becomes_a_folder(asked: Settings, tmp_path: Path) -> None:
-    run(replace(asked, target=tmp_path / "out"))
+    run(replace(asked, target=tmp_path / "out", keep_frames=True))
     assert len(files(tmp_path / "out")) == 13
     assert len(files(tmp_path / "interp" / "in")) == 25
 
@@ -115,7 +115,7 @@ def test_a_rate_where_there_is_none_to_choose(asked: Settings, tmp_path: Path) -
         run(replace(asked, source=folder, target=tmp_path / "out", rate=Fraction(25)))
 
 
-def test_a_film_is_split_once(asked: Settings) -> None:
+def test_a_film_is_looked_through_once(asked: Settings) -> None:
     run(asked)
     whole = asked.target.read_bytes()
     asked.target.unlink()
@@ -135,7 +135,7 @@ def test_a_split_that_was_stopped_begins_again(asked: Settings) -> None:
 
 
 def test_no_film_is_made_while_slides_are_missing(asked: Settings) -> None:
-    run(asked)
+    run(replace(asked, keep_frames=True))
     asked.target.unlink()
     work = asked.target.with_name("clay.restyle")
     frame, slide = work / "in" / "000015.png", work / "out" / "000008.png"

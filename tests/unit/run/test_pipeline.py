@@ -375,7 +375,10 @@ def test_a_film_that_changes_during_the_run_is_not_finished(tmp_path: Path) -> N
             if task == "Drawing":
                 clips.make(film, clips.scenes(9))
 
-    pipeline.run(settings, Changing())
+    with pytest.raises(failures.SlidesMissing, match="is decoded differently now"):
+        pipeline.run(settings, Changing())
+    clips.make(film, clips.scenes(6))
+    pipeline.run(replace(settings, keep_frames=True), Changing())
     assert not status.is_finished(settings)
     with pytest.raises(UnusableInput, match=r"film: film\.mp4, .* bytes then, .* bytes now"):
         run(settings)
@@ -435,15 +438,21 @@ def test_a_run_that_has_lost_its_folder_touches_nothing_more(
     film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6))
     target, work = tmp_path / "clay.mp4", tmp_path / "clay.restyle"
     asked = Settings(
-        film, target, frames_per_slide=1, keys=3, deflicker=1, backends=("preview:clay",)
+        film,
+        target,
+        frames_per_slide=1,
+        keys=3,
+        deflicker=1,
+        backends=("preview:clay",),
+        keep_frames=task == "Splitting",
     )
     run(asked)
     made = target.stat()
     report = work / "interp" / "report"
     lost = {
-        "Reading film": [work / "in"],
+        "Reading film": [],
         "Splitting": [work / "in"],
-        "Finding scenes": [work / "interp" / "scenes.json"],
+        "Finding scenes": [work / "interp" / "scenes.json", work / "interp" / "frames.json"],
         "Choosing keys": [work / "interp" / "keys.json"],
         "Drawing": [work / "interp" / each / "000001.png" for each in ("drawn", "answers")],
         "Composing": [work / "interp" / "drawn" / "000001.png"],

@@ -250,7 +250,7 @@ def test_a_film_of_the_same_name_and_length_is_told_by_its_bytes(tmp_path: Path)
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
 def test_starting_over_removes_links_not_what_they_lead_to(tmp_path: Path) -> None:
     film = clips.make(tmp_path / "film.mp4", clips.scenes(6))
-    settings = Settings(film, tmp_path / "clay.mp4", backends=("preview:clay",))
+    settings = Settings(film, tmp_path / "clay.mp4", backends=("preview:clay",), keep_frames=True)
     run(settings)
     work, mine = tmp_path / "clay.restyle", tmp_path / "mine"
     mine.mkdir()

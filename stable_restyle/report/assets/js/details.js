@@ -79,9 +79,12 @@ const files = {
   small: (slide) => `${film.paths.report}slides/${fileName(slide)}.jpg${version(slide)}`,
   smallFrame: (slide) => `${film.paths.report}frames/${fileName(slide)}.jpg`,
   slide: (slide) => `${film.paths.slides}${fileName(slide)}.png${version(slide)}`,
-  frame: (slide) => film.paths.large
-    ? `${film.paths.large}${fileName(slide)}.jpg`
-    : `${film.paths.frames}${encodeURIComponent(frameName(slide * film.frames_per_slide))}`,
+  // A film whose frames are not kept has no others than the small ones.
+  frame: (slide) => {
+    if (film.paths.large) return `${film.paths.large}${fileName(slide)}.jpg`;
+    if (!film.paths.frames) return files.smallFrame(slide);
+    return `${film.paths.frames}${encodeURIComponent(frameName(slide * film.frames_per_slide))}`;
+  },
   between: (slide, ending) => `${film.paths.between}${fileName(slide)}${ending}.png${version(slide)}`,
   answer: (slide) => `${film.paths.answers}${fileName(slide)}.png${version(slide)}`,
 };

@@ -1,5 +1,8 @@
 // The open slide: its facts, and comparisons with its sources and its neighbour.
 
+// Whether a frame can be shown only as its thumbnail: frames of a film need not be on disk.
+const isThumbnail = (name) => name === "frame" && !film.paths.frames;
+
 // The pictures that can be shown to the left of the slide: names, titles, what they are, and whether a
 // slide has them.
 const SOURCES = [
@@ -94,6 +97,7 @@ function renderSources(slide, scene, details) {
 // What the picture on the left is, or why there are no more of them.
 function sourcesNote() {
   const words = SOURCES.find(([name]) => name === view.left)[2];
+  if (isThumbnail(view.left)) return "The frame is a thumbnail, enlarged; with --keep-frames it is in full.";
   if (words || byId("sources").childElementCount > 2) return words;
   return view.slide === sceneOf(view.slide).middle
     ? "A middle is drawn freely: nothing is warped, and the mask frees the whole picture."
@@ -130,7 +134,8 @@ function showPictures() {
   }
   const sourceName = view.left === "frame"
     ? `Frame ${slide * film.frames_per_slide + 1}` : view.left[0].toUpperCase() + view.left.slice(1);
-  byId("left-name").textContent = flipping ? `F: slide ${other + 1}` : `${sourceName} (PNG)`;
+  const kind = isThumbnail(view.left) ? "thumbnail" : "PNG";
+  byId("left-name").textContent = flipping ? `F: slide ${other + 1}` : `${sourceName} (${kind})`;
   link("left-name", !flipping && sourceUrl(slide, view.left));
   byId("right-name").textContent = missing ? `Slide ${slide + 1}: ${missingWords()[0]}` : `Slide ${slide + 1} (PNG)`;
   link("right-name", !missing && files.slide(slide));
