@@ -22,7 +22,6 @@ STEPS = {
     "warp",
     "mask",
     "blend",
-    "compose",
     "encode",
     "network",
     "decode",
