@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stable_restyle.cli.console import clock
-from stable_restyle.core.errors import are, counted, size_in_words
+from stable_restyle.core.errors import are, bytes_in_words, counted
 from stable_restyle.core.settings import FILM_ENDINGS
 from stable_restyle.media import naming
 
@@ -115,7 +115,7 @@ def describe_plan(plan: Plan) -> str:
         asked = counted(plan.asked, "slide")
         lines.append(f"For the model: at least {asked}; the others are filled.")
     if plan.answers_size:
-        lines.append(f"The model's answers take about {size_in_words(plan.answers_size)} of disk.")
+        lines.append(f"The model's answers take about {bytes_in_words(plan.answers_size)} of disk.")
     least = "at least " if plan.asked < plan.slides and plan.drawings else ""
     sent = "" if plan.uploads is None else f"; about {counted(plan.uploads, 'picture')} to upload"
     lines.append(f"Still to draw by the model: {least}{counted(plan.drawings, 'slide')}{sent}.")

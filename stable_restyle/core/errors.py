@@ -41,6 +41,10 @@ class UnusableInput(RestyleError):
     exit_code = 3
 
 
+class CannotWrite(UnusableInput):
+    """A file cannot be written, nor could others: the disk is full, or the folder is gone."""
+
+
 class NoBackendLeft(RestyleError):
     """No backend is left that could draw a slide."""
 
@@ -83,11 +87,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def size_in_words(size: int) -> str:
-    """Return a number of bytes in words: "55 MB", "1.2 GB"."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
-
-
 def are(number: int) -> str:
     """Return the verb for a number of things."""
     return "is" if number == 1 else "are"
@@ -101,10 +100,10 @@ def bytes_in_words(size: int) -> str:
     return f"{number:.3g} {units[0]}"
 
 
-def cannot_write(path: Path, error: OSError, size: int | None = None) -> UnusableInput:
+def cannot_write(path: Path, error: OSError, size: int | None = None) -> CannotWrite:
     """Return the error for a file or folder that cannot be written. size: in bytes."""
     needed = f"It needs {bytes_in_words(size)}: free" if size else "Free"
-    return UnusableInput(
+    return CannotWrite(
         f"{path} cannot be written: {reason(error)}.\n"
         f"{_remedy(error, _TO_WRITE, needed)}, and run the command again; finished slides are kept."
     )

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from stable_restyle.core.errors import NoBackendLeft, RestyleError, WorkflowFault
+from stable_restyle.core.errors import CannotWrite, NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import BackendEstimate, Step, StepKind
 from stable_restyle.drawing.store import Save
@@ -65,7 +65,7 @@ def execute(
     at least every TICK_S seconds.
 
     If a step raises a RestyleError, the slides that depend on it are lost and the others go on.
-    NoBackendLeft, WorkflowFault, an error in writing a slide and any other exception end the run
+    NoBackendLeft, WorkflowFault, CannotWrite and any other exception end the run
     and are raised again, once the slides drawn by then are written.
     """
     with ExitStack() as stack:
@@ -148,7 +148,7 @@ class _Execution(Generic[Prepared]):
         for task, step in self._done():
             try:
                 save = task.result()
-            except (NoBackendLeft, WorkflowFault):
+            except (NoBackendLeft, WorkflowFault, CannotWrite):
                 raise
             except RestyleError as error:
                 if lost := self._schedule.fail(step):

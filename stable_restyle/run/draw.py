@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput, are, cannot_write, counted, size_in_words
+from stable_restyle.core.errors import UnusableInput, are, bytes_in_words, cannot_write, counted
 from stable_restyle.core.progress import COMPOSING, DRAWING, Progress, task
 from stable_restyle.core.records import DrawRecord, Scene, Step, StepKind, answer_key, slide_of
 from stable_restyle.core.settings import Settings
@@ -133,7 +133,7 @@ def _done(
             "Keeping the model's answers in %s, about %s, so that slides can be composed again "
             "without it.",
             folder,
-            size_in_words(needed),
+            bytes_in_words(needed),
         )
     return done | found
 

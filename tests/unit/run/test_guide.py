@@ -352,7 +352,7 @@ def test_the_disk_that_answers_take_is_told(
 ) -> None:
     caplog.set_level(logging.INFO)
     run(asked)
-    assert "about 1 MB" in caplog.text
+    assert "about 46.2 kB" in caplog.text
 
 
 def test_the_plan_draws_all_at_once(asked: Settings) -> None:
