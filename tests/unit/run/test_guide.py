@@ -257,7 +257,9 @@ def test_a_redo_without_answers_draws_no_more_than_it_says(
     for name in ("000002.png", "000003.png"):
         (answers(asked) / name).unlink()
     asks.clear()
-    with pytest.raises(WrongUsage, match=r"1 slide that would be composed again, such as 2, can"):
+    with pytest.raises(
+        WrongUsage, match=r"slides that follow, such as 2, cannot be composed again"
+    ):
         run(replace(asked, redo="3"))
     assert files(asked.target) == whole and not asks
     run(replace(asked, redo="2"))
