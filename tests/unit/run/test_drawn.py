@@ -190,7 +190,7 @@ def test_options_of_a_model_are_refused(asked: Settings) -> None:
         with pytest.raises(WrongUsage, match="--drawn"):
             run(replace(asked, **unused))
     assert asked.drawn is not None
-    with pytest.raises(WrongUsage, match="this run puts its own pictures there"):
+    with pytest.raises(WrongUsage, match="one would overwrite the other"):
         run(replace(asked, target=asked.drawn))
     with pytest.raises(UnusableInput, match=r"there is no .*nowhere"):
         run(replace(asked, drawn=Path("nowhere")))
