@@ -34,6 +34,8 @@ def check(settings: Settings) -> None:
     of_model = {
         "--middle-model": settings.middle_model,
         "--picture": settings.pictures,
+        "--prompt": settings.prompt is not None,
+        "--negative-prompt": settings.negative_prompt is not None,
         "--set": settings.changes,
         "--seed": settings.seed is not None,
         "--redo": settings.redo,
@@ -117,8 +119,11 @@ def check_before_split(settings: Settings, pictures: int, frames: int) -> None:
 
 
 def check_folder(settings: Settings, paths: RunPaths) -> None:
-    """Raise WrongUsage if the pictures are in a folder where this run writes or discards some."""
-    if settings.drawn is None:
+    """Raise WrongUsage if the pictures are in a folder where this run writes or discards some.
+
+    That TARGET is such a folder is left to `check`.
+    """
+    if settings.drawn is None or identity(settings.drawn) == identity(settings.target):
         return
     own = map(identity, (paths.shown, paths.drawn, paths.answers))
     if identity(naming.located(settings.drawn)[0]) in own:

@@ -180,7 +180,9 @@ def _claim(
     found = scenes.find_scenes(bounds, frames_per_slide, its_given)
     check_scenes(settings, variants, found)
     kind = keyframe_kind(settings, its_given)
-    chosen = prepare.choose_keys(frames, found, paths, frames_per_slide, kind, progress)
+    chosen = prepare.choose_keys(
+        frames, found, paths, frames_per_slide, kind, progress, drawn=settings.drawn is not None
+    )
     masks = only.find(settings, paths, frames, progress)
     if (its_drawn := drawn.find(settings, paths, frames, progress)) is not None:
         drawn.explain(its_drawn, sum(len(scene.slides) for scene in found))

@@ -188,10 +188,13 @@ def choose_keys(
     frames_per_slide: int,
     kind: keyframes.Kind | None,
     progress: Progress,
+    *,
+    drawn: bool,
 ) -> Keys | None:
     """Return the slides that go to the model: read from keys.json, or chosen.
 
-    kind: None if all slides go to the model; None is returned then.
+    kind: None if all slides go to the model; None is returned then. drawn: whether --drawn has
+    pictures in place of the model's.
     """
     if kind is None:
         return None
@@ -202,7 +205,7 @@ def choose_keys(
     if chosen is None:
         with reading(frames), task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
-        _tell_keys(found, chosen, kind.every)
+        _tell_keys(found, chosen, kind.every, "use their pictures" if drawn else "go to the model")
     return chosen
 
 
@@ -219,18 +222,19 @@ def save_keys(
         keyframes.write(paths.keys_file, chosen, kind)
 
 
-def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int) -> None:
-    """Log how many slides go to the model, and why."""
+def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int, what: str) -> None:
+    """Log how many slides go to the model, and why. what: they do."""
     asked, fewest = (
         sum(step.uses_backend for step in scenes.all_steps(found, each))
         for each in (chosen, keyframes.at_least(found, every))
     )
     assisted = len(chosen.assisted)
     log.info(
-        "%d of %s go to the model: %s at most %s apart, %d more where the film changes faster, %d "
+        "%d of %s %s: %s at most %s apart, %d more where the film changes faster, %d "
         "because their keys show too little of them.",
         asked,
         counted(sum(len(scene.slides) for scene in found), "slide"),
+        what,
         counted(fewest, "key"),
         counted(every, "slide"),
         asked - fewest - assisted,

@@ -104,8 +104,8 @@ def check_answers(
     there = sequence.indices(paths.slides)
     if gone := following & there - sequence.indices(paths.answers):
         raise WrongUsage(
-            f"--redo {listed}: {counted(len(gone), 'slide')} that would be composed again, such as "
-            f"{min(gone) + 1}, cannot be: no answers in {paths.answers}.\n"
+            f"--redo {listed}: slides that follow, such as {min(gone) + 1}, "
+            f"cannot be composed again: no answers in {paths.answers}.\n"
             "Put the answers back, or add --redo-chain to have these slides drawn again too."
         )
 

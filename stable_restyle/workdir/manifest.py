@@ -46,7 +46,10 @@ def claim(
             )
         else:
             if _slides(paths):
-                log.info("Composing the slides again from their answers. %s.", "; ".join(differing))
+                what = "pictures" if _has_pictures(earlier) else "answers"
+                log.info(
+                    "Composing the slides again from their %s. %s.", what, "; ".join(differing)
+                )
             _discard_slides(paths)
             differing = []
     other_film = bool(earlier) and earlier.get("film_sha256") != decides.get("film_sha256")
@@ -195,9 +198,14 @@ def _discard_slides(paths: RunPaths) -> None:
 
 def _unanswered(paths: RunPaths, earlier: SettingsSnapshot) -> int:
     """Return how many slides of the earlier run only a model could draw again."""
-    if earlier.get("drawn_by") == settings_file.PICTURES:
+    if _has_pictures(earlier):
         return 0
     return len(input_file.noted_unanswered(paths, settings_file.frames_per_slide(earlier) or 1))
+
+
+def _has_pictures(earlier: SettingsSnapshot) -> bool:
+    """Return whether the earlier run had pictures of --drawn in place of answers."""
+    return earlier.get("drawn_by") == settings_file.PICTURES
 
 
 def _answers(paths: RunPaths) -> list[str]:

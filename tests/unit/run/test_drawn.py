@@ -169,12 +169,28 @@ def test_a_changed_picture_changes_the_slides_that_depend_on_it(asked: Settings)
     assert {name for name in before if before[name] != after[name]} == {"000001.png", "000002.png"}
 
 
+def test_keys_and_other_composing_speak_of_pictures(
+    asked: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run(asked)
+    run(replace(asked, keys=3))
+    assert "Composing the slides again from their pictures. keys: 1 then, 3 now." in caplog.text
+    assert "of 7 slides use their pictures: " in caplog.text
+
+
 def test_options_of_a_model_are_refused(asked: Settings) -> None:
-    for unused in ({"seed": 3}, {"redo": "1"}, {"changes": ("6.text=x",)}, {"guide": WARPED}):
+    for unused in (
+        {"seed": 3},
+        {"prompt": "clay"},
+        {"redo": "1"},
+        {"changes": ("6.text=x",)},
+        {"guide": WARPED},
+    ):
         with pytest.raises(WrongUsage, match="--drawn"):
             run(replace(asked, **unused))
     assert asked.drawn is not None
-    with pytest.raises(WrongUsage, match="this run puts its own pictures there"):
+    with pytest.raises(WrongUsage, match="one would overwrite the other"):
         run(replace(asked, target=asked.drawn))
     with pytest.raises(UnusableInput, match=r"there is no .*nowhere"):
         run(replace(asked, drawn=Path("nowhere")))

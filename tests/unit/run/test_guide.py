@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -170,6 +171,21 @@ def test_slides_whose_answers_are_gone_are_not_discarded_unasked(
     assert [job.slide for job in asks] == [0]
 
 
+def test_the_same_film_with_another_time_or_name_is_only_composed_again(
+    asked: Settings, asks: list[Job], tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mkv"
+    clips.run_ffmpeg("-i", asked.source / "%06d.png", "-c:v", "ffv1", film)
+    asked = replace(asked, source=film)
+    run(asked)
+    asks.clear()
+    os.utime(film, (1, 1))
+    run(replace(asked, mask_strength=3))
+    renamed = replace(asked, source=film.rename(tmp_path / "renamed.mkv"))
+    run(replace(renamed, mask_strength=4))
+    assert not asks
+
+
 def test_fresh_keeps_answers_if_only_composing_differs(asked: Settings, asks: list[Job]) -> None:
     run(asked)
     drawn = files(answers(asked))
@@ -257,7 +273,9 @@ def test_a_redo_without_answers_draws_no_more_than_it_says(
     for name in ("000002.png", "000003.png"):
         (answers(asked) / name).unlink()
     asks.clear()
-    with pytest.raises(WrongUsage, match=r"1 slide that would be composed again, such as 2, can"):
+    with pytest.raises(
+        WrongUsage, match=r"slides that follow, such as 2, cannot be composed again"
+    ):
         run(replace(asked, redo="3"))
     assert files(asked.target) == whole and not asks
     run(replace(asked, redo="2"))
