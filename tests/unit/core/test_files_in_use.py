@@ -152,7 +152,13 @@ def test_runs_have_the_same_results_as_undisturbed_ones(
 
 def test_a_film_is_split_and_joined(scanner: Scanner, tmp_path: Path) -> None:
     film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6))
-    settings = Settings(film, tmp_path / "clay.mp4", frames_per_slide=1, backends=("preview:clay",))
+    settings = Settings(
+        film,
+        tmp_path / "clay.mp4",
+        frames_per_slide=1,
+        backends=("preview:clay",),
+        keep_frames=True,
+    )
     assert run(settings).slides == 15
     assert [
         times
@@ -204,7 +210,7 @@ def test_a_file_that_is_really_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({}, "000004.png.part", "000004.png cannot be written"),
         ({}, "scenes.json.part", "scenes.json cannot be written"),
         ({"fresh": True}, "000004.png", "000004.png cannot be removed"),
-        ({"redo": "4"}, "000004.png", "000004.png cannot be moved"),
+        ({"redo": "4"}, "000004.png", "000004.png cannot be removed"),
         ({"deflicker": 1}, "deflicker.json.part", "deflicker.json cannot be written"),
     ],
 )

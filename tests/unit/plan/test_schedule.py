@@ -232,7 +232,7 @@ def test_slides_between_keys_are_filled_once_both_are_there() -> None:
     assert filled == [Step(5, 1, 3, 6, StepKind.FILL), Step(4, 1, 3, 6, StepKind.FILL)]
     assert schedule.take_fillable() is None
     schedule.finish(down)
-    assert schedule.take_fillable() == Step(2, 1, 3, 0, StepKind.FILL)
+    assert schedule.take_fillable() == Step(1, 1, 3, 0, StepKind.FILL)
 
 
 def test_a_slide_of_which_both_keys_show_too_little_goes_to_a_backend() -> None:
