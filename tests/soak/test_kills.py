@@ -1,4 +1,4 @@
-"""Kill runs at any moment: nothing is lost. Half the stories here, all of them in `make soak`."""
+"""Kill runs at any moment: nothing is lost. `make soak` has more of these stories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from soak import kills
 
 
-@pytest.mark.parametrize("story", [its for its in kills.STORIES if its.film != its.server], ids=str)
+@pytest.mark.parametrize("story", kills.STORIES[1::3], ids=str)
 def test_a_run_killed_at_any_moment_is_repeated_to_the_same_end(
     story: kills.Story, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -245,7 +246,8 @@ def test_ctrl_c_ends_the_batch_and_the_next_one_goes_on(shelf: Path) -> None:
         shelf.write_text("one a/out\none b/out\n")
         command = [*COMMAND, "--batch", str(shelf), "--backend", server.url]
         with Program(command, cwd=folder, stderr=subprocess.PIPE) as process:
-            until(lambda: any((folder / "b").glob("out/*.png")), process)
+            # Not a slide: its answer may come after others, which never do.
+            until(lambda: any((folder / "b").glob("interp/answers/*.png")), process)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=LONGEST_S)
         assert process.returncode == 130
@@ -254,4 +256,4 @@ def test_ctrl_c_ends_the_batch_and_the_next_one_goes_on(shelf: Path) -> None:
         done = video_restyle(*command[3:], folder=folder)
     assert done.returncode == 0
     assert f"Film 1 of 2: a{os.sep}out is finished." in done.stderr
-    assert "2 of them new" in done.stderr
+    assert re.search("(2|all) of them new", done.stderr)  # the slide of that answer may be missing
