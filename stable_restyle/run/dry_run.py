@@ -81,17 +81,15 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
     there = sequence.indices(left.answers)
+    decided = settings_snapshot(settings, variants, engine)
     if settings.fresh:
-        decided = settings_snapshot(settings, variants, engine)
         slides, drawn_of_frames = _discarded(
             settings, variants, decided, source, left, bounds, chosen
         )
         finished, there = finished - slides, there - drawn_of_frames
     if settings.drawn is not None:
         drawn.check_count(settings, frame_count)
-    elif not settings.fresh and settings_file.composing_differs(
-        settings_file.read(left), settings_snapshot(settings, variants, engine)
-    ):
+    elif not settings.fresh and settings_file.composing_differs(settings_file.read(left), decided):
         finished = set()
     todo, done = _split(settings, steps, finished.union(given), there)
     schedule = Schedule(todo, done)

@@ -29,6 +29,7 @@ from stable_restyle.run import (
     draw,
     drawn,
     dry_run,
+    film_source,
     only,
     prepare,
     redo,
@@ -166,14 +167,18 @@ def _claim(
     decides = {**decided, **source_snapshot(source, film)}
     noted, started_over = manifest.claim(left, decides, fresh=settings.fresh)
     threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
-    frames = prepare.frames_of(
-        source,
-        str(film.get("film_sha256")),
-        paths,
-        threshold,
-        frames_per_slide,
-        progress,
-        keep=settings.keep_frames,
+    frames = (
+        film_source.frames_of(
+            source,
+            str(film["film_sha256"]),
+            paths,
+            threshold,
+            frames_per_slide,
+            progress,
+            keep=settings.keep_frames,
+        )
+        if isinstance(source, Film)
+        else source
     )
     bounds = prepare.boundaries(source, frames, paths, threshold, progress)
     its_given = given_slides(settings, frames)

@@ -96,24 +96,6 @@ def has_frames(paths: RunPaths) -> bool:
     return paths.frames.exists() or (paths.film is not None and paths.frames_file.exists())
 
 
-def frames_of(
-    source: Film | Frames,
-    digest: str,
-    paths: RunPaths,
-    threshold: float,
-    frames_per_slide: int,
-    progress: Progress,
-    *,
-    keep: bool,
-) -> Frames:
-    """Return the frames that a run draws from: see `film_source.frames_of` for those of a film."""
-    if not isinstance(source, Film):
-        return source
-    return film_source.frames_of(
-        source, digest, paths, threshold, frames_per_slide, progress, keep=keep
-    )
-
-
 def split_once(film: Film, folder: Path, what: str, progress: Progress) -> FrameFolder:
     """Return the pictures of a film besides SOURCE, split into a folder unless that is done.
 

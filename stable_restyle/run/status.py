@@ -99,7 +99,8 @@ def has_all_answers(settings: Settings, variants: WorkflowVariants, paths: RunPa
         return False
     if (earlier.get("keys"), earlier.get("fill_only")) != (settings.keys, settings.fill_only):
         foreseen = replace(foreseen, keys=None)  # others are chosen: any slide may be one
-    frames = prepare.existing_frames(paths)
+    frames = prepare.unchecked_frames(paths)  # `_foresee` has checked them
+    assert frames is not None
     needed = {step.slide for step in foreseen.answers(settings.frames_per_slide)}
     there = sequence.find_finished(paths.answers, needed, (frames.width, frames.height))
     return needed == there
@@ -109,6 +110,8 @@ def _foresee(
     settings: Settings, variants: WorkflowVariants, paths: RunPaths
 ) -> InputSnapshot | None:
     """Return what the slides depend on; None if the run has yet to split or detect something."""
+    if not paths.scenes_file.exists():  # a first run, whose frames need not be read for that
+        return None
     try:
         frames = prepare.existing_frames(paths)
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)

@@ -10,12 +10,10 @@ public contract describes Comfy Cloud, with results behind signed addresses of a
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
 
@@ -27,36 +25,20 @@ from support.comfy_server import ComfyServer
 from support.comfy_server.faults import Day, Handler
 from support.comfy_server.prompts import Item
 from support.comfy_server.validation import validate
-from support.programs import LONGEST_S
+from support.loops import LoopServer
 
 STATUSES = {"success": "succeeded", "error": "failed"}
 
 
-class ApiProxy:
+class ApiProxy(LoopServer):
     """The real proxy in front of a server, in a thread of its own."""
 
     def __init__(self, server: ComfyServer, key: str) -> None:
+        super().__init__()
         self.server = server
         self.requests: Counter[str] = Counter()  # "POST /api/v2/jobs 201" -> how many
         self.days: deque[Day] = deque()  # how the next submissions are answered
-        self.url = ""
         self._key = key
-        self._loop = asyncio.SelectorEventLoop()
-        self._up = threading.Event()
-        self._down = asyncio.Event()
-
-    def serve(self) -> None:
-        """Run until `stop`."""
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._main())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
-
-    def wait(self) -> None:
-        assert self._up.wait(LONGEST_S)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._down.set)
 
     async def _main(self) -> None:
         guards = [self._count, make_origin_only_middleware()]
@@ -83,19 +65,9 @@ class ApiProxy:
         return answer
 
 
-@contextmanager
-def api_proxy(server: ComfyServer, key: str = "") -> Iterator[ApiProxy]:
+def api_proxy(server: ComfyServer, key: str = "") -> AbstractContextManager[ApiProxy]:
     """Start the proxy. key: that it asks for."""
-    proxy = ApiProxy(server, key)
-    thread = threading.Thread(target=proxy.serve, name="comfy-api-proxy", daemon=True)
-    thread.start()
-    proxy.wait()
-    try:
-        yield proxy
-    finally:
-        proxy.stop()
-        thread.join(LONGEST_S)
-        assert not thread.is_alive()
+    return ApiProxy(server, key).running("comfy-api-proxy")
 
 
 class ApiServer(ComfyServer):

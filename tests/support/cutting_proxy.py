@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from urllib.parse import urlsplit
 
-from support.programs import LONGEST_S
+from support.loops import LoopServer
 
 
-class CuttingProxy:
+class CuttingProxy(LoopServer):
     """Passes bytes on, and counts the connections that it has cut. Used in its own thread."""
 
     def __init__(self, url: str, after_s: float) -> None:
+        super().__init__()
         parts = urlsplit(url)
         self._there = parts.hostname, parts.port
         self._after_s = after_s
-        self._loop = asyncio.SelectorEventLoop()
-        self._down = asyncio.Event()
-        self._up = threading.Event()
         self.cut = 0
-        self.url = ""
-
-    def serve(self) -> None:
-        """Run until `stop`."""
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._main())
-        self._loop.close()
-
-    def wait(self) -> None:
-        assert self._up.wait(LONGEST_S)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._down.set)
 
     async def _main(self) -> None:
         server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
@@ -73,16 +56,6 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             await writer.drain()
 
 
-@contextmanager
-def cutting_proxy(url: str, after_s: float) -> Iterator[CuttingProxy]:
+def cutting_proxy(url: str, after_s: float) -> AbstractContextManager[CuttingProxy]:
     """Start a proxy in front of a server. after_s: how long a connection lasts at most."""
-    proxy = CuttingProxy(url, after_s)
-    thread = threading.Thread(target=proxy.serve, name="cutting proxy", daemon=True)
-    thread.start()
-    proxy.wait()
-    try:
-        yield proxy
-    finally:
-        proxy.stop()
-        thread.join(LONGEST_S)
-        assert not thread.is_alive()
+    return CuttingProxy(url, after_s).running("cutting proxy")

@@ -197,7 +197,7 @@ def not_the_api(status: int) -> ServerFault:
 
 
 def error_code(answer: Answer) -> object:
-    """Return the code of an error; None for an answer that is none of the Comfy API."""
+    """Return the code of an error; None for an answer that is not the Comfy API's."""
     return responses.get(responses.get(parse(answer.body), "error"), "code")
 
 

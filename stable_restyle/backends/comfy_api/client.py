@@ -127,7 +127,7 @@ class ComfyApi:
         return min(self._most_jobs, self.slots)
 
     def inspect(self) -> None:
-        """Check that the Comfy API answers there, and lets us in. Raises ServerFault."""
+        """Check that the Comfy API answers there, and accepts the key. Raises ServerFault."""
         answer = self._api.ask_once("GET", f"{ROOT}/jobs/{uuid4()}")
         if answer.status in (200, 429) or (answer.status == 404 and error_code(answer)):
             return
