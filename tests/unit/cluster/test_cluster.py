@@ -217,6 +217,7 @@ def test_ctrl_c_leaves_no_prompt_behind(
     assert sum(counts(cluster).values()) == prompts_run + 22 - before
 
 
+@pytest.mark.long
 def test_when_no_worker_can_draw_one_is_waited_for(
     reference: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -359,6 +360,7 @@ def test_ctrl_c_ends_all_films_of_a_list(reference: Path, cluster: Cluster, tmp_
     assert not list(tmp_path.rglob("*.token"))
 
 
+@pytest.mark.long
 def test_no_slide_is_lost_where_all_kinds_die(
     reference: Path, settings: Settings, tmp_path: Path
 ) -> None:

@@ -107,7 +107,14 @@ def test_a_finished_run_is_known_and_its_scenes_can_be_edited(asked: Settings) -
     assert progress.tasks[0] == ("Finding scenes", 25, 0)
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"marks": 3}', "half"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("{}", '{"marks": 3}')),
+        "half",
+    ],
+)
 def test_frames_json_is_made_again(asked: Settings, content: str | None) -> None:
     run(asked)
     noted = interp(asked) / "frames.json"
