@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.records import Job, Slide, WindowJob
 from stable_restyle.imaging import arrays
 
 TRIAL_PX = 256  # the longer side of a trial slide
@@ -57,6 +58,26 @@ class Trial:
         return not self.unmasked and self.kept > max(TURNED * self.freed, CHANGED_LEAST)
 
 
+class WindowPictures(Protocol):
+    """The pictures of a window that a backend has made; one is fetched when it is read."""
+
+    @property
+    def count(self) -> int:
+        """Return how many slides the window has."""
+        ...
+
+    def read(self, place: int) -> Slide:
+        """Return the picture of a slide, counted in the window from 0.
+
+        It has the size of the job, or a scale of it. Raises ServerFault, WorkflowFault.
+        """
+        ...
+
+    def __iter__(self) -> Iterator[Slide]:
+        """Yield the pictures in their order, each fetched when it is wanted."""
+        ...
+
+
 class Backend(Protocol):
     """One thing that draws slides. Thread-safe."""
 
@@ -100,6 +121,14 @@ class Backend(Protocol):
         """Return the slide, of the guide's size or a scale of it. Blocks; called from many threads.
 
         Raises ServerFault where another backend may do better, WorkflowFault where none will.
+        """
+        ...
+
+    def draw_window(self, job: WindowJob) -> AbstractContextManager[WindowPictures]:
+        """Make a window; entering the result returns its pictures, leaving it frees them there.
+
+        Entering blocks until all are made. Called from many threads. Raises as `draw` does;
+        WorkflowFault also where there are more or fewer pictures than the job's length.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Share the slides of a run among backends.
+"""Share the slides and windows of a run among backends.
 
 The pool estimates each backend, so that `schedule` can choose one for a slide. It leaves out
 backends that fail, gives their slides to others, and keeps checking whether they are back.
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from threading import Condition, Thread
 from types import TracebackType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from stable_restyle.backends.base import Backend
+from stable_restyle.backends.base import Backend, WindowPictures
 from stable_restyle.core.errors import (
     NoBackendLeft,
     OutOfMemory,
@@ -28,26 +28,36 @@ from stable_restyle.core.errors import (
     WorkflowFault,
     counted,
 )
-from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide
+from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide, WindowJob
 from stable_restyle.media import sequence
 
 FIRST_PAUSE_S = 2.0  # before a backend that failed is checked; doubled each time
 LONGEST_PAUSE_S = 60.0
-SLIDE_S = 1.0  # expected for a slide before any is drawn
-LATEST = 5  # slides that a backend's speed is the median of
+SLIDE_S = 1.0  # expected for a slide, or a picture of a window, before any is drawn
+LATEST = 5  # slides, or windows, that a backend's speed is the median of
 
 log = logging.getLogger(__name__)
 
 
 Lease: TypeAlias = Callable[[Backend], AbstractContextManager[object]]
+Made = TypeVar("Made")
 
 
 @dataclass(eq=False)
 class _Sent:
-    """A slide that was sent to a backend; changed under the pool's lock only."""
+    """A slide or window that was sent to a backend; changed under the pool's lock only."""
 
+    pictures: int  # of a window; 0 for a slide
     began: float | None = None  # time.perf_counter(); None: still queued there
-    warm: bool = False  # whether the backend had drawn a slide before
+    warm: bool = False  # whether the backend had made one like it before
+
+
+@dataclass(eq=False)
+class _Speed:
+    """How fast a backend makes slides, or windows, which are another model's."""
+
+    warm: bool = False  # whether it has made one: the first takes longer, as it loads models
+    took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
 
 
 @dataclass(eq=False)
@@ -58,8 +68,8 @@ class _Member:
     pause_s: float  # before it is checked after its next fault
     in_flight: int = 0
     sent: list[_Sent] = field(default_factory=list)  # in flight, the oldest first
-    warm: bool = False  # whether it has drawn one: the first takes longer, as it loads models
-    took_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
+    slides: _Speed = field(default_factory=_Speed)
+    windows: _Speed = field(default_factory=_Speed)  # its times are of single pictures
     fault: str | None = None  # why it is suspended; None: it works
     check_at: float = 0.0  # time.monotonic()
 
@@ -67,7 +77,11 @@ class _Member:
         """Note the start of the oldest slides in flight, as many as are drawn at once."""
         for each in self.sent[: self.backend.at_once]:
             if each.began is None:
-                each.began, each.warm = time.perf_counter(), self.warm
+                each.began, each.warm = time.perf_counter(), self.speed(each).warm
+
+    def speed(self, sent: _Sent) -> _Speed:
+        """Return how fast it makes what was sent."""
+        return self.windows if sent.pictures else self.slides
 
     def busy_s(self) -> float:
         """Return for how long it has been drawing the oldest slide in flight, in seconds."""
@@ -127,15 +141,16 @@ class Pool(AbstractContextManager["Pool"]):
         """Estimate each backend that works, or all while none does."""
         with self._changed:
             working = any(member.fault is None for member in self._members)
-            known = [median(member.took_s) for member in self._members if member.took_s]
-            usual_s = mean(known) if known else SLIDE_S
+            slide_s = _expected([member.slides.took_s for member in self._members])
+            picture_s = _expected([member.windows.took_s for member in self._members])
             return [
                 BackendEstimate(
                     number,
                     member.backend.at_once,
                     member.backend.slots,
-                    median(member.took_s) if member.took_s else usual_s,
+                    slide_s[number],
                     member.busy_s(),
+                    picture_s[number],
                 )
                 for number, member in enumerate(self._members)
                 if member.fault is None or not working
@@ -147,16 +162,42 @@ class Pool(AbstractContextManager["Pool"]):
         Raises WorkflowFault if a second backend, or the only one that works, refuses the workflow;
         NoBackendLeft if all have failed and none came back in time.
         """
+        slide, drawn = self._make(job.slide, number, lambda backend: backend.draw(job))
+        return replace(slide, drawn=drawn)
+
+    def draw_window(
+        self, job: WindowJob, number: int, receive: Callable[[WindowPictures], Made]
+    ) -> tuple[Made, DrawRecord]:
+        """Make a window as `draw` makes a slide; return what `receive` makes of it.
+
+        receive: fetches the pictures, one at a time. It is called again, with all of them, where a
+        backend fails meanwhile and another one makes the window.
+        """
+
+        def make(backend: Backend) -> Made:
+            with backend.draw_window(job) as pictures:
+                return receive(pictures)
+
+        first, length = job.window.slides.start, job.window.length
+        return self._make(first, number, make, pictures=length)
+
+    def _make(
+        self, slide: int, number: int, make: Callable[[Backend], Made], pictures: int = 0
+    ) -> tuple[Made, DrawRecord]:
+        """Have a slide or a window made, on the backend of that number or on another.
+
+        slide: to name in messages. pictures: of a window; 0 for a slide.
+        """
         refused_by: _Member | None = None
         refusal: WorkflowFault | None = None
         while True:
-            member = self._acquire(job, number, avoid=refused_by)
+            member = self._acquire(slide, number, avoid=refused_by)
             if member is None:
                 assert refusal is not None
                 raise refusal
             try:
-                with self._lease(member.backend), self._in_flight(member) as sent:
-                    slide = _draw(member.backend, job)
+                with self._lease(member.backend), self._in_flight(member, pictures) as sent:
+                    made = _again(member.backend, make)
                     drawn = self._record_success(member, sent)
             except WorkflowFault as fault:
                 if refusal is not None:
@@ -167,7 +208,7 @@ class Pool(AbstractContextManager["Pool"]):
             else:
                 if refused_by is not None and refusal is not None:  # not the workflow's fault
                     self._suspend(refused_by, refusal)
-                return replace(slide, drawn=drawn)
+                return made, drawn
             finally:
                 self._release(member)
 
@@ -188,7 +229,7 @@ class Pool(AbstractContextManager["Pool"]):
     ) -> None:
         self.close()
 
-    def _acquire(self, job: Job, number: int, avoid: _Member | None) -> _Member | None:
+    def _acquire(self, slide: int, number: int, avoid: _Member | None) -> _Member | None:
         """Wait for a member with room, preferably of that number, and reserve a slot there.
 
         Returns None if only the member to avoid works.
@@ -206,16 +247,16 @@ class Pool(AbstractContextManager["Pool"]):
                     chosen = wanted if wanted in free else min(free, key=lambda m: m.in_flight)
                     chosen.in_flight += 1
                     return chosen
-                self._changed.wait(None if working else self._patience_left(job))
+                self._changed.wait(None if working else self._patience_left(slide))
 
-    def _patience_left(self, job: Job) -> float:
+    def _patience_left(self, slide: int) -> float:
         """Return for how long to wait for a backend. Raises NoBackendLeft once that is over."""
         left = self._all_gone_since + self._patience_s - time.monotonic()
         if left > 0:
             return left
         tried = "\n".join(f"  {m.backend.name}: {m.fault}" for m in self._members)
         raise NoBackendLeft(
-            f"No backend could draw {sequence.name(job.slide)}:\n{tried}\n"
+            f"No backend could draw {sequence.name(slide)}:\n{tried}\n"
             "Start one and run the command again; finished slides are kept."
         )
 
@@ -225,9 +266,9 @@ class Pool(AbstractContextManager["Pool"]):
             self._changed.notify_all()
 
     @contextmanager
-    def _in_flight(self, member: _Member) -> Iterator[_Sent]:
-        """Record a slide as in flight."""
-        sent = _Sent()
+    def _in_flight(self, member: _Member, pictures: int) -> Iterator[_Sent]:
+        """Record a slide or window as in flight."""
+        sent = _Sent(pictures)
         with self._changed:
             member.sent.append(sent)
             member.begin()
@@ -239,15 +280,16 @@ class Pool(AbstractContextManager["Pool"]):
                 member.begin()
 
     def _record_success(self, member: _Member, sent: _Sent) -> DrawRecord:
-        """Record a finished slide; return when it was drawn, without the time in the queue."""
+        """Record a slide or window; return when it was made, without the time in the queue."""
         now = time.perf_counter()
         with self._changed:
             began = now if sent.began is None else sent.began
             member.pause_s = FIRST_PAUSE_S
             self._has_drawn = True
+            speed = member.speed(sent)
             if sent.warm:
-                member.took_s.append(now - began)
-            member.warm = True
+                speed.took_s.append((now - began) / (sent.pictures or 1))
+            speed.warm = True
             return DrawRecord(member.backend.name, began, now - began)
 
     def _suspend(self, member: _Member, fault: Exception) -> None:
@@ -294,13 +336,20 @@ class Pool(AbstractContextManager["Pool"]):
         return None
 
 
-def _draw(backend: Backend, job: Job) -> Slide:
-    """Draw a slide; if memory runs out, free it and try once more."""
+def _again(backend: Backend, make: Callable[[Backend], Made]) -> Made:
+    """Return what a backend makes; if memory runs out, free it and try once more."""
     try:
-        return backend.draw(job)
+        return make(backend)
     except OutOfMemory:
         backend.free_memory()
-        return backend.draw(job)
+        return make(backend)
+
+
+def _expected(took_s: Sequence[Sequence[float]]) -> list[float]:
+    """Return the time expected of each backend: of one without any, what is usual."""
+    known = [median(each) for each in took_s if each]
+    usual_s = mean(known) if known else SLIDE_S
+    return [median(each) if each else usual_s for each in took_s]
 
 
 def _duration(seconds: float) -> str:

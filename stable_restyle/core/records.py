@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 # first scene; the part of the picture that is restyled. Other names are the user's.
 ROLES = ("guide", "mask", "frame", "warped", "previous", "middle", "film", "only")
 OF_NEIGHBOUR = ("warped", "previous")  # those for which the slide before must be finished
+
+# What is for each slide of a window: its frame, or with --finish its slide; the slide where it is
+# known, and mid-grey elsewhere; white where the slide is to be made, and black where it is known.
+BATCHES = ("frames", "known", "known-mask")
+# Of the single pictures of a window: its first and last slide; the others as for slides.
+WINDOW_ROLES = (*BATCHES, "first", "last", "middle", "film")
 
 # Begins the name of each thread that draws one of several films; the film's TARGET follows.
 FILM_THREAD = "film "
@@ -151,6 +158,48 @@ class Job:
 
 
 @dataclass(frozen=True)
+class WindowRule:
+    """How many pictures a workflow makes at once: step * n + plus, and no more than `most`."""
+
+    step: int = 1
+    plus: int = 0
+    most: int = 81
+    overlap: int = 0  # slides that neighbouring windows of --finish share
+    pixels: int | None = None  # of a picture, at most: larger ones are scaled down; None: any
+
+    @property
+    def lengths(self) -> range:
+        """Return the legal lengths, the shortest first."""
+        return range(self.plus or self.step, self.most + 1, self.step)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive slides of one scene that a workflow makes at once."""
+
+    slides: range  # those that it shows; between keys from one key to the next, both included
+    length: int  # pictures that the workflow is asked for; the last slide is repeated up to it
+
+
+@dataclass(frozen=True)
+class WindowJob:
+    """What a backend needs to make a window; answers have this size or a scale of it."""
+
+    window: Window
+    scene: int  # the scene's number
+    size: tuple[int, int]  # width and height of the film's slides
+    rate: Fraction  # slides per second
+    known: frozenset[int]  # slides that exist already: keys; with --finish all
+    # By role, one of BATCHES: returns the picture of a slide, (H, W, 3) or a mask of (H, W).
+    batches: Mapping[str, Callable[[int], Pixels]] = field(default_factory=dict)
+    # By role: the single pictures; made where they are wanted.
+    pictures: Mapping[str, Callable[[], Pixels]] = field(default_factory=dict)
+    workflow: str = "fill"  # the key of the workflow in `WorkflowVariants.windows`
+    seed: int | None = None  # replaces the workflow's if the window is made again
+    changes: Sequence[str] = ()  # of the workflow for this window: ID.INPUT=VALUE
+
+
+@dataclass(frozen=True)
 class UserPicture:
     """A picture of the user's for nodes of the workflow."""
 
@@ -169,3 +218,4 @@ class BackendEstimate:
     slots: int  # slides that it accepts; those above `at_once` wait there
     slide_s: float  # seconds for a slide
     busy_s: float  # for how long it has been drawing the first slide in flight
+    picture_s: float = 1.0  # seconds for each picture of a window

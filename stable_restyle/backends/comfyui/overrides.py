@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from math import ceil, floor
@@ -119,6 +119,7 @@ class WorkflowVariants:
     middle: Workflow | None = None  # of --middle-model
     pictures: Sequence[UserPicture] = ()
     timed: Sequence[TimedChange] = ()
+    windows: Mapping[str, Workflow] = field(default_factory=dict)  # those that make windows
 
     def slide_changes(
         self, scenes: Sequence[Scene], frames_per_slide: int, frames: int, rate: Fraction
@@ -147,10 +148,16 @@ class WorkflowVariants:
                 yield each.name, changed(self.base, [f"{each.node}.{each.name}={value}"])
 
     def __iter__(self) -> Iterator[Workflow]:
+        """Yield the workflows that draw slides."""
         yield self.base
         yield from self.scenes.values()
         if self.middle:
             yield self.middle
+
+    @property
+    def every(self) -> list[Workflow]:
+        """Return all workflows, those that make windows as well."""
+        return [*self, *self.windows.values()]
 
     def map(self, change: Callable[[Workflow], Workflow]) -> WorkflowVariants:
         """Return these with each workflow changed."""
@@ -159,6 +166,7 @@ class WorkflowVariants:
             base=change(self.base),
             scenes={scene: change(each) for scene, each in self.scenes.items()},
             middle=change(self.middle) if self.middle else None,
+            windows={key: change(each) for key, each in self.windows.items()},
         )
 
 

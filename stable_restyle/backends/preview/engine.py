@@ -6,12 +6,14 @@ settings in minutes, and for tests. It paints over what it is shown; it understa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from stable_restyle.backends.base import BackendCheck, try_out
+from stable_restyle.backends.base import BackendCheck, WindowPictures, try_out
 from stable_restyle.backends.preview.anime import paint_anime
 from stable_restyle.backends.preview.clay import paint_clay
 from stable_restyle.core.errors import WrongUsage
@@ -19,7 +21,7 @@ from stable_restyle.core.parallel import cores
 from stable_restyle.core.records import Slide
 
 if TYPE_CHECKING:
-    from stable_restyle.core.records import Job, Pixels
+    from stable_restyle.core.records import Job, Pixels, WindowJob
 
 Look = Literal["clay", "anime"]
 LOOKS: tuple[str, ...] = get_args(Look)
@@ -53,6 +55,11 @@ class Preview:
         look, denoise = self._look, self._denoise
         return Slide(restyle(job.guide, job.mask, look=look, seed=seed, denoise=denoise))
 
+    def draw_window(self, job: WindowJob) -> AbstractContextManager[WindowPictures]:
+        """Return the pictures of a window, each drawn when it is read; known ones are kept."""
+        seed = self._seed if job.seed is None else job.seed
+        return nullcontext(_Window(job, self._look, seed, self._denoise))
+
     def free_memory(self) -> None:
         """Do nothing: no memory is held between slides."""
 
@@ -62,6 +69,31 @@ class Preview:
 
     def close(self) -> None:
         """Do nothing: nothing is held open."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window whose pictures are drawn one by one."""
+
+    job: WindowJob
+    look: str
+    seed: int
+    denoise: float
+
+    @property
+    def count(self) -> int:
+        return len(self.job.window.slides)
+
+    def read(self, place: int) -> Slide:
+        slide = self.job.window.slides[place]
+        if slide in self.job.known:
+            return Slide(self.job.batches["known"](slide))
+        frame = self.job.batches["frames"](slide)
+        free = np.full(frame.shape[:2], 255, np.uint8)
+        return Slide(restyle(frame, free, look=self.look, seed=self.seed, denoise=self.denoise))
+
+    def __iter__(self) -> Iterator[Slide]:
+        return map(self.read, range(self.count))
 
 
 def restyle(guide: Pixels, mask: Pixels, *, look: str, seed: int, denoise: float) -> Pixels:
