@@ -122,6 +122,10 @@ class Keys:
     assisted: frozenset[int]  # filled from keys; the model draws what these do not show
     open_ends: bool = False  # whether slides beyond the last key are filled from it alone
 
+    def union(self, others: Keys) -> Keys:
+        """Return these keys and those of other scenes."""
+        return Keys(self.keys | others.keys, self.assisted | others.assisted, self.open_ends)
+
 
 @dataclass(frozen=True)
 class DrawRecord:

@@ -134,6 +134,19 @@ def command_line(
     return [(names or {}).get(word, word) for word in words]
 
 
+class Running:
+    """An FFmpeg at work."""
+
+    def __init__(self, child: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+        self.child = child
+        self.messages = ""  # what it complained about, once it has ended
+        self._complaints = complaints
+
+    def complains(self) -> bool:
+        """Return whether it has complained about anything so far."""
+        return os.fstat(self._complaints.fileno()).st_size > 0
+
+
 def run(
     task: str,
     command: Sequence[str],
@@ -146,9 +159,31 @@ def run(
 ) -> tuple[T, str]:
     """Run FFmpeg in a folder while `attend` reads or feeds it.
 
-    result: the file or folder that it makes. Returns the result of `attend` and what FFmpeg
-    complained about. Whatever ends `attend`, Ctrl-C included, the program is gone afterwards.
-    Raises ProgramFailed if it ended with an error, UnusableInput for a full disk.
+    The arguments are those of `running`. Returns the result of `attend` and what FFmpeg complained
+    about. Raises ProgramFailed, UnusableInput.
+    """
+    with running(
+        task, command, folder=folder, result=result, stdin=stdin, stdout=stdout
+    ) as started:
+        made = attend(started.child)
+    return made, started.messages
+
+
+@contextlib.contextmanager
+def running(
+    task: str,
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    result: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+) -> Iterator[Running]:
+    """Run FFmpeg in a folder while the context lasts; then wait for its end.
+
+    result: the file or folder that it makes. Whatever ends the context early, Ctrl-C included, the
+    program is gone afterwards. Raises ProgramFailed if it ended with an error, UnusableInput for a
+    full disk.
     """
     # Complaints go to a file: a pipe could fill up.
     with tempfile.TemporaryFile() as complaints:
@@ -156,20 +191,20 @@ def run(
             command, bufsize=0 if stdin == subprocess.PIPE else -1, cwd=folder, stdin=stdin,
             stdout=stdout, stderr=complaints, env={**os.environ, "SVT_LOG": "1"},
         ) as child:  # fmt: skip
+            started = Running(child, complaints)
             try:
-                made = attend(child)
+                yield started
             except BaseException:
                 child.kill()
                 raise
         complaints.seek(0)
-        messages = complaints.read().decode(errors="replace")
-    if child.returncode:
-        for full in (errno.ENOSPC, errno.EDQUOT):
-            if result and os.strerror(full) in messages:
-                raise cannot_write(result, OSError(full, os.strerror(full)))
-        killed = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
-        raise ProgramFailed(task, command, messages + killed)
-    return made, messages
+        started.messages = complaints.read().decode(errors="replace")
+        if child.returncode:
+            for full in (errno.ENOSPC, errno.EDQUOT):
+                if result and os.strerror(full) in started.messages:
+                    raise cannot_write(result, OSError(full, os.strerror(full)))
+            killed = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
+            raise ProgramFailed(task, command, started.messages + killed)
 
 
 def follow(lines: Iterable[bytes] | None, on_frame: Callable[[int], None]) -> tuple[int, list[int]]:

@@ -89,27 +89,45 @@ class Schedule:
         Of equal chains, the one that comes first in `steps` is drawn first. finished: the keys of
         steps that are done.
         """
-        todo = [step for step in steps if step.key not in finished]
-        self._place = {step.key: place for place, step in enumerate(todo)}
-        self.total = len(todo)
-        self._left = sum(step.uses_backend for step in todo)
+        self.total = self._left = 0
+        self._place: dict[int, int] = {}
         self._waiting: dict[int, list[Step]] = defaultdict(list)
         self._level: dict[int, int] = {}  # slides ahead on the longest chain that backends draw
-        unfinished = self._place.keys()
-        for step in reversed(todo):
-            ahead = (self._level[each.key] for each in self._waiting[step.key])
-            self._level[step.key] = step.uses_backend + max(ahead, default=0)
-            for source in unfinished & step.needs:
-                self._waiting[source].append(step)
         # key -> number of the steps before it that are not finished
-        self._missing = {step.key: len(unfinished & step.needs) for step in todo}
-        ready = [step for step in todo if not self._missing[step.key]]
-        self._ready = sorted((step for step in ready if step.uses_backend), key=self._rank)
-        self._fillable = deque(step for step in ready if not step.uses_backend)
+        self._missing: dict[int, int] = {}
+        self._ready: list[Step] = []
+        self._fillable: deque[Step] = deque()
         self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
         self._in_flight: dict[int, int] = {}  # key -> its backend, in the order of `take`
         self._lost: set[int] = set()  # slides
         self._critical = 0.0  # the level from which a chain is critical
+        self.add(step for step in steps if step.key not in finished)
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Plan further steps: of scenes of which none is planned yet.
+
+        Of equal chains, those that were planned earlier are drawn first.
+        """
+        todo = list(steps)
+        self._place.update({step.key: self.total + place for place, step in enumerate(todo)})
+        self.total += len(todo)
+        self._left += sum(step.uses_backend for step in todo)
+        unfinished = {step.key for step in todo}
+        for step in reversed(todo):
+            ahead = (self._level[each.key] for each in self._waiting[step.key])
+            self._level[step.key] = step.uses_backend + max(ahead, default=0)
+            for source in unfinished.intersection(step.needs):
+                self._waiting[source].append(step)
+        self._missing.update({step.key: len(unfinished.intersection(step.needs)) for step in todo})
+        ready = [step for step in todo if not self._missing[step.key]]
+        self._ready += [step for step in ready if step.uses_backend]
+        self._ready.sort(key=self._rank)
+        self._fillable += [step for step in ready if not step.uses_backend]
+
+    def clear(self) -> None:
+        """Drop every step that is not handed out."""
+        for dropped in (self._ready, self._fillable, self._waiting, self._begun):
+            dropped.clear()
 
     @property
     def longest_chain(self) -> int:

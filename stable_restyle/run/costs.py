@@ -10,7 +10,7 @@ from stable_restyle.core.records import Scene, Step, StepKind, answer_key
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.run import redo
-from stable_restyle.run.draw import Claimed
+from stable_restyle.run.claim import Claimed
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.layout import RunPaths
 
@@ -51,7 +51,7 @@ def check_run(
     kept = finished.difference(redo.dependents(steps, redone)).union(claimed.given)
     there = sequence.indices(paths.answers) - redone
     done = {*kept, *map(answer_key, kept | there)}
-    check(settings.at_most, len(drawings(claimed.composing(), done)))
+    check(settings.at_most, len(drawings(claimed.composing(steps), done)))
 
 
 def check(at_most: int | None, asked: int) -> None:

@@ -56,6 +56,11 @@ class RunPaths:
         return self.interp / "frames.json"
 
     @property
+    def looking_file(self) -> Path:
+        """Return the file for what is known of a film that is being looked through."""
+        return self.interp / "looking.json"
+
+    @property
     def settings_file(self) -> Path:
         return self.interp / "settings.json"
 

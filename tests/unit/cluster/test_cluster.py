@@ -27,7 +27,8 @@ from support.comfy_server import ComfyServer
 from support.programs import LONGEST_S
 from support.runs import Silent, files, run
 
-from stable_restyle.cluster import client, scheduler, shares
+from stable_restyle.cluster import scheduler, shares
+from stable_restyle.cluster.results import Results
 from stable_restyle.cluster.worker import TaskResult
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
 from stable_restyle.core.records import DrawRecord
@@ -392,7 +393,7 @@ def test_composing_begins_once_whoever_ends_last() -> None:
     steps = answers.split(scenes.all_steps(scenes.find_scenes([0, 9], 1)))
     first, second, third = shares.divide(steps, [], 3)
     spec: Any = None
-    results = client._Results(spec, set(), ignore)
+    results = Results(spec, set(), ignore)
     done = TaskResult("tcp://a", "worker a", [], None)
     assert results.add(first, done) == []
     for step in (*second.steps, *third.steps):
