@@ -18,8 +18,7 @@ from stable_restyle.core import files, memory
 from stable_restyle.core.progress import LockCheckedProgress, Progress, task
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
-from stable_restyle.media.frames import Frames, reading
-from stable_restyle.media.join import join_slides
+from stable_restyle.media.frames import reading
 from stable_restyle.media.probe import Film
 from stable_restyle.plan import scenes
 from stable_restyle.report.jumps import Jumps
@@ -30,6 +29,7 @@ from stable_restyle.run import (
     drawn,
     dry_run,
     film_source,
+    film_writer,
     only,
     prepare,
     redo,
@@ -40,7 +40,6 @@ from stable_restyle.run.inputs import (
     check_before_split,
     check_encoding,
     check_scenes,
-    encoding,
     explain_fps,
     explain_tone,
     given_slides,
@@ -56,7 +55,7 @@ from stable_restyle.run.inputs import (
 )
 from stable_restyle.run.status import has_all_answers
 from stable_restyle.run.team import choose_team
-from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
+from stable_restyle.workdir import finished, journal, layout, manifest, settings_file
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.settings_file import SettingsSnapshot
 
@@ -131,14 +130,17 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             if asks and not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            made = draw.draw(spec, claimed, team, settings, paths, kept.journal, guarded, asks=asks)
-            redo.finish(paths)
-            if settings.deflicker or claimed.masks:
-                _finish(paths, claimed, settings, guarded)
+            with film_writer.writing(claimed.source, paths, settings) as film:
+                made = draw.draw(
+                    spec, claimed, team, settings, paths, kept.journal, guarded, asks=asks
+                )
+                redo.finish(paths)
+                if settings.deflicker or claimed.masks:
+                    _finish(paths, claimed, settings, guarded)
 
-            slides = sequence.marks(paths.shown, count)
-            if paths.result is not None:
-                _join(claimed.source, paths, settings, count, guarded)
+                slides = sequence.marks(paths.shown, count)
+                if film is not None:
+                    film.finish(count, guarded)
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
@@ -224,36 +226,6 @@ def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Pro
             settings.deflicker,
             claimed.masks,
             progress.advance,
-        )
-
-
-def _join(
-    source: Film | Frames,
-    paths: RunPaths,
-    settings: Settings,
-    slides: int,
-    progress: LockCheckedProgress,
-) -> None:
-    """Join the slides to a film, with the source's sound if it has any."""
-    assert paths.result is not None
-    film = source if isinstance(source, Film) and not source.webp_places else None
-    rate = prepare.frame_rate(source, settings.rate) / settings.frames_per_slide
-
-    def on_whole(made: Path) -> None:
-        progress.check()
-        owner.claim_result(paths, made)
-
-    with task(progress, "Joining", slides, "slide"):
-        join_slides(
-            paths.shown,
-            slides,
-            rate,
-            paths.result,
-            film,
-            progress.advance,
-            encoding(settings, paths),
-            on_whole,
-            owner.maker(paths),
         )
 
 
