@@ -19,8 +19,7 @@ from stable_restyle.core import files, memory
 from stable_restyle.core.progress import LockCheckedProgress, Progress, task
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
-from stable_restyle.media.frames import Frames, reading
-from stable_restyle.media.join import join_slides
+from stable_restyle.media.frames import reading
 from stable_restyle.media.probe import Film
 from stable_restyle.report.jumps import Jumps
 from stable_restyle.run import (
@@ -28,6 +27,7 @@ from stable_restyle.run import (
     deflicker,
     draw,
     dry_run,
+    film_writer,
     prepare,
     redo,
     reporting,
@@ -35,7 +35,6 @@ from stable_restyle.run import (
 from stable_restyle.run.claim import Claimed, Claims, claim_source
 from stable_restyle.run.coming import Coming
 from stable_restyle.run.inputs import (
-    encoding,
     load_workflow,
     needs_no_model,
     result_snapshot,
@@ -45,7 +44,7 @@ from stable_restyle.run.inputs import (
 )
 from stable_restyle.run.status import has_all_answers
 from stable_restyle.run.team import choose_team
-from stable_restyle.workdir import finished, journal, layout, owner, settings_file
+from stable_restyle.workdir import finished, journal, layout, settings_file
 from stable_restyle.workdir.layout import RunPaths
 
 if TYPE_CHECKING:
@@ -121,17 +120,18 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             if asks and not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            claimed, made = draw.draw(
-                spec, claimed, coming, team, settings, paths, kept.journal, guarded, asks=asks
-            )
-            count = len(claimed.steps)
-            redo.finish(paths)
-            if settings.deflicker or claimed.masks:
-                _finish(paths, claimed, settings, guarded)
+            with film_writer.writing(claimed.source, paths, settings) as film:
+                claimed, made = draw.draw(
+                    spec, claimed, coming, team, settings, paths, kept.journal, guarded, asks=asks
+                )
+                count = len(claimed.steps)
+                redo.finish(paths)
+                if settings.deflicker or claimed.masks:
+                    _finish(paths, claimed, settings, guarded)
 
-            slides = sequence.marks(paths.shown, count)
-            if paths.result is not None:
-                _join(claimed.source, paths, settings, count, guarded)
+                slides = sequence.marks(paths.shown, count)
+                if film is not None:
+                    film.finish(count, guarded)
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
@@ -158,36 +158,6 @@ def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Pro
             settings.deflicker,
             claimed.masks,
             progress.advance,
-        )
-
-
-def _join(
-    source: Film | Frames,
-    paths: RunPaths,
-    settings: Settings,
-    slides: int,
-    progress: LockCheckedProgress,
-) -> None:
-    """Join the slides to a film, with the source's sound if it has any."""
-    assert paths.result is not None
-    film = source if isinstance(source, Film) and not source.webp_places else None
-    rate = prepare.frame_rate(source, settings.rate) / settings.frames_per_slide
-
-    def on_whole(made: Path) -> None:
-        progress.check()
-        owner.claim_result(paths, made)
-
-    with task(progress, "Joining", slides, "slide"):
-        join_slides(
-            paths.shown,
-            slides,
-            rate,
-            paths.result,
-            film,
-            progress.advance,
-            encoding(settings, paths),
-            on_whole,
-            owner.maker(paths),
         )
 
 

@@ -78,6 +78,11 @@ class RunPaths:
         return self.interp / "drawn"
 
     @property
+    def parts(self) -> Path:
+        """Return the folder for the parts of the film."""
+        return self.interp / "parts"
+
+    @property
     def answers(self) -> Path:
         """Return the folder for what the model draws of frames alone."""
         return self.interp / "answers"
