@@ -20,7 +20,6 @@ from stable_restyle.core.progress import LockCheckedProgress, Progress, task
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.media.frames import reading
-from stable_restyle.media.probe import Film
 from stable_restyle.report.jumps import Jumps
 from stable_restyle.run import (
     costs,
@@ -28,7 +27,6 @@ from stable_restyle.run import (
     draw,
     dry_run,
     film_writer,
-    prepare,
     redo,
     reporting,
 )
