@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
@@ -52,6 +53,56 @@ def test_every_slide_is_drawn_once_after_its_previous(
         drawn.append(step.slide)
     assert sorted(drawn) == sorted({step.slide for step in steps} - finished)
     assert schedule.total == len(drawn)
+
+
+@settings(max_examples=40)
+@given(lengths, st.randoms(use_true_random=False), st.integers(1, 9))
+def test_scenes_that_come_later_are_drawn_once_each(
+    lengths: list[int], chance: Random, backends: int
+) -> None:
+    """Whatever comes with what, and when: early, late, or one scene at a time."""
+    steps = steps_of(lengths)
+    cuts = sorted({*chance.choices(range(1, len(lengths) + 1), k=4), len(lengths)})
+    batches = [
+        [step for step in steps if first < step.scene <= last]
+        for first, last in pairwise([0, *cuts])
+    ]
+    schedule = Schedule(batches.pop(0))
+    drawn: list[int] = []
+    in_flight: list[Step] = []
+    while True:
+        if batches and chance.random() < 0.5:
+            schedule.add(batches.pop(0))
+        team = [BackendEstimate(number, 1, 2, 1.0 + number, 0.5) for number in range(backends)]
+        for step, _ in taken(schedule, team):
+            assert step.previous is None or step.previous in drawn
+            in_flight.append(step)
+        if in_flight:
+            step = in_flight.pop(chance.randrange(len(in_flight)))
+            schedule.finish(step)
+            drawn.append(step.slide)
+        elif batches:
+            schedule.add(batches.pop(0))
+        else:
+            break
+    assert sorted(drawn) == [step.slide for step in sorted(steps, key=lambda each: each.slide)]
+    assert schedule.total == len(drawn)
+
+
+def test_scenes_that_are_all_added_at_once_are_drawn_as_if_they_were_known() -> None:
+    steps = steps_of([3, 9, 1, 5])
+    later = Schedule([])
+    later.add(steps)
+    assert estimate(later, [1.0, 2.0]) == estimate(Schedule(steps), [1.0, 2.0])
+
+
+def test_what_is_not_handed_out_can_be_dropped() -> None:
+    schedule = Schedule(with_keys(3, 7))
+    ((step, _),) = taken(schedule, idle()[:1])[:1]
+    schedule.clear()
+    assert schedule.take(idle()) is None
+    schedule.finish(step)
+    assert schedule.take(idle()) is None and schedule.take_fillable() is None
 
 
 @given(lengths, st.integers(1, 9))
