@@ -21,7 +21,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from operator import attrgetter
 
 from stable_restyle.core.records import BackendEstimate, Step, slide_of
@@ -96,6 +96,7 @@ class Schedule:
         # key -> number of the steps before it that are not finished
         self._missing: dict[int, int] = {}
         self._ready: list[Step] = []
+        self._heads: list[Step] = []  # those of `_ready` that nothing precedes, in their order
         self._fillable: deque[Step] = deque()
         self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
         self._in_flight: dict[int, int] = {}  # key -> its backend, in the order of `take`
@@ -120,13 +121,15 @@ class Schedule:
                 self._waiting[source].append(step)
         self._missing.update({step.key: len(unfinished.intersection(step.needs)) for step in todo})
         ready = [step for step in todo if not self._missing[step.key]]
-        self._ready += [step for step in ready if step.uses_backend]
+        heads = [step for step in ready if step.uses_backend]
+        self._heads += heads
+        self._ready += heads
         self._ready.sort(key=self._rank)
         self._fillable += [step for step in ready if not step.uses_backend]
 
     def clear(self) -> None:
         """Drop every step that is not handed out."""
-        for dropped in (self._ready, self._fillable, self._waiting, self._begun):
+        for dropped in (self._ready, self._heads, self._fillable, self._waiting, self._begun):
             dropped.clear()
 
     @property
@@ -216,7 +219,8 @@ class Schedule:
 
     def _hand_out(self, step: Step, backend: int) -> tuple[Step, int]:
         del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
-        self._begun.pop(step.key, None)
+        if self._begun.pop(step.key, None) is None:
+            del self._heads[bisect_left(self._heads, self._place[step.key], key=self._place_of)]
         self._in_flight[step.key] = backend
         return step, backend
 
@@ -244,11 +248,13 @@ class Schedule:
         return takewhile(self._is_critical, reversed(self._ready))
 
     def _others(self) -> Iterator[Step]:
-        """Yield the ready steps that are not critical: those after the slide drawn last first."""
-        yield from (step for step in reversed(self._begun.values()) if not self._is_critical(step))
-        for step in reversed(self._ready):
-            if step.key not in self._begun and not self._is_critical(step):
-                yield step
+        """Yield the ready steps that are not critical: those after the slide drawn last first.
+
+        Then chains are begun in the order of the film, so that it can be written from its beginning
+        while slides are drawn.
+        """
+        every = chain(reversed(self._begun.values()), self._heads)
+        return (step for step in every if not self._is_critical(step))
 
     def _following(self) -> list[Step]:
         """Return the steps that wait for a slide in flight, the longest chain first."""
@@ -263,6 +269,9 @@ class Schedule:
 
     def _is_critical(self, step: Step) -> bool:
         return self._level[step.key] >= self._critical
+
+    def _place_of(self, step: Step) -> int:
+        return self._place[step.key]
 
     def _rank(self, step: Step) -> tuple[int, int]:
         return self._level[step.key], -self._place[step.key]

@@ -160,10 +160,22 @@ def test_backends_that_take_no_time_by_a_coarse_clock_draw_every_slide(
     assert estimate(Schedule(steps_of([5, 9, 1])), slide_s) <= max(slide_s)
 
 
-def test_the_longest_chain_goes_first() -> None:
+def test_the_longest_chain_goes_first_then_those_of_the_beginning() -> None:
     schedule = Schedule(steps_of([3, 9, 5]))
     sent = taken(schedule, idle(3))
-    assert [(step.scene, backend) for step, backend in sent] == [(2, 0), (3, 1), (1, 2)]
+    assert [(step.scene, backend) for step, backend in sent] == [(2, 0), (1, 1), (3, 2)]
+
+
+def test_without_hurry_scenes_are_drawn_in_the_order_of_the_film() -> None:
+    """So that the film can be written from its beginning while slides are drawn."""
+    lengths = [3, 9, 2, 8, 4, 7, 1, 6] * 4
+    schedule = Schedule(steps_of(lengths))
+    begun: list[int] = []
+    while sent := taken(schedule, idle(1)):
+        begun += [step.scene for step, _ in sent]
+        for step, _ in sent:
+            schedule.finish(step)
+    assert begun == sorted(begun)
 
 
 def test_a_finished_slide_breaks_the_chain_ahead() -> None:
