@@ -103,6 +103,11 @@ class Step:
         return self.slide if self.is_slide else answer_key(self.slide)
 
     @property
+    def pictures(self) -> int:
+        """Return how many slides a window has, both keys included; 0 for all other steps."""
+        return len(self.between) if self.kind is StepKind.WINDOW else 0
+
+    @property
     def between(self) -> range:
         """Return the slides of its window, from key to key, both included."""
         return range(min(self.sources), max(self.sources) + 1)

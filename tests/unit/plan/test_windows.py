@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stable_restyle.core.records import Keys, Step, StepKind, WindowRule
+from stable_restyle.core.records import Keys, Scene, Step, StepKind, WindowRule
 from stable_restyle.plan import answers, keyframes, scenes, windows
 
 
@@ -23,7 +23,7 @@ def rules(draw: st.DrawFn, least: int = 3) -> WindowRule:
 
 
 @st.composite
-def keyed_films(draw: st.DrawFn) -> tuple[list[scenes.Scene], Keys, WindowRule]:
+def keyed_films(draw: st.DrawFn) -> tuple[list[Scene], Keys, WindowRule]:
     """Draw the scenes of a film, its keys with windows between them, and their rule."""
     frames, rule = draw(st.integers(1, 300)), draw(rules())
     bounds = scenes.boundaries(draw(st.sets(st.integers(1, frames), max_size=6)), frames)
@@ -37,7 +37,7 @@ def keyed_films(draw: st.DrawFn) -> tuple[list[scenes.Scene], Keys, WindowRule]:
 
 @given(keyed_films())
 def test_each_slide_is_made_once_and_each_window_has_a_legal_length(
-    film: tuple[list[scenes.Scene], Keys, WindowRule],
+    film: tuple[list[Scene], Keys, WindowRule],
 ) -> None:
     found, keys, rule = film
     steps = list(windows.with_windows(scenes.all_steps(found, keys)))
@@ -58,7 +58,7 @@ def test_each_slide_is_made_once_and_each_window_has_a_legal_length(
 
 @given(keyed_films(), st.booleans())
 def test_steps_come_after_those_that_they_need_and_have_keys_of_their_own(
-    film: tuple[list[scenes.Scene], Keys, WindowRule], composed: bool
+    film: tuple[list[Scene], Keys, WindowRule], composed: bool
 ) -> None:
     found, keys, _ = film
     steps = scenes.all_steps(found, keys)
@@ -71,7 +71,7 @@ def test_steps_come_after_those_that_they_need_and_have_keys_of_their_own(
 
 @given(keyed_films())
 def test_scenes_begin_and_end_with_keys_and_given_slides_are_keys(
-    film: tuple[list[scenes.Scene], Keys, WindowRule],
+    film: tuple[list[Scene], Keys, WindowRule],
 ) -> None:
     found, keys, _ = film
     between = {
@@ -83,7 +83,7 @@ def test_scenes_begin_and_end_with_keys_and_given_slides_are_keys(
 
 @given(keyed_films())
 def test_keys_that_are_near_enough_stay_as_they_are(
-    film: tuple[list[scenes.Scene], Keys, WindowRule],
+    film: tuple[list[Scene], Keys, WindowRule],
 ) -> None:
     found, keys, rule = film
     assert windows.with_keys(found, keys, windows.longest(rule)) == keys
