@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from stable_restyle.imaging.arrays import enlarge
-
 if TYPE_CHECKING:
     from stable_restyle.core.records import Pixels
     from stable_restyle.imaging.arrays import Floats
@@ -60,11 +58,6 @@ def step(picture: Pixels, key: Pixels, inside: Pixels | None = None) -> float:
     if inside is not None and not inside.any():
         return 0.0
     return float(np.mean(cv2.mean(cv2.absdiff(picture, key), mask=inside)[:3]))
-
-
-def fitted(inside: Pixels | None, picture: Pixels) -> Pixels | None:
-    """Return what counts at the size of a picture."""
-    return None if inside is None else enlarge(inside, picture.shape)
 
 
 def _nearest(channel: Pixels, wanted: Pixels, inside: Pixels | None) -> Floats:

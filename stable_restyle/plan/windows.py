@@ -7,11 +7,19 @@ legal ones: the last slide of a shorter window is repeated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from stable_restyle.core.records import Keys, Scene, Step, StepKind, Window, WindowRule
+from stable_restyle.core.records import (
+    Keys,
+    Scene,
+    Step,
+    StepKind,
+    Window,
+    WindowRule,
+    answer_key,
+)
 from stable_restyle.plan import scenes
 
 
@@ -55,6 +63,31 @@ def with_windows(steps: Iterable[Step]) -> Iterator[Step]:
             known.add(step.between)
             yield replace(step, slide=step.between[1], kind=StepKind.WINDOW)
         yield step
+
+
+def done(steps: Iterable[Step], finished: Container[int], there: Container[range]) -> set[int]:
+    """Return the keys of the windows that need not be made.
+
+    steps: of slides. finished: slides. there: the slides of each window that is there. A window is
+    not needed either if all slides between its keys are finished.
+    """
+    from_window = [step for step in steps if step.kind is StepKind.FROM_WINDOW]
+    wanted = {
+        step.between
+        for step in from_window
+        if step.slide not in finished and step.between not in there
+    }
+    return {answer_key(each.between[1]) for each in from_window if each.between not in wanted}
+
+
+def remade(steps: Iterable[Step], slides: Container[int]) -> set[range]:
+    """Return the windows that have one of these slides between their keys, or as a key."""
+    return {
+        step.between
+        for step in steps
+        if step.kind is StepKind.FROM_WINDOW
+        and any(each in slides for each in (step.slide, *step.sources))
+    }
 
 
 def overlapping(slides: range, rule: WindowRule) -> list[Window]:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, are, bytes_in_words, cannot_write, counted
 from stable_restyle.core.progress import COMPOSING, DRAWING, Progress, task
-from stable_restyle.core.records import DrawRecord, Scene, Step, StepKind, answer_key, slide_of
+from stable_restyle.core.records import DrawRecord, Scene, Step, StepKind, slide_of
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Failure
 from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.drawing.session import DrawingSpec, OnSaved, find_done
 from stable_restyle.drawing.subject import SubjectMasks
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
 from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
 from stable_restyle.media.split import check_free, size_of
 from stable_restyle.plan import answers as plan_answers
-from stable_restyle.run import deflicker, given
+from stable_restyle.plan import windows
+from stable_restyle.run import deflicker, fill, given, prepare
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.run.team import Team
@@ -47,11 +49,14 @@ class Claimed:
     masks: SubjectMasks | None  # of --only
     drawn: DrawnPictures | None
 
-    def composing(self) -> list[Step]:
-        """Return the steps of slides that are composed, and of the answers that a model draws."""
-        snapshot = self.input_snapshot
-        steps = plan_answers.split(self.steps, middle_first=snapshot.middle_first)
-        return [each for each in steps if snapshot.has_answers or each.kind is not StepKind.ANSWER]
+    def every(self) -> list[Step]:
+        """Return the steps of all slides, and of the answers and windows that a model makes."""
+        snapshot, steps = self.input_snapshot, list(self.steps)
+        if snapshot.is_composed:
+            steps = plan_answers.split(steps, middle_first=snapshot.middle_first)
+        if not snapshot.has_answers:
+            steps = [each for each in steps if each.kind is not StepKind.ANSWER]
+        return list(windows.with_windows(steps))
 
 
 def draw(
@@ -78,27 +83,30 @@ def draw(
         deflicker.discard(paths, spec.scenes, missing, settings.deflicker)
     given.put(claimed.given, missing, paths.slides)
     kept, missing = kept.union(claimed.given), missing.difference(claimed.given)
-    steps, done = claimed.steps, kept
-    if settings.is_composed:
-        steps = claimed.composing()
-        done = _done(spec, steps, kept, paths)
+    window_folder.tidy(paths.windows)
+    steps = claimed.every()
+    done = _done(spec, steps, kept, paths)
     composed = {step.key for step in steps if step.kind is StepKind.COMPOSE}
+    made = {step.key: step.between for step in steps if step.kind is StepKind.WINDOW}
 
     def on_saved(key: int, by: DrawRecord) -> None:
         if key in composed:
             notes.composed(key)
+        elif key in made:
+            notes.window(made[key], by)
         else:
             notes.drawn(slide_of(key), by)
 
     draws = any(step.uses_backend and step.key not in done for step in steps)
     if draws and not asks:
         raise UnusableInput(
-            f"Answers have vanished from {paths.answers} meanwhile.\n"
-            "Run the command again to have them drawn again."
+            f"Answers have vanished from {paths.answers} meanwhile, or windows from "
+            f"{paths.windows}.\nRun the command again to have them made again."
         )
     name = COMPOSING if missing and composed and not draws else DRAWING
     with task(progress, name, count, "slide", done=len(kept)):
         failures = _draw_missing(spec, steps, done, team, on_saved, progress.advance)
+    window_folder.tidy(paths.windows)  # of workers that died
     for failure in failures:
         notes.failed(failure.lost, str(failure.reason))
     if failures:
@@ -110,11 +118,15 @@ def draw(
 def _done(
     spec: DrawingSpec, steps: Sequence[Step], kept: Collection[int], paths: RunPaths
 ) -> set[int]:
-    """Return the keys of steps that are not needed any more: kept slides, and all answers there.
+    """Return the keys of steps that are not needed any more.
 
-    Log what the answers take. Raises UnusableInput if the disk is too full for them.
+    These are kept slides, and all answers and windows that are there. Log what the answers take.
+    Raises UnusableInput if the disk is too full for what is missing.
     """
-    done = {*kept, *map(answer_key, kept)}
+    done = {*kept, *plan_answers.done(steps, kept)}
+    if spec.fill is not None:
+        done |= windows.done(steps, kept, window_folder.find(spec.fill.folder))
+        _check_room_for_windows(spec.fill.folder, spec.frames, steps, done)
     if spec.answers is None:
         return done
     wanted = [step for step in steps if step.kind is StepKind.ANSWER and step.key not in done]
@@ -136,6 +148,16 @@ def _done(
             bytes_in_words(needed),
         )
     return done | found
+
+
+def _check_room_for_windows(
+    folder: Path, frames: Frames, steps: Sequence[Step], done: Collection[int]
+) -> None:
+    """Raise UnusableInput if the disk is too full for the windows that are missing."""
+    wanted = [step for step in steps if step.pictures and step.key not in done]
+    if wanted:
+        needed = size_of(sum(step.pictures for step in wanted), frames.width, frames.height)
+        check_free(folder, needed, f"{counted(len(wanted), 'window')} of the model")
 
 
 def _draw_missing(
@@ -177,6 +199,7 @@ def spec_of(
     """Return what is to be drawn; paths are absolute, since a worker may run in another folder."""
     frames = claimed.frames
     mask_strength, mask_size = settings.mask
+    rate = prepare.frame_rate(claimed.source, settings.rate)
     return DrawingSpec(
         frames=frames.part(range(frames.count)),
         frames_per_slide=settings.frames_per_slide,
@@ -193,11 +216,12 @@ def spec_of(
         drawn=claimed.drawn and claimed.drawn.absolute(),
         report=paths.report_folder.absolute(),
         steps_folder=paths.interp.absolute() if settings.save_interp else None,
-        roles=frozenset(role for workflow in variants for role in workflow.roles),
+        roles=frozenset(role for workflow in variants.every for role in workflow.roles),
         pictures=variants.pictures,
         film_middle=claimed.scenes[0].middle,
         only=claimed.masks,
         given=frozenset(claimed.given),
+        fill=fill.spec(variants, paths, rate / settings.frames_per_slide),
     )
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from stable_restyle.core import files
 from stable_restyle.core.progress import Progress, task
@@ -81,19 +79,6 @@ def tidy(folder: Path, ending: str = "") -> None:
             files.remove_tree(part)
 
 
-@contextmanager
-def made_whole(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `folder` when all is there, and is removed otherwise."""
-    part = folder.with_name(f"{folder.name}.part-{uuid4().hex}")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        files.move_whole(part, folder)
-    finally:  # this one alone: the folder may be another run's by now
-        with suppress(OSError):
-            files.remove_tree(part)
-
-
 def _to_be_sought(
     film: Film, digest: str, paths: RunPaths, threshold: float, progress: Progress
 ) -> FilmFrames | str:
@@ -132,7 +117,7 @@ def _frames(source: Film | Path, decoded: DecodedFilm, paths: RunPaths) -> FilmF
 
 
 def _export(film: Film, paths: RunPaths, threshold: float, progress: Progress) -> None:
-    with made_whole(paths.frames) as part:
+    with files.made_whole(paths.frames) as part:
         with task(progress, "Splitting", film.frames, "frame"):
             cuts = split_film(film, part, threshold, progress.advance)
             count = sequence.find_frames(part).count

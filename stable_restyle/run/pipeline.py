@@ -184,7 +184,7 @@ def _claim(
     its_given = given_slides(settings, frames)
     found = scenes.find_scenes(bounds, frames_per_slide, its_given)
     check_scenes(settings, variants, found)
-    kind = keyframe_kind(settings, its_given)
+    kind = keyframe_kind(settings, variants, its_given)
     chosen = prepare.choose_keys(
         frames, found, paths, frames_per_slide, kind, progress, drawn=settings.drawn is not None
     )

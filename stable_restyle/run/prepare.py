@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
+from stable_restyle.core.errors import UnusableInput, WrongUsage, are, counted
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.records import Keys, Scene
 from stable_restyle.core.settings import DEFAULT_RATE
@@ -18,7 +18,7 @@ from stable_restyle.media.naming import OWN
 from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.media.split import detect_cuts, detect_film_cuts, split_film
-from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan import keyframes, scenes, windows
 from stable_restyle.run import film_source
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -105,7 +105,7 @@ def split_once(film: Film, folder: Path, what: str, progress: Progress) -> Frame
     if (found := found_split(film, folder)) is not None:
         return found
     files.remove_folder(folder)
-    with film_source.made_whole(folder) as part, task(progress, what, film.frames, "frame"):
+    with files.made_whole(folder) as part, task(progress, what, film.frames, "frame"):
         split_film(film, part, _NO_CUTS, progress.advance)
         files.write_json(part / FILM_NOTE, settings_file.unread_marks(film.path))
     return sequence.find_frames(folder)
@@ -187,6 +187,8 @@ def choose_keys(
     if chosen is None:
         with reading(frames), task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
+        if kind.longest:
+            chosen = windows.with_keys(found, chosen, kind.longest)
         _tell_keys(found, chosen, kind.every, "use their pictures" if drawn else "go to the model")
     return chosen
 
@@ -210,6 +212,16 @@ def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int, what: str) -> N
         sum(step.uses_backend for step in scenes.all_steps(found, each))
         for each in (chosen, keyframes.at_least(found, every))
     )
+    if chosen.windows:
+        steps = windows.with_windows(scenes.all_steps(found, chosen))
+        made = [step.pictures for step in steps if step.pictures]
+        log.info(
+            "%s %s, and %s between them %s made by --fill: of %d slides at most, their keys "
+            "included.",
+            *(counted(asked, "key"), what, counted(len(made), "window"), are(len(made))),
+            max(made, default=0),
+        )
+        return
     assisted = len(chosen.assisted)
     log.info(
         "%d of %s %s: %s at most %s apart, %d more where the film changes faster, %d "
@@ -233,7 +245,8 @@ def foresee_keys(
     if kind.given and kind.fill_only:
         return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
-    return _noted_keys(slides, paths, kind) or keyframes.at_least(found, kind.every)
+    chosen = _noted_keys(slides, paths, kind) or keyframes.at_least(found, kind.every)
+    return windows.with_keys(found, chosen, kind.longest) if kind.longest else chosen
 
 
 def _noted_keys(slides: int, paths: RunPaths, kind: keyframes.Kind) -> Keys | None:
