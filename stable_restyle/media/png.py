@@ -26,8 +26,8 @@ BYTES_OTHER_MAX = 2**24  # of other content of a PNG file, such as a colour prof
 
 COMMON_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # by Pillow's names
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_END = b"\0\0\0\0IEND\xaeB`\x82"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+END = b"\0\0\0\0IEND\xaeB`\x82"
 _DEPTH_AT = 24  # offset of the bit depth; the colour type follows
 _CHUNK = struct.Struct(">I4s")  # length and type; data and a four-byte checksum follow
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
@@ -65,14 +65,14 @@ def read_header(path: Path) -> Header:
             )
         with path.open("rb") as file:
             head = file.read(_HEADER.size)
-            length = file.seek(0, os.SEEK_END)
+            length = file.seek(0, os.SEEKEND)
             file.seek(max(length - _TAIL, 0))
             tail = file.read(_TAIL)
     except OSError as error:
         raise cannot_read(path, error) from error
-    if not head.startswith(_SIGNATURE):
+    if not head.startswith(SIGNATURE):
         raise UnusableInput(f"{path} is not a PNG.\nSave it as one, or name the film as SOURCE.")
-    if len(head) < _HEADER.size or not tail.endswith(_END):
+    if len(head) < _HEADER.size or not tail.endswith(END):
         raise UnusableInput(
             f"{path} is cut short: the end of the PNG is missing.\nExport or copy it again."
         )
@@ -160,7 +160,7 @@ def strip_metadata(data: bytes) -> bytes | None:
     """
     if not _is_plain(data):
         return None
-    kept, at, kind = [_SIGNATURE], len(_SIGNATURE), b""
+    kept, at, kind = [SIGNATURE], len(SIGNATURE), b""
     while kind != b"IEND":
         length, kind = _CHUNK.unpack_from(data, at)
         if kind == b"tRNS":
@@ -174,19 +174,36 @@ def strip_metadata(data: bytes) -> bytes | None:
 def _is_plain(data: bytes) -> bool:
     """Return whether an image file is a PNG of 8-bit RGB, by its header."""
     details = data[_DEPTH_AT : _DEPTH_AT + len(_EIGHT_BITS_RGB)]
-    return data.startswith(_SIGNATURE) and details == _EIGHT_BITS_RGB and data.endswith(_END)
+    return data.startswith(SIGNATURE) and details == _EIGHT_BITS_RGB and data.endswith(END)
 
 
 def encode(image: Pixels) -> bytes:
     """Encode (H, W, 3) RGB or (H, W) grey, uint8, as PNG. The same pixels give the same bytes."""
+    return SIGNATURE + header(image) + chunk(b"IDAT", image_data(image)) + END
+
+
+def header(image: Pixels) -> bytes:
+    """Return the chunk that a PNG of a picture begins with."""
     height, width = image.shape[:2]
+    colours = _GREY if image.ndim == 2 else _RGB
+    return chunk(b"IHDR", _DETAILS.pack(width, height, 8, colours, 0, 0, 0))
+
+
+def image_data(image: Pixels) -> bytes:
+    """Return the content of the chunk with a picture's pixels."""
+    height = image.shape[0]
     rows = image.reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    details = _DETAILS.pack(width, height, 8, _GREY if image.ndim == 2 else _RGB, 0, 0, 0)
-    return _SIGNATURE + _chunk(b"IHDR", details) + _chunk(b"IDAT", _compress(filtered)) + _END
+    return _compress(filtered)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def write(path: Path, image: Pixels) -> None:
@@ -211,12 +228,6 @@ def _compress(filtered: Pixels) -> bytes:
             compressor.flush(),
         ]
     )
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a chunk of a PNG file."""
-    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def _to_rgb(decoded: npt.NDArray[Any]) -> Pixels:
