@@ -35,7 +35,7 @@ def load(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Workf
                 f"--fill and {option} exclude each other: give one of them.\nWith --fill, a model "
                 "makes the slides between keys."
             )
-    if own := sorted(names.intersection(WINDOW_ROLES)):
+    if own := sorted(names & {*WINDOW_ROLES}):
         raise WrongUsage(
             f"--picture {own[0]}=FILE: {own[0]} is a picture that each window of --fill has of its "
             "own; choose another name."
