@@ -20,13 +20,10 @@ FILL = "fill"  # the workflow's key among those that make windows
 LEAST = 3  # pictures: two keys, and a slide between them
 
 
-def load(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Workflow | None:
-    """Return the workflow of --fill, with the run's prompts and seed where it has any.
-
-    names: of the pictures of --picture. Raises UnusableInput, WrongUsage.
-    """
+def check(settings: Settings) -> None:
+    """Raise WrongUsage if --fill cannot go together with the other options."""
     if not settings.fill:
-        return None
+        return
     if settings.keys == 1:
         raise WrongUsage(f"--fill {settings.fill} makes the slides between keys: add --keys K.")
     for option, value in (("--fill-only", settings.fill_only), ("--drawn", settings.drawn)):
@@ -35,6 +32,15 @@ def load(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Workf
                 f"--fill and {option} exclude each other: give one of them.\nWith --fill, a model "
                 "makes the slides between keys."
             )
+
+
+def load(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Workflow | None:
+    """Return the workflow of --fill, with the run's prompts and seed where it has any.
+
+    names: of the pictures of --picture. Raises UnusableInput, WrongUsage.
+    """
+    if not settings.fill:
+        return None
     if own := sorted(names & {*WINDOW_ROLES}):
         raise WrongUsage(
             f"--picture {own[0]}=FILE: {own[0]} is a picture that each window of --fill has of its "

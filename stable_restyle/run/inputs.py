@@ -44,6 +44,7 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     """
     choose(settings.motion)
     _check_keys(settings)
+    fill.check(settings)
     only.check(settings)
     drawn.check(settings)
     own = pictures.read(settings.pictures)

@@ -24,6 +24,7 @@ from stable_restyle.core.records import Job, Pixels, Slide, WindowJob
 from stable_restyle.core.settings import FRAME, WARPED, Settings
 from stable_restyle.media import png, sequence, window_folder
 from stable_restyle.run import dry_run, pipeline, reporting, status
+from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.workdir import journal
 
 MakeFrames = Callable[..., Path]
@@ -190,7 +191,9 @@ def test_a_damaged_window_is_named_and_made_again_once_it_is_removed(asked: Sett
     window = interp(asked) / "windows" / "000001-000005"
     (window / "000003.png").write_bytes(b"no picture")
     (asked.target / "000003.png").unlink()
-    with pytest.raises(UnusableInput, match=r"(?s)000003.png.*Remove the folder .*000001-000005"):
+    with pytest.raises(
+        SlidesMissing, match=r"(?s)slide 3.*000003.png.*Remove the folder .*000001-000005"
+    ):
         run(asked)
     shutil.rmtree(window)
     assert run(asked).drawn == 1
@@ -424,7 +427,7 @@ def test_a_run_that_only_composes_asks_no_server(asked: Settings, asks: Asked) -
     [
         ({"keys": 1}, "makes the slides between keys: add --keys K"),
         ({"fill_only": True}, "--fill and --fill-only exclude each other"),
-        ({"drawn": Path("in"), "guide": None}, "--fill and --drawn exclude each other"),
+        ({"drawn": Path("in")}, "--fill and --drawn exclude each other"),
         ({"pictures": ("last=PICTURE",)}, "last is a picture that each window of --fill has"),
         ({"fill": "claymation"}, "claymation"),
     ],
