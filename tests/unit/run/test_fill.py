@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ WINDOWS = {range(0, 5), range(4, 9), range(9, 12), range(11, 14)}
 
 def workflow(folder: Path, name: str = "fill.json", mode: str = "mix", **window: int) -> str:
     """Write a workflow that makes windows; return its path."""
-    path = folder / name
-    path.write_text(json.dumps(window_workflow(mode, **window)), "utf-8")
+    path, tree = folder / name, window_workflow(mode)
+    tree["stable-restyle"]["window"] = window or tree["stable-restyle"]["window"]
+    path.write_text(json.dumps(tree), "utf-8")
     return str(path)
 
 
@@ -132,7 +134,8 @@ def test_each_window_is_given_frames_keys_and_what_is_to_be_made(
 ) -> None:
     run(asked)
     (job,) = [each for each in asks.jobs if each.window.slides == range(4, 9)]
-    assert (job.window.length, job.scene, job.size, job.rate) == (5, 1, (66, 50), 24)
+    assert (job.window.length, job.scene, job.size) == (5, 1, (66, 50))
+    assert job.rate == Fraction(24)
     assert job.known == {4, 8}
     for each in job.window.slides:
         assert np.array_equal(
