@@ -33,8 +33,8 @@ class Server(ComfyServer):
         self.spans: list[tuple[float, float]] = []  # time.monotonic(), the same in all processes
         self._slides = cycle(slides)
 
-    def _painted(self, item: Any) -> Pixels:
-        return BLANK
+    def _painted(self, item: Any) -> list[Pixels]:
+        return [BLANK]
 
     def _keep(self, item: Any, data: bytes) -> dict[str, str]:
         return super()._keep(item, next(self._slides))

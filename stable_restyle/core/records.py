@@ -186,6 +186,7 @@ class WindowRule:
     plus: int = 0
     most: int = 81
     overlap: int = 0  # slides that neighbouring windows of --finish share
+    pixels: int | None = None  # of a picture, at most: larger ones are scaled down; None: any
 
     @property
     def lengths(self) -> range:

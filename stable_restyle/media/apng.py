@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import BinaryIO
+from typing import IO
 
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import png
@@ -24,7 +24,7 @@ _PIECE = 2**18  # bytes
 class Batch:
     """Pictures in a temporary file, which its owner closes."""
 
-    file: BinaryIO
+    file: IO[bytes]
     size: int  # bytes
     digest: bytes  # of the pictures
 
@@ -38,7 +38,7 @@ class Batch:
             yield piece
 
 
-def write(file: BinaryIO, pictures: Iterable[Pixels], count: int) -> Batch:
+def write(file: IO[bytes], pictures: Iterable[Pixels], count: int) -> Batch:
     """Write pictures, one at a time, as an animated PNG (PNG specification, third edition, 11.3.9).
 
     pictures: `count` pictures of one size, (H, W, 3) RGB, at least one. Raises OSError.

@@ -65,7 +65,7 @@ def read_header(path: Path) -> Header:
             )
         with path.open("rb") as file:
             head = file.read(_HEADER.size)
-            length = file.seek(0, os.SEEKEND)
+            length = file.seek(0, os.SEEK_END)
             file.seek(max(length - _TAIL, 0))
             tail = file.read(_TAIL)
     except OSError as error:

@@ -36,6 +36,7 @@ from stable_restyle.backends.comfyui.http import HttpClient, parse
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Submission
 from stable_restyle.backends.comfyui.slides import Request
+from stable_restyle.backends.comfyui.timeouts import Allowance
 from stable_restyle.core.errors import ServerFault, UnusableInput, WorkflowFault
 from stable_restyle.core.records import Keys
 from stable_restyle.media import png, sequence
@@ -361,10 +362,10 @@ def _answers(folder: Path) -> Iterator[Attempt]:
 def _history(chance: Random) -> None:
     entry = spoiled(chance.choice(ENTRIES), chance)
     try:
-        picture = SUBMISSION.picture(responses.mapping(entry))
+        made = SUBMISSION.pictures(responses.mapping(entry))
     except (ServerFault, WorkflowFault, responses.Lost):
         return
-    assert all(isinstance(value, str) for value in picture.values())
+    assert all(isinstance(value, str) for picture in made for value in picture.values())
 
 
 def _refusal(chance: Random) -> None:
@@ -394,17 +395,18 @@ def _classes(chance: Random) -> None:
 STORIES = [
     message for story in ("success", "error") for message in recorded(story) if message
 ]  # text and binary
+ALLOWED = Allowance.of(60.0, None)
 FRAME_KINDS = [0x1, 0x2, 0x0, 0x8, 0x9, 0xA, 0x3, 0xF]  # text, binary, the rest of one, close ...
 
 
 @contextmanager
 def _socket(folder: Path) -> Iterator[Attempt]:
     """Read the websocket frame by frame, and its messages."""
-    client = ComfyUI("http://127.0.0.1:9", lambda _: Request({}, lambda _: {}, "6"))
+    client = ComfyUI("http://127.0.0.1:9", lambda _: Request({}, lambda _: {}, "6", 2**20))
 
     def attempt(chance: Random) -> None:
         ours, theirs = socket.socketpair()
-        client._prompts[PROMPT] = Prompt(PROMPT, "me")
+        client._prompts[PROMPT] = Prompt(PROMPT, "me", ALLOWED)
         with closing(ours), closing(theirs):
             theirs.sendall(b"".join(_frame(chance) for _ in range(chance.randint(1, 4)))[:60_000])
             theirs.shutdown(socket.SHUT_WR)

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from stable_restyle.backends.comfy_api.api import ROOT, Api
 from stable_restyle.backends.comfyui import responses
-from stable_restyle.backends.comfyui.http import HttpClient
+from stable_restyle.backends.comfyui.http import Content, HttpClient, Upload
+from stable_restyle.backends.comfyui.uploads import TOO_LARGE, too_large
 from stable_restyle.core.errors import ServerFault, counted
 
 KEPT_S = 24 * 3600  # until the server forgets an asset, should this program not come to delete it
@@ -32,18 +33,22 @@ class Assets:
         self._unneeded: list[str] = []  # IDs
         self._cannot_delete = ""  # why
 
-    def put(self, name: str, data: bytes) -> str:
+    def put(self, name: str, data: Content) -> str:
         """Upload a PNG under a name; return its ID. Raises ServerFault.
 
         What had the name before is deleted the next time.
         """
+        about = {"file_path": name, "content_type": "image/png", "expires_in": str(KEPT_S)}
+        upload = Upload(about, "file", name, data)
         answer = self._api.ask(
             "POST",
             f"{ROOT}/assets",
             fails_s=self._api.timeouts.fails_s,
-            data={"file_path": name, "content_type": "image/png", "expires_in": str(KEPT_S)},
-            files={"file": (name, data, "image/png")},
+            data=upload,
+            headers=upload.headers,
         )
+        if answer.status == TOO_LARGE:
+            raise too_large(self._server, data)
         asset_id = responses.name(self._api.json(answer).get("id"))
         with self._lock:
             if (before := self._ids.get(name)) is not None:

@@ -6,15 +6,16 @@ as some servers give out nothing else.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from stable_restyle.backends.base import BackendCheck
+from stable_restyle.backends.base import BackendCheck, WindowPictures
 from stable_restyle.backends.comfy_api.client import ComfyApi
-from stable_restyle.backends.comfyui import slides
+from stable_restyle.backends.comfyui import slides, windows
 from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault
-from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.records import Job, Slide, WindowJob
 
 UNCHECKED = (
     "node classes, models and values: it does not list what it has, so the workflow is sent as "
@@ -65,11 +66,16 @@ class ComfyApiBackend:
         Raises ServerFault.
         """
         self._client.inspect()
-        return [note for one in self._variants for note in one.notes]
+        return [note for one in self._variants.every for note in one.notes]
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size, or a scale of it where the workflow scales."""
         return slides.draw(self._variants, self._client.draw, job)
+
+    def draw_window(self, job: WindowJob) -> AbstractContextManager[WindowPictures]:
+        """Make a window; entering blocks until it is made."""
+        client = self._client
+        return windows.draw(self._variants, client.window, job, {}, client.note_scaled, keep=True)
 
     def free_memory(self) -> None:
         """Do nothing: there is no such request."""
@@ -93,6 +99,7 @@ class ComfyApiBackend:
             self._client.inspect()
             jobs = ("jobs at once", f"{self.at_once} (--jobs)")
             check = replace(check, about=[("API", self.about), jobs, ("not checked", UNCHECKED)])
-            return slides.tried_out(self._variants, self.draw, check, size)
+            check = slides.tried_out(self._variants, self.draw, check, size)
+            return windows.tried_out(self._variants, self.draw_window, check, size)
         except (ServerFault, WorkflowFault) as fault:
             return replace(check, fault=str(fault))

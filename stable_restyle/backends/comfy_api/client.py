@@ -1,7 +1,8 @@
 """One server of the Comfy API v2: upload, submit, poll, fetch.
 
 Whatever a server does, `ComfyApi.draw` ends in a slide, in a ServerFault (this server failed), in a
-WorkflowFault (the workflow did), or in AnswerLost, where only a second drawing could help.
+WorkflowFault (the workflow did), or in AnswerLost, where only a second drawing could help; so does
+`ComfyApi.window`.
 
 The contract: https://docs.comfy.org/openapi-v2.yaml. Its events are not used: a poll alone says
 what became of a job.
@@ -44,10 +45,11 @@ from stable_restyle.backends.comfy_api.timeouts import Timeouts
 from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.backends.comfyui.attempts import Attempts
-from stable_restyle.backends.comfyui.http import Answer, HttpClient, parse
+from stable_restyle.backends.comfyui.http import Answer, Content, HttpClient, parse
 from stable_restyle.backends.comfyui.responses import Lost, Submission
 from stable_restyle.backends.comfyui.slides import Request
-from stable_restyle.backends.comfyui.uploads import Uploads
+from stable_restyle.backends.comfyui.timeouts import Allowance
+from stable_restyle.backends.comfyui.uploads import BATCHES_KEPT, Uploads
 from stable_restyle.core.errors import RestyleError, ServerFault, counted
 from stable_restyle.core.records import Job, Slide
 
@@ -101,7 +103,7 @@ class ComfyApi:
         self._api = Api(address, timeouts, timeout_s, hint)
         self._quick = HttpClient(address, *[timeouts.cleanup_s] * 3)
         self._assets = Assets(self.name, self._api, self._quick)
-        self._uploads = Uploads(self._put)
+        self._uploads, self._batches = Uploads(self._put), Uploads(self._put, BATCHES_KEPT)
         self._attempts = Attempts(self.name)
         self._changed = Condition()  # guards what follows
         self._jobs: dict[str, str] = {}  # those that may be under way: their ID, the path to cancel
@@ -142,7 +144,24 @@ class ComfyApi:
         """
         with self._at_work():
             request = self._make_request(job)
-            return self._attempts.draw(job, partial(self._attempt, request), self._forget)
+            return self._attempts.draw(job, lambda: self._attempt(request)[1], self._forget)
+
+    @contextmanager
+    def window(self, request: Request) -> Iterator[Callable[[int], bytes]]:
+        """Make a window; yield what fetches the file of one of its pictures.
+
+        Raises ServerFault or WorkflowFault, also while fetching, and AnswerLost.
+        """
+        with self._at_work():
+            attempt = partial(self._attempt, request)
+            made, first = self._attempts.make("window", attempt, self._forget)
+            yield (
+                lambda place: first if place == 0 else self._api.result(*made[place], request.limit)
+            )
+
+    def note_scaled(self, sizes: str) -> None:
+        """Warn, once, that slides are scaled."""
+        self._attempts.note_scaled(sizes)
 
     def close(self) -> None:
         """Abandon what is in flight: draws raise ServerFault, jobs are canceled, assets deleted."""
@@ -191,25 +210,30 @@ class ComfyApi:
                 self._sending -= 1
                 self._changed.notify_all()
 
-    def _put(self, name: str, data: bytes) -> str:
+    def _put(self, name: str, data: Content) -> str:
         with self._at_sending():
             return self._assets.put(name, data)
 
     def _forget(self) -> None:
         """Upload everything again: the server has lost what it had."""
         self._uploads.forget()
+        self._batches.forget()
         self._assets.forget()
         self._assets.tidy()  # a server that still knows the bytes would give us the same asset
 
-    def _attempt(self, request: Request, limit: int) -> bytes:
-        """Have a slide drawn once; return the file that the server sends, `limit` bytes at most.
+    def _attempt(self, request: Request) -> tuple[list[tuple[object, str]], bytes]:
+        """Have a slide or window made once; return its pictures, and the file of the first.
 
         Raises Lost where another attempt may succeed.
         """
         if self._doubtful:
             self.inspect()  # so that a server out of order costs no more slides
             self._doubtful = False
-        with self._uploads.hold(request.pictures) as ids:
+        with (
+            self._uploads.hold(request.pictures) as pictures,
+            self._batches.hold(request.batches) as batches,
+        ):
+            ids = {**pictures, **batches}
             references = {role: reference(each) for role, each in ids.items()}
             key = str(uuid4())
             nodes = marked(request.prompt(references), request.output, key)
@@ -219,11 +243,13 @@ class ComfyApi:
                 request.output,
                 list(references.values()),
                 self._api.address.clean,
+                request.count,
             )
             with self._submitted(submission, key) as job:
                 self._assets.tidy()  # while the server draws
-                ended = self._outcome(job)
-            return self._api.result(*ended.picture(submission), limit)
+                ended = self._outcome(job, Allowance.of(self._timeout_s, request.count))
+            made = ended.pictures(submission)
+            return made, self._api.result(*made[0], request.limit)
 
     @contextmanager
     def _submitted(self, submission: Submission, key: str) -> Iterator[JobState]:
@@ -295,7 +321,7 @@ class ComfyApi:
         answer = self._ask_about_job(f"{ROOT}/jobs/{quote(job_id, safe='')}/workflow")
         return is_marked(responses.get(parse(answer.body), "workflow"), key)
 
-    def _outcome(self, job: JobState) -> JobState:
+    def _outcome(self, job: JobState, allowance: Allowance) -> JobState:
         """Poll a job until it has ended. Raises ServerFault when it takes too long."""
         path = self._api.path(responses.get(job.links, "self"), _path(job))
         submitted, started = time.monotonic(), None
@@ -305,14 +331,10 @@ class ComfyApi:
             now = time.monotonic()
             if job.status in STARTED:
                 started = started or now
-            if started and now > started + self._timeout_s:
-                raise ServerFault(
-                    f"it took longer than {self._timeout_s:g} s for a slide "
-                    "(--timeout sets the limit)"
-                )
+            if started and now > started + allowance.seconds:
+                raise ServerFault(allowance.overdue)
             if not started and now > submitted + self._timeouts.queue_s:
-                minutes = self._timeouts.queue_s / 60
-                raise ServerFault(f"it has not started on the slide in {minutes:g} min")
+                raise ServerFault(allowance.not_started(self._timeouts.queue_s))
             self._api.pause(next(pauses))
             answer = self._ask_about_job(path)
             if answer.status == 404:

@@ -49,11 +49,12 @@ class JobState:
         """Return whether it will not change any more."""
         return self.status in ENDED
 
-    def picture(self, submission: Submission) -> tuple[object, str]:
-        """Return the address of the slide, which may be anything, and its asset ID; it has ended.
+    def pictures(self, submission: Submission) -> list[tuple[object, str]]:
+        """Return the address of each picture made, which may be anything, and its asset ID.
 
-        Raises WorkflowFault if a node failed or the output made no picture, Lost if our pictures
-        are gone, and ServerFault if the job ended in another way.
+        It has ended. Raises WorkflowFault if a node failed, or the output made no picture or not
+        as many as it has to, Lost if our pictures are gone, and ServerFault if the job ended in
+        another way.
         """
         if self.status == "failed":
             raise self._failure(submission)
@@ -65,9 +66,10 @@ class JobState:
             if responses.get(each, "node_id") == submission.output
             and responses.get(each, "type") == "image"
         ]
-        if not made:
-            raise submission.no_picture()
-        return responses.get(made[0], "url"), responses.name(responses.get(made[0], "id"))
+        submission.check_count(len(made))
+        return [
+            (responses.get(each, "url"), responses.name(responses.get(each, "id"))) for each in made
+        ]
 
     def _failure(self, submission: Submission) -> Exception:
         node = responses.get(self.error, "node_id")

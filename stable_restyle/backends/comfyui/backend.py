@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
-from stable_restyle.backends.base import BackendCheck
-from stable_restyle.backends.comfyui import slides, validate
+from stable_restyle.backends.base import BackendCheck, WindowPictures
+from stable_restyle.backends.comfyui import slides, validate, windows
 from stable_restyle.backends.comfyui.client import ComfyUI, Server
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.comfyui.slides import Request
-from stable_restyle.backends.comfyui.validate import Incompatibility
+from stable_restyle.backends.comfyui.validate import Classes, Incompatibility
 from stable_restyle.backends.comfyui.workflow import Workflow
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
-from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.records import Job, Slide, WindowJob
 
 ASKED_AT_ONCE = 4  # node classes
 
@@ -41,6 +42,7 @@ class ComfyBackend:
         self._keep = access.keep_on_server
         self._fitted = variants
         self._variants = variants
+        self._classes: Classes = {}
         self._server: Server | None = None
         self._client = ComfyUI(
             url, self._request, headers=access.headers, timeout_s=access.timeout_s
@@ -67,12 +69,25 @@ class ComfyBackend:
         self._server = self._client.inspect()
         added, found = self._fit()
         if found:
-            raise WorkflowFault(_refusal(self.name, self._variants.base.name, found))
-        return [*(note for one in self._variants for note in one.notes), *added]
+            faulty = [
+                one.name
+                for one in self._fitted.every
+                if validate.incompatibilities(one, self._classes)
+            ]
+            names = " and ".join(dict.fromkeys(faulty)) or self._variants.base.name
+            raise WorkflowFault(_refusal(self.name, names, found))
+        return [*(note for one in self._variants.every for note in one.notes), *added]
 
     def draw(self, job: Job) -> Slide:
         """Return the slide, of the guide's size, or a scale of it where the workflow scales."""
         return slides.draw(self._fitted, self._client.draw, job)
+
+    def draw_window(self, job: WindowJob) -> AbstractContextManager[WindowPictures]:
+        """Make a window; entering blocks, leaving frees its pictures on the server."""
+        client = self._client
+        return windows.draw(
+            self._fitted, client.window, job, self._classes, client.note_scaled, keep=self._keep
+        )
 
     def free_memory(self) -> None:
         """Have the server unload its models."""
@@ -100,14 +115,17 @@ class ComfyBackend:
             if problems := self._fit()[1]:
                 fault = "it cannot draw with this workflow"
                 return replace(check, fault=fault, problems=list(map(str, problems)))
-            return slides.tried_out(self._fitted, self.draw, check, size)
+            check = slides.tried_out(self._fitted, self.draw, check, size)
+            return windows.tried_out(self._fitted, self.draw_window, check, size)
         except (ServerFault, WorkflowFault) as fault:
             return replace(check, fault=str(fault))
 
     def _fit(self) -> tuple[list[str], list[Incompatibility]]:
-        wanted = sorted({each for one in self._variants for each in validate.classes_of(one)})
+        every = self._variants.every
+        wanted = sorted({each for one in every for each in validate.classes_of(one)})
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
+        self._classes = classes
         added: list[str] = []
 
         def complete(one: Workflow) -> Workflow:
@@ -117,7 +135,9 @@ class ComfyBackend:
 
         self._fitted = self._variants.map(complete)
         found = [
-            misfit for one in self._fitted for misfit in validate.incompatibilities(one, classes)
+            misfit
+            for one in self._fitted.every
+            for misfit in validate.incompatibilities(one, classes)
         ]
         found += [
             misfit

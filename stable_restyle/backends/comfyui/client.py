@@ -1,7 +1,8 @@
 """One ComfyUI server: upload, submit, listen, fetch.
 
 Whatever a server does, `ComfyUI.draw` ends in a slide, in a ServerFault (this server failed) or in
-a WorkflowFault (the workflow did). `pool` then chooses another server; `backend` makes the prompts.
+a WorkflowFault (the workflow did); so does `ComfyUI.window`. `pool` then chooses another server;
+`backend` makes the prompts.
 
 Messages of the websocket only trigger a look at the server's history, which alone says what became
 of a prompt: a message that is lost, late, doubled or forged costs time and nothing else.
@@ -9,7 +10,6 @@ of a prompt: a message that is lost, late, doubled or forged costs time and noth
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,8 +29,8 @@ from stable_restyle.backends.comfyui.http import ConnectionLost, HttpClient, par
 from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
 from stable_restyle.backends.comfyui.slides import Request
-from stable_restyle.backends.comfyui.timeouts import Timeouts
-from stable_restyle.backends.comfyui.uploads import Uploads
+from stable_restyle.backends.comfyui.timeouts import Allowance, Timeouts
+from stable_restyle.backends.comfyui.uploads import BATCHES_KEPT, TempFolder, Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Slide
 
@@ -78,12 +78,15 @@ class ComfyUI:
         quick = HttpClient(
             self._address, timeouts.cleanup_s, timeouts.cleanup_s, timeouts.cleanup_s
         )
-        self._cleanup = Cleanup(quick, self._json, partial(self._upload, quick), timeouts.stop_s)
+        self._cleanup = Cleanup(
+            quick, self._json, TempFolder(self.name, quick, self._json).put, timeouts.stop_s
+        )
         self._listener = EventListener(
             self._address, self._http.ca_bundle, timeouts, self._on_message, self._wake_draws
         )
         self._attempts = Attempts(self.name)
-        self._uploads = Uploads(partial(self._upload, self._http, SUBFOLDER))
+        put = partial(TempFolder(self.name, self._http, self._json).put, SUBFOLDER)
+        self._uploads, self._batches = Uploads(put), Uploads(put, BATCHES_KEPT)
         self._changed = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
         self._drawing = 0
@@ -101,7 +104,33 @@ class ComfyUI:
         """
         with self._at_work():
             request = self._make_request(job)
-            return self._attempts.draw(job, partial(self._attempt, request), self._uploads.forget)
+            return self._attempts.draw(job, lambda: self._attempt(request)[1], self._forget)
+
+    @contextmanager
+    def window(self, request: Request) -> Iterator[Callable[[int], bytes]]:
+        """Make a window; yield what fetches the file of one of its pictures, and free them after.
+
+        Raises ServerFault (or OutOfMemory) or WorkflowFault, also while fetching.
+        """
+        with self._at_work():
+            attempt = partial(self._attempt, request)
+            made, first = self._attempts.make("window", attempt, self._forget)
+
+            def fetch(place: int) -> bytes:
+                try:
+                    return first if place == 0 else self._view(made[place], request.limit)
+                except Lost as loss:
+                    raise ServerFault(str(loss)) from None
+
+            try:
+                yield fetch
+            finally:
+                for picture in made:
+                    self._cleanup.add_fetched(picture)
+
+    def note_scaled(self, sizes: str) -> None:
+        """Warn, once, that slides are scaled."""
+        self._attempts.note_scaled(sizes)
 
     def inspect(self) -> Server:
         """Return the server's description. Raises ServerFault where ComfyUI does not answer."""
@@ -113,8 +142,8 @@ class ComfyUI:
         return Server(
             self._text(responses.get(system, "comfyui_version")),
             self._text(responses.get(device, "name")),
-            _whole_number(responses.get(device, "vram_free")),
-            _whole_number(responses.get(device, "vram_total")),
+            responses.whole_number(responses.get(device, "vram_free")),
+            responses.whole_number(responses.get(device, "vram_total")),
         )
 
     def answers(self) -> bool:
@@ -176,47 +205,48 @@ class ComfyUI:
                 self._drawing -= 1
                 self._changed.notify_all()
 
-    def _attempt(self, request: Request, limit: int) -> bytes:
-        """Submit a slide once; return the file that the server sends, `limit` bytes at most.
+    def _forget(self) -> None:
+        """Upload everything again: the server has lost what it had."""
+        self._uploads.forget()
+        self._batches.forget()
+
+    def _attempt(self, request: Request) -> tuple[list[dict[str, str]], bytes]:
+        """Submit a slide or window once; return the pictures made, and the file of the first.
 
         Raises Lost where another attempt may succeed.
         """
         self._listener.wait()  # connect before the first message: none is repeated
-        with self._uploads.hold(request.pictures) as names, self._registered() as prompt:
+        with (
+            self._uploads.hold(request.pictures) as pictures,
+            self._batches.hold(request.batches) as batches,
+            self._registered(Allowance.of(self._timeout_s, request.count)) as prompt,
+        ):
+            names = {**pictures, **batches}
             nodes, uploads = request.prompt(names), list(names.values())
-            submission = Submission(self.name, nodes, request.output, uploads, self._address.clean)
+            submission = Submission(
+                self.name, nodes, request.output, uploads, self._address.clean, request.count
+            )
             self._submit(prompt, submission)
             with suppress(ServerFault):
                 self._cleanup.tidy()  # while the server draws
             entry = self._outcome(prompt)
             try:
-                picture = submission.picture(entry)
-                if self._cleanup.is_emptied(picture):
+                made = submission.pictures(entry)
+                if any(map(self._cleanup.is_emptied, made)):
                     raise Lost("it had drawn an equal slide before, whose picture is gone")
-                answer = self._view(picture, limit)
+                first = self._view(made[0], request.limit)
             finally:
                 prompt.on_server = False
                 self._cleanup.add_done(prompt.id)
-            self._cleanup.add_fetched(picture)
-            return answer
-
-    def _upload(self, http: HttpClient, folder: str, name: str, data: bytes) -> str:
-        """Put a PNG into the server's temp folder; return the name by which nodes load it."""
-        answer = http.request(
-            "POST",
-            "/upload/image",
-            files={"image": (name, data, "image/png")},
-            data={"subfolder": folder, "type": "temp", "overwrite": "true"},
-        )
-        stored = self._json(*answer)
-        keys = ("subfolder", "name", "type")
-        folder, name, place = (responses.name(responses.get(stored, key)) for key in keys)
-        return f"{folder}/{name} [{place}]" if folder else f"{name} [{place}]"
+            if request.count is None:
+                self._cleanup.add_fetched(made[0])
+            return made, first
 
     @contextmanager
-    def _registered(self) -> Iterator[Prompt]:
+    def _registered(self, allowance: Allowance) -> Iterator[Prompt]:
         """Yield a prompt that receives its messages; withdraw it if it is left unfinished."""
-        prompt = Prompt(str(uuid4()), self._listener.client_id or uuid4().hex)
+        client_id = self._listener.client_id or uuid4().hex
+        prompt = Prompt(str(uuid4()), client_id, allowance)
         with self._changed:
             self._prompts[prompt.id] = prompt
         try:
@@ -283,15 +313,13 @@ class ComfyUI:
                 if not prompt.over:
                     self._listener.reconnect(prompt.client_id)
                 return entry
-            prompt.check_overdue(self._timeouts, self._timeout_s)
+            prompt.check_overdue(self._timeouts)
 
     def _await_message(self, prompt: Prompt) -> None:
         """Return when a message says that a prompt is over, or when it is time to poll."""
         with self._changed:
             while not self._closed and not prompt.poll_now:
-                poll_at = prompt.next_poll(
-                    self._timeouts, self._timeout_s, self._listener.client_id
-                )
+                poll_at = prompt.next_poll(self._timeouts, self._listener.client_id)
                 pause_s = poll_at - time.monotonic()
                 if pause_s <= 0:
                     break
@@ -340,7 +368,3 @@ class ComfyUI:
 
     def _text(self, value: object) -> str | None:
         return self._address.clean(value) if isinstance(value, str) else None
-
-
-def _whole_number(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None

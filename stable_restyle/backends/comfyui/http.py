@@ -10,11 +10,12 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urljoin, urlsplit
+from uuid import uuid4
 
 import requests
 import urllib3
@@ -23,12 +24,15 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from stable_restyle.backends.comfyui.adapter import AbortableAdapter
 from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.core.errors import ServerFault
+from stable_restyle.media.apng import Batch
 
 JSON_MAX = 2**26  # bytes of an answer or a message
 TRIES = 3  # to connect
 REDIRECTS = 4  # to a result
 
 _CHUNK = 2**18  # bytes
+
+Content: TypeAlias = bytes | Batch  # of a file to upload
 
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # at DEBUG it shows whole URLs
 
@@ -52,6 +56,27 @@ class Answer:
     body: bytes = b""  # empty for a redirect
     retry_after_s: float | None = None  # when a busy server wants to be asked again
     location: str | None = field(default=None, repr=False)  # of a redirect; may hold a signature
+
+
+class Upload:
+    """A form with a PNG file. A batch is sent piece by piece, and never in memory as a whole."""
+
+    def __init__(self, fields: Mapping[str, str], key: str, name: str, content: Content) -> None:
+        """fields: besides the file, which has this key and name."""
+        mark = uuid4().bytes
+        form, kind = urllib3.encode_multipart_formdata({**fields, key: (name, mark, "image/png")})
+        self.headers = {"Content-Type": kind}
+        self._head, self._tail = form.split(mark)
+        self._content = content
+
+    def __len__(self) -> int:
+        return len(self._head) + len(self._content) + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body; each attempt to send it begins anew."""
+        yield self._head
+        yield from [self._content] if isinstance(self._content, bytes) else self._content
+        yield self._tail
 
 
 class HttpClient:
@@ -93,7 +118,7 @@ class HttpClient:
         """Return status and body of the answer to a request. Raises ServerFault without one.
 
         limit: bytes of the answer. tries: more than one only for what may be sent twice. body:
-        `json`, or `files` and `data`, as for `requests`.
+        `json` as for `requests`, or `data`, an Upload, with its `headers`.
         """
         answer = self.ask(method, path, params=params, limit=limit, tries=tries, **body)
         if answer.location is not None:

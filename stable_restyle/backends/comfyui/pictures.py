@@ -26,21 +26,23 @@ class OtherShape(Exception):
         super().__init__(f"a picture of {width}x{height} for one of {wanted[1]}x{wanted[0]}")
 
 
-def pad(picture: Pixels) -> Pixels:
-    """Return (H, W) or (H, W, 3) with its last row and column repeated up to multiples of GRID."""
+def pad(picture: Pixels, grid: Sequence[int] = (GRID, GRID)) -> Pixels:
+    """Return (H, W) or (H, W, 3) with its last row and column repeated up to multiples of a grid.
+
+    grid: height and width.
+    """
     height, width = picture.shape[:2]
-    margins = [(0, -height % GRID), (0, -width % GRID), (0, 0)]
+    margins = [(0, -height % grid[0]), (0, -width % grid[1]), (0, 0)]
     if not any(map(any, margins)):
         return picture
     return np.pad(picture, margins[: picture.ndim], "edge")
 
 
-def read_slide(data: bytes, frame: Sequence[int], on_scaled: Callable[[str], None]) -> Slide:
+def read_slide(data: bytes, fit: Callable[[Pixels], Pixels]) -> Slide:
     """Return the slide in a file that the server made, with its PNG if it came as a whole one.
 
-    frame: height and width. on_scaled: called with both sizes if the aspect is off by a little, and
-    the slide is therefore scaled to the frame. Raises ServerFault for anything but a complete
-    picture, OtherShape if the aspect is another one.
+    fit: returns the part of a picture that is the slide. Raises ServerFault for anything but a
+    complete picture, and what `fit` raises.
     """
     try:
         picture = png.decode(data, FORMATS)
@@ -48,24 +50,25 @@ def read_slide(data: bytes, frame: Sequence[int], on_scaled: Callable[[str], Non
         raise ServerFault(
             f"what it made is not a complete picture (PNG, JPEG or WebP): {error}"
         ) from None
-    slide = fitted(picture, frame, on_scaled)
+    slide = fit(picture)
     return Slide(slide, png.strip_metadata(data) if slide is picture else None)
 
 
-def fitted(picture: Pixels, frame: Sequence[int], on_scaled: Callable[[str], None]) -> Pixels:
+def fitted(
+    picture: Pixels,
+    frame: Sequence[int],
+    on_scaled: Callable[[str], None],
+    grid: Sequence[int] = (GRID, GRID),
+) -> Pixels:
     """Return the part of an answer that shows the frame, at the scale of the answer.
 
-    The answer shows the padded frame; arguments and faults are those of `read_slide`.
+    The answer shows the frame, padded to multiples of the grid. frame, grid: height and width.
+    on_scaled: called with both sizes if the aspect is off by a little, and the answer is therefore
+    scaled to the padded frame. Raises OtherShape if the aspect is another one.
     """
+    padded = [side + -side % each for side, each in zip(frame[:2], grid, strict=True)]
+    picture = shaped(picture, padded, on_scaled)
     height, width = picture.shape[:2]
-    padded = [side + -side % GRID for side in frame[:2]]
-    if not sequence.is_scale((height, width), padded):
-        other = OtherShape(width, height, padded)
-        if not _is_near((height, width), padded):
-            raise other
-        on_scaled(str(other))
-        picture = arrays.fit(picture, padded[1], padded[0])
-        height, width = padded
     # Of one scale for both sides, so that the slide is a scale of the frame when it is found again.
     side, padded_side = min(zip((height, width), padded, strict=True), key=lambda s: s[0] / s[1])
     rows, columns = (-(-each * side // padded_side) for each in frame[:2])  # rounded up: 1 at least
@@ -74,7 +77,22 @@ def fitted(picture: Pixels, frame: Sequence[int], on_scaled: Callable[[str], Non
     return np.ascontiguousarray(picture[:rows, :columns])
 
 
-def _is_near(size: Sequence[int], of: Sequence[int]) -> bool:
+def shaped(picture: Pixels, wanted: Sequence[int], on_scaled: Callable[[str], None]) -> Pixels:
+    """Return an answer that is a scale of what was sent, or else scaled to that.
+
+    wanted: height and width of what was sent. on_scaled, faults: as of `fitted`.
+    """
+    height, width = picture.shape[:2]
+    if sequence.is_scale((height, width), wanted):
+        return picture
+    other = OtherShape(width, height, wanted)
+    if not is_near((height, width), wanted):
+        raise other
+    on_scaled(str(other))
+    return arrays.fit(picture, wanted[1], wanted[0])
+
+
+def is_near(size: Sequence[int], of: Sequence[int]) -> bool:
     """Return whether a model may have rounded one size, at some scale, to the other."""
     scale = sqrt(size[0] * size[1] / (of[0] * of[1]))
     off = max(abs(side - whole * scale) for side, whole in zip(size, of, strict=True))

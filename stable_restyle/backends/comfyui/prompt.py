@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from stable_restyle.backends.comfyui.timeouts import Timeouts
+from stable_restyle.backends.comfyui.timeouts import Allowance, Timeouts
 from stable_restyle.core.errors import ServerFault
 
 
@@ -15,6 +15,7 @@ class Prompt:
 
     id: str
     client_id: str  # of the websocket that receives its messages
+    allowance: Allowance
     submitted: float = field(default_factory=time.monotonic)
     started: float = 0.0  # 0: not yet
     heard: float = field(default_factory=time.monotonic)  # its last message
@@ -44,7 +45,7 @@ class Prompt:
         self.polled = time.monotonic()
         self.polls += 1
 
-    def next_poll(self, timeouts: Timeouts, timeout_s: float, client_id: str | None) -> float:
+    def next_poll(self, timeouts: Timeouts, client_id: str | None) -> float:
         """Return when to read its state if no message comes, in time.monotonic().
 
         client_id: of the websocket that is open now.
@@ -54,14 +55,12 @@ class Prompt:
         else:
             shortest, longest = timeouts.poll_s
             poll_at = self.polled + min(shortest * 1.5 ** min(self.polls, 99), longest)
-        return min(poll_at, self.started + timeout_s) if self.started else poll_at
+        return min(poll_at, self.started + self.allowance.seconds) if self.started else poll_at
 
-    def check_overdue(self, timeouts: Timeouts, timeout_s: float) -> None:
-        """Raise ServerFault if it waits too long to start, or takes longer than timeout_s."""
+    def check_overdue(self, timeouts: Timeouts) -> None:
+        """Raise ServerFault if it waits too long to start, or takes longer than allowed."""
         now = time.monotonic()
-        if self.started and now > self.started + timeout_s:
-            raise ServerFault(
-                f"it took longer than {timeout_s:g} s for a slide (--timeout sets the limit)"
-            )
+        if self.started and now > self.started + self.allowance.seconds:
+            raise ServerFault(self.allowance.overdue)
         if not self.started and now > self.submitted + timeouts.queue_s:
-            raise ServerFault(f"it has not started on the slide in {timeouts.queue_s / 60:g} min")
+            raise ServerFault(self.allowance.not_started(timeouts.queue_s))

@@ -6,12 +6,13 @@ returns, or raises ServerFault, WorkflowFault or Lost.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from stable_restyle.core.errors import OutOfMemory, ServerFault, WorkflowFault
+from stable_restyle.core.errors import OutOfMemory, ServerFault, WorkflowFault, counted
 
 Place = Literal["queue_running", "queue_pending"]
 
@@ -29,6 +30,7 @@ class Submission:
     output: str  # ID of the node whose picture is the slide
     uploads: Sequence[object]  # our pictures, as nodes name them
     clean: Callable[[object], str]  # makes a server's text fit to be shown
+    count: int | None = None  # pictures that the output has to make; None: the first is the slide
 
     def refused(
         self, answer: Mapping[str, Any], classes: Callable[[], Mapping[str, Any]]
@@ -59,12 +61,12 @@ class Submission:
             if node == self.output or self.output in sequence(get(faults, "dependent_outputs")):
                 raise self.refused(answer, dict)
 
-    def picture(self, entry: Mapping[str, Any]) -> dict[str, str]:
-        """Return the file that the output made: filename, subfolder and type, as for /view.
+    def pictures(self, entry: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return the files that the output made: filename, subfolder and type, as for /view.
 
         entry: from /history. Raises WorkflowFault if a node failed or the output made no picture,
-        OutOfMemory, Lost if our pictures are gone or somebody interrupted it,
-        and ServerFault if the entry makes no sense.
+        or not as many as it has to; OutOfMemory, Lost if our pictures are gone or somebody
+        interrupted it, and ServerFault if the entry makes no sense.
         """
         status = entry.get("status")
         for message in reversed(sequence(get(status, "messages"))):
@@ -78,14 +80,23 @@ class Submission:
         made = mapping(mapping(entry.get("outputs")).get(self.output, {})).get("images", [])
         if not isinstance(made, list):
             raise malformed()
-        if not made:
-            raise self.no_picture()
-        return {key: name(get(made[0], key)) for key in ("filename", "subfolder", "type")}
+        self.check_count(len(made))
+        keys = ("filename", "subfolder", "type")
+        return [{key: name(get(each, key)) for key in keys} for each in made]
 
-    def no_picture(self) -> WorkflowFault:
-        """Return the error for an output that made no picture."""
-        return self._fault(
-            [f"{self._label(self.output)} made no picture."],
+    def check_count(self, made: int) -> None:
+        """Raise WorkflowFault unless the output made as many pictures as it has to."""
+        if made and self.count in (None, made):
+            return
+        output = self._label(self.output)
+        if made:
+            raise self._fault(
+                [f"{output} made {counted(made, 'picture')} for a window of {self.count}."],
+                'Let it make as many as it is asked for: "numbers": {"ID.INPUT": "length"} names '
+                'the input that takes the number, and "window" says which numbers are legal.',
+            )
+        raise self._fault(
+            [f"{output} made no picture."],
             "Name the node that shows or saves the slide as the workflow's output.",
         )
 
@@ -212,6 +223,11 @@ def name(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise malformed()
     return value
+
+
+def whole_number(value: object) -> int | None:
+    """Return a number without its decimals; None for anything else."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def get(value: object, key: str) -> Any:

@@ -1,18 +1,19 @@
 """Find out which node of a workflow loads which picture, and which one makes the slide.
 
 By the element in the file, by the titles of nodes, and by the graph; the first that applies. Pure
-functions of the file's content.
+functions of the file's content, used by `slide_roles` and `window_roles`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from stable_restyle.backends.comfyui.workflow import (
+    KNOWN_MASK,
     MASK,
     FileFault,
     Node,
@@ -21,21 +22,19 @@ from stable_restyle.backends.comfyui.workflow import (
     has_word,
     image_link,
     label,
-    links,
     title,
     upstream,
 )
-from stable_restyle.core.records import ROLES
+from stable_restyle.core.records import ROLES, WINDOW_ROLES
 
 ELEMENT = "stable-restyle"  # key of the object that says which pictures nodes load
+WINDOW = "window"  # key of what says that it makes windows
 INPUT, OUTPUT = "input", "output"  # how the element and titles call the guide and the slide
-OF_THE_FRAME = ("guide", "frame", "warped", "previous")  # one of these must reach the output
-_LATENTS = ("latent_image", "latent", "samples")  # inputs of samplers
 _LOADERS = re.compile(r"load.*(image|mask)|image[_ ]?load", re.IGNORECASE)
+_VIDEO_LOADERS = re.compile(r"load_?video.|GetVideoComponents", re.IGNORECASE)
+_VIDEO = "CreateVideo"  # takes pictures, and is saved as a film by another node
+_TITLES = ("input, mask and output", "frames, known, known-mask and output")
 _SAVERS = re.compile(r"save|preview|send|combine|output|show|export|display", re.IGNORECASE)
-_TO_MASK = re.compile(r"to_?mask|mask_?from", re.IGNORECASE)
-# Nodes whose mask says where a style or a prompt counts, and not where the picture may change.
-_REGIONAL = ("IPAdapter", "ConditioningSetMask")
 
 
 @dataclass
@@ -48,6 +47,11 @@ class Roles:
     output: str = ""  # ID of the node that the slide is taken from
     alpha: str | None = None  # ID of the loader whose second output, its alpha, is the mask
     wants_mask: bool = True  # False: the element has `"mask": null`
+    known: tuple[str, ...] = ROLES  # the roles that there are; of a window others
+
+    @property
+    def is_window(self) -> bool:
+        return self.known is WINDOW_ROLES
 
     @property
     def roles(self) -> set[str]:
@@ -58,32 +62,7 @@ class Roles:
         return self.alpha is not None or MASK in self.roles
 
 
-def find(
-    element: Mapping[str, object], nodes: Mapping[str, Node], names: AbstractSet[str]
-) -> Roles:
-    """Return the pictures of a workflow. names: of the pictures that --picture gives.
-
-    Raises FileFault.
-    """
-    found = Roles(nodes)
-    _by_element(found, element, names)
-    _by_title(found, names)
-    if not found.output:
-        found.output = _saver(found)
-    needed = upstream(found.output, nodes)
-    if not found.has_mask and found.wants_mask:
-        _find_mask(found, needed)
-    if found.roles.isdisjoint(OF_THE_FRAME):
-        _find_input(found, needed)
-    if not found.has_mask and found.wants_mask:
-        found.alpha = next(
-            (each for each in found.pictures if _gives_alpha(each, found, needed)), None
-        )
-    _check(found, upstream(found.output, _as_replaced(found)))
-    return found
-
-
-def _as_replaced(found: Roles) -> dict[str, Node]:
+def as_replaced(found: Roles) -> dict[str, Node]:
     """Return the nodes with the links that remain once pictures are loaded by others."""
     return {
         each: {
@@ -97,7 +76,7 @@ def _as_replaced(found: Roles) -> dict[str, Node]:
     }
 
 
-def _by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[str]) -> None:
+def by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[str]) -> None:
     named: list[str] = []
     for role, key in (("guide", INPUT), (MASK, MASK)):
         if key == MASK and MASK in element and element[MASK] is None:
@@ -113,7 +92,7 @@ def _by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[
         raise FileFault(f'"{ELEMENT}" > "pictures" is not an object of node IDs and roles.')
     for node_id, roles in pictures.items():
         named.append(named_node(node_id, "pictures", found.nodes))
-        found.pictures[node_id] = _known_roles(node_id, roles, names)
+        found.pictures[node_id] = _known_roles(node_id, roles, found, names)
     if len(set(named)) < len(named):
         raise FileFault(f'"{ELEMENT}" names one node for two purposes.')
 
@@ -124,72 +103,78 @@ def named_node(node_id: object, key: str, nodes: Mapping[str, Node]) -> str:
     return node_id
 
 
-def _known_roles(node_id: str, roles: object, names: AbstractSet[str]) -> tuple[str, ...]:
+def _known_roles(
+    node_id: str, roles: object, found: Roles, names: AbstractSet[str]
+) -> tuple[str, ...]:
     """Return the roles of a node, as a tuple. Raises FileFault if no slide can have one of them."""
     listed = roles if isinstance(roles, list) else [roles]
     place = f'"{ELEMENT}" > "pictures" > "{node_id}"'
     if not listed or not all(isinstance(role, str) and role for role in listed):
         raise FileFault(f"{place} is neither a role nor a list of roles.")
-    known = {*ROLES, *names}
-    if known.isdisjoint(listed):
+    if {*found.known, *names}.isdisjoint(listed):
+        kind, others = ("a slide", ROLES) if found.is_window else ("a window", WINDOW_ROLES)
+        hint = f" {listed[0]!r} is one of {kind}." if listed[0] in others else ""
         raise FileFault(
-            f"{place} is {', '.join(map(repr, listed))}; a picture is one of {', '.join(ROLES)}, "
-            f"or one of yours: add --picture {listed[0]}=FILE."
+            f"{place} is {', '.join(map(repr, listed))}; a picture is one of "
+            f"{', '.join(found.known)}, or one of yours: add --picture {listed[0]}=FILE.{hint}"
         )
     return tuple(listed)
 
 
-def _by_title(found: Roles, names: AbstractSet[str]) -> None:
+def by_title(found: Roles, names: AbstractSet[str]) -> None:
     """Take the roles that no node has yet from titles: input, mask, output, frame, middle, ...
 
     A title may list roles, as in "middle, frame".
     """
     in_element = {its[0] for its in found.pictures.values()}
-    listed = {each: _roles_of_title(node, names) for each, node in found.nodes.items()}
-    for role in (OUTPUT, *ROLES, *sorted(names)):
+    listed = {
+        each: _roles_of_title(node, {*found.known, *names}) for each, node in found.nodes.items()
+    }
+    for role in (OUTPUT, *found.known, *sorted(names)):
         taken = {
             OUTPUT: bool(found.output),
             MASK: found.has_mask or not found.wants_mask,
         }.get(role, role in in_element)
         titled = [each for each, its in listed.items() if its[:1] == (role,)]
         if role not in ("guide", MASK, OUTPUT):
-            titled = [each for each in titled if _is_loader(found.nodes[each])]
+            titled = [each for each in titled if _is_loader(found.nodes[each], found)]
         titled = [each for each in titled if each not in (*found.pictures, found.output)]
         if taken or not titled:
             continue
         if len(titled) > 1:
             shown = " and ".join(label(each, found.nodes) for each in titled)
             called = INPUT if role == "guide" else role
-            raise _undecided(f"the title {called!r} is used twice, by {shown}", found)
+            raise undecided(f"the title {called!r} is used twice, by {shown}", found)
         if role == OUTPUT:
             found.output = titled[0]
         else:
             found.pictures[titled[0]] = listed[titled[0]]
 
 
-def _roles_of_title(node: Node, names: AbstractSet[str]) -> tuple[str, ...]:
+def _roles_of_title(node: Node, known: AbstractSet[str]) -> tuple[str, ...]:
     """Return the roles that the title of a node lists; none if it is another title."""
     listed = [each.strip().lower() for each in title(node).split(",")]
-    if not {INPUT, OUTPUT, *ROLES, *names}.issuperset(listed):
+    if not {INPUT, OUTPUT, *known}.issuperset(listed):
         return ()
     return tuple("guide" if each == INPUT else each for each in listed)
 
 
-def _is_loader(node: Node) -> bool:
+def _is_loader(node: Node, found: Roles) -> bool:
     """Return whether a node loads a picture. Packs have names of their own: ETN_LoadImageBase64."""
-    return _LOADERS.search(node["class_type"]) is not None
+    kind = node["class_type"]
+    return bool(_LOADERS.search(kind) or (found.is_window and _VIDEO_LOADERS.search(kind)))
 
 
-def _loaders(found: Roles, needed: AbstractSet[str]) -> list[str]:
+def loaders(found: Roles, needed: AbstractSet[str]) -> list[str]:
     """Return the nodes that load pictures for the slide and have no role yet."""
     return [
         each
         for each, node in found.nodes.items()
-        if each in needed and each not in found.pictures and _is_loader(node)
+        if each in needed and each not in found.pictures and _is_loader(node, found)
     ]
 
 
-def _saver(found: Roles) -> str:
+def saver(found: Roles) -> str:
     """Return the node that saves or shows the slide.
 
     Of several, one that saves; of these, the one behind all samplers, with most nodes before it.
@@ -197,7 +182,7 @@ def _saver(found: Roles) -> str:
     starts = {
         each
         for each, node in found.nodes.items()
-        if each in found.pictures or (_is_loader(node) and not gives_mask(each, found.nodes))
+        if each in found.pictures or (_is_loader(node, found) and not gives_mask(each, found.nodes))
     }
     if not starts:
         raise FileFault(
@@ -205,10 +190,12 @@ def _saver(found: Roles) -> str:
             "Load Image and VAE Encode, and link the latent to the sampler."
         )
     savers = [each for each in all_savers(found.nodes) if each not in found.pictures]
+    if found.is_window:
+        savers += [each for each, node in found.nodes.items() if has_word(node, _VIDEO)]
     behind = {each: upstream(each, found.nodes) for each in savers}
     savers = [each for each in savers if not starts.isdisjoint(behind[each])]
     if not savers:
-        raise _undecided("no node that saves a picture is reached by one that loads one", found)
+        raise undecided("no node that saves a picture is reached by one that loads one", found)
     kept = [each for each in savers if not has_word(found.nodes[each], "Preview")] or savers
     samplers = {
         each: {one for one in behind[each] if has_word(found.nodes[one], "Sampler")}
@@ -216,7 +203,7 @@ def _saver(found: Roles) -> str:
     }
     last = [each for each in kept if samplers[each].issuperset(set().union(*samplers.values()))]
     if not last:
-        raise _undecided("it does not say which node is the output", found)
+        raise undecided("it does not say which node is the output", found)
     return max(last, key=lambda each: len(behind[each]))
 
 
@@ -231,102 +218,7 @@ def all_savers(nodes: Mapping[str, Node]) -> list[str]:
     ]
 
 
-def _find_mask(found: Roles, needed: AbstractSet[str]) -> None:
-    """Give the mask to the loader whose picture becomes a mask on every way."""
-    masks = [
-        each
-        for each in _loaders(found, needed)
-        if _becomes_mask(each, found, needed) and _frees(each, found)
-    ]
-    if len(masks) > 1:
-        raise _undecided("it does not say which node is the mask", found)
-    idle = [
-        each
-        for each, node in found.nodes.items()
-        if has_word(node, "LoadImageMask", "LoadMask") and each not in {*needed, *found.pictures}
-    ]
-    if idle and not masks:
-        raise FileFault(
-            f"{label(idle[0], found.nodes)} loads a mask that does not reach the output.\nLink it "
-            f'in ComfyUI, remove it, or add "{ELEMENT}": {{"mask": null}} to do without a mask.'
-        )
-    found.pictures.update((each, (MASK,)) for each in masks)
-
-
-def _becomes_mask(node_id: str, found: Roles, needed: AbstractSet[str]) -> bool:
-    """Return whether a picture is used as a mask wherever it leads to the output."""
-    seen: dict[str, bool] = {}
-
-    def leads_to_masks(each: str) -> bool:
-        if each not in seen:
-            ways = [way for way in consumers(each, found.nodes) if way[0] in needed]
-            seen[each] = bool(ways) and all(
-                (output == 1 and each == node_id)
-                or name.lower().endswith("mask")
-                or _TO_MASK.search(found.nodes[user]["class_type"])
-                or (user != found.output and leads_to_masks(user))
-                for user, name, output in ways
-            )
-        return seen[each]
-
-    return gives_mask(node_id, found.nodes) or leads_to_masks(node_id)
-
-
-def _frees(node_id: str, found: Roles) -> bool:
-    """Return whether a mask reaches the output on a way that is not through a regional mask."""
-    seen, left = set[str](), [node_id]
-    while left:
-        if (each := left.pop()) not in seen:
-            seen.add(each)
-            left += [
-                user
-                for user, name, _ in consumers(each, found.nodes)
-                if name != "attn_mask" and not has_word(found.nodes[user], *_REGIONAL)
-            ]
-    return found.output in seen
-
-
-def _find_input(found: Roles, needed: AbstractSet[str]) -> None:
-    """Make the loader that is left the input; of several, the one that decides the composition."""
-    left = _loaders(found, needed)
-    for decides in (_latents, _control_pictures, _first_pictures):
-        if len(left) > 1:
-            starts = decides(found.nodes, needed)
-            sources = {each for start in starts for each in upstream(start, found.nodes)}
-            left = [each for each in left if each in sources] or left
-    if len(left) != 1:
-        raise _undecided("it does not say which node is the input", found)
-    found.pictures[left[0]] = ("guide",)
-
-
-def _latents(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
-    """Yield what samplers start from: an encoded picture, or an empty latent of its size."""
-    for each in needed:
-        if has_word(nodes[each], "Sampler"):
-            yield from (source for name, source, _ in links(nodes[each]) if name in _LATENTS)
-
-
-def _control_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
-    """Yield what ControlNets follow."""
-    for each in needed:
-        if has_word(nodes[each], "ControlNet"):
-            yield from (source for name, source, _ in links(nodes[each]) if name == "image")
-
-
-def _first_pictures(nodes: Mapping[str, Node], needed: AbstractSet[str]) -> Iterator[str]:
-    """Yield the first pictures of nodes that number them: the one that is edited."""
-    for each in needed:
-        if has_word(nodes[each], "Edit", "Encode"):
-            yield from (s for name, s, _ in links(nodes[each]) if name in ("image1", "image_1"))
-
-
-def _gives_alpha(node_id: str, found: Roles, needed: AbstractSet[str]) -> bool:
-    """Return whether a picture's alpha is taken as a mask on a way to the output."""
-    users = consumers(node_id, found.nodes)
-    return any(output == 1 and user in needed for user, _, output in users)
-
-
-def _check(found: Roles, needed: AbstractSet[str]) -> None:
+def check(found: Roles, needed: AbstractSet[str]) -> None:
     """Raise FileFault if a node cannot be replaced by a loader of pictures, or has no effect."""
     nodes = found.nodes
     link = image_link(nodes[found.output]["inputs"])
@@ -335,16 +227,19 @@ def _check(found: Roles, needed: AbstractSet[str]) -> None:
             f"{label(found.output, nodes)}, the output, has no picture linked to its input "
             "'images'.\nThe output must be a node that saves or shows the slide, such as SaveImage."
         )
-    for user, name, _ in consumers(found.output, nodes):
+    no_mask = "" if found.is_window else ' (for no mask, "mask": null)'
+    is_film = nodes[found.output]["class_type"] == _VIDEO
+    for user, name, _ in () if is_film else consumers(found.output, nodes):
         raise FileFault(
             f"{label(user, nodes)}, input {name!r}, comes from {label(found.output, nodes)}, the "
             "output, which must be the last."
         )
     for each, roles in found.pictures.items():
         what = INPUT if roles == ("guide",) else roles[0]
-        outputs = 1 if roles == (MASK,) and gives_mask(each, nodes) else 2
+        masks = roles in ((MASK,), (KNOWN_MASK,)) and gives_mask(each, nodes)
+        outputs = 1 if masks or _VIDEO_LOADERS.search(nodes[each]["class_type"]) else 2
         for user, name, output in consumers(each, nodes):
-            if output >= outputs:
+            if output >= outputs and not (user == found.output and is_film):
                 raise FileFault(
                     f"{label(user, nodes)}, input {name!r}, takes output {output} of "
                     f"{label(each, nodes)}, the {what}; what loads a picture there has {outputs}, "
@@ -354,7 +249,7 @@ def _check(found: Roles, needed: AbstractSet[str]) -> None:
             raise FileFault(
                 f"{label(each, nodes)}, the {what}, does not reach {label(found.output, nodes)}, "
                 "the output.\nLink it in ComfyUI, or add this line at the beginning, after the {, "
-                'with the IDs of other nodes (for no mask, "mask": null):\n'
+                f"with the IDs of other nodes{no_mask}:\n"
                 f'  "{ELEMENT}": {_line(found)},'
             )
 
@@ -362,25 +257,27 @@ def _check(found: Roles, needed: AbstractSet[str]) -> None:
 def _line(found: Roles) -> str:
     """Return the line to add to a file, with what is known of it."""
     by_role = {its[0]: each for each, its in reversed(found.pictures.items())}
-    line: dict[str, object] = {
-        INPUT: by_role.pop("guide", f"ID of the {INPUT}"),
-        MASK: by_role.pop(MASK, f"ID of the {MASK}") if found.wants_mask else None,
-        OUTPUT: found.output or f"ID of the {OUTPUT}",
-    }
+    line: dict[str, object] = {OUTPUT: found.output or f"ID of the {OUTPUT}"}
+    if found.is_window:
+        line = {WINDOW: {"step": 4, "plus": 1, "most": 81}, **line}
+        by_role = by_role or {"frames": "ID of the frames"}
+    else:
+        mask = by_role.pop(MASK, f"ID of the {MASK}") if found.wants_mask else None
+        line = {INPUT: by_role.pop("guide", f"ID of the {INPUT}"), MASK: mask, **line}
     if by_role:
         line["pictures"] = {each: role for role, each in by_role.items()}
     return json.dumps(line)
 
 
-def _undecided(what: str, found: Roles) -> FileFault:
+def undecided(what: str, found: Roles) -> FileFault:
     listed = "".join(
         f"\n  {each!r}  {node['class_type']!r}  {title(node)!r}"
         for each, node in found.nodes.items()
-        if _is_loader(node) or each in all_savers(found.nodes)
+        if _is_loader(node, found) or each in all_savers(found.nodes)
     )
     return FileFault(
-        f"{what}. In ComfyUI, give these nodes the titles input, mask and output; or add this line "
-        f'at the beginning, after the {{, with the IDs of your nodes:\n  "{ELEMENT}": '
+        f"{what}. In ComfyUI, give these nodes the titles {_TITLES[found.is_window]}; or add this "
+        f'line at the beginning, after the {{, with the IDs of your nodes:\n  "{ELEMENT}": '
         f"{_line(found)},\nNodes that load or save pictures:"
         f"{listed or ' none; add them in ComfyUI first.'}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from stable_restyle.core.errors import WorkflowFault
 from stable_restyle.core.records import ROLES, Job, Pixels, Slide
 from stable_restyle.imaging import registration
 from stable_restyle.media import sequence
+from stable_restyle.media.apng import Batch
 
 KEPT = "stable-restyle-out"  # the server's folder for slides that it keeps
+PICTURE_MAX = 64  # bytes for each pixel that is sent, and a MiB: room for an upscaler's raw pixels
 _TURNED = (
     "White in the mask is where the picture may change: put an Invert Mask behind the node that "
     "loads it, or remove the one that is there."
@@ -34,12 +36,20 @@ _TURNED = (
 
 @dataclass(frozen=True)
 class Request:
-    """What a server needs to draw one slide."""
+    """What a server needs to draw one slide, or to make one window."""
 
     pictures: Mapping[str, Pixels]  # to upload, by role
     # The nodes to post; takes, by role, the values by which nodes load the uploaded pictures.
     prompt: Callable[[Mapping[str, Any]], dict[str, Any]]
     output: str  # ID of the node whose picture is the slide
+    limit: int  # bytes of a picture that it makes
+    batches: Mapping[str, Batch] = field(default_factory=dict)  # to upload as well
+    count: int | None = None  # pictures that a window has to have; None: it is a slide
+
+
+def picture_limit(width: int, height: int) -> int:
+    """Return how many bytes a picture may have that is made of one of this size."""
+    return PICTURE_MAX * width * height + 2**20
 
 
 def request(variants: WorkflowVariants, job: Job, *, keep: bool) -> Request:
@@ -60,6 +70,7 @@ def request(variants: WorkflowVariants, job: Job, *, keep: bool) -> Request:
         {role: pad(each) if role in ROLES else each for role, each in pictures.items()},
         lambda names: fill(workflow, names, keep=kept),
         workflow.output,
+        picture_limit(*pad(job.mask).shape),
     )
 
 
@@ -72,7 +83,7 @@ def draw(variants: WorkflowVariants, client: Callable[[Job], Slide], job: Job) -
     try:
         slide = client(job)
     except OtherShape as shape:
-        raise WorkflowFault(_wrong_shape(workflow, shape)) from None
+        raise WorkflowFault(wrong_shape(workflow, shape)) from None
     if MASK in workflow.roles:
         return slide
     if workflow.register:
@@ -114,7 +125,7 @@ def _registered(slide: Slide, guide: Pixels) -> Slide:
     return slide if aligned is slide.pixels else replace(slide, pixels=aligned, png=None)
 
 
-def _wrong_shape(workflow: Workflow, shape: OtherShape) -> str:
+def wrong_shape(workflow: Workflow, shape: OtherShape) -> str:
     """Return the message for a workflow whose slides have another aspect than the frames."""
     sizes = "".join(
         f"\n  {label(each, workflow.nodes)}: " + ", ".join(f"{k} {v}" for k, v in values.items())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+AT_ONCE = 4  # pictures of a window that take about as long as a slide: models of video join four
+
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -19,3 +21,29 @@ class Timeouts:
     queue_s: float = 3600.0  # the longest wait in the server's queue
     cleanup_s: float = 1.0  # for an answer while cleaning up
     stop_s: float = 3.0  # for a prompt that was interrupted to go into the history
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How long a server may take for what it makes, from when it starts on it."""
+
+    seconds: float
+    what: str  # "the slide"
+    overdue: str  # the message for what takes longer
+
+    @classmethod
+    def of(cls, timeout_s: float, pictures: int | None) -> Allowance:
+        """Return that of a slide, or of a window of so many pictures. timeout_s: of --timeout."""
+        if pictures is None:
+            overdue = f"it took longer than {timeout_s:g} s for a slide (--timeout sets the limit)"
+            return cls(timeout_s, "the slide", overdue)
+        seconds = timeout_s * -(-pictures // AT_ONCE)
+        overdue = (
+            f"it took longer than {seconds:g} s for a window of {pictures} pictures (--timeout "
+            f"sets the limit for each {AT_ONCE} of them)"
+        )
+        return cls(seconds, "the window", overdue)
+
+    def not_started(self, queue_s: float) -> str:
+        """Return the message for what has waited too long in the server's queue."""
+        return f"it has not started on {self.what} in {queue_s / 60:g} min"

@@ -18,6 +18,7 @@ from stable_restyle.backends.comfyui.workflow import Workflow, fill, label, upst
 Classes: TypeAlias = Mapping[str, Mapping[str, Any] | None]
 
 _SHOWN = 3  # names to list where none resembles the missing one
+STEP_MAX = 256  # of an input; a larger one is no step of a size
 _NUMBERS = ("INT", "FLOAT")
 # Options of an input whose list is not the whole truth: files in subfolders, values of a route.
 _OPEN = ("image_upload", "video_upload", "audio_upload", "file_upload", "image_folder", "remote")
@@ -88,6 +89,16 @@ def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibil
         if reason := _idle(node["inputs"]):
             found.append(Incompatibility(place, reason))
     return found
+
+
+def step_of(info: Mapping[str, Any] | None, name: str) -> int:
+    """Return the step of an input that is a whole number; 1 if its node class has none."""
+    for kind in ("required", "optional"):
+        for each, config in _inputs(info, kind):
+            step = _option(config, "step")
+            if each == name and type(step) is int and 0 < step <= STEP_MAX:
+                return step
+    return 1
 
 
 def _others(workflow: Workflow) -> Iterator[str]:

@@ -9,18 +9,20 @@ import json
 import math
 from collections.abc import Container, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 from stable_restyle.core.errors import WrongUsage
+from stable_restyle.core.records import WindowRule
 
 # {"class_type": str, "inputs": {name: value}, ...}; a value that is a list is a link, [ID, output].
 Node: TypeAlias = Mapping[str, Any]
 
 DENOISE_UNKNOWN = 0.6
-MASK = "mask"  # a role
+SIDES = ("width", "height")  # among the numbers of a window
+MASK, KNOWN_MASK = "mask", "known-mask"  # roles
 
 _SEED_STOP = 2**64
 _SEEDS = ("seed", "noise_seed")
@@ -50,6 +52,9 @@ class Workflow:
     notes: tuple[str, ...] = ()  # what was changed in it, for the user
     # By the key of the element, "prompt" or "negative_prompt": the IDs of the nodes that it names.
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    window: WindowRule | None = None  # None: it draws single slides
+    # By node ID and input: what of a window fills it, "length", "width", "height" or "rate".
+    numbers: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -94,6 +99,9 @@ class Workflow:
         }
         if not self.register:
             content["register"] = False
+        if self.window is not None:
+            content["window"] = asdict(self.window)
+            content["numbers"] = {".".join(place): what for place, what in self.numbers.items()}
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -121,19 +129,20 @@ def _filled(
     """Return all nodes with the pictures' names in place. names: by node. mask: for the alpha."""
     prompt: dict[str, Any] = {node_id: deepcopy(node) for node_id, node in workflow.nodes.items()}
     for each, name in names.items():
-        if workflow.pictures[each] != (MASK,):
+        is_batch = workflow.pictures[each] == (KNOWN_MASK,)
+        if workflow.pictures[each] != (MASK,) and not is_batch:
             prompt[each] = stock_node("LoadImage", image=name)
         elif gives_mask(each, workflow.nodes):
-            prompt[each] = _mask_loader(each, 0, name, prompt)
+            prompt[each] = _mask_loader(each, 0, name, prompt, is_batch)
         else:
             prompt[each] = stock_node("LoadImage", image=name)
-            _replace_mask_output(prompt, each, name)
+            _replace_mask_output(prompt, each, name, is_batch)
     if workflow.alpha is not None:
-        _replace_mask_output(prompt, workflow.alpha, mask)
+        _replace_mask_output(prompt, workflow.alpha, mask, False)
     inputs = prompt[workflow.output]["inputs"]
     if keep is None:
         prompt[workflow.output] = stock_node("PreviewImage", images=image_link(inputs))
-    elif "filename_prefix" in inputs:
+    elif "filename_prefix" in inputs and workflow.window is None:  # others save films, too
         inputs["filename_prefix"] = keep
     else:
         link = image_link(inputs)
@@ -151,8 +160,19 @@ def with_seed(workflow: Workflow, seed: int) -> Workflow:
     return replace(workflow, nodes=nodes)
 
 
+def with_numbers(workflow: Workflow, values: Mapping[str, float]) -> Workflow:
+    """Return the workflow with the numbers of a window in place: length, width, height, rate."""
+    nodes = deepcopy(workflow.nodes)
+    for (node, name), what in workflow.numbers.items():
+        whole = type(nodes[node]["inputs"][name]) is int
+        nodes[node]["inputs"][name] = max(round(values[what]), 1) if whole else values[what]
+    return replace(workflow, nodes=nodes)
+
+
 def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workflow:
     """Return the workflow with another value for one input of a node.
+
+    A number of the window then does not fill it any more; of a width, nor the height.
 
     text: the value as typed; it is parsed as the type in the file: text, number, true or false.
     Raises WrongUsage for an unknown node or input, one that is not a literal, or another type.
@@ -183,7 +203,10 @@ def with_value(workflow: Workflow, node_id: str, name: str, text: str) -> Workfl
         raise WrongUsage(f"{option}: it takes {kind}, such as {json.dumps(present)}.") from None
     nodes = deepcopy(workflow.nodes)
     nodes[node_id]["inputs"][name] = value
-    return replace(workflow, nodes=nodes)
+    filled = workflow.numbers.get((node_id, name))
+    freed = SIDES if filled in SIDES else (filled,)
+    numbers = {place: what for place, what in workflow.numbers.items() if what not in freed}
+    return replace(workflow, nodes=nodes, numbers=numbers)
 
 
 def _typed(text: str, present: object) -> object:
@@ -206,27 +229,32 @@ def stock_node(class_type: str, **inputs: object) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: Any) -> None:
-    """Link inputs that take the MASK (output 1) of the mask's LoadImage to a LoadImageMask.
+def _replace_mask_output(prompt: dict[str, Any], mask_id: str, mask: Any, is_batch: bool) -> None:
+    """Link inputs that take the MASK (output 1) of the mask's LoadImage to one that loads ours.
 
     LoadImage makes its MASK from an alpha channel, which ours lacks: nothing would be freed.
     """
     users = [(user, name) for user, name, output in consumers(mask_id, prompt) if output == 1]
     if not users:
         return
-    loader = _mask_loader(mask_id, 1, mask, prompt)
+    loader = _mask_loader(mask_id, 1, mask, prompt, is_batch)
     new_id = add_node(prompt, f"{mask_id}-mask", loader)
     for user, name in users:
         prompt[user]["inputs"][name] = [new_id, 0]
 
 
-def _mask_loader(node_id: str, output: int, mask: Any, prompt: dict[str, Any]) -> dict[str, Any]:
-    """Return the node that loads the mask in place of an output of a node.
+def _mask_loader(
+    node_id: str, output: int, mask: Any, prompt: dict[str, Any], is_batch: bool
+) -> dict[str, Any]:
+    """Return the node that loads the mask, or a batch of them, in place of an output of a node.
 
     Where the file loads its mask from an alpha channel, which ComfyUI inverts, and inverts it
     again, the same is done here: white frees in the end.
     """
     loader = stock_node("LoadImageMask", image=mask, channel="red")
+    if is_batch:  # of which old versions load the first alone as a mask
+        images = add_node(prompt, f"{node_id}-images", stock_node("LoadImage", image=mask))
+        loader = stock_node("ImageToMask", image=[images, 0], channel="red")
     by_alpha = output == 1 or prompt[node_id]["inputs"].get("channel") == "alpha"
     users = [user for user, _, taken in consumers(node_id, prompt) if taken == output]
     if not by_alpha or not all(has_word(prompt[user], "InvertMask") for user in users):
@@ -248,6 +276,16 @@ def describe_pictures(workflow: Workflow) -> Iterator[str]:
         yield f"{label(each, workflow.nodes)} loads {' or '.join(roles)}"
     if workflow.alpha:
         yield f"{label(workflow.alpha, workflow.nodes)}: its alpha is the mask"
+
+
+def drawn_size(workflow: Workflow) -> tuple[int, int] | None:
+    """Return the width and height that the nodes of a workflow set; None unless it is one size."""
+    found = {
+        (width, height)
+        for _, values in size_inputs(workflow)
+        if type(width := values.get("width")) is int and type(height := values.get("height")) is int
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def size_inputs(workflow: Workflow) -> Iterator[tuple[str, dict[str, object]]]:

@@ -19,8 +19,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from stable_restyle.backends.comfyui import roles, texts
-from stable_restyle.backends.comfyui.roles import ELEMENT
+from stable_restyle.backends.comfyui import roles, slide_roles, texts, window_roles, window_rule
+from stable_restyle.backends.comfyui.roles import ELEMENT, WINDOW
 from stable_restyle.backends.comfyui.workflow import (
     MASK,
     FileFault,
@@ -45,8 +45,31 @@ def load(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
 
     names: of the pictures that --picture gives.
 
-    Raises UnusableInput naming the file and the place in it.
+    Raises UnusableInput naming the file and the place in it, also for one that makes windows.
     """
+    found = _load(name, names)
+    if found.window is not None:
+        raise UnusableInput(
+            f"The workflow {name} makes windows of slides, not single ones.\n"
+            "Use it with --fill or --finish, and choose one that draws slides with --model."
+        )
+    return found
+
+
+def load_window(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
+    """Return a workflow that makes windows, as `load` returns one that draws slides."""
+    found = _load(name, names)
+    if found.window is None:
+        raise UnusableInput(
+            f"The workflow {name} does not say how many pictures it makes at once, as one for "
+            "--fill or --finish does.\nAdd this line at the beginning, after the {, with the "
+            f'lengths that your model takes (here 5, 9, ... 81): "{ELEMENT}": {{"{WINDOW}": '
+            '{"step": 4, "plus": 1, "most": 81}},'
+        )
+    return found
+
+
+def _load(name: str, names: AbstractSet[str]) -> Workflow:
     try:
         content = _parse(_content(name))
         return _workflow(name if os.path.isfile(name) else _source(name).name, content, names)
@@ -151,8 +174,10 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
         _check_node(node_id, node)
     nodes, dangling = _without_dangling(nodes)
     _check_order(nodes)
+    rule = window_rule.rule(element)
+    find = slide_roles.find if rule is None else window_roles.find
     try:
-        found = roles.find(element, nodes, names)
+        found = find(element, nodes, names)
     except FileFault as fault:
         raise FileFault(dangling) if dangling else fault from None
     workflow = Workflow(
@@ -164,6 +189,8 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
         preview,
         register,
         prompts=texts.named_in(element, nodes),
+        window=rule,
+        numbers=window_rule.numbers(element, nodes) if rule else {},
     )
     return workflow if found.has_mask or not found.wants_mask else _with_noise_mask(workflow)
 

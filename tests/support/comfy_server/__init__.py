@@ -35,6 +35,7 @@ from support.comfy_server.node_classes import SDXL
 from support.comfy_server.prompts import CUT, Message, Run, paint, settings_of
 from support.comfy_server.recordings import RECORDINGS, recorded
 from support.comfy_server.server import CERTIFICATE, ComfyServer
+from support.comfy_server.windows import window_workflow
 
 __all__ = [
     "CERTIFICATE",
@@ -62,4 +63,5 @@ __all__ = [
     "slow",
     "trickled",
     "usual",
+    "window_workflow",
 ]

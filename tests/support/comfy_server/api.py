@@ -17,6 +17,8 @@ from support.comfy_server.prompts import Item
 from support.comfy_server.validation import error_of, validate
 from support.comfy_server.websocket import Sockets
 
+UPLOAD_MAX = 100 * 2**20  # bytes
+
 
 class Api:
     """The state of a server and the handlers of its routes. Prompts wait until they are run."""
@@ -30,6 +32,7 @@ class Api:
         self.running: Item | None = None
         self.most_in_queue = 0  # the running one included
         self.freed = 0  # POST /free
+        self.features: dict[str, Any] = {"max_upload_size": UPLOAD_MAX}
         self.client_ids: list[str] = []  # of every websocket so far
         self._sockets = Sockets()
         self._number = 0
@@ -49,6 +52,7 @@ class Api:
         yield "POST", "/free", self._free
         yield "GET", "/view", self._view
         yield "GET", "/system_stats", self._system_stats
+        yield "GET", "/features", self._features
         yield "GET", "/object_info", self._object_info
         yield "GET", "/object_info/{name:.+}", self._object_info
 
@@ -174,6 +178,9 @@ class Api:
             "vram_free": 20 * 2**30,
         }
         return web.json_response({"system": system, "devices": [device]})
+
+    async def _features(self, request: web.Request) -> web.Response:
+        return web.json_response(self.features)
 
     async def _object_info(self, request: web.Request) -> web.Response:
         name = request.match_info.get("name")

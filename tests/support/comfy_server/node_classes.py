@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from support.comfy_server.recordings import RECORDINGS
+from support.comfy_server.windows import WINDOW_MODEL, window_class
 
 SDXL = "OfficialStableDiffusion/sd_xl_base_1.0.safetensors"
 
@@ -93,7 +94,7 @@ def node_classes() -> dict[str, Any]:
         ("SaveImage", {"images": ["IMAGE"], "filename_prefix": text}, []),
     ]
     found = {name: _class(name, required, made) for name, required, made in table}
-    return found | {"KSamplerAdvanced": sampler}
+    return found | {"KSamplerAdvanced": sampler, WINDOW_MODEL: window_class()}
 
 
 def _class(name: str, required: dict[str, Any], made: list[str]) -> dict[str, Any]:

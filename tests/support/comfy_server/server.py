@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import numpy as np
 from aiohttp import web
-from PIL import Image
-from support.comfy_server.api import Api
+from PIL import Image, ImageSequence
+from support.comfy_server.api import UPLOAD_MAX, Api
 from support.comfy_server.faults import Day, Handler
 from support.comfy_server.prompts import (
     Item,
@@ -29,6 +29,7 @@ from support.comfy_server.prompts import (
     settings_of,
 )
 from support.comfy_server.recordings import RECORDINGS, history_entry, retold
+from support.comfy_server.windows import play
 from support.programs import LONGEST_S
 
 from stable_restyle.core.records import Pixels
@@ -165,7 +166,7 @@ class ComfyServer(Api):
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _main(self) -> None:
-        app = web.Application(client_max_size=100 * 2**20, middlewares=[self._check_and_answer])
+        app = web.Application(client_max_size=UPLOAD_MAX, middlewares=[self._check_and_answer])
         for method, path, handler in self._routes():
             app.router.add_route(method, self.base + path, handler)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -246,11 +247,12 @@ class ComfyServer(Api):
         over_by = time.monotonic() + took
         output = next(iter(item.outputs))
         pictures: list[dict[str, str]] = []
-        if run.error is None and (painted := self._painted(item)) is not None:
-            pictures = [self._keep(item, run.picture(painted))]
+        if run.error is None:
+            pictures = [self._keep(item, run.picture(each)) for each in self._painted(item)]
         story = "error" if run.error is not None else "cached" if run.cached else "success"
         if run.cached:
-            pictures = [{"filename": "long_gone.png", "subfolder": "", "type": "temp"}]
+            gone = {"filename": "long_gone.png", "subfolder": "", "type": "temp"}
+            pictures = [gone for _ in pictures]
         if run.interrupted:
             story = "interrupted"
         messages = run.told(retold(story, item.id, output, pictures, run.error))
@@ -274,26 +276,30 @@ class ComfyServer(Api):
     async def _send(self, item: Item, messages: Sequence[Message]) -> None:
         await self._sockets.send(item.extra.get("client_id", ""), messages)
 
-    def _painted(self, item: Item) -> Pixels | None:
-        """Return the picture of a prompt, (H, W, 3); None if the prompt loads none."""
-        loaded = {
+    def _painted(self, item: Item) -> list[Pixels]:
+        """Return the pictures of a prompt, (H, W, 3); none if the prompt loads none."""
+        batches = {
             node: self._load(content["inputs"]["image"])
             for node, content in item.nodes.items()
             if content["class_type"] in ("LoadImage", "LoadImageMask")
         }
+        if (window := play(item.nodes, batches)) is not None:
+            return window
+        loaded = {node: pictures[0] for node, pictures in batches.items()}
         if self.painter is not None:
-            return self.painter(item.nodes, loaded)
+            return [self.painter(item.nodes, loaded)]
         masks = [node for node in loaded if feeds_a_mask(item.nodes, node)]
         guides = [loaded[node] for node in loaded if node not in masks]
         if not guides:
-            return None
+            return []
         white = np.full_like(guides[0], 255)
         mask = loaded[masks[0]] if masks else white
-        return paint(guides[0], mask[:, :, 0], settings_of(item.nodes))
+        return [paint(guides[0], mask[:, :, 0], settings_of(item.nodes))]
 
-    def _load(self, name: str) -> Pixels:
+    def _load(self, name: str) -> list[Pixels]:
+        """Return the pictures of a file, as LoadImage reads them."""
         with Image.open(BytesIO(self.files[annotated(name)])) as image:
-            return np.array(image.convert("RGB"))
+            return [np.array(each.convert("RGB")) for each in ImageSequence.Iterator(image)]
 
     def _keep(self, item: Item, data: bytes) -> dict[str, str]:
         self.made.append(data)

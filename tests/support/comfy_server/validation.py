@@ -49,7 +49,10 @@ def _faults(
 ) -> list[dict[str, Any]]:
     found = []
     inputs = nodes[node].get("inputs", {})
-    for name, config in classes[nodes[node]["class_type"]]["input"]["required"].items():
+    taken = classes[nodes[node]["class_type"]]["input"]
+    for name, config in {**taken["required"], **taken.get("optional", {})}.items():
+        if name not in inputs and name not in taken["required"]:
+            continue
         if name not in inputs:
             found.append(error_of("required_input_missing", "Required input is missing", name))
         elif isinstance(inputs[name], list):

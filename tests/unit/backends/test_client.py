@@ -62,7 +62,7 @@ from stable_restyle.backends.comfyui import events, http, pictures, responses
 from stable_restyle.backends.comfyui.client import ComfyUI
 from stable_restyle.backends.comfyui.pictures import GRID, OtherShape
 from stable_restyle.backends.comfyui.responses import Submission
-from stable_restyle.backends.comfyui.slides import Request
+from stable_restyle.backends.comfyui.slides import Request, picture_limit
 from stable_restyle.backends.comfyui.timeouts import Timeouts
 from stable_restyle.core.errors import (
     OutOfMemory,
@@ -119,7 +119,10 @@ def request_of(
 
     def request(job: Job) -> Request:
         uploads = {"guide": pictures.pad(job.guide), "mask": pictures.pad(job.mask)}
-        return Request(uploads, lambda names: make(job, names["guide"], names["mask"]), output)
+        limit = picture_limit(*uploads["mask"].shape)
+        return Request(
+            uploads, lambda names: make(job, names["guide"], names["mask"]), output, limit
+        )
 
     return request
 
@@ -416,7 +419,6 @@ BAD_ANSWERS: list[tuple[str, Day, str]] = [
         answer(500, "No space left\n\x1b[31m"),
         r"HTTP 500: No space left \[31m$",
     ),
-    ("POST /upload/image", answer(413, "Too large"), "HTTP 413"),
     ("POST /upload/image", answer(404), "not ComfyUI"),
     ("POST /upload/image", answer(200, "Hello"), "not in JSON"),
     ("POST /upload/image", answer(200, '["Hello"]'), "makes no sense"),
@@ -944,7 +946,7 @@ def test_a_node_for_sdxl_that_is_given_another_model() -> None:
     failure = {"node_id": "5", "exception_type": "KeyError", "exception_message": "'g'"}
     entry = {"status": {"messages": [["execution_error", failure]]}}
     with pytest.raises(WorkflowFault, match=r"node 5 .*: KeyError: 'g'\nThat node is for SDXL"):
-        Submission("http://host", nodes, "6", [], str).picture(entry)
+        Submission("http://host", nodes, "6", [], str).pictures(entry)
 
 
 def test_a_node_that_fails(server: ComfyServer) -> None:

@@ -50,7 +50,7 @@ from stable_restyle.backends.comfy_api.timeouts import Timeouts
 from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.backends.comfyui.http import HttpClient
 from stable_restyle.backends.comfyui.responses import Lost, Submission
-from stable_restyle.backends.comfyui.slides import Request
+from stable_restyle.backends.comfyui.slides import Request, picture_limit
 from stable_restyle.cli import tables
 from stable_restyle.cli.options import split_backends
 from stable_restyle.core.errors import NoBackendLeft, ServerFault, WorkflowFault, WrongUsage
@@ -336,7 +336,8 @@ def fill(_: Job, names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def request(job: Job) -> Request:
-    return Request({"guide": job.guide, "mask": job.mask}, partial(fill, job), "4")
+    pictures, limit = {"guide": job.guide, "mask": job.mask}, picture_limit(*job.mask.shape)
+    return Request(pictures, partial(fill, job), "4", limit)
 
 
 def a_job(slide: int = 0) -> Job:
@@ -550,7 +551,7 @@ def test_any_answer_about_a_job_is_a_picture_or_a_fault(job: Any, error: Any) ->
     submission = Submission("server", fill(a_job(), {"guide": 1, "mask": 2}), "4", [1, 2], str)
     with suppress(ServerFault, WorkflowFault, Lost):
         if (state := JobState.of(job)).ended:
-            state.picture(submission)
+            state.pictures(submission)
     with suppress(Lost):
         assert isinstance(submission.refused(refusal(error), dict), WorkflowFault)
     assert is_marked(error, "key") is False

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,16 +17,36 @@ import pytest
 from support.programs import LONGEST_S
 
 from stable_restyle.backends import pool as pools
-from stable_restyle.backends.base import BackendCheck
+from stable_restyle.backends.base import BackendCheck, WindowPictures
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.errors import NoBackendLeft, OutOfMemory, ServerFault, WorkflowFault
-from stable_restyle.core.records import Job, Slide
+from stable_restyle.core.records import Job, Slide, Window, WindowJob
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
 
 
 def job(slide: int = 0) -> Job:
     return Job(slide, 1, PICTURE, PICTURE[:, :, 0])
+
+
+def window(first: int = 0, slides: int = 5) -> WindowJob:
+    shown = Window(range(first, first + slides), slides)
+    return WindowJob(shown, 1, (2, 2), Fraction(24), frozenset())
+
+
+@dataclass(frozen=True)
+class Made:
+    """The pictures of a window; reading one calls a function."""
+
+    count: int
+    reads: Callable[[int], None]
+
+    def read(self, place: int) -> Slide:
+        self.reads(place)
+        return Slide(PICTURE)
+
+    def __iter__(self) -> Iterator[Slide]:
+        return map(self.read, range(self.count))
 
 
 class Painter:
@@ -41,6 +64,9 @@ class Painter:
         self.name, self.does, self.slots, self.at_once = name, does, slots, at_once
         self.lock = threading.Lock()
         self.drawn: list[int] = []
+        self.made: list[range] = []  # windows
+        self.makes: Callable[[WindowJob], None] = lambda _: None
+        self.reads: Callable[[int], None] = lambda _: None
         self.freed = 0
         self.alive = True
         self.asked = threading.Event()
@@ -56,6 +82,13 @@ class Painter:
         with self.lock:
             self.drawn.append(job.slide)
         return Slide(job.guide)
+
+    @contextmanager
+    def draw_window(self, job: WindowJob) -> Iterator[WindowPictures]:
+        self.makes(job)
+        with self.lock:
+            self.made.append(job.window.slides)
+        yield Made(len(job.window.slides), self.reads)
 
     def free_memory(self) -> None:
         self.freed += 1
@@ -309,3 +342,69 @@ def test_closing_releases_everyone_who_waits() -> None:
             with pytest.raises(NoBackendLeft):
                 each.result(LONGEST_S)
     assert not any(thread.name == "look for backends" for thread in threading.enumerate())
+
+
+def test_a_window_is_made_and_its_pictures_are_received() -> None:
+    good = Painter("good")
+    with pool_of(good) as pool:
+        read, drawn = pool.draw_window(window(3), 0, lambda made: len(list(made)))
+    assert (read, drawn.backend, good.made) == (5, "good", [range(3, 8)])
+
+
+def test_a_backend_that_fails_while_pictures_are_fetched_gives_the_window_to_another() -> None:
+    bad, good = Painter("bad"), Painter("good")
+    bad.alive = False
+    bad.reads = lambda place: failing(ServerFault("gone"))(job()) if place == 3 else None
+    received: list[int] = []
+
+    def receive(made: WindowPictures) -> None:
+        received.append(0)
+        for _ in made:
+            received[-1] += 1
+
+    with pool_of(bad, good) as pool:
+        _, drawn = pool.draw_window(window(), 0, receive)
+    assert (received, drawn.backend) == ([3, 5], "good")
+
+
+def test_a_window_that_two_backends_refuse_ends_the_run() -> None:
+    refusing = [Painter("one"), Painter("two")]
+    for each in refusing:
+        each.reads = lambda _: failing(WorkflowFault("mixed sizes"))(job())
+    with pool_of(*refusing) as pool, pytest.raises(WorkflowFault, match="mixed sizes"):
+        pool.draw_window(window(), 0, list)
+    assert [len(each.made) for each in refusing] == [1, 1]
+
+
+def test_out_of_memory_gives_a_window_one_more_try() -> None:
+    faults = iter([OutOfMemory("full")])
+    full = Painter("full")
+
+    def once(_: WindowJob) -> None:
+        if fault := next(faults, None):
+            raise fault
+
+    full.makes = once
+    with pool_of(full) as pool:
+        pool.draw_window(window(), 0, list)
+    assert (full.freed, len(full.made)) == (1, 1)
+
+
+def test_speeds_of_slides_and_of_windows_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def takes(seconds: float) -> Callable[[object], None]:
+        def take(_: object) -> None:
+            clock[0] += seconds
+
+        return take
+
+    one = Painter("one", takes(3))
+    one.makes = takes(20)
+    with pool_of(one) as pool:
+        for first in (0, 4, 8):  # the first of a kind loads a model, and does not count
+            pool.draw(job(first), 0)
+            pool.draw_window(window(first, 5), 0, list)
+        (found,) = pool.estimates()
+    assert (found.slide_s, found.picture_s) == (3, 4)

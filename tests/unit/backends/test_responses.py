@@ -33,7 +33,7 @@ def failed(**error: object) -> list[object]:
 
 def fault_of(entry: dict[str, Any]) -> str:
     with pytest.raises((Lost, ServerFault, WorkflowFault)) as raised:
-        SUBMISSION.picture(entry)
+        SUBMISSION.pictures(entry)
     return str(raised.value)
 
 
@@ -53,13 +53,13 @@ MALFORMED: list[object] = [
 
 @pytest.mark.parametrize("message", MALFORMED, ids=str)
 def test_a_message_without_its_form_hides_neither_picture_nor_failure(message: object) -> None:
-    assert SUBMISSION.picture(entry(message)) == FILE
+    assert SUBMISSION.pictures(entry(message)) == [FILE]
     assert "node 5" in fault_of(entry(failed(), message))
 
 
 @pytest.mark.parametrize("messages", [None, {}, "execution_error", 3])
 def test_messages_that_are_no_list_do_not_hide_the_picture(messages: object) -> None:
-    assert SUBMISSION.picture({**entry(), "status": {"messages": messages}}) == FILE
+    assert SUBMISSION.pictures({**entry(), "status": {"messages": messages}}) == [FILE]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_messages_that_are_no_list_do_not_hide_the_picture(messages: object) -> 
 )
 def test_pictures_that_make_no_sense_are_the_servers_fault(pictures: object) -> None:
     with pytest.raises(ServerFault, match="makes no sense"):
-        SUBMISSION.picture({"outputs": {"6": {"images": pictures}}})
+        SUBMISSION.pictures({"outputs": {"6": {"images": pictures}}})
 
 
 def test_the_last_word_about_a_prompt_counts() -> None:
@@ -78,14 +78,14 @@ def test_the_last_word_about_a_prompt_counts() -> None:
 
 def test_a_failure_without_a_reason_is_the_servers_fault() -> None:
     with pytest.raises(ServerFault, match="failed there, and it does not say why"):
-        SUBMISSION.picture(entry(status_str="error"))
-    assert SUBMISSION.picture(entry(status_str="success")) == FILE
+        SUBMISSION.pictures(entry(status_str="error"))
+    assert SUBMISSION.pictures(entry(status_str="success")) == [FILE]
 
 
 @pytest.mark.parametrize("outputs", [{}, {"5": {"images": [FILE]}}, {"6": {"images": []}}], ids=str)
 def test_an_output_without_a_picture_says_what_to_name_instead(outputs: object) -> None:
     with pytest.raises(WorkflowFault) as fault:
-        SUBMISSION.picture({"outputs": outputs})
+        SUBMISSION.pictures({"outputs": outputs})
     assert str(fault.value) == (
         "http://host cannot run the workflow:\n"
         "  node 6 (PreviewImage) made no picture.\n"
@@ -105,7 +105,7 @@ def test_memory_that_ran_out_is_told_by_the_kind_or_by_the_message(
     kind: str, message: str, fault: type[Exception]
 ) -> None:
     with pytest.raises(fault, match=f'node 5 "Prompt" .*: .*{message}'):
-        SUBMISSION.picture(entry(failed(exception_type=kind, exception_message=message)))
+        SUBMISSION.pictures(entry(failed(exception_type=kind, exception_message=message)))
 
 
 def test_a_node_that_fails_is_to_be_tried_in_comfyui_itself() -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import paths
 
-from stable_restyle.backends.comfyui import roles, workflow_file
-from stable_restyle.backends.comfyui.roles import ELEMENT, OF_THE_FRAME
+from stable_restyle.backends.comfyui import slide_roles, workflow_file
+from stable_restyle.backends.comfyui.roles import ELEMENT
+from stable_restyle.backends.comfyui.slide_roles import OF_THE_FRAME
 from stable_restyle.backends.comfyui.workflow import (
     FileFault,
     Workflow,
@@ -552,7 +553,7 @@ ELEMENTS: st.SearchStrategy[Tree] = st.just({}) | st.fixed_dictionaries(
 @given(graphs(), ELEMENTS)
 def test_whatever_is_accepted_draws_from_the_frame(tree: Tree, element: Tree) -> None:
     try:
-        found = roles.find(element, tree, frozenset({"style"}))
+        found = slide_roles.find(element, tree, frozenset({"style"}))
     except FileFault as fault:
         assert str(fault)
         return

@@ -12,6 +12,7 @@ import pytest
 from support.programs import LONGEST_S
 
 from stable_restyle.backends.comfyui import uploads as module
+from stable_restyle.backends.comfyui.http import Content
 from stable_restyle.backends.comfyui.uploads import KEPT, Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Pixels
@@ -26,7 +27,8 @@ class Server:
         self.puts: list[str] = []
         self.refuses = False
 
-    def put(self, name: str, data: bytes) -> str:
+    def put(self, name: str, data: Content) -> str:
+        assert isinstance(data, bytes)
         if self.refuses:
             raise ServerFault("no space")
         self.puts.append(name)
@@ -98,7 +100,7 @@ def test_threads_that_want_one_picture_wait_for_one_upload(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(name: str, data: bytes) -> str:
+    def slow(name: str, data: Content) -> str:
         begun.set()
         assert go_on.wait(LONGEST_S)
         return server.put(name, data)
@@ -143,7 +145,7 @@ def test_an_upload_that_fails_leaves_no_other_waiting(
     monkeypatch.setattr(module, "ThreadPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     refusals = iter([True])
 
-    def put(name: str, data: bytes) -> str:
+    def put(name: str, data: Content) -> str:
         if next(refusals, False):
             raise ServerFault("no space")
         return server.put(name, data)
