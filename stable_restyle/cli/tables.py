@@ -109,17 +109,19 @@ def describe_plan(plan: Plan) -> str:
         )
     longest = f"the longest chain still to draw is {counted(plan.longest_chain, 'slide')}"
     if plan.longest_chain == 1 < plan.slides - plan.finished:
-        longest = "all slides can be drawn at once"
+        longest = f"all {'keys' if plan.windows else 'slides'} can be drawn at once"
     elif plan.longest_chain == 0:
         longest = "nothing is left for the model to draw"
+        if plan.windows:
+            longest = "all windows can be made at once"
     lines.append(f"{counted(len(plan.scenes), 'scene')}; {longest}.")
     if plan.asked < plan.slides:
-        asked = counted(plan.asked, "slide")
-        lines.append(f"For the model: at least {asked}; the others are filled.")
+        asked = f"{'' if plan.windows else 'at least '}{counted(plan.asked, 'slide')}"
+        lines.append(f"For the model: {asked}; the others are filled.")
     if plan.answers_size:
         what = "The model's windows" if plan.windows else "The model's answers"
         lines.append(f"{what} take about {bytes_in_words(plan.answers_size)} of disk.")
-    least = "at least " if plan.asked < plan.slides and plan.drawings else ""
+    least = "at least " if plan.asked < plan.slides and plan.drawings and not plan.windows else ""
     sent = "" if plan.uploads is None else f"; about {counted(plan.uploads, 'picture')} to upload"
     left = counted(plan.drawings - plan.windows, "slide")
     if plan.windows:

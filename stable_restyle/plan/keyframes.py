@@ -40,11 +40,6 @@ class Kind:
     given: tuple[int, ...] = ()  # slides that are pictures of the user
     longest: int | None = None  # slides of a window, if windows fill the slides between keys
 
-    @property
-    def assists(self) -> bool:
-        """Return whether the model draws slides between keys that these show too little of."""
-        return not self.fill_only and self.longest is None
-
 
 def choose(
     read: Callable[[int], Pixels],
@@ -76,7 +71,7 @@ def choose(
     chosen = map_in_order(look, found, lambda _: advance(0))  # slides are counted, not scenes
     for scene, (its_keys, its_assisted) in zip(found, chosen, strict=True):
         keys.update(its_keys)
-        assisted.update(its_assisted if kind.assists else ())
+        assisted.update(() if kind.fill_only else its_assisted)
         advance(len(scene.slides))
     return Keys(frozenset(keys), frozenset(assisted))
 

@@ -40,7 +40,7 @@ def padded(slides: range, rule: WindowRule) -> Window:
 
 
 def with_keys(found: Iterable[Scene], keys: Keys, most: int) -> Keys:
-    """Return keys for windows: with further ones, evenly, where two are too far from each other.
+    """Return keys for windows: with further ones, at equal distances, where two are too far apart.
 
     most: slides of a window, both keys included; at least 3.
     """

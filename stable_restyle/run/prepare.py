@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput, WrongUsage, are, counted
+from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import Keys, Scene
+from stable_restyle.core.records import Keys, Scene, StepKind
 from stable_restyle.core.settings import DEFAULT_RATE
 from stable_restyle.media import naming, pictures, sequence
 from stable_restyle.media.frames import Frames, reading
@@ -184,11 +184,12 @@ def choose_keys(
         return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
     chosen = _noted_keys(slides, paths, kind)
-    if chosen is None:
+    if kind.longest:
+        chosen = _keys_for_windows(found, chosen, kind.every, kind.longest)
+        _tell_windows(found, chosen)
+    elif chosen is None:
         with reading(frames), task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
-        if kind.longest:
-            chosen = windows.with_keys(found, chosen, kind.longest)
         _tell_keys(found, chosen, kind.every, "use their pictures" if drawn else "go to the model")
     return chosen
 
@@ -212,16 +213,6 @@ def _tell_keys(found: Sequence[Scene], chosen: Keys, every: int, what: str) -> N
         sum(step.uses_backend for step in scenes.all_steps(found, each))
         for each in (chosen, keyframes.at_least(found, every))
     )
-    if chosen.windows:
-        steps = windows.with_windows(scenes.all_steps(found, chosen))
-        made = [step.pictures for step in steps if step.pictures]
-        log.info(
-            "%s %s, and %s between them %s made by --fill: of %d slides at most, their keys "
-            "included.",
-            *(counted(asked, "key"), what, counted(len(made), "window"), are(len(made))),
-            max(made, default=0),
-        )
-        return
     assisted = len(chosen.assisted)
     log.info(
         "%d of %s %s: %s at most %s apart, %d more where the film changes faster, %d "
@@ -245,8 +236,33 @@ def foresee_keys(
     if kind.given and kind.fill_only:
         return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
-    chosen = _noted_keys(slides, paths, kind) or keyframes.at_least(found, kind.every)
-    return windows.with_keys(found, chosen, kind.longest) if kind.longest else chosen
+    noted = _noted_keys(slides, paths, kind)
+    if kind.longest:
+        return _keys_for_windows(found, noted, kind.every, kind.longest)
+    return noted or keyframes.at_least(found, kind.every)
+
+
+def _keys_for_windows(found: Sequence[Scene], noted: Keys | None, every: int, longest: int) -> Keys:
+    """Return keys for windows: those that were noted, or others at equal distances.
+
+    A model of windows follows motion by itself, so that frames are not looked at. every: slides
+    from one key to the next, at most. longest: slides of a window.
+    """
+    if noted is None:
+        return windows.with_keys(found, Keys(frozenset(), frozenset()), min(every + 1, longest))
+    return windows.with_keys(found, noted, longest)
+
+
+def _tell_windows(found: Sequence[Scene], chosen: Keys) -> None:
+    """Log how many keys and windows there are."""
+    steps = list(windows.with_windows(scenes.all_steps(found, chosen)))
+    made = [step.pictures for step in steps if step.pictures]
+    keys = sum(step.is_slide and step.kind is not StepKind.FROM_WINDOW for step in steps)
+    log.info(
+        "%s, and between them %s for --fill, of %s at most, both keys included.",
+        *(counted(keys, "key"), counted(len(made), "window")),
+        counted(max(made, default=0), "slide"),
+    )
 
 
 def _noted_keys(slides: int, paths: RunPaths, kind: keyframes.Kind) -> Keys | None:

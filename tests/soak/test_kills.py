@@ -10,7 +10,7 @@ import pytest
 from soak import kills
 
 
-@pytest.mark.parametrize("story", kills.STORIES[1::3], ids=str)
+@pytest.mark.parametrize("story", [*kills.STORIES[1:14:3], kills.STORIES[-1]], ids=str)
 def test_a_run_killed_at_any_moment_is_repeated_to_the_same_end(
     story: kills.Story, tmp_path: Path
 ) -> None:
