@@ -34,15 +34,15 @@ class Canvas:
         return np.ascontiguousarray(pad(picture, self.grid))
 
     def slide_of(self, answer: Pixels, on_scaled: Callable[[str], None]) -> Pixels:
-        """Return the slide that an answer shows, at the scale of the answer.
+        """Return the slide that an answer shows, as large as the answer; no smaller if scaled.
 
         on_scaled: as of `pictures.fitted`. Raises OtherShape.
         """
         if self.grid is not None:
             return fitted(answer, self.slide, on_scaled, self.grid)
         answer = shaped(answer, self.drawn, on_scaled)
-        scale = answer.shape[1] / self.drawn[1]
-        height, width = (max(round(side * scale), 1) for side in self.slide)
+        share = answer.shape[0] * answer.shape[1] / (self.slide[0] * self.slide[1])
+        height, width = (round(side * max(sqrt(share), 1.0)) for side in self.slide)
         return arrays.fit(answer, width, height)
 
 

@@ -15,7 +15,9 @@ from support.comfy_server import RECORDINGS
 
 from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.validate import incompatibilities
-from stable_restyle.backends.comfyui.workflow import Workflow, fill, links
+from stable_restyle.backends.comfyui.workflow import Workflow, fill, links, with_numbers
+from stable_restyle.core.errors import UnusableInput
+from stable_restyle.core.records import WindowRule
 
 MASKED = [
     "anime",
@@ -25,7 +27,8 @@ MASKED = [
     "claymation-controlnet",
 ]
 EDIT_MODELS = ["flux2-klein-edit", "qwen-image-edit"]
-SHIPPED = [*MASKED, *EDIT_MODELS]
+WINDOWS = ["wan-vace-fill", "seedvr2-finish"]
+SHIPPED = [*MASKED, *EDIT_MODELS, *WINDOWS]
 # Of earlier versions: slides that were drawn then are kept.
 HASHES = {
     "anime": "34460d02",
@@ -42,6 +45,11 @@ def classes() -> dict[str, Any]:
     return found
 
 
+def load(name: str) -> Workflow:
+    stem = name.removesuffix(".json")
+    return (workflow_file.load_window if stem in WINDOWS else workflow_file.load)(name)
+
+
 def filled(loaded: Workflow) -> dict[str, Any]:
     return fill(loaded, {role: f"{role}.png" for role in loaded.roles})
 
@@ -49,7 +57,7 @@ def filled(loaded: Workflow) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("ending", ["", ".json"])
 def test_a_shipped_workflow_is_found_by_its_name(name: str, ending: str) -> None:
-    loaded = workflow_file.load(name + ending)
+    loaded = load(name + ending)
     assert loaded.name == f"{name}.json"
     assert loaded.seed == 1431655765
     assert not loaded.notes
@@ -62,7 +70,7 @@ def test_all_shipped_workflows_are_tested() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_titles_say_what_the_element_says(name: str) -> None:
-    loaded = workflow_file.load(name)
+    loaded = load(name)
     titles = {node["_meta"]["title"]: node_id for node_id, node in loaded.nodes.items()}
     assert len(titles) == len(loaded.nodes)
     assert titles["output"] == loaded.output
@@ -119,9 +127,28 @@ def test_what_the_shipped_workflows_hold() -> None:
     assert anime.denoise == 0.5
 
 
+def test_windows_that_the_shipped_workflows_make() -> None:
+    fill_gaps, finish = load("wan-vace-fill"), load("seedvr2-finish")
+    assert fill_gaps.roles == {"frames", "known", "known-mask"}
+    assert finish.roles == {"frames"}
+    assert fill_gaps.window == WindowRule(step=4, plus=1, most=81, pixels=1280 * 720)
+    assert finish.window == WindowRule(step=4, plus=1, most=21, overlap=5, pixels=1280 * 720)
+    told = with_numbers(fill_gaps, {"length": 9, "width": 640, "height": 368, "rate": 24.0})
+    (node,) = (n for n in told.nodes.values() if n["class_type"] == "WanVaceToVideo")
+    assert [node["inputs"][each] for each in ("length", "width", "height")] == [9, 640, 368]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_a_workflow_of_windows_is_not_for_slides_nor_the_other_way_round(name: str) -> None:
+    with pytest.raises(UnusableInput, match=r"(?s)makes windows.*--fill or --finish.*--model"):
+        workflow_file.load(name)
+    with pytest.raises(UnusableInput, match=r'(?s)does not say how many.*"window": \{"step": 4'):
+        workflow_file.load_window("anime")
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_stock_comfyui_lacks_nothing_but_the_models(name: str, classes: dict[str, Any]) -> None:
-    loaded = workflow_file.load(name)
+    loaded = load(name)
     modules = {classes[each["class_type"]]["python_module"] for each in loaded.nodes.values()}
     assert {each.partition(".")[0] for each in modules} <= {"nodes", "comfy_extras"}
     for found in incompatibilities(loaded, classes):
@@ -133,7 +160,7 @@ def test_a_stock_comfyui_lacks_nothing_but_the_models(name: str, classes: dict[s
 def test_each_input_is_one_of_its_node_and_each_link_of_its_type(
     name: str, keep: str | None, classes: dict[str, Any]
 ) -> None:
-    loaded = workflow_file.load(name)
+    loaded = load(name)
     prompt = fill(loaded, {role: f"{role}.png" for role in loaded.roles}, keep=keep)
     for node in prompt.values():
         inputs = classes[node["class_type"]]["input"]
