@@ -125,8 +125,8 @@ function renderWorst() {
 function renderJoins() {
   byId("joins-part").hidden = !film.joins;
   byId("joins-title").textContent = `${count(film.joins, "join")} of windows and keys`;
-  byId("joins-note").textContent = "How far the picture that the model of --fill made of a key is from that key, in " +
-    "levels of 255: as it is shown, with its colours corrected, and before. The worst place first.";
+  byId("joins-note").textContent = "How far the model's picture of a key is from that key, in levels of 255: with the " +
+    "colours of the window corrected, and before. The worst place first.";
   fill("joins", ...film.worst_joins.map(([slide, before, after]) =>
     make("li", {}, make("a", { href: `#pair-${slide}` },
       make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
