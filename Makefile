@@ -33,8 +33,9 @@ check: .venv/installed-for-tests
 	printf '%s\n' linux win32 darwin | xargs -P 3 -I@ $(BIN)/mypy --platform @ --cache-dir .mypy_cache/@
 	$(BIN)/python -m pytest --numprocesses 4
 
-# An hour; SOAK_MINUTES=10 make soak takes ten minutes.
+# An hour, and five minutes for the long tests; SOAK_MINUTES=10 make soak takes ten minutes for an hour.
 soak: .venv/installed-for-tests
+	$(BIN)/python -m pytest --numprocesses 4 -m long
 	PYTHONPATH=tests $(BIN)/python -m soak
 
 # Windows' Python under Wine: half an hour, 3 GB in .wine/. ARGUMENTS="tests/unit/cli" chooses tests.

@@ -43,5 +43,8 @@ class Silent:
     def advance(self, count: int) -> None:
         pass
 
+    def remark(self, text: str) -> None:
+        pass
+
     def end(self) -> None:
         pass

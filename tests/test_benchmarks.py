@@ -50,11 +50,11 @@ def measured(name: str, out: Path) -> dict[str, Any]:
     [
         "startup",
         "split",
-        "bookkeeping",
-        "memory",
+        pytest.param("bookkeeping", marks=pytest.mark.long),
+        pytest.param("memory", marks=pytest.mark.long),
         "anchor",
         "steadiness",
-        "cluster",
+        pytest.param("cluster", marks=pytest.mark.long),
     ],
 )
 def test_a_benchmark_gives_a_table(name: str, tmp_path: Path) -> None:

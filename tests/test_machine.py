@@ -94,7 +94,10 @@ def on_a_small_disk(words: Sequence[str], disk: Path, kilobytes: int, then: str 
 
 
 @pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
-@pytest.mark.parametrize("kilobytes", [8, 12, 32, 80])
+@pytest.mark.parametrize(
+    "kilobytes",
+    [8, *(pytest.param(size, marks=pytest.mark.long) for size in (12, 32)), 80],
+)
 def test_a_disk_that_fills_up_while_slides_are_drawn(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, kilobytes: int
 ) -> None:
@@ -164,7 +167,7 @@ def test_a_folder_that_may_not_be_written(frames: Path, tmp_path: Path) -> None:
 
 
 @POSIX
-@pytest.mark.parametrize("spare", [1, 2, 3])
+@pytest.mark.parametrize("spare", [1, pytest.param(2, marks=pytest.mark.long), 3])
 def test_no_more_open_files(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, spare: int
 ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOG_EVERY_S = 30.0  # between lines of progress where stderr is not a terminal
 STALLED_S = 20.0  # without progress, before the time left is no longer shown
-STALLED_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"
+STALLED_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 log = logging.getLogger("stable_restyle")
 
@@ -74,6 +74,12 @@ class Console(logging.Handler):
         elif self._lines is not None and (line := self._lines.advance(count, time.monotonic())):
             print_error(line)
 
+    def remark(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+        elif self._lines is not None:
+            self._lines.remark = text
+
     def end(self) -> None:
         self.flush()
         if self._bar is not None:
@@ -116,6 +122,7 @@ class LogProgress:
         self._done = self._done_before = done
         self._began = self._last = time.monotonic()
         self._stall = StallDetector(self._began)
+        self.remark = ""
 
     def advance(self, count: int, now: float) -> str | None:
         """Add to the count; returns the line to show if one is due. now: time.monotonic()."""
@@ -126,8 +133,10 @@ class LogProgress:
         self._last = now
         rate = (self._done - self._done_before) / (now - self._began)
         left = f", {clock((self._total - self._done) / rate)} left" if rate and advances else ""
+        remark = f", {self.remark}" if self.remark else ""
         return (
             f"{self._task}: {self._done} of {self._total} {self._unit}s, {rate:.2f} a second{left}"
+            f"{remark}"
         )
 
 

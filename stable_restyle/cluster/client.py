@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from distributed import Future, KilledWorker
 from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.cluster import worker
+from stable_restyle.cluster.results import Results
 from stable_restyle.cluster.scheduler import DaskCluster
 from stable_restyle.cluster.shares import THREADS_PER_WORKER, Share, choose, divide
 from stable_restyle.cluster.worker import (
@@ -51,9 +52,9 @@ from stable_restyle.core.errors import (
     WrongUsage,
 )
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import DrawRecord, Step, slide_of
-from stable_restyle.drawing.executor import Failure
-from stable_restyle.drawing.session import DrawingSpec, OnSaved, find_done
+from stable_restyle.core.records import Step
+from stable_restyle.drawing.executor import Failure, MoreSteps
+from stable_restyle.drawing.session import DrawingSpec, OnSaved
 from stable_restyle.workdir.layout import RunPaths
 
 log = logging.getLogger(__name__)
@@ -139,9 +140,13 @@ class ClusterRun:
         kept: Collection[int],
         on_saved: OnSaved,
         tick: Callable[[int], None],
+        more: MoreSteps | None,
     ) -> list[Failure]:
-        """Draw as `DrawingSession.draw` does. on_saved: called in this thread."""
-        results = _Results(spec, set(kept), on_saved)
+        """Draw as `DrawingSession.draw` does. on_saved: called in this thread.
+
+        Where steps break off, those that were submitted are drawn nevertheless.
+        """
+        results = Results(spec, set(kept), on_saved)
         for folder in filter(None, (spec.slides, spec.answers)):
             _remove_partial(folder)
         waiting = divide(steps, kept, max(1, len(self._cluster.workers())))
@@ -149,7 +154,12 @@ class ClusterRun:
         events: SimpleQueue[Any] = SimpleQueue()  # finished futures, and messages of workers
         self._client.subscribe_topic(self._run_spec.run, lambda event: events.put(event[1]))
         try:
-            while waiting or pending:
+            while waiting or pending or more:
+                while more and more.arrived.done():
+                    if (coming := more.take()) is None:
+                        more = None
+                    else:
+                        waiting += divide(coming, (), max(1, len(self._cluster.workers())))
                 for share in self._placed(waiting):
                     future = self._submit(spec, share)
                     pending[future] = share
@@ -211,7 +221,7 @@ class ClusterRun:
         )
         return future
 
-    def _handle_done(self, future: Future[Any], share: Share, results: _Results) -> Sequence[Share]:
+    def _handle_done(self, future: Future[Any], share: Share, results: Results) -> Sequence[Share]:
         """Record the result of a task. Return the shares to draw next."""
         if future.cancelled():
             raise self._cluster.scheduler_gone()
@@ -301,67 +311,6 @@ class ClusterRun:
             f"{reasons or '  all of them are gone' + chr(10)}"
             "Restart one and run the command again; finished slides are kept."
         )
-
-
-class _Results:
-    """The steps of a run that are finished, by key, and those that failed."""
-
-    def __init__(self, spec: DrawingSpec, kept: set[int], on_saved: OnSaved) -> None:
-        self.failures: list[Failure] = []
-        self._spec, self._finished, self._on_saved = spec, kept, on_saved
-        self._lost: set[int] = set()  # slides
-        self._count, self._begun = 0, list[Share]()  # those that follow others
-
-    def add_message(self, message: Mapping[str, Any]) -> None:
-        """Record a message of a worker: it can draw, it has saved a picture, or it warns."""
-        if "warning" in message:
-            log.warning("%s: %s", message["name"], message["warning"])
-        if "saved" not in message:
-            return
-        began = time.perf_counter() - message["seconds"]
-        drawn = DrawRecord(message["backend"], began, message["seconds"])
-        self._on_saved(message["saved"], drawn)
-        self._add({message["saved"]})
-
-    def add(self, share: Share, result: TaskResult) -> Sequence[Share]:
-        """Record a share that was drawn. Return the shares that can be drawn now."""
-        lost = {slide for failure in result.failures for slide in failure.lost}
-        self._add({step.key for step in share.steps if step.slide not in lost})
-        for failure in result.failures:
-            self._fail(failure)
-        able = list[Share]()
-        for following in share.then:
-            if lost.intersection(map(slide_of, following.needs)):
-                self.fail(following, result.failures[0].reason)
-            # One that follows several could begin twice: workers announce pictures before they end.
-            elif following not in self._begun and self._finished.issuperset(following.needs):
-                able.append(following)
-        self._begun += able
-        return able
-
-    def fail(self, share: Share, reason: RestyleError) -> None:
-        """Record that a share and those after it cannot be drawn, except what is finished."""
-        finished = find_done(self._spec, share.steps)
-        self._add(finished)
-        lost = {step.slide for step in share.steps if step.key not in finished}
-        self._fail(Failure(share.steps[0], sorted(lost), reason))
-        for following in share.then:
-            self.fail(following, reason)
-
-    def take_count(self) -> int:
-        """Return how many slides were finished since the last call."""
-        count, self._count = self._count, 0
-        return count
-
-    def _add(self, keys: set[int]) -> None:
-        self._count += sum(key == slide_of(key) for key in keys - self._finished)
-        self._finished |= keys
-
-    def _fail(self, failure: Failure) -> None:
-        """Record a failure, without the slides that were lost before."""
-        if lost := [slide for slide in failure.lost if slide not in self._lost]:
-            self.failures.append(replace(failure, lost=lost))
-            self._lost.update(lost)
 
 
 def _remove_partial(folder: Path) -> None:

@@ -24,6 +24,10 @@ class Progress(Protocol):
         """Add `count` units that are done, perhaps 0. Called twice a second at least."""
         ...
 
+    def remark(self, text: str) -> None:
+        """Show a few words with the task, until others come; none if empty."""
+        ...
+
     def end(self) -> None:
         """End the task, whether it succeeded or not."""
         ...
@@ -54,6 +58,9 @@ class LockCheckedProgress:
     def advance(self, count: int) -> None:
         self.check()
         self.progress.advance(count)
+
+    def remark(self, text: str) -> None:
+        self.progress.remark(text)
 
     def end(self) -> None:
         self.progress.end()

@@ -7,7 +7,7 @@ messages show the number in that name. Nothing heavy is imported.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
@@ -142,6 +142,10 @@ class Keys:
     assisted: frozenset[int]  # filled from keys; the model draws what these do not show
     open_ends: bool = False  # whether slides beyond the last key are filled from it alone
     windows: bool = False  # whether a model of windows makes the slides between two keys
+
+    def union(self, others: Keys) -> Keys:
+        """Return these keys and those of other scenes."""
+        return replace(self, keys=self.keys | others.keys, assisted=self.assisted | others.assisted)
 
 
 @dataclass(frozen=True)

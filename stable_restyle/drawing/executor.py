@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from stable_restyle.core.errors import CannotWrite, NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.core.parallel import TICK_S
@@ -46,6 +46,24 @@ class Work(Generic[Prepared]):
     fill: Callable[[Step], Save]  # fills or composes a slide, without a backend
 
 
+class MoreSteps(Protocol):
+    """Steps that come while others are drawn. Used in the thread of `execute`."""
+
+    @property
+    def arrived(self) -> Future[None]:
+        """Return what is done as soon as `take` should be called."""
+        ...
+
+    @property
+    def breaks_off(self) -> bool:
+        """Return whether what is not begun is left undone, after `take` has returned None."""
+        ...
+
+    def take(self) -> Sequence[Step] | None:
+        """Return further steps, for `Schedule.add`; None if no more come."""
+        ...
+
+
 def execute(
     schedule: Schedule,
     work: Work[Prepared],
@@ -56,8 +74,9 @@ def execute(
     fillers: int,
     stop: Callable[[], None],
     tick: Callable[[int], None],
+    more: MoreSteps | None = None,
 ) -> list[Failure]:
-    """Draw every slide of the schedule. Return what failed.
+    """Draw every slide of the schedule, and of the steps that come. Return what failed.
 
     backends: returns those that work now, at least one. slots: slides in flight on them. preparers,
     fillers: numbers of threads. stop: called when the run ends early, so that draws in flight end
@@ -80,7 +99,7 @@ def execute(
         )
         threads = _Threads(save, draw, slots, fill, fillers)
         execution = _Execution(
-            schedule, work, backends, threads, _Preparation(prepare, work.prepare)
+            schedule, work, backends, threads, _Preparation(prepare, work.prepare), more
         )
         try:
             while execution.start():
@@ -115,6 +134,7 @@ class _Execution(Generic[Prepared]):
         backends: Callable[[], Sequence[BackendEstimate]],
         threads: _Threads,
         preparation: _Preparation[Prepared],
+        more: MoreSteps | None,
     ) -> None:
         self.failures: list[Failure] = []
         self._schedule = schedule
@@ -122,12 +142,14 @@ class _Execution(Generic[Prepared]):
         self._backends = backends
         self._threads = threads
         self._preparation = preparation
+        self._more = more
         self._drawing: dict[Future[Save], Step] = {}
         self._filling: dict[Future[Save], Step] = {}
         self._saving: dict[Future[None], Step] = {}
 
     def start(self) -> bool:
         """Start what can be started. Return whether there is anything to wait for."""
+        self._take_more()
         while self._can_draw() and (assigned := self._schedule.take(self._backends())):
             step, backend = assigned
             prepared = self._preparation.claim(step)
@@ -136,11 +158,13 @@ class _Execution(Generic[Prepared]):
         while self._can_fill() and (fillable := self._schedule.take_fillable()):
             self._filling[self._threads.fillers.submit(self._work.fill, fillable)] = fillable
         self._preparation.set_upcoming(self._schedule.upcoming(self._threads.slots))
-        return bool(self._drawing or self._filling or self._saving)
+        return bool(self._drawing or self._filling or self._saving or self._more)
 
     def wait(self) -> None:
         """Wait until something is done, or for TICK_S."""
         tasks: list[Future[Any]] = [*self._drawing, *self._filling, *self._saving]
+        if self._more:
+            tasks.append(self._more.arrived)
         wait(tasks, TICK_S, FIRST_COMPLETED)
 
     def settle_drawn(self) -> None:
@@ -172,6 +196,16 @@ class _Execution(Generic[Prepared]):
         for task in [*self._drawing, *self._filling]:
             if not task.cancel() and task.exception() is None:
                 self._threads.savers.submit(task.result())
+
+    def _take_more(self) -> None:
+        while self._more and self._more.arrived.done():
+            steps = self._more.take()
+            if steps is not None:
+                self._schedule.add(steps)
+                continue
+            if self._more.breaks_off:
+                self._schedule.clear()
+            self._more = None
 
     def _done(self) -> Iterator[tuple[Future[Save], Step]]:
         for tasks in (self._drawing, self._filling):

@@ -33,7 +33,7 @@ from stable_restyle.core.records import (
     answer_key,
 )
 from stable_restyle.core.settings import FAST_FLOW
-from stable_restyle.drawing.executor import Failure, Work, execute
+from stable_restyle.drawing.executor import Failure, MoreSteps, Work, execute
 from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
@@ -72,7 +72,7 @@ class DrawingSpec:
     mask_size: int  # pixels
     anchor: float  # 0..1
     keys: int  # the value of --keys
-    scenes: Sequence[Scene]
+    scenes: list[Scene]  # those known so far, as long as more steps come
     seeds: Mapping[int, int]  # of the slides that have their own
     changes: Mapping[int, Sequence[str]]  # of the workflow, for single slides: ID.INPUT=VALUE
     slides: Path  # folder
@@ -167,28 +167,39 @@ class DrawingSession:
             )
 
     def draw(
-        self, steps: Sequence[Step], kept: Collection[int], tick: Callable[[int], None]
+        self,
+        steps: Sequence[Step],
+        kept: Collection[int],
+        tick: Callable[[int], None],
+        more: MoreSteps | None = None,
     ) -> list[Failure]:
         """Make the pictures that are not kept, each after those that it is made from.
 
         kept: the keys of steps. tick: called in this thread with the number of slides just written,
-        at least twice a second. Return what failed; an error that ends the run is raised.
+        at least twice a second. more: steps that come meanwhile, none of them kept. Return what
+        failed; an error that ends the run is raised.
         """
         with reading(self._frames):
-            return self._draw_all(steps, kept, tick)
+            return self._draw_all(steps, kept, tick, more)
 
     def _draw_all(
-        self, steps: Sequence[Step], kept: Collection[int], tick: Callable[[int], None]
+        self,
+        steps: Sequence[Step],
+        kept: Collection[int],
+        tick: Callable[[int], None],
+        more: MoreSteps | None,
     ) -> list[Failure]:
         if self._by_answers:
-            return self._execute(Schedule(steps, kept), tick)
+            return self._execute(Schedule(steps, kept), tick, more)
         needs_middles = self._spec.anchor or "middle" in self._spec.roles
         lone = _lone_middles(steps, kept) if needs_middles else []
-        failed = self._execute(Schedule(lone), tick) if lone else []
+        failed = self._execute(Schedule(lone), tick) if lone else []  # in scenes begun earlier
         finished = {*kept, *(step.slide for step in lone)} - {each.step.slide for each in failed}
-        return self._execute(Schedule(steps, finished), tick)
+        return self._execute(Schedule(steps, finished), tick, more)
 
-    def _execute(self, schedule: Schedule, tick: Callable[[int], None]) -> list[Failure]:
+    def _execute(
+        self, schedule: Schedule, tick: Callable[[int], None], more: MoreSteps | None = None
+    ) -> list[Failure]:
         return execute(
             schedule,
             Work(self._prepare, self._draw, self._fill),
@@ -198,6 +209,7 @@ class DrawingSession:
             fillers=self._fillers,
             stop=self._pool.close,
             tick=tick,
+            more=more,
         )
 
     def _ask(self, job: Job, backend: int) -> Slide:

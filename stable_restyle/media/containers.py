@@ -42,6 +42,8 @@ class Container:
     covers: frozenset[str] = frozenset()
     attaches: bool = False  # holds one cover of any format, as an attached file
     rate_most: Fraction | None = None  # slides a second
+    of_parts: str = ""  # the muxer of parts of the picture; empty: its own
+    retimed: bool = True  # whether the times of joined parts need to be set
 
     @property
     def holds_tracks(self) -> bool:
@@ -54,7 +56,7 @@ class Encoding:
 
     container: Container
     codec: Codec
-    options: Mapping[str, object]  # FFmpeg's, for the picture and the file
+    options: Mapping[str, object]  # FFmpeg's, for the picture
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -101,12 +103,15 @@ _MP4 = Container(
     text_encoder="mov_text",
     covers=_COVERS,
 )
+_SAME_BYTES = {"fflags": "+bitexact"}  # without it, Matroska gets random numbers
 _TRANSPORT_STREAM = Container(
     muxer="mpegts",
     codecs={"h264": {}, "h265": {}},
     sound=frozenset({"aac", "ac3", "dts", "eac3", "mp2", "mp3"}),
     sound_encoder="aac",
     subtitles=frozenset({"dvb_subtitle"}),
+    of_parts="mp4",  # FFmpeg takes a short transport stream for another format
+    retimed=False,  # FFmpeg 5 gives `setts` a wrong unit here; those of MP4 are exact
 )
 CONTAINERS = {
     ".mp4": _MP4,
@@ -121,6 +126,7 @@ CONTAINERS = {
     ),
     ".mkv": Container(
         muxer="matroska",
+        options=_SAME_BYTES,
         codecs={"h264": {}, "h265": {}, "av1": {}, "prores": {}, "ffv1": {}},
         sound=_SOUND | _PCM | {"flac", "mlp", "opus", "truehd", "tta", "vorbis", "wavpack"},
         sound_encoder="aac",
@@ -130,6 +136,7 @@ CONTAINERS = {
     ),
     ".webm": Container(
         muxer="webm",
+        options=_SAME_BYTES,
         codecs={"vp9": {}, "av1": {}},
         sound=frozenset({"opus", "vorbis"}),
         sound_encoder="libopus",
@@ -143,6 +150,7 @@ CONTAINERS = {
         # Sound that begins late is preceded by silence, since AVI has no time stamps.
         sound_encoder="pcm_s16le",
         sound_filter="aresample=async=1:first_pts=0",
+        retimed=False,  # it has none
     ),
     ".ts": _TRANSPORT_STREAM,
     ".m2ts": _TRANSPORT_STREAM,
@@ -179,7 +187,7 @@ def choose(target: Path, codec: str | None = None, crf: int | None = None) -> En
         raise WrongUsage(f"--crf {crf}: {name} takes 0 (best) to {its.crf_most}.")
     quality = {} if its.crf is None else {"crf": its.crf if crf is None else crf}
     picture = {"c:v": its.encoder, **quality, **its.options, **container.codecs[name]}
-    return Encoding(container, its, {**picture, **container.options})
+    return Encoding(container, its, picture)
 
 
 def check(encoding: Encoding, target: Path, rate: Fraction) -> None:

@@ -14,6 +14,7 @@ import errno
 import functools
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ from stable_restyle.core.errors import ProgramFailed, RestyleError, cannot_write
 T = TypeVar("T")
 
 _NEEDS = frozenset({"scdet", "libx264", "png", "-fps_mode"})
+
+_NICER = 10  # of 19: a tenth of a busy core
+_LAST_ON_WINDOWS: int = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
 
 PICTURES = "%06d.png"  # what sequence.name gives, as FFmpeg spells it
 # A film may refer to other sources: read none of them over a network.
@@ -134,6 +138,19 @@ def command_line(
     return [(names or {}).get(word, word) for word in words]
 
 
+class Running:
+    """An FFmpeg at work."""
+
+    def __init__(self, child: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+        self.child = child
+        self.messages = ""  # what it complained about, once it has ended
+        self._complaints = complaints
+
+    def complains(self) -> bool:
+        """Return whether it has complained about anything so far."""
+        return os.fstat(self._complaints.fileno()).st_size > 0
+
+
 def run(
     task: str,
     command: Sequence[str],
@@ -143,11 +160,35 @@ def run(
     result: Path | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
+    last: bool = False,
 ) -> tuple[T, str]:
     """Run FFmpeg in a folder while `attend` reads or feeds it.
 
-    result: the file or folder that it makes. Returns the result of `attend` and what FFmpeg
-    complained about. Whatever ends `attend`, Ctrl-C included, the program is gone afterwards.
+    The arguments are those of `running`. Returns the result of `attend` and what FFmpeg complained
+    about. Raises ProgramFailed, UnusableInput.
+    """
+    with running(
+        task, command, folder=folder, result=result, stdin=stdin, stdout=stdout, last=last
+    ) as started:
+        made = attend(started.child)
+    return made, started.messages
+
+
+@contextlib.contextmanager
+def running(
+    task: str,
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    result: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    last: bool = False,
+) -> Iterator[Running]:
+    """Run FFmpeg in a folder while the context lasts; then wait for its end.
+
+    result: the file or folder that it makes. last: whether other programs come first where cores
+    are scarce. Whatever ends the context early, Ctrl-C included, the program is gone afterwards.
     Raises ProgramFailed if it ended with an error, UnusableInput for a full disk.
     """
     # Complaints go to a file: a pipe could fill up.
@@ -155,21 +196,31 @@ def run(
         with subprocess.Popen(
             command, bufsize=0 if stdin == subprocess.PIPE else -1, cwd=folder, stdin=stdin,
             stdout=stdout, stderr=complaints, env={**os.environ, "SVT_LOG": "1"},
+            creationflags=_LAST_ON_WINDOWS if last else 0,
         ) as child:  # fmt: skip
+            started = Running(child, complaints)
             try:
-                made = attend(child)
+                if last:
+                    _come_last(child)
+                yield started
             except BaseException:
                 child.kill()
                 raise
         complaints.seek(0)
-        messages = complaints.read().decode(errors="replace")
-    if child.returncode:
-        for full in (errno.ENOSPC, errno.EDQUOT):
-            if result and os.strerror(full) in messages:
-                raise cannot_write(result, OSError(full, os.strerror(full)))
-        killed = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
-        raise ProgramFailed(task, command, messages + killed)
-    return made, messages
+        started.messages = complaints.read().decode(errors="replace")
+        if child.returncode:
+            for full in (errno.ENOSPC, errno.EDQUOT):
+                if result and os.strerror(full) in started.messages:
+                    raise cannot_write(result, OSError(full, os.strerror(full)))
+            killed = f"It was ended by signal {-child.returncode}." if child.returncode < 0 else ""
+            raise ProgramFailed(task, command, started.messages + killed)
+
+
+def _come_last(child: subprocess.Popen[bytes]) -> None:
+    """Lower the priority of a program that has just started."""
+    if sys.platform != "win32":  # there it is lowered at the start
+        with contextlib.suppress(OSError):  # it has ended, or the system does not allow it
+            os.setpriority(os.PRIO_PROCESS, child.pid, os.nice(0) + _NICER)
 
 
 def follow(lines: Iterable[bytes] | None, on_frame: Callable[[int], None]) -> tuple[int, list[int]]:

@@ -16,18 +16,13 @@ import av
 import ffmpeg
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import (
-    ProgramFailed,
-    UnusableInput,
-    cannot_write,
-    counted,
-)
-from stable_restyle.media import png, sequence
-from stable_restyle.media.containers import Codec, Container, Encoding, choose
+from stable_restyle.core.errors import ProgramFailed, cannot_write, counted
+from stable_restyle.media import encode
+from stable_restyle.media.containers import Container, Encoding, choose
+from stable_restyle.media.encode import Shown
 from stable_restyle.media.ffmpeg import (
     FILES_ONLY,
     FILM,
-    PICTURES,
     TARGET,
     abilities,
     command_line,
@@ -36,18 +31,32 @@ from stable_restyle.media.ffmpeg import (
     follow,
     run,
 )
+from stable_restyle.media.parts import (
+    PARTS_LIST,
+    FilmParts,
+    film_size,
+    parts_list,
+    read_headers,
+    remove_others,
+)
 from stable_restyle.media.probe import Film, Track
 
 log = logging.getLogger(__name__)
 
 _SINCE_6 = "-stats_mux_pre"  # an option of FFmpeg from version 6 on
-_EXACT_TO_YUV = "bicubic+accurate_rnd+full_chroma_inp"
+
+_CONCAT = "concat @"  # how FFmpeg begins messages about the parts of a film
 
 _LIBOPUS_SKIPPED_S = Fraction(312, 48000)
 
 # Nominal rates of SMPTE ST 12-1, and the form of a time code: FFmpeg refuses a film with another.
 _TIMECODE_RATES = {24, 25, 30, 48, 50, 60}
 _TIMECODE = re.compile(r"(?P<time>\d\d:\d\d:\d\d)(?P<mark>[:;.])(?P<frame>\d\d)")
+
+
+def joining(target: Path) -> str:
+    """Return how messages call the making of a film."""
+    return f"Joining {target.name}"
 
 
 def join_slides(
@@ -60,6 +69,7 @@ def join_slides(
     encoding: Encoding | None = None,
     on_whole: Callable[[Path], None] = lambda _: None,
     writer: str = "",
+    parts: Path | None = None,
 ) -> None:
     """Join slides to a film, with the sound, subtitles, chapters and tags of `film`.
 
@@ -68,34 +78,48 @@ def join_slides(
     complete. on_frame: called with the number of further slides, twice a second. encoding: how to
     write the film; None: as its ending says. on_whole: called with the complete film before it
     replaces `target`, which is kept if this raises. writer: makes the temporary name unique, where
-    others may write the same film at that time. Raises WrongUsage, UnusableInput or ProgramFailed.
+    others may write the same film at that time. parts: a folder that has parts of the film already
+    and keeps them; None: they are temporary. Raises WrongUsage, UnusableInput or ProgramFailed.
     """
     encoding = encoding or choose(target)
     container = encoding.container
-    task = f"Joining {target.name}"
+    task = joining(target)
     program = find_ffmpeg(*encoding.needs, task=task)
     if film and not container.holds_tracks:
         _tracks(film, container, late_opus=False)  # warns
         film = None
     with (
+        tempfile.TemporaryDirectory() as temporary,
         _written_whole(target, on_whole, writer) as unfinished,
-        tempfile.TemporaryDirectory() as covers,
     ):
+        made: list[Path] = []
+        folder, on_joined = slides, on_frame
         names = {TARGET: file_url(unfinished)} | ({FILM: file_url(film.path)} if film else {})
-        late_opus = _must_delay_opus(program, container)
-        attached = _attachment_options(film, Path(covers)) if film and container.attaches else {}
-        joined = _graph(slides, count, rate, encoding, film, late_opus, attached)
+        if container.holds_tracks:
+            folder, on_joined = parts or Path(temporary), lambda _: on_frame(0)
+            made = FilmParts(slides, folder, rate, encoding, task, writer).write_all(
+                count, on_frame
+            )
+            files.write_whole(folder / PARTS_LIST, parts_list(made, count, rate))
+            late_opus = _must_delay_opus(program, container)
+            attached = _attachment_options(film, container, Path(temporary)) if film else {}
+            joined = _with_tracks(rate, encoding, film, late_opus, attached)
+        else:
+            joined = _pictures_alone(slides, count, rate, encoding)
         command = command_line(joined, program, names)
         (frames, _), messages = run(
             task,
             command,
-            lambda child: follow(child.stdout, on_frame),
-            folder=slides,
+            lambda child: follow(child.stdout, on_joined),
+            folder=folder,
             result=target,
         )
-        if frames != count:  # FFmpeg stops at a gap and skips what it cannot read
-            messages += f"Only {frames} of the {counted(count, 'slide')} in {slides} could be read."
+        # FFmpeg stops at a gap and skips what it cannot read. 7.0 does not count what it copies.
+        if _CONCAT in messages or (frames != count and not (made and frames == 0)):
+            messages += f"Only {frames} of the {counted(count, 'slide')} in {folder} could be read."
             raise ProgramFailed(task, command, messages)
+    if parts:
+        remove_others(parts, made)
     if messages:
         log.warning(
             "FFmpeg complained while it wrote %s: %s", target.name, messages.splitlines()[0]
@@ -116,48 +140,43 @@ def _written_whole(target: Path, on_whole: Callable[[Path], None], writer: str) 
         raise cannot_write(target, error) from error
 
 
-def _graph(
-    slides: Path,
-    count: int,
+def _pictures_alone(slides: Path, count: int, rate: Fraction, encoding: Encoding) -> Any:
+    """Return the outputs of FFmpeg's command line that write a film of pictures, without tracks."""
+    headers = read_headers(slides, range(count))
+    sizes = {header.size for header in headers if header}
+    shown = Shown(range(count), sizes, film_size(headers))
+    stream, counted = encode.picture(shown, rate, encoding)
+    container = encoding.container
+    options = {**encode.EACH_ONCE, **encoding.options, **container.options}
+    joined = ffmpeg.output(stream, TARGET, format=container.muxer, **options)
+    return ffmpeg.merge_outputs(counted, joined) if counted else joined
+
+
+def _with_tracks(
     rate: Fraction,
     encoding: Encoding,
     film: Film | None,
     late_opus: bool,
     attached: Mapping[str, object],
 ) -> Any:
-    """Return the outputs of FFmpeg's command line that join slides to a film."""
-    # The encoder counts time in slides: round the start up to a slide, and delay the film's tracks
-    # by as much.
+    """Return the outputs of FFmpeg's command line that join parts to a film with its tracks."""
+    # Time is counted in slides: round the start up to a slide, and delay the film's tracks by as
+    # much.
     begin_ms = round(film.start_s * 1000) if film else 0
     late_s = math.ceil(begin_ms * rate / 1000) / rate
-    pictures = ffmpeg.input(
-        PICTURES,
-        format="image2",
-        pattern_type="sequence",
-        start_number=1,
-        framerate=rate,
-        itsoffset=_seconds(late_s),
-    )
-    # With `-frames`, FFmpeg 5 would end the sound with the pictures.
-    shown = pictures.filter("trim", end_frame=count)
-    sizes = _sizes(slides, count)
-    width, height = max(sizes)
-    if len(sizes) > 1:
-        shown = shown.filter("scale", width, height, flags="bicubic")
-    container, codec = encoding.container, encoding.codec
-    counted = None
-    if codec.whole:  # FFmpeg counts what encoders give: count slides at an output without one
-        both = shown.split()
-        counted, shown = ffmpeg.output(both[0], "-", format="null", fps_mode="passthrough"), both[1]
-    streams = [_to_rgb(shown, codec) if codec.rgb else _to_yuv(shown, width, height, codec.pixels)]
-    # Without `passthrough`, FFmpeg 7 repeats slides before the first one and in gaps.
-    options = {"format": container.muxer, "fps_mode": "passthrough", **encoding.options}
+    container = encoding.container
+    # By default, parameter sets would be repeated in each part.
+    picture = ffmpeg.input(
+        PARTS_LIST, format="concat", auto_convert=0, itsoffset=_seconds(late_s)
+    ).video
+    options = {"format": container.muxer, "c:v:0": "copy", **container.options}
+    if container.retimed:
+        options["bsf:v:0"] = _exact_times(rate)
     if film is None:
-        joined = ffmpeg.output(*streams, TARGET, **options)
-        return ffmpeg.merge_outputs(counted, joined) if counted else joined
+        return ffmpeg.output(picture, TARGET, **options)
     source = ffmpeg.input(FILM, **_timing_options(film, late_s), **FILES_ONLY)
     tracks = _tracks(film, container, late_opus)
-    streams += [source[str(stream)] for stream in tracks]
+    streams = [picture, *(source[str(stream)] for stream in tracks)]
     for more in (*tracks.values(), attached, _timecode_options(film, rate, container)):
         options |= more
     joined = ffmpeg.output(*streams, TARGET, map_metadata=1, map_chapters=1, **options)
@@ -167,13 +186,16 @@ def _graph(
     return ffmpeg.merge_outputs(joined, unseen)
 
 
-def _sizes(slides: Path, count: int) -> set[tuple[int, int]]:
-    """Return the sizes of slides, except of those that FFmpeg will not be able to read."""
-    sizes = {png.read_header(slides / sequence.name(0)).size}
-    for index in range(1, count):
-        with contextlib.suppress(UnusableInput):
-            sizes.add(png.read_header(slides / sequence.name(index)).size)
-    return sizes
+def _exact_times(rate: Fraction) -> str:
+    """Return the filter that puts each picture where it would be had all been encoded at once.
+
+    Borders of parts are rounded to microseconds, and to ticks of the container; a part of one or
+    two slides has no delay for B-frames, which others have.
+    """
+    slide = f"({rate.denominator}/{rate.numerator}/TB)"  # in ticks
+    shown = f"round(round(PTS/{slide})*{slide})"
+    decoded = f"round((round(STARTDTS/{slide})+N)*{slide})"
+    return f"setts=pts={shown}:dts={decoded}"
 
 
 def _timing_options(film: Film, late_s: Fraction) -> dict[str, object]:
@@ -198,40 +220,6 @@ def _must_delay_opus(program: str, container: Container) -> bool:
     Matroska and WebM require that; FFmpeg does it itself from version 6 on.
     """
     return container.muxer in ("matroska", "webm") and _SINCE_6 not in abilities(program)
-
-
-def _to_yuv(stream: Any, width: int, height: int, pixels: str) -> Any:
-    """Convert to limited range BT.709, repeating the last row or column if odd.
-
-    pixels: FFmpeg's name for a format in which chroma is smaller than luma.
-    """
-    right, bottom = width % 2, height % 2
-    if right or bottom:
-        stream = stream.filter("pad", width + right, height + bottom).filter(
-            "fillborders", right=right, bottom=bottom, mode="smear"
-        )
-    bt709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
-    return (
-        stream.filter("scale", flags=_EXACT_TO_YUV, out_color_matrix="bt709", out_range="tv")
-        .filter("format", pixels)
-        .filter("setsar", 1)
-        .filter("setparams", range="tv", **bt709)
-    )
-
-
-def _to_rgb(stream: Any, codec: Codec) -> Any:
-    """Keep the slides' RGB, with the tags of BT.709; for GIF choose a palette for each slide.
-
-    One palette for all would need all slides in memory. Ordered dithering stays where it is from
-    slide to slide.
-    """
-    if codec.encoder == "gif":
-        both = stream.split()
-        palette = both[0].filter("palettegen", stats_mode="single")
-        dither = {"new": 1, "dither": "bayer", "bayer_scale": 3}
-        return ffmpeg.filter([both[1], palette], "paletteuse", **dither)
-    bt709 = {"colorspace": "gbr", "color_primaries": "bt709", "color_trc": "bt709"}
-    return stream.filter("format", codec.pixels).filter("setparams", range="pc", **bt709)
 
 
 def _tracks(film: Film, container: Container, late_opus: bool) -> dict[int, dict[str, object]]:
@@ -301,15 +289,15 @@ def _cover_options(track: Track, container: Container) -> dict[str, object]:
     return {"c": "copy", "disposition": "attached_pic"} if track.codec in container.covers else {}
 
 
-def _attachment_options(film: Film, folder: Path) -> dict[str, object]:
+def _attachment_options(film: Film, container: Container, folder: Path) -> dict[str, object]:
     """Write the first cover of a film to a folder, and return the options that attach it."""
-    if not film.covers:
+    if not (container.attaches and film.covers):
         return {}
     cover = film.covers[0]
     kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
     path = folder / f"cover.{kind.replace('jpeg', 'jpg')}"  # the name that players expect
-    with av.open(file_url(film.path), metadata_errors="replace", options=FILES_ONLY) as container:
-        path.write_bytes(bytes(next(container.demux(container.streams[cover.stream]))))
+    with av.open(file_url(film.path), metadata_errors="replace", options=FILES_ONLY) as source:
+        path.write_bytes(bytes(next(source.demux(source.streams[cover.stream]))))
     return {"attach": file_url(path), "metadata:s:t:0": f"mimetype=image/{kind}"}
 
 

@@ -8,14 +8,13 @@ import math
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import ffmpeg
 import numpy as np
 
-from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, counted
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import animated_webp, convert, png, sequence
@@ -38,9 +37,6 @@ log = logging.getLogger(__name__)
 # (level 6, no filter; 1.2 of the bytes).
 _FAST_PNG = {"compression_level": 1, "pred": "up"}
 _BYTES_PER_PIXEL = 2.0
-
-_MARKS = "marks.txt"
-_ENDLESS = 2**31
 
 
 def disk_needed(film: Film, frames_per_slide: int, *, exported: bool = True) -> int:
@@ -107,28 +103,6 @@ def detect_film_cuts(
     return _read(film, output, on_frame)
 
 
-def mark_film(
-    film: Film, threshold: float, on_frame: Callable[[int], None]
-) -> tuple[list[str], list[int]] | None:
-    """Return the mark of each frame and the cuts, as found by `split_film`; keep no frame.
-
-    None if the film is damaged, or if the time stamps of its frames do not count them from 0: it is
-    not certain then that it gives the same frames again.
-    """
-    frames = _frames_and_cuts(film, threshold, range(_ENDLESS))
-    output = frames.output(_MARKS, format="framehash", hash="crc32", fps_mode="passthrough")
-    with files.temporary_folder() as folder:
-        _, cuts, complaints = _run(film, output, on_frame, folder, convert.OWN_CLOCK)
-        lines = (folder / _MARKS).read_text("utf-8").splitlines()
-    # "0,          0,          0,        1,   691200, d3dca9ae": stream, dts, pts, ..., checksum
-    rows = [line.split(",") for line in lines if not line.startswith("#")]
-    is_counted = all(int(row[2]) == index for index, row in enumerate(rows))
-    if complaints or not is_counted:
-        return None
-    _tell_deinterlacing(film)
-    return [row[-1].strip() for row in rows], cuts
-
-
 def _webp_frames(film: Film) -> Iterable[Pixels]:
     return animated_webp.frames(film.path, film.webp_places)
 
@@ -157,7 +131,7 @@ def detect_cuts(
         "pipe:", format="rawvideo", pixel_format="rgb24", video_size=(width, height), framerate=1
     )
     command = command_line(
-        _detecting_cuts(stream, threshold).output("-", format="null"), find_ffmpeg()
+        detecting_cuts(stream, threshold).output("-", format="null"), find_ffmpeg()
     )
 
     def feed(child: subprocess.Popen[bytes]) -> None:
@@ -186,11 +160,11 @@ def _write_frame(pipe: IO[bytes], frame: Pixels) -> bool:
     return True
 
 
-def _frames_and_cuts(film: Film, threshold: float, wanted: range | None = None) -> Any:
-    return _detecting_cuts(convert.to_frames(convert.opened(film), film, wanted), threshold)
+def _frames_and_cuts(film: Film, threshold: float) -> Any:
+    return detecting_cuts(convert.to_frames(convert.opened(film), film), threshold)
 
 
-def _detecting_cuts(stream: Any, threshold: float) -> Any:
+def detecting_cuts(stream: Any, threshold: float) -> Any:
     """Make FFmpeg print a line on its standard output for each frame that starts a scene."""
     return stream.filter("scdet", threshold=threshold).filter(
         "metadata", mode="print", key="lavfi.scd.time", file="-", direct=1
@@ -201,8 +175,18 @@ def _read(
     film: Film, output: Any, on_frame: Callable[[int], None], folder: Path | None = None
 ) -> tuple[int, list[int]]:
     """Run FFmpeg on a film; return the number of frames and the cuts. Log what it complained of."""
-    frames, cuts, complaints = _run(film, output, on_frame, folder)
-    _tell_deinterlacing(film)
+    task = f"Splitting {film.path.name}"
+    command = command_line(output, convert.program(film, task), {FILM: file_url(film.path)})
+    (frames, cuts), complaints = run(
+        task,
+        command,
+        lambda child: follow(child.stdout, on_frame),
+        folder=folder,
+        result=folder,
+    )
+    if not frames:
+        raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
+    explain_deinterlacing(film)
     if complaints:
         log.warning(
             "FFmpeg complained about %s: %s\nContinuing with the %s (%.1f s) that it decoded.",
@@ -214,29 +198,7 @@ def _read(
     return frames, cuts
 
 
-def _run(
-    film: Film,
-    output: Any,
-    on_frame: Callable[[int], None],
-    folder: Path | None = None,
-    options: Sequence[str] = (),
-) -> tuple[int, list[int], str]:
-    """Run FFmpeg on a film; return the number of frames, the cuts and what it complained of."""
-    task = f"Splitting {film.path.name}"
-    program = convert.program(film, task)
-    command = command_line(output, program, {FILM: file_url(film.path)}, *options)
-    (frames, cuts), complaints = run(
-        task,
-        command,
-        lambda child: follow(child.stdout, on_frame),
-        folder=folder,
-        result=folder,
-    )
-    if not frames:
-        raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
-    return frames, cuts, complaints
-
-
-def _tell_deinterlacing(film: Film) -> None:
+def explain_deinterlacing(film: Film) -> None:
+    """Log that the frames of a film are deinterlaced, if they are."""
     if film.deinterlacing:
         log.info("%s is interlaced: its frames are deinterlaced.", film.path.name)

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from operator import attrgetter
 
-from stable_restyle.core.records import BackendEstimate, Step, StepKind, slide_of
+from stable_restyle.core.records import BackendEstimate, Step, slide_of
 
 # A slide is sent to a busy backend, where it waits for its turn, no earlier than this before that:
 # once sent, it cannot give way to a longer chain. The larger of the two counts.
@@ -97,29 +97,47 @@ class Schedule:
         Of equal chains, the one that comes first in `steps` is drawn first. finished: the keys of
         steps that are done.
         """
-        todo = [step for step in steps if step.key not in finished]
-        self._place = {step.key: place for place, step in enumerate(todo)}
-        self.total = len(todo)
-        self._left = sum(step.kind is not StepKind.WINDOW for step in todo if step.uses_backend)
-        self._left_pictures = sum(step.pictures for step in todo)  # of windows
+        self.total = self._left = self._left_pictures = 0  # pictures: of windows
+        self._place: dict[int, int] = {}
         self._waiting: dict[int, list[Step]] = defaultdict(list)
         self._level: dict[int, int] = {}  # slides ahead on the longest chain that backends draw
-        unfinished = self._place.keys()
-        for step in reversed(todo):
-            ahead = (self._level[each.key] for each in self._waiting[step.key])
-            self._level[step.key] = _length(step) + max(ahead, default=0)
-            for source in unfinished & step.needs:
-                self._waiting[source].append(step)
         # key -> number of the steps before it that are not finished
-        self._missing = {step.key: len(unfinished & step.needs) for step in todo}
-        ready = [step for step in todo if not self._missing[step.key]]
-        self._ready = sorted((step for step in ready if step.uses_backend), key=self._rank)
-        self._fillable = deque(step for step in ready if not step.uses_backend)
+        self._missing: dict[int, int] = {}
+        self._ready: list[Step] = []
+        self._fillable: deque[Step] = deque()
         self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
         # key -> step and its backend, in the order of `take`
         self._in_flight: dict[int, tuple[Step, int]] = {}
         self._lost: set[int] = set()  # slides
         self._critical = 0.0  # the level from which a chain is critical
+        self.add(step for step in steps if step.key not in finished)
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Plan further steps: of scenes of which none is planned yet.
+
+        Of equal chains, those that were planned earlier are drawn first.
+        """
+        todo = list(steps)
+        self._place.update({step.key: self.total + place for place, step in enumerate(todo)})
+        self.total += len(todo)
+        self._left += sum(not step.pictures for step in todo if step.uses_backend)
+        self._left_pictures += sum(step.pictures for step in todo)
+        unfinished = {step.key for step in todo}
+        for step in reversed(todo):
+            ahead = (self._level[each.key] for each in self._waiting[step.key])
+            self._level[step.key] = _length(step) + max(ahead, default=0)
+            for source in unfinished.intersection(step.needs):
+                self._waiting[source].append(step)
+        self._missing.update({step.key: len(unfinished.intersection(step.needs)) for step in todo})
+        ready = [step for step in todo if not self._missing[step.key]]
+        self._ready += [step for step in ready if step.uses_backend]
+        self._ready.sort(key=self._rank)
+        self._fillable += [step for step in ready if not step.uses_backend]
+
+    def clear(self) -> None:
+        """Drop every step that is not handed out."""
+        for dropped in (self._ready, self._fillable, self._waiting, self._begun):
+            dropped.clear()
 
     @property
     def longest_chain(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -60,17 +60,17 @@ class Thumbnails:
         frames: Frames,
         slides: Path,
         frames_per_slide: int,
-        scenes: Iterable[Scene],
+        scenes: Sequence[Scene],
     ) -> None:
         """Make the folders for thumbnails in `folder`.
 
-        frames, slides: what they show. Where browsers cannot show the files of frames, these are
-        also kept as JPEG, at full size.
+        frames, slides: what they show. scenes: more may come. Where browsers cannot show the files
+        of frames, these are also kept as JPEG, at full size.
         """
         self._frames, self._slides, self._frames_per_slide = frames, slides, frames_per_slide
         self._small_frames, self._small_slides = folder / "frames", folder / "slides"
         self._large_frames = None if in_browsers(frames.names) else folder / LARGE_FRAMES
-        self._starts = {scene.slides.start for scene in scenes}
+        self._scenes = scenes
         self._lines = JsonLines(folder / "steadiness.jsonl")
         self._compared = LRUCache(self._read_compared, CACHED)
         self._gave_up = False
@@ -99,7 +99,7 @@ class Thumbnails:
             )
             return
         for pair in (slide, slide + 1):
-            if pair not in self._starts and self._is_fresh(pair - 1) and self._is_fresh(pair):
+            if pair not in self._starts() and self._is_fresh(pair - 1) and self._is_fresh(pair):
                 _attempt(self._measure, pair)
 
     def missing(self) -> list[int]:
@@ -133,7 +133,8 @@ class Thumbnails:
         now, made = self._stamps()
         fresh = {slide for slide in now if made.get(slide) == now[slide]}
         known = self._measured(now)
-        pairs = (s for s in fresh if s - 1 in fresh and s not in self._starts)
+        starts = self._starts()
+        pairs = (s for s in fresh if s - 1 in fresh and s not in starts)
         return sorted(slide for slide in pairs if slide not in known)
 
     def steadiness(self) -> Mapping[int, Steadiness]:
@@ -143,15 +144,20 @@ class Thumbnails:
     def _measured(self, now: Mapping[int, tuple[int, int]]) -> Mapping[int, Steadiness]:
         """Return what was measured of files with these modification times, (frame, slide)."""
         found: dict[int, Steadiness] = {}
+        starts = self._starts()
         for line in self._lines.read():
             with suppress(ValueError, TypeError):
                 slide, before, here, measured = line
                 stamps = now.get(slide - 2, (0, 0))[1], now.get(slide - 1, (0, 0))[1]
-                if stamps == (before, here) and slide - 1 not in self._starts:
+                if stamps == (before, here) and slide - 1 not in starts:
                     flicker, unexplained = measured
                     change = math.nan if unexplained is None else finite(unexplained)
                     found[slide - 1] = Steadiness(finite(flicker), change)
         return found
+
+    def _starts(self) -> set[int]:
+        """Return the first slides of scenes."""
+        return {scene.slides.start for scene in self._scenes}
 
     def _stamps(self) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
         """Return the times of each finished slide, (frame, slide), and those of the thumbnails."""

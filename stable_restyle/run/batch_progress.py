@@ -44,6 +44,9 @@ class FilmProgress:
         assert self.at is not None
         self.at = replace(self.at, done=self.at.done + count)
 
+    def remark(self, text: str) -> None:
+        self._check()  # several films are shown as one: there is no room for it
+
     def end(self) -> None:
         self.at = None
 

@@ -11,7 +11,7 @@ from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence, window_folder
 from stable_restyle.plan import answers, windows
 from stable_restyle.run import redo
-from stable_restyle.run.draw import Claimed
+from stable_restyle.run.claim import Claimed
 from stable_restyle.run.fill import FILL
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.layout import RunPaths
@@ -48,7 +48,7 @@ def check_run(
     size = (frames.width, frames.height)
     finished = sequence.find_slides(paths.slides, len(steps), size)[0]
     gone = redo.remade(steps, redone, answers=settings.is_composed)
-    kept, every = finished.difference(gone).union(claimed.given), claimed.every()
+    kept, every = finished.difference(gone).union(claimed.given), claimed.every(steps)
     there = sequence.indices(paths.answers) - redone
     made = window_folder.find(paths.windows) - windows.remade(steps, redone)
     done = {*kept, *answers.done(every, kept | there), *windows.done(steps, kept, made)}

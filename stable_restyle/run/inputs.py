@@ -203,7 +203,9 @@ def snapshot_input(
     rate = prepare.frame_rate(source, settings.rate)
     values = variants.slide_changes(found, settings.frames_per_slide, frames.count, rate)
     return InputSnapshot(
-        marks=_joined_marks(frames, masks, its_drawn, settings.frames_per_slide),
+        marks=_joined_marks(
+            frames.marks[: bounds[-1]], masks, its_drawn, settings.frames_per_slide
+        ),
         bounds=bounds,
         changes=variants.scene_changes,
         keys=keys,
@@ -221,9 +223,12 @@ def snapshot_input(
 
 
 def _joined_marks(
-    frames: Frames, masks: Frames | None, its_drawn: DrawnPictures | None, frames_per_slide: int
+    marks: Sequence[str],
+    masks: Frames | None,
+    its_drawn: DrawnPictures | None,
+    frames_per_slide: int,
 ) -> Sequence[str]:
-    """Return the marks of the frames; those that slides show have those of their pictures added."""
+    """Return the marks of frames; those that slides show have those of their pictures added."""
 
     def joined(frame: int, mark: str) -> str:
         slide, beside = divmod(frame, frames_per_slide)
@@ -236,7 +241,7 @@ def _joined_marks(
             parts.append(its_drawn.mark(slide))
         return "+".join(parts)
 
-    return [joined(frame, mark) for frame, mark in enumerate(frames.marks)]
+    return [joined(frame, mark) for frame, mark in enumerate(marks)]
 
 
 def result_snapshot(

@@ -75,9 +75,7 @@ def check_count(settings: Settings, masks: int, frames: int) -> None:
         )
 
 
-def find(
-    settings: Settings, paths: RunPaths, frames: Frames, progress: Progress
-) -> FrameFolder | None:
+def find(settings: Settings, paths: RunPaths, progress: Progress) -> FrameFolder | None:
     """Return the masks of a run; None without. A film is split unless that is done.
 
     Raises UnusableInput.
@@ -85,8 +83,6 @@ def find(
     found = look(settings)
     if isinstance(found, Film):
         found = prepare.split_once(found, paths.only, "Splitting masks", progress)
-    if found is not None:
-        check_count(settings, found.count, frames.count)
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,47 +19,31 @@ from stable_restyle.core import files, memory
 from stable_restyle.core.progress import LockCheckedProgress, Progress, task
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
-from stable_restyle.media.frames import Frames, reading
-from stable_restyle.media.join import join_slides
-from stable_restyle.media.probe import Film
-from stable_restyle.plan import scenes
+from stable_restyle.media.frames import reading
 from stable_restyle.report.jumps import Jumps
 from stable_restyle.run import (
     costs,
     deflicker,
     draw,
-    drawn,
     dry_run,
-    film_source,
-    only,
-    prepare,
+    film_writer,
     redo,
     reporting,
 )
-from stable_restyle.run.draw import Claimed
+from stable_restyle.run.claim import Claimed, Claims, claim_source
+from stable_restyle.run.coming import Coming
 from stable_restyle.run.inputs import (
-    check_before_split,
-    check_encoding,
-    check_scenes,
-    encoding,
-    explain_fps,
-    explain_tone,
-    given_slides,
-    keyframe_kind,
     load_workflow,
     needs_no_model,
     result_snapshot,
     run_paths,
     settings_snapshot,
-    snapshot_input,
-    source_snapshot,
     with_guide,
 )
 from stable_restyle.run.status import has_all_answers
 from stable_restyle.run.team import choose_team
-from stable_restyle.workdir import finished, journal, layout, manifest, owner, settings_file
+from stable_restyle.workdir import finished, journal, layout, settings_file
 from stable_restyle.workdir.layout import RunPaths
-from stable_restyle.workdir.settings_file import SettingsSnapshot
 
 if TYPE_CHECKING:
     from stable_restyle.cluster.scheduler import DaskCluster
@@ -99,19 +84,21 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
         journal.collect_warnings() as heard,
         choose_team(settings, variants, access, paths, cluster, model=asks) as team,
         layout.locked(paths) as check_lock,
+        ExitStack() as looking,
     ):
         guarded = LockCheckedProgress(progress, check_lock)
         engine, drawn_on = team.meet()
         if not asks:
             engine = _noted_engine(settings, variants, access, left)
         decided = settings_snapshot(settings, variants, engine)
-        claimed = _claim(settings, variants, decided, paths, guarded)
-        count = len(claimed.steps)
+        of = claim_source(settings, variants, decided, paths, guarded)
+        coming = looking.enter_context(Coming(Claims(settings, variants, of, paths, guarded)))
+        claimed = coming.first()
 
         again = redo.choose(
             settings.redo, claimed.steps, claimed.input_snapshot, chain=settings.redo_chain
         )
-        redo.check_drawn(paths, settings.redo, again, count)
+        redo.check_drawn(paths, settings.redo, again, len(claimed.steps))
         if settings.is_composed:
             redo.check_answers(paths, settings.redo, again, claimed.steps)
         costs.check_run(settings, claimed, paths, again)
@@ -131,78 +118,23 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
             if asks and not (settings.backends or settings.dask):
                 log.info("Drawing on %s.", " and ".join(drawn_on))
 
-            made = draw.draw(spec, claimed, team, settings, paths, kept.journal, guarded, asks=asks)
-            redo.finish(paths)
-            if settings.deflicker or claimed.masks:
-                _finish(paths, claimed, settings, guarded)
+            with film_writer.writing(claimed.source, paths, settings) as film:
+                claimed, made = draw.draw(
+                    spec, claimed, coming, team, settings, paths, kept.journal, guarded, asks=asks
+                )
+                count = len(claimed.steps)
+                redo.finish(paths)
+                if settings.deflicker or claimed.masks:
+                    _finish(paths, claimed, settings, guarded)
 
-            slides = sequence.marks(paths.shown, count)
-            if paths.result is not None:
-                _join(claimed.source, paths, settings, count, guarded)
+                slides = sequence.marks(paths.shown, count)
+                if film is not None:
+                    film.finish(count, guarded)
             ends = result_snapshot(settings, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
     report = paths.report_file if kept.jumps else None
     return Outcome(count, made, settings.target, report, kept.jumps, time.monotonic() - began)
-
-
-def _claim(
-    settings: Settings,
-    variants: WorkflowVariants,
-    decided: SettingsSnapshot,
-    paths: RunPaths,
-    progress: Progress,
-) -> Claimed:
-    """Find frames, scenes and keys, and check that the slides of an earlier run match them."""
-    deflicker.finish_move(paths)
-    left = deflicker.as_left(paths)
-    source = prepare.look(paths, settings.rate, progress)
-    explain_fps(source, settings.frames_per_slide)
-    explain_tone(source)
-    check_before_split(settings, variants, source)
-    check_encoding(settings, paths, source)
-    film = (
-        settings_file.film_marks(source.path, paths, progress) if isinstance(source, Film) else {}
-    )
-    decides = {**decided, **source_snapshot(source, film)}
-    noted, started_over = manifest.claim(left, decides, fresh=settings.fresh)
-    threshold, frames_per_slide = settings.scene_threshold, settings.frames_per_slide
-    frames = (
-        film_source.frames_of(
-            source,
-            str(film["film_sha256"]),
-            paths,
-            threshold,
-            frames_per_slide,
-            progress,
-            keep=settings.keep_frames,
-        )
-        if isinstance(source, Film)
-        else source
-    )
-    bounds = prepare.boundaries(source, frames, paths, threshold, progress)
-    its_given = given_slides(settings, frames)
-    found = scenes.find_scenes(bounds, frames_per_slide, its_given)
-    check_scenes(settings, variants, found)
-    kind = keyframe_kind(settings, variants, its_given)
-    chosen = prepare.choose_keys(
-        frames, found, paths, frames_per_slide, kind, progress, drawn=settings.drawn is not None
-    )
-    masks = only.find(settings, paths, frames, progress)
-    if (its_drawn := drawn.find(settings, paths, frames, progress)) is not None:
-        drawn.explain(its_drawn, sum(len(scene.slides) for scene in found))
-    input_snapshot = snapshot_input(
-        settings, variants, source, frames, bounds, its_given, chosen, masks, its_drawn
-    )
-    fresh = settings.fresh and not started_over
-    manifest.claim_input(left, noted, input_snapshot, frames_per_slide, fresh=fresh)
-    prepare.save_keys(chosen, found, paths, kind)
-    subject_masks = only.subject_masks(settings, masks)
-    deflicker.settle(paths, settings.deflicker, bounds, subject_masks)
-    steps = input_snapshot.steps(frames_per_slide)
-    return Claimed(
-        source, film, frames, found, its_given, input_snapshot, steps, subject_masks, its_drawn
-    )
 
 
 def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Progress) -> None:
@@ -224,36 +156,6 @@ def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Pro
             settings.deflicker,
             claimed.masks,
             progress.advance,
-        )
-
-
-def _join(
-    source: Film | Frames,
-    paths: RunPaths,
-    settings: Settings,
-    slides: int,
-    progress: LockCheckedProgress,
-) -> None:
-    """Join the slides to a film, with the source's sound if it has any."""
-    assert paths.result is not None
-    film = source if isinstance(source, Film) and not source.webp_places else None
-    rate = prepare.frame_rate(source, settings.rate) / settings.frames_per_slide
-
-    def on_whole(made: Path) -> None:
-        progress.check()
-        owner.claim_result(paths, made)
-
-    with task(progress, "Joining", slides, "slide"):
-        join_slides(
-            paths.shown,
-            slides,
-            rate,
-            paths.result,
-            film,
-            progress.advance,
-            encoding(settings, paths),
-            on_whole,
-            owner.maker(paths),
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.media.split import detect_cuts, detect_film_cuts, split_film
 from stable_restyle.plan import keyframes, scenes, windows
 from stable_restyle.run import film_source
+from stable_restyle.run.film_source import Found
 from stable_restyle.workdir import settings_file
 from stable_restyle.workdir.layout import RunPaths
 
@@ -126,12 +128,16 @@ def boundaries(
 ) -> Sequence[int]:
     """Return the scenes' boundaries: read from scenes.json, or detected and saved there."""
     if paths.scenes_file.exists():
-        log.debug("The scenes are those of %s.", paths.scenes_file)
-        return scenes.read_boundaries(paths.scenes_file, frames.count)
+        return _read_boundaries(paths, frames)
     exported = isinstance(source, Film) and paths.frames.exists()
     _, bounds = _find_boundaries(frames if exported else source, threshold, progress)
     scenes.write_boundaries(paths.scenes_file, bounds)
     return bounds
+
+
+def _read_boundaries(paths: RunPaths, frames: Frames) -> Sequence[int]:
+    log.debug("The scenes are those of %s.", paths.scenes_file)
+    return scenes.read_boundaries(paths.scenes_file, frames.count)
 
 
 def _find_boundaries(
@@ -163,6 +169,39 @@ def foresee(
     return _find_boundaries(known if known and exported else source, threshold, progress)
 
 
+def find(
+    source: Film | Frames,
+    digest: str,
+    paths: RunPaths,
+    threshold: float,
+    frames_per_slide: int,
+    progress: Progress,
+    *,
+    keep: bool,
+    whole: bool,
+) -> Iterator[Found]:
+    """Yield the frames and scenes of SOURCE, as far as they are known; the last time all of them.
+
+    digest: of a film. keep: --keep-frames. whole: whether scenes are wanted only once all are
+    known. Raises NotSought if the frames of a film have to be exported, see `film_source.export`.
+    """
+    frames: Frames | None
+    if isinstance(source, Film):
+        frames = film_source.known_frames(
+            source, digest, paths, frames_per_slide, progress, keep=keep
+        )
+        if frames is None:
+            for found in film_source.look(source, digest, paths, threshold, whole=whole):
+                if found.is_whole and whole:  # scenes.json may have others
+                    found = replace(found, bounds=_read_boundaries(paths, found.frames))
+                yield found
+            return
+    else:
+        frames = source
+    bounds = boundaries(source, frames, paths, threshold, progress)
+    yield Found(frames, bounds, frames.count, is_whole=True)
+
+
 def choose_keys(
     frames: Frames,
     found: Sequence[Scene],
@@ -170,13 +209,10 @@ def choose_keys(
     frames_per_slide: int,
     kind: keyframes.Kind | None,
     progress: Progress,
-    *,
-    drawn: bool,
 ) -> Keys | None:
     """Return the slides that go to the model: read from keys.json, or chosen.
 
-    kind: None if all slides go to the model; None is returned then. drawn: whether --drawn has
-    pictures in place of the model's.
+    kind: None if all slides go to the model; None is returned then.
     """
     if kind is None:
         return None
@@ -186,24 +222,33 @@ def choose_keys(
     chosen = _noted_keys(slides, paths, kind)
     if kind.longest:
         chosen = _keys_for_windows(found, chosen, kind.every, kind.longest)
-        _tell_windows(found, chosen)
     elif chosen is None:
         with reading(frames), task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
-        _tell_keys(found, chosen, kind.every, "use their pictures" if drawn else "go to the model")
     return chosen
 
 
 def save_keys(
-    chosen: Keys | None, found: Sequence[Scene], paths: RunPaths, kind: keyframes.Kind | None
+    chosen: Keys | None,
+    found: Sequence[Scene],
+    paths: RunPaths,
+    kind: keyframes.Kind | None,
+    *,
+    drawn: bool,
 ) -> None:
-    """Write keys.json, which people edit, if it does not hold the chosen keys.
+    """Write keys.json, which people edit, if it does not hold the chosen keys; log how many.
 
-    Not before the run is known to go on: one that is refused leaves the file as it is.
+    Not before the run is known to go on: one that is refused leaves the file as it is. drawn:
+    whether --drawn has pictures in place of the model's.
     """
     if kind is None or chosen is None or (kind.given and kind.fill_only):
         return
     if _noted_keys(sum(len(scene.slides) for scene in found), paths, kind) is None:
+        if chosen.windows:
+            _tell_windows(found, chosen)
+        else:
+            what = "use their pictures" if drawn else "go to the model"
+            _tell_keys(found, chosen, kind.every, what)
         keyframes.write(paths.keys_file, chosen, kind)
 
 

@@ -28,7 +28,7 @@ from stable_restyle.report import jumps, page
 from stable_restyle.report.jumps import Jumps
 from stable_restyle.report.summary import Subject
 from stable_restyle.report.thumbnails import Thumbnails
-from stable_restyle.run import deflicker, prepare
+from stable_restyle.run import deflicker, film_source, prepare
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, journal, settings_file
@@ -140,7 +140,8 @@ def _end(
     """
     try:
         notes.end(outcome)
-        if paths.scenes_file.exists() and prepare.has_frames(paths):
+        is_known = paths.scenes_file.exists() and prepare.has_frames(paths)
+        if is_known or paths.looking_file.exists():
             return _report(settings, paths, progress, make=make)
     except FolderLost:
         raise
@@ -155,8 +156,8 @@ def _report(settings: Settings, paths: RunPaths, progress: Progress, *, make: bo
     make: first make the missing thumbnails, which takes time.
     """
     runs = journal.read(paths.journal_file)
-    frames = _frames(paths)
-    subject = _subject(settings, paths, frames, runs)
+    frames, bounds = _frames(paths)
+    subject = _subject(settings, paths, frames, bounds, runs)
     thumbnails = Thumbnails(
         paths.report_folder,
         frames,
@@ -181,20 +182,25 @@ def _complete(thumbnails: Thumbnails, progress: Progress) -> None:
             thumbnails.measure(unmeasured, progress.advance)
 
 
-def _frames(paths: RunPaths) -> Frames:
-    """Return the frames of a run, unchecked. Raises UnusableInput without frames or scenes."""
-    frames = prepare.unchecked_frames(paths)
-    if frames is None or not paths.scenes_file.exists():
-        raise UnusableInput(
-            f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
-            "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
-            "--work of the run."
-        )
-    return frames
+def _frames(paths: RunPaths) -> tuple[Frames, Sequence[int]]:
+    """Return the frames of a run, unchecked, and its scenes' boundaries. Raises UnusableInput."""
+    if paths.scenes_file.exists() and (frames := prepare.unchecked_frames(paths)) is not None:
+        return frames, scenes.read_boundaries(paths.scenes_file, frames.count)
+    if paths.film is not None and (looked_at := film_source.as_looked(paths.film, paths)):
+        return looked_at, looked_at.bounds
+    raise UnusableInput(
+        f"Nothing has been restyled in {paths.interp} yet: it has no frames or no scenes.json."
+        "\nRun the command without --report first; or name the SOURCE, the TARGET and the "
+        "--work of the run."
+    )
 
 
 def _subject(
-    settings: Settings, paths: RunPaths, frames: Frames, runs: Sequence[journal.Run]
+    settings: Settings,
+    paths: RunPaths,
+    frames: Frames,
+    bounds: Sequence[int],
+    runs: Sequence[journal.Run],
 ) -> Subject:
     """Return the subject of the report, as far as the run has come. Raises UnusableInput."""
     noted = settings_file.read(paths)
@@ -210,11 +216,7 @@ def _subject(
         height=frames.height,
         frames_per_slide=frames_per_slide,
         rate=Fraction(runs[-1].about.rate) if runs else settings.rate or DEFAULT_RATE,
-        scenes=scenes.find_scenes(
-            scenes.read_boundaries(paths.scenes_file, frames.count),
-            frames_per_slide,
-            input_file.given_slides(paths),
-        ),
+        scenes=scenes.find_scenes(bounds, frames_per_slide, input_file.given_slides(paths)),
         frames=frames.count,
         frame_names=frames.names,
         settings=noted,

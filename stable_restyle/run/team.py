@@ -14,7 +14,7 @@ from stable_restyle.backends.pool import Pool
 from stable_restyle.core.errors import WrongUsage
 from stable_restyle.core.records import Step
 from stable_restyle.core.settings import Settings
-from stable_restyle.drawing.executor import Failure
+from stable_restyle.drawing.executor import Failure, MoreSteps
 from stable_restyle.drawing.session import DrawingSession, DrawingSpec, OnSaved
 from stable_restyle.workdir.layout import RunPaths
 
@@ -36,6 +36,7 @@ class Team(Protocol):
         kept: Collection[int],
         on_saved: OnSaved,
         tick: Callable[[int], None],
+        more: MoreSteps | None,
     ) -> list[Failure]:
         """Draw as `DrawingSession.draw` does. on_saved: called for every slide that is saved."""
         ...
@@ -57,8 +58,9 @@ class _Alone:
         kept: Collection[int],
         on_saved: OnSaved,
         tick: Callable[[int], None],
+        more: MoreSteps | None,
     ) -> list[Failure]:
-        return DrawingSession(spec, self.pool, on_saved).draw(steps, kept, tick)
+        return DrawingSession(spec, self.pool, on_saved).draw(steps, kept, tick, more)
 
 
 @contextmanager

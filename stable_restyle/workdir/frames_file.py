@@ -1,14 +1,17 @@
-"""Read and write frames.json: what the frames of a film are, as found by decoding all of it."""
+"""Read and write frames.json: what the frames of a film are, as found by decoding all of it.
+
+As long as not all of it is decoded, looking.json holds what is known of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.workdir.layout import RunPaths
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class DecodedFilm:
     marks: Sequence[str]  # of the frames, see `media.film_frames`
 
 
-def read(paths: RunPaths) -> DecodedFilm | None:
+def read(path: Path) -> DecodedFilm | None:
     """Return what was noted; None if there is nothing that can be used."""
 
     def parse(noted: Any) -> DecodedFilm:
@@ -33,11 +36,11 @@ def read(paths: RunPaths) -> DecodedFilm | None:
         return found
 
     try:
-        return files.read_json(paths.frames_file, parse, "")
+        return files.read_json(path, parse, "")
     except UnusableInput:  # it can be made again
         return None
 
 
-def write(paths: RunPaths, decoded: DecodedFilm) -> None:
-    """Write frames.json. Raises UnusableInput."""
-    files.write_json(paths.frames_file, asdict(decoded))
+def write(path: Path, decoded: DecodedFilm) -> None:
+    """Write frames.json or looking.json. Raises UnusableInput."""
+    files.write_json(path, asdict(decoded))

@@ -115,6 +115,15 @@ def frame_marks(paths: RunPaths) -> list[str]:
     return [mark.partition("+")[0] for mark in _noted_marks(paths)]
 
 
+def bounds(paths: RunPaths) -> list[int]:
+    """Return the boundaries of scenes that the last run noted; none if it noted nothing."""
+    try:
+        noted = files.read_json(paths.input_file, settings_file.as_object, "")
+        return scenes.checked_boundaries(noted.get("scenes"))
+    except (UnusableInput, ValueError):
+        return []
+
+
 def replace_frame_marks(paths: RunPaths, marks: Sequence[str]) -> None:
     """Note other marks for the same frames. Raises UnusableInput."""
     noted = files.read_json(paths.input_file, settings_file.as_object, "")

@@ -56,6 +56,11 @@ class RunPaths:
         return self.interp / "frames.json"
 
     @property
+    def looking_file(self) -> Path:
+        """Return the file for what is known of a film that is being looked through."""
+        return self.interp / "looking.json"
+
+    @property
     def settings_file(self) -> Path:
         return self.interp / "settings.json"
 
@@ -71,6 +76,11 @@ class RunPaths:
     @property
     def drawn(self) -> Path:
         return self.interp / "drawn"
+
+    @property
+    def parts(self) -> Path:
+        """Return the folder for the parts of the film."""
+        return self.interp / "parts"
 
     @property
     def answers(self) -> Path:

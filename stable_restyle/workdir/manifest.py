@@ -212,7 +212,7 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
     files.remove_all(paths.interp, [paths.settings_file.name, paths.input_file.name])
     if paths.film is not None and other_film:
         files.remove_folder(paths.frames)
-        of_film = (paths.scenes_file, paths.keys_file, paths.frames_file)
+        of_film = (paths.scenes_file, paths.keys_file, paths.frames_file, paths.looking_file)
         files.remove_all(paths.interp, [each.name for each in of_film])
 
 

@@ -10,7 +10,14 @@ import pytest
 from soak import kills
 
 
-@pytest.mark.parametrize("story", [*kills.STORIES[1:14:3], kills.STORIES[-1]], ids=str)
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(story, marks=[pytest.mark.long] if index in (1, 2, 3, 5) else [])
+        for index, story in enumerate([*kills.STORIES[1:14:3], kills.STORIES[-1]])
+    ],
+    ids=str,
+)
 def test_a_run_killed_at_any_moment_is_repeated_to_the_same_end(
     story: kills.Story, tmp_path: Path
 ) -> None:

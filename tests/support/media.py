@@ -13,10 +13,10 @@ import pytest
 from support import paths
 
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import film_frames
+from stable_restyle.media import film_frames, seeking
 from stable_restyle.media.film_frames import FilmFrames
+from stable_restyle.media.marking import Marked, NotSought, look_through
 from stable_restyle.media.probe import Film
-from stable_restyle.media.split import mark_film
 
 BUNNY = paths.EXAMPLE
 BUNNY_CUTS = [18, 48, 88, 128, 168, 208, 228]  # 0.75, 2, 3.67, 5.33, 7, 8.67, 9.5 s
@@ -33,13 +33,27 @@ def ignore(_: int) -> None:
 
 def film_frames_of(film: Film, scratch: Path) -> FilmFrames | None:
     """Return the frames of a film, to be read by seeking; None if it cannot be sought."""
-    marked = None if film_frames.why_not_sought(film) else mark_film(film, 10, ignore)
-    if marked is None:
+    if seeking.why_not_sought(film) or (known := looked_through(film)) is None:
         return None
-    marks, cuts = marked
-    bounds = [0, *cuts, len(marks)]
-    found = FilmFrames(film, film.width, film.height, len(marks), marks, bounds, scratch)
-    return found if film_frames.is_exact(found) else None
+    bounds = [0, *known.cuts, len(known.marks)]
+    found = FilmFrames(film, film.width, film.height, known.marks, bounds, scratch)
+    return found if is_exact(found) else None
+
+
+def looked_through(film: Film, known: Marked | None = None) -> Marked | None:
+    """Return the marks and cuts of a film; None if it may give other frames the next time."""
+    known = known or Marked([], [])
+    try:
+        for _ in look_through(film, 10, known):
+            pass
+    except NotSought:
+        return None
+    return known
+
+
+def is_exact(found: FilmFrames) -> bool:
+    """Return whether seeking finds frames."""
+    return all(found.finds(each) for each in film_frames.trials(found.count))
 
 
 def worst(picture: Pixels, truth: Pixels) -> int:

@@ -23,6 +23,9 @@ class Silent:
     def advance(self, count: int) -> None:
         self.counted[-1] += count
 
+    def remark(self, text: str) -> None:
+        pass
+
     def end(self) -> None:
         pass
 

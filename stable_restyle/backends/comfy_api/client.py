@@ -333,8 +333,8 @@ class ComfyApi:
                 started = started or now
             if started and now > started + allowance.seconds:
                 raise ServerFault(allowance.overdue)
-            if not started and now > submitted + self._timeouts.queue_s:
-                raise ServerFault(allowance.not_started(self._timeouts.queue_s))
+            if not started:
+                allowance.check_queue(now - submitted, self._timeouts.queue_s)
             self._api.pause(next(pauses))
             answer = self._ask_about_job(path)
             if answer.status == 404:

@@ -15,7 +15,7 @@ from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.http import HttpClient, parse
 from stable_restyle.media import png
 
-EMPTIED_KNOWN = 256  # slides; a server answers an equal prompt by one that it made not long ago
+EMPTIED_KNOWN = 2048  # pictures; a server answers an equal prompt by one that it made not long ago
 EMPTY = png.encode(np.zeros((1, 1, 3), np.uint8))
 
 

@@ -62,5 +62,5 @@ class Prompt:
         now = time.monotonic()
         if self.started and now > self.started + self.allowance.seconds:
             raise ServerFault(self.allowance.overdue)
-        if not self.started and now > self.submitted + timeouts.queue_s:
-            raise ServerFault(self.allowance.not_started(timeouts.queue_s))
+        if not self.started:
+            self.allowance.check_queue(now - self.submitted, timeouts.queue_s)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stable_restyle.core.errors import ServerFault
+
 AT_ONCE = 4  # pictures of a window that take about as long as a slide: models of video join four
 
 
@@ -30,6 +32,7 @@ class Allowance:
     seconds: float
     what: str  # "the slide"
     overdue: str  # the message for what takes longer
+    ahead_s: float = 0.0  # for one of ours that may be ahead of it in the queue
 
     @classmethod
     def of(cls, timeout_s: float, pictures: int | None) -> Allowance:
@@ -42,8 +45,13 @@ class Allowance:
             f"it took longer than {seconds:g} s for a window of {pictures} pictures (--timeout "
             f"sets the limit for each {AT_ONCE} of them)"
         )
-        return cls(seconds, "the window", overdue)
+        return cls(seconds, "the window", overdue, ahead_s=seconds)
 
-    def not_started(self, queue_s: float) -> str:
-        """Return the message for what has waited too long in the server's queue."""
-        return f"it has not started on {self.what} in {queue_s / 60:g} min"
+    def check_queue(self, waited_s: float, queue_s: float) -> None:
+        """Raise ServerFault for what has waited too long in the server's queue.
+
+        queue_s: the longest wait for what others have in the queue.
+        """
+        longest_s = queue_s + self.ahead_s
+        if waited_s > longest_s:
+            raise ServerFault(f"it has not started on {self.what} in {longest_s / 60:g} min")

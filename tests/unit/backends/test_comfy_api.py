@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from support.comfy_server import (
     redirected,
     slow,
     usual,
+    window_workflow,
 )
 from support.noting_server import edit_model, klass, node, style
 from support.programs import COMMAND, LONGEST_S, until
@@ -44,17 +46,21 @@ from support.runs import Silent, files, run
 
 from stable_restyle.backends import connect, pool
 from stable_restyle.backends.comfy_api import client
+from stable_restyle.backends.comfy_api.backend import ComfyApiBackend
 from stable_restyle.backends.comfy_api.client import AnswerLost, ComfyApi
 from stable_restyle.backends.comfy_api.jobs import ENDED, JobState, is_marked, refusal
 from stable_restyle.backends.comfy_api.timeouts import Timeouts
+from stable_restyle.backends.comfyui import workflow_file
 from stable_restyle.backends.comfyui.address import Address
+from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.http import HttpClient
+from stable_restyle.backends.comfyui.overrides import apply_overrides
 from stable_restyle.backends.comfyui.responses import Lost, Submission
 from stable_restyle.backends.comfyui.slides import Request, picture_limit
 from stable_restyle.cli import tables
 from stable_restyle.cli.options import split_backends
 from stable_restyle.core.errors import NoBackendLeft, ServerFault, WorkflowFault, WrongUsage
-from stable_restyle.core.records import Job
+from stable_restyle.core.records import BATCHES, Job, Pixels, Window, WindowJob
 from stable_restyle.core.settings import API_KEY_VARIABLE, BACKENDS_VARIABLE, Settings
 from stable_restyle.run import dry_run, pipeline, status
 from stable_restyle.run.failures import SlidesMissing
@@ -338,6 +344,30 @@ def fill(_: Job, names: Mapping[str, Any]) -> dict[str, Any]:
 def request(job: Job) -> Request:
     pictures, limit = {"guide": job.guide, "mask": job.mask}, picture_limit(*job.mask.shape)
     return Request(pictures, partial(fill, job), "4", limit)
+
+
+@contextmanager
+def windows_on(url: str, folder: Path) -> Iterator[ComfyApiBackend]:
+    """Connect to a server with a workflow that makes windows."""
+    path = folder / "window.json"
+    path.write_text(json.dumps(window_workflow("identity")), "utf-8")
+    windows = {"fill": workflow_file.load_window(str(path))}
+    variants = replace(apply_overrides(windows["fill"], None, []), windows=windows)
+    backend = ComfyApiBackend(url, variants, Access(api_key=KEY))
+    try:
+        backend.fit()
+        yield backend
+    finally:
+        backend.close()
+
+
+def a_window(**changes: Any) -> WindowJob:
+    def picture(slide: int) -> Pixels:
+        return np.full((48, 64, 3), 10 * slide, np.uint8)
+
+    window, batches = Window(range(3, 9), 9), dict.fromkeys(BATCHES, picture)
+    found = WindowJob(window, 1, (64, 48), Fraction(24), frozenset({3, 8}), batches)
+    return replace(found, **changes)
 
 
 def a_job(slide: int = 0) -> Job:
@@ -883,3 +913,48 @@ def test_backends_by_name(asked: Settings, server: ApiServer) -> None:
         assert server.prompts_run + plain.prompts_run == 5
     with pytest.raises(WrongUsage, match="no such backend"):
         run(replace(asked, backends=("comfy-api:gpu",)))
+
+
+def test_a_window_is_made_and_nothing_of_it_is_left(api: Api, tmp_path: Path) -> None:
+    with windows_on(api.url, tmp_path) as backend:
+        for _ in range(2):
+            with backend.draw_window(a_window()) as pictures:
+                levels = [int(each.pixels[0, 0, 0]) for each in pictures]
+            assert levels == [30, 40, 50, 60, 70, 80]
+        assert api.uploads == 1  # all three batches are equal
+    assert not api.assets_left
+
+
+def test_pictures_of_a_window_are_fetched_when_they_are_wanted(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    with (
+        windows_on(server.api_url, tmp_path) as backend,
+        backend.draw_window(a_window()) as pictures,
+    ):
+        fetched = len(server.fetched)
+        pictures.read(4)
+        assert len(server.fetched) == fetched + 1
+
+
+def test_a_window_with_a_picture_too_few_is_the_workflows_fault(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    with (
+        windows_on(server.api_url, tmp_path) as backend,
+        pytest.raises(WorkflowFault, match="made 8 pictures for a window of 9"),
+        backend.draw_window(a_window(changes=["5.mode=one too few"])),
+    ):
+        pass
+
+
+def test_a_batch_that_the_server_does_not_take_says_what_to_do(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    server.always(POST_ASSET, answer(413, "Payload Too Large"))
+    with (
+        windows_on(server.api_url, tmp_path) as backend,
+        pytest.raises(WorkflowFault, match=r"too large for comfy-api.*"),
+        backend.draw_window(a_window()),
+    ):
+        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,7 +16,7 @@ from stable_restyle.backends.preview import clay
 from stable_restyle.backends.preview.engine import LOOKS, Preview, restyle
 from stable_restyle.core.errors import WrongUsage
 from stable_restyle.core.parallel import cores
-from stable_restyle.core.records import Job
+from stable_restyle.core.records import Job, Window, WindowJob
 
 if TYPE_CHECKING:
     from stable_restyle.core.records import Pixels
@@ -291,3 +292,31 @@ def test_a_preview_is_a_backend(look: str) -> None:
 def test_an_unknown_look_names_the_known_ones() -> None:
     with pytest.raises(WrongUsage, match=r'no look "oil".*clay or anime'):
         Preview("oil", SEED, 0.6)
+
+
+def test_a_window_keeps_what_is_known_and_draws_the_rest_picture_by_picture() -> None:
+    frames = [np.roll(landscape(), shift, axis=1) for shift in range(4)]
+    key = np.full_like(frames[0], 90)
+    asked: list[int] = []
+
+    def frame(slide: int) -> Pixels:
+        asked.append(slide)
+        return frames[slide]
+
+    job = WindowJob(
+        Window(range(4), 5),
+        1,
+        (WIDTH, HEIGHT),
+        Fraction(24),
+        frozenset({0, 3}),
+        {"frames": frame, "known": lambda _: key},
+        seed=SEED,
+    )
+    with Preview("clay", SEED, 0.6).draw_window(job) as pictures:
+        assert not asked
+        made = [each.pixels for each in pictures]
+    assert asked == [1, 2]
+    assert pictures.count == len(made) == 4
+    assert np.array_equal(made[0], key) and np.array_equal(made[3], key)
+    for slide in (1, 2):
+        assert np.array_equal(made[slide], drawn(frames[slide], "clay", denoise=0.6))

@@ -101,8 +101,9 @@ def job(**changes: Any) -> WindowJob:
 
 
 def test_a_window_is_mixed_where_its_mask_is_white(backend: ComfyBackend) -> None:
-    with backend.draw_window(job()) as pictures:
-        made = [each.pixels for each in pictures]
+    for _ in range(2):  # the second time, the server has cached pictures that are emptied
+        with backend.draw_window(job()) as pictures:
+            made = [each.pixels for each in pictures]
     assert len(made) == len(SLIDES)
     for number, picture in zip(SLIDES, made, strict=True):
         if number in ENDS:

@@ -299,6 +299,15 @@ def test_a_window_may_take_as_long_as_its_slides_in_fours() -> None:
     assert allowed.overdue.startswith("it took longer than 30 s for a window of 9 pictures (--time")
 
 
+def test_a_window_may_wait_for_another_one_as_well() -> None:
+    allowed = Allowance.of(10, 9)
+    allowed.check_queue(3629, 3600)
+    with pytest.raises(ServerFault, match=r"not started on the window in 60\.5 min"):
+        allowed.check_queue(3631, 3600)
+    with pytest.raises(ServerFault, match="not started on the slide in 60 min"):
+        Allowance.of(10, None).check_queue(3601, 3600)
+
+
 def test_a_window_that_takes_too_long_is_the_servers_fault(
     server: ComfyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

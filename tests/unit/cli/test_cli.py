@@ -187,7 +187,11 @@ ODD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+@pytest.mark.parametrize(
+    "name",
+    [*ODD_NAMES[:3], *(pytest.param(name, marks=pytest.mark.long) for name in ODD_NAMES[3:])],
+    ids=ascii,
+)
 def test_a_name_is_a_name_from_end_to_end(
     make_folder: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
@@ -241,7 +245,7 @@ def test_quiet_says_what_another_thread_warned_of_last(
     assert said == ["Warning: it is late", *([f"Error: {error}"] if error else [])]
 
 
-@pytest.mark.parametrize("after", [0, 1, 4])
+@pytest.mark.parametrize("after", [0, 1, pytest.param(4, marks=pytest.mark.long)])
 def test_a_killed_run_is_resumed_to_the_same_slides(
     make_frames: MakeFrames, tmp_path: Path, after: int
 ) -> None:

@@ -28,7 +28,8 @@ from support.comfy_server import ComfyServer, window_workflow
 from support.programs import LONGEST_S
 from support.runs import Silent, files, run
 
-from stable_restyle.cluster import client, scheduler, shares
+from stable_restyle.cluster import scheduler, shares
+from stable_restyle.cluster.results import Results
 from stable_restyle.cluster.worker import TaskResult
 from stable_restyle.core.errors import NoBackendLeft, UnusableInput, WrongUsage
 from stable_restyle.core.records import DrawRecord
@@ -241,6 +242,7 @@ def test_ctrl_c_leaves_no_prompt_behind(
     assert sum(counts(cluster).values()) == prompts_run + 22 - before
 
 
+@pytest.mark.long
 def test_when_no_worker_can_draw_one_is_waited_for(
     reference: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -383,6 +385,7 @@ def test_ctrl_c_ends_all_films_of_a_list(reference: Path, cluster: Cluster, tmp_
     assert not list(tmp_path.rglob("*.token"))
 
 
+@pytest.mark.long
 def test_no_slide_is_lost_where_all_kinds_die(
     reference: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -414,7 +417,7 @@ def test_composing_begins_once_whoever_ends_last() -> None:
     steps = answers.split(scenes.all_steps(scenes.find_scenes([0, 9], 1)))
     first, second, third = shares.divide(steps, [], 3)
     spec: Any = None
-    results = client._Results(spec, set(), ignore)
+    results = Results(spec, set(), ignore)
     done = TaskResult("tcp://a", "worker a", [], None)
     assert results.add(first, done) == []
     for step in (*second.steps, *third.steps):

@@ -125,6 +125,7 @@ def test_what_this_user_may_not_change_is_not_waited_for(scanner: Scanner, tmp_p
     assert scanner.refused["replace", "a.part"] == 1
 
 
+@pytest.mark.long
 def test_runs_have_the_same_results_as_undisturbed_ones(
     asked: Settings, calm: Settings, scanner: Scanner
 ) -> None:

@@ -13,14 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import clips
-from support.media import assert_waited_for, each_ffmpeg, film_frames_of, ignore
+from support.media import (
+    assert_waited_for,
+    each_ffmpeg,
+    film_frames_of,
+    ignore,
+    is_exact,
+    looked_through,
+)
 
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.records import Pixels
-from stable_restyle.media import film_frames
-from stable_restyle.media.film_frames import SCRATCH, FilmFrames, is_exact
+from stable_restyle.media import film_frames, seeking
+from stable_restyle.media.film_frames import FilmFrames
 from stable_restyle.media.probe import probe_film
-from stable_restyle.media.split import mark_film, split_film
+from stable_restyle.media.scratch import PREFIX
+from stable_restyle.media.split import split_film
 
 COUNT = 40
 EVERY_12 = ("-g", "12", "-keyint_min", "12", "-sc_threshold", "0")
@@ -68,7 +76,7 @@ def exported(path: Path) -> list[Pixels]:
 
 
 def scratch(folder: Path) -> list[Path]:
-    return [*folder.glob(f"{SCRATCH}*")]
+    return [*folder.glob(f"{PREFIX}*")]
 
 
 def assert_same_in_any_order(path: Path) -> FilmFrames:
@@ -84,7 +92,7 @@ def assert_same_in_any_order(path: Path) -> FilmFrames:
 @pytest.mark.parametrize("name", FILMS)
 def test_frames_are_those_that_are_exported(name: str, tmp_path: Path) -> None:
     found = assert_same_in_any_order(clips.make(tmp_path / name, moving(), *FILMS[name]))
-    assert film_frames._attempts(found.film, COUNT // 2)[0] is not None  # it was sought
+    assert seeking.attempts(found.film, COUNT // 2)[0] is not None  # it was sought
 
 
 @each_ffmpeg
@@ -116,32 +124,30 @@ def test_films_that_cannot_be_sought_exactly(
 
 
 def test_a_film_with_hardly_any_key_frames(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film_frames, "_APART_MOST", 10)
-    assert "fewer than one in 10 frames" in film_frames.why_not_sought(probe_film(film))
+    monkeypatch.setattr(seeking, "_APART_MOST", 10)
+    assert "fewer than one in 10 frames" in seeking.why_not_sought(probe_film(film))
 
 
 def test_a_damaged_film_has_no_marks(film: Path) -> None:
     data = bytearray(film.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
     film.write_bytes(data)
-    assert mark_film(probe_film(film), 10, ignore) is None
+    assert looked_through(probe_film(film)) is None
 
 
 def test_a_film_cut_off_in_midstream_has_no_marks(tmp_path: Path) -> None:
     path = clips.make(tmp_path / "film.mkv", moving(), *clips.H264, *EVERY_12)
     path.write_bytes(path.read_bytes()[:-900])
-    assert mark_film(probe_film(path), 10, ignore) is None
+    assert looked_through(probe_film(path)) is None
 
 
 def test_decoding_begins_further_ahead_where_seeking_is_not_exact(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = found_in(film)
-    attempts = film_frames._attempts
+    attempts = seeking.attempts
     late = [key + 512 for key in found.film.index.keys] if found.film.index else []
-    monkeypatch.setattr(
-        film_frames, "_attempts", lambda film, frame: [late[-1], *attempts(film, frame)]
-    )
+    monkeypatch.setattr(seeking, "attempts", lambda film, frame: [late[-1], *attempts(film, frame)])
     assert film_frames.mark(found.read(30)) == found.marks[30]
 
 
@@ -171,6 +177,7 @@ def test_threads_share_what_is_decoded(film: Path, children: list[subprocess.Pop
         pictures = [*pool.map(found.read, [*range(10, 30)] * 3)]
     assert [film_frames.mark(each) for each in pictures] == [*found.marks[10:30]] * 3
     assert len(children) <= 4
+    found.release()
     assert_waited_for(children)
 
 

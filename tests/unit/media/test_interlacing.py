@@ -30,7 +30,13 @@ def woven(path: Path, order: str, flag: str) -> Path:
 
 @each_ffmpeg
 @pytest.mark.parametrize(
-    ("order", "flag"), [("top", "tff"), ("bottom", "bff"), ("top", "prog"), ("top", "bff")]
+    ("order", "flag"),
+    [
+        ("top", "tff"),
+        pytest.param("bottom", "bff", marks=pytest.mark.long),
+        pytest.param("top", "prog", marks=pytest.mark.long),
+        ("top", "bff"),
+    ],
 )
 def test_interlaced_frames_become_the_first_of_their_moments(
     order: str, flag: str, tmp_path: Path, split: Split, caplog: pytest.LogCaptureFixture

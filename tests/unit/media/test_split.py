@@ -100,9 +100,9 @@ def test_a_frame_that_cannot_be_read_ends_the_search_for_cuts(
         (".mp4", "24", 0),
         (".mp4", "30000/1001", 0.52),
         (".mkv", "24000/1001", 0.52),
-        (".mkv", "60000/1001", 0),
-        (".mov", "25/2", 0),
-        (".mkv", "17", 0.1),
+        pytest.param(".mkv", "60000/1001", 0, marks=pytest.mark.long),
+        pytest.param(".mov", "25/2", 0, marks=pytest.mark.long),
+        pytest.param(".mkv", "17", 0.1, marks=pytest.mark.long),
         (".mp4", "1/10", 0),
         (".flv", "25", 0.52),
     ],
@@ -125,7 +125,7 @@ def test_a_film_of_one_frame(suffix: str, tmp_path: Path, split: Split) -> None:
 
 
 @each_ffmpeg
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mkv", marks=pytest.mark.long)])
 def test_phone_footage_holds_frames_where_some_were_dropped(
     suffix: str, tmp_path: Path, split: Split
 ) -> None:

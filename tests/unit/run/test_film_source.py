@@ -16,7 +16,7 @@ from support.runs import Silent, Stopping, files, run
 from stable_restyle.core.errors import UnusableInput
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import film_frames, png, sequence
-from stable_restyle.media.film_frames import SCRATCH
+from stable_restyle.media.scratch import PREFIX
 from stable_restyle.run import dry_run, measurement, pipeline, reporting, status
 
 EVERY_6 = (*clips.H264, "-g", "6", "-bf", "2")
@@ -46,7 +46,7 @@ def exported(asked: Settings) -> Settings:
 
 
 def scratch(asked: Settings) -> list[Path]:
-    return [*interp(asked).glob(f"{SCRATCH}*")]
+    return [*interp(asked).glob(f"{PREFIX}*")]
 
 
 def small_frames(asked: Settings) -> dict[str, bytes]:
@@ -78,20 +78,18 @@ def test_slides_and_thumbnails_are_those_of_exported_frames(
     assert not scratch(asked)
 
 
-@pytest.mark.parametrize("after", [10, 30])
+@pytest.mark.parametrize("after", [10, 16, 26])
 def test_a_run_that_was_stopped_goes_on(asked: Settings, after: int) -> None:
     whole = exported(asked)
     run(whole)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(asked, Stopping(after))
-    left = interp(asked) / f"{SCRATCH}killed"  # as a killed run leaves it
+    left = interp(asked) / f"{PREFIX}killed"  # as a killed run leaves it
     left.mkdir()
-    progress = Silent()
-    pipeline.run(asked, progress)
+    run(asked)
     assert files(asked.target) == files(whole.target)
-    assert not scratch(asked)
-    noted = after > 26  # the film was looked through
-    assert ("Finding scenes" in [task for task, _, _ in progress.tasks]) != noted
+    assert json.loads((interp(asked) / "scenes.json").read_text()) == [0, 14, 25]
+    assert not scratch(asked) and not (interp(asked) / "looking.json").exists()
 
 
 def test_a_finished_run_is_known_and_its_scenes_can_be_edited(asked: Settings) -> None:
@@ -107,7 +105,14 @@ def test_a_finished_run_is_known_and_its_scenes_can_be_edited(asked: Settings) -
     assert progress.tasks[0] == ("Finding scenes", 25, 0)
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"marks": 3}', "half"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("{}", '{"marks": 3}')),
+        "half",
+    ],
+)
 def test_frames_json_is_made_again(asked: Settings, content: str | None) -> None:
     run(asked)
     noted = interp(asked) / "frames.json"
@@ -173,7 +178,7 @@ def test_a_damaged_film_is_exported(asked: Settings, caplog: pytest.LogCaptureFi
     asked.source.write_bytes(data)
     with caplog.at_level(logging.INFO):
         run(asked)
-    assert caplog.text.count("the film is damaged, or its time stamps are wrong") == 1
+    assert caplog.text.count("by seeking: the film is damaged.") == 1
     assert caplog.text.count("FFmpeg complained about film.mp4") == 1
     assert sequence.numbered(interp(asked) / "in")
 

@@ -56,7 +56,17 @@ def test_slides_between_keys_are_warped_from_them(
     assert files(alone.target) != files(asked.target)
 
 
-@pytest.mark.parametrize("lost", [[3], [0], [6], [12, 9, 1], [*range(6)], [*range(13)]])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        [3],
+        pytest.param([0], marks=pytest.mark.long),
+        [6],
+        [12, 9, 1],
+        pytest.param([*range(6)], marks=pytest.mark.long),
+        pytest.param([*range(13)], marks=pytest.mark.long),
+    ],
+)
 def test_a_run_with_keys_goes_on_where_it_stopped(asked: Settings, lost: list[int]) -> None:
     assert_goes_on(asked, lost)
 

@@ -419,15 +419,15 @@ def everything(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     "task",
     [
-        "Reading film",
+        pytest.param("Reading film", marks=pytest.mark.long),
         "Splitting",
-        "Finding scenes",
-        "Choosing keys",
+        pytest.param("Finding scenes", marks=pytest.mark.long),
+        pytest.param("Choosing keys", marks=pytest.mark.long),
         "Drawing",
         "Composing",
-        "Deflickering",
+        pytest.param("Deflickering", marks=pytest.mark.long),
         "Joining",
-        "Thumbnails",
+        pytest.param("Thumbnails", marks=pytest.mark.long),
         "Comparing slides",
     ],
 )
