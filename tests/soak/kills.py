@@ -51,8 +51,8 @@ STORIES += [
     Story(True, "flow", False, ("--deflicker", "1", "--anchor", "0.5")),
 ]
 STORIES += [
-    Story(False, "flow", True, ("--keys", "4", "--fill", "fill.json", "--guide", guide))
-    for guide in ("frame", "warped")
+    Story(film, "flow", True, ("--keys", "4", "--fill", "fill.json", "--guide", guide))
+    for film, guide in ((False, "frame"), (True, "warped"))
 ]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import clips
 from support.comfy_server import ComfyServer, window_workflow
 from support.comfy_server.windows import OFF
 from support.runs import Silent, Stopping, assert_goes_on, files, interp, run
@@ -359,6 +360,17 @@ def _film(asked: Settings) -> Mapping[str, Any]:
     page = (interp(asked) / "report" / "film.js").read_text()
     film: Mapping[str, Any] = json.loads(page.removeprefix("renew(").removesuffix(")"))
     return film
+
+
+def test_windows_of_a_film_are_made_while_it_is_looked_through(
+    asked: Settings, tmp_path: Path
+) -> None:
+    film = clips.make(tmp_path / "film.mp4", clips.scenes(9, 6, 5))
+    run(replace(asked, source=film, target=tmp_path / "streamed" / "out"))
+    whole = replace(asked, source=film, target=tmp_path / "whole" / "out", at_most=99)
+    run(whole)
+    assert len(made(whole)) == 6
+    assert files(whole.target) == files(tmp_path / "streamed" / "out")
 
 
 def test_a_part_of_the_picture_is_filled(asked: Settings, tmp_path: Path) -> None:
