@@ -16,6 +16,7 @@ EXCLUSIVE = (
     (*MODES, "redo"),
     ("redo", "fresh"),
     ("only", "only_not"),
+    ("fill", "fill_only", "drawn"),
     ("verbose", "quiet"),
 )
 FROM_FILE = ParameterSource.DEFAULT_MAP
@@ -74,6 +75,8 @@ def _faults(values: Mapping[str, Any], context: click.Context) -> Iterator[str]:
     for name, needed in NEEDED.items():
         if values[name] and not values[needed]:
             yield f"{_as_typed(named[name])} goes with {_as_typed(named[needed])}."
+    if values["fill"] and values["keys"] == 1:
+        yield "--fill WORKFLOW makes the slides between keys: add --keys K."
     if values["seconds"] and not values["backends"]:
         yield "--seconds S needs to know the backends: add --backend."
     if values["batch"] and (is_typed("source", context) or is_typed("target", context)):

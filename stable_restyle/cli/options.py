@@ -151,7 +151,7 @@ SETTINGS = (
         type=click.IntRange(0),
         metavar="N",
         help="Stop before anything is sent if the model would have to draw more than N slides of "
-        "the film. --dry-run shows their number.",
+        "the film. A window of --fill counts as one. --dry-run shows their number.",
     ),
     option(
         SERVERS,
@@ -272,6 +272,17 @@ SETTINGS = (
         is_flag=True,
         help="With --keys or --given: fill all other slides without the model, even where keys "
         "show too little of them.",
+    ),
+    option(
+        STEADINESS,
+        "--fill",
+        type=Suggested(_shipped, files=True),
+        metavar="WORKFLOW",
+        default=DEFAULTS.fill,
+        help="With --keys: have a model of video make the slides between two keys, all of them at "
+        "once: a ComfyUI API file that makes windows of frames, or the name of a shipped one. "
+        "--prompt, --negative-prompt, --seed and --picture apply to it where it takes them; --set "
+        "does not.",
     ),
     option(
         STYLE,

@@ -60,6 +60,8 @@ def _steps(settings: Settings) -> Iterator[str]:
     if settings.keys > 1:
         yield "choose the keys"
     yield "compose the slides" if settings.drawn else "draw the slides"
+    if settings.fill:
+        yield "make the windows between keys"
     if settings.deflicker:
         yield "average them with their neighbours"
     if settings.masks_of_part:
@@ -107,18 +109,24 @@ def describe_plan(plan: Plan) -> str:
         )
     longest = f"the longest chain still to draw is {counted(plan.longest_chain, 'slide')}"
     if plan.longest_chain == 1 < plan.slides - plan.finished:
-        longest = "all slides can be drawn at once"
+        longest = f"all {'keys' if plan.windows else 'slides'} can be drawn at once"
     elif plan.longest_chain == 0:
         longest = "nothing is left for the model to draw"
+        if plan.windows:
+            longest = "all windows can be made at once"
     lines.append(f"{counted(len(plan.scenes), 'scene')}; {longest}.")
     if plan.asked < plan.slides:
-        asked = counted(plan.asked, "slide")
-        lines.append(f"For the model: at least {asked}; the others are filled.")
+        asked = f"{'' if plan.windows else 'at least '}{counted(plan.asked, 'slide')}"
+        lines.append(f"For the model: {asked}; the others are filled.")
     if plan.answers_size:
-        lines.append(f"The model's answers take about {bytes_in_words(plan.answers_size)} of disk.")
-    least = "at least " if plan.asked < plan.slides and plan.drawings else ""
+        what = "The model's windows" if plan.windows else "The model's answers"
+        lines.append(f"{what} take about {bytes_in_words(plan.answers_size)} of disk.")
+    least = "at least " if plan.asked < plan.slides and plan.drawings and not plan.windows else ""
     sent = "" if plan.uploads is None else f"; about {counted(plan.uploads, 'picture')} to upload"
-    lines.append(f"Still to draw by the model: {least}{counted(plan.drawings, 'slide')}{sent}.")
+    left = counted(plan.drawings - plan.windows, "slide")
+    if plan.windows:
+        left += f" and {counted(plan.windows, 'window')} of {plan.longest_window} slides at most"
+    lines.append(f"Still to draw by the model: {least}{left}{sent}.")
     if plan.at_most is not None and plan.drawings > plan.at_most:
         lines.append(f"A run with --at-most {plan.at_most} would stop before it begins.")
     if plan.drawing_s is not None:

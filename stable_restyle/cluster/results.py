@@ -44,13 +44,13 @@ class Results:
         self._add({step.key for step in share.steps if step.slide not in lost})
         for failure in result.failures:
             self._fail(failure)
-        if lost:
-            for following in share.then:
+        able = list[Share]()
+        for following in share.then:
+            if lost.intersection(map(slide_of, following.needs)):
                 self.fail(following, result.failures[0].reason)
-            return ()
-        # One that follows several could begin twice: workers announce pictures before shares end.
-        todo = [each for each in share.then if each not in self._begun]
-        able = [each for each in todo if self._finished.issuperset(each.needs)]
+            # One that follows several could begin twice: workers announce pictures before they end.
+            elif following not in self._begun and self._finished.issuperset(following.needs):
+                able.append(following)
         self._begun += able
         return able
 

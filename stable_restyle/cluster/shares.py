@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stable_restyle.core.records import Step, StepKind
 
@@ -38,22 +38,47 @@ def divide(steps: Sequence[Step], kept: Collection[int], workers: int) -> list[S
 
     A scene longer than an even share of the film for each worker would keep the others waiting. Its
     two chains become shares of their own, which follow that of its middle; its answers become
-    shares no longer than that, which are followed by one that composes its slides. kept: keys.
+    shares no longer than that, which are followed by one that composes its slides. A window is a
+    share with the slides that are made from it; it follows those of its keys. kept: keys.
     """
     by_scene: defaultdict[int, list[Step]] = defaultdict(list)
+    by_window: defaultdict[range, list[Step]] = defaultdict(list)
     for step in steps:
-        by_scene[step.scene].append(step)
+        if step.kind in (StepKind.WINDOW, StepKind.FROM_WINDOW):
+            by_window[step.between].append(step)
+        else:
+            by_scene[step.scene].append(step)
+    windows = [
+        Share(its, _length(its, kept))
+        for its in by_window.values()
+        if any(step.key not in kept for step in its)
+    ]
+    ready = [share for share in windows if share.needs.issubset(kept)]
+    waiting = [share for share in windows if share not in ready]
     unfinished = [
         scene for scene in by_scene.values() if any(step.key not in kept for step in scene)
     ]
-    even = sum(_length(scene, kept) for scene in unfinished) / workers
+    total = sum(share.length for share in windows)
+    even = (total + sum(_length(scene, kept) for scene in unfinished)) / workers
     shares = [share for scene in unfinished for share in _shares(scene, kept, even)]
+    if waiting:
+        shares = [_with_windows(share, waiting, kept) for share in shares]
+    shares += ready
     return sorted(shares, key=lambda share: -share.length)
 
 
+def _with_windows(share: Share, windows: Sequence[Share], kept: Collection[int]) -> Share:
+    """Return a share, followed by the windows that need a slide of it that is not kept."""
+    own = {step.key for step in share.steps}.difference(kept)
+    then = [_with_windows(each, windows, kept) for each in share.then]
+    then += [each for each in windows if own & each.needs]
+    before, after = (max((each.length for each in its), default=0) for its in (share.then, then))
+    return replace(share, then=then, length=share.length - before + after)
+
+
 def _length(steps: Sequence[Step], kept: Collection[int]) -> int:
-    """Return how many pictures the model has yet to draw."""
-    return sum(step.uses_backend for step in steps if step.key not in kept)
+    """Return how many pictures the model has yet to draw, those of windows included."""
+    return sum(step.pictures or step.uses_backend for step in steps if step.key not in kept)
 
 
 def _shares(steps: Sequence[Step], kept: Collection[int], even: float) -> list[Share]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from stable_restyle.core.errors import UnusableInput, cannot_remove, cannot_write, is_in_use
 
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 2.0
 PAUSE_S = 0.02  # between two tries
+PART = ".part"  # ends the temporary name of what is being written, or begins its ending
 
 
 def patiently(act: Callable[[], T]) -> T:
@@ -113,7 +115,7 @@ def part_of(path: Path, writer: str = "") -> Path:
 
     writer: who writes, where others may write the same file at the same time.
     """
-    return path.with_name(f"{path.name}{writer and '.'}{writer}.part")
+    return path.with_name(f"{path.name}{writer and '.'}{writer}{PART}")
 
 
 def write_json(path: Path, tree: object, indent: int | None = None) -> None:
@@ -179,6 +181,19 @@ def move_whole(part: Path, folder: Path) -> None:
         sync(folder.parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `folder` when all is there, and is removed otherwise."""
+    part = folder.with_name(f"{folder.name}{PART}-{uuid4().hex}")
+    try:
+        part.mkdir(parents=True)
+        yield part
+        move_whole(part, folder)
+    finally:  # this one alone: the folder may be another run's by now
+        with suppress(OSError):
+            remove_tree(part)
 
 
 def remove_all(folder: Path, names: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ messages show the number in that name. Nothing heavy is imported.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
@@ -61,14 +61,17 @@ class StepKind(Enum):
     FILL = auto()  # a slide, from its keys
     ANSWER = auto()  # what a backend makes of a frame alone
     COMPOSE = auto()  # a slide, from its answer and its sources
+    WINDOW = auto()  # the pictures of all slides between two keys, by a backend
+    FROM_WINDOW = auto()  # a slide, from its window and the two keys of that
 
 
 @dataclass(frozen=True)
 class Step:
-    """One picture to make: a slide, or an answer that a slide is composed from.
+    """One picture to make: a slide, or an answer that a slide is composed from; or a window.
 
     A slide is the middle of its scene (previous is None), or warped from another slide. With keys,
-    it may also be filled from two others, `previous` and `other_key`.
+    it may also be filled from two others, `previous` and `other_key`. A window is known by the
+    first slide between its keys.
     """
 
     slide: int
@@ -82,7 +85,12 @@ class Step:
     @property
     def uses_backend(self) -> bool:
         """Return whether a backend makes it."""
-        return self.kind in (StepKind.DRAW, StepKind.ANSWER)
+        return self.kind in (StepKind.DRAW, StepKind.ANSWER, StepKind.WINDOW)
+
+    @property
+    def is_slide(self) -> bool:
+        """Return whether it makes a slide, not what slides are made from."""
+        return self.kind not in (StepKind.ANSWER, StepKind.WINDOW)
 
     @property
     def sources(self) -> tuple[int, ...]:
@@ -92,7 +100,17 @@ class Step:
     @property
     def key(self) -> int:
         """Return what identifies it among all steps of a run."""
-        return answer_key(self.slide) if self.kind is StepKind.ANSWER else self.slide
+        return self.slide if self.is_slide else answer_key(self.slide)
+
+    @property
+    def pictures(self) -> int:
+        """Return how many slides a window has, both keys included; 0 for all other steps."""
+        return len(self.between) if self.kind is StepKind.WINDOW else 0
+
+    @property
+    def between(self) -> range:
+        """Return the slides of its window, from key to key, both included."""
+        return range(min(self.sources), max(self.sources) + 1)
 
     @property
     def needs(self) -> tuple[int, ...]:
@@ -101,11 +119,13 @@ class Step:
             return tuple(map(answer_key, self.sources))
         if self.kind is StepKind.COMPOSE:
             return (*self.sources, answer_key(self.slide))
+        if self.kind is StepKind.FROM_WINDOW:
+            return (*self.sources, answer_key(self.between[1]))
         return self.sources
 
 
 def answer_key(slide: int) -> int:
-    """Return the key of a slide's answer."""
+    """Return the key of a slide's answer, or of the window that begins with it."""
     return ~slide
 
 
@@ -121,10 +141,11 @@ class Keys:
     keys: frozenset[int]
     assisted: frozenset[int]  # filled from keys; the model draws what these do not show
     open_ends: bool = False  # whether slides beyond the last key are filled from it alone
+    windows: bool = False  # whether a model of windows makes the slides between two keys
 
     def union(self, others: Keys) -> Keys:
         """Return these keys and those of other scenes."""
-        return Keys(self.keys | others.keys, self.assisted | others.assisted, self.open_ends)
+        return replace(self, keys=self.keys | others.keys, assisted=self.assisted | others.assisted)
 
 
 @dataclass(frozen=True)

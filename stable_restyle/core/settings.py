@@ -64,6 +64,7 @@ class Settings:
     drawn: Path | None = None  # pictures or a film to compose slides from, in place of a model's
     keys: int = 1  # slides from one that goes to the model to the next, at most
     fill_only: bool = False
+    fill: str = ""  # workflow that makes the slides between keys; empty: they are filled from these
     given: Path | None = None  # the user's key pictures, numbered as frames
     only: Path | None = None  # masks, white is restyled: a folder of PNGs, or a film
     only_not: Path | None = None  # the same, black is restyled

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from stable_restyle.core.errors import CannotWrite, NoBackendLeft, RestyleError, WorkflowFault
 from stable_restyle.core.parallel import TICK_S
-from stable_restyle.core.records import BackendEstimate, Step, StepKind
+from stable_restyle.core.records import BackendEstimate, Step
 from stable_restyle.drawing.store import Save
 from stable_restyle.plan.schedule import Schedule
 
@@ -188,7 +188,7 @@ class _Execution(Generic[Prepared]):
         steps = [self._saving.pop(task) for task in saved]
         for task in saved:
             task.result()
-        return sum(step.kind is not StepKind.ANSWER for step in steps)
+        return sum(step.is_slide for step in steps)
 
     def abort(self) -> None:
         """Start nothing more, and have written what is drawn."""

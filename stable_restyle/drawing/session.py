@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Semaphore
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from stable_restyle.backends.base import WindowPictures
 from stable_restyle.backends.pool import Pool
 from stable_restyle.core.cache import LRUCache
 from stable_restyle.core.errors import UnusableInput
@@ -28,6 +29,7 @@ from stable_restyle.core.records import (
     Step,
     StepKind,
     UserPicture,
+    WindowJob,
     answer_key,
 )
 from stable_restyle.core.settings import FAST_FLOW
@@ -36,11 +38,13 @@ from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
 from stable_restyle.drawing.subject import SubjectMasks
+from stable_restyle.drawing.window import FillSpec, WindowMaker
 from stable_restyle.imaging import arrays, optical_flow
 from stable_restyle.imaging.optical_flow import FlowPair
-from stable_restyle.media import png, sequence
+from stable_restyle.media import png, sequence, window_folder
 from stable_restyle.media.frames import Frames, reading
 from stable_restyle.motion.choose import choose
+from stable_restyle.plan import windows
 from stable_restyle.plan.schedule import Schedule
 from stable_restyle.report.thumbnails import Thumbnails
 
@@ -50,6 +54,8 @@ HELPERS = max(cores() - 1, 1)
 _PLACES_PER_SLOT = 3
 
 log = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
 
 # Called with the key of each step whose picture is written.
 OnSaved: TypeAlias = Callable[[int, DrawRecord], None]
@@ -79,16 +85,19 @@ class DrawingSpec:
     film_middle: int  # the middle slide of the film's first scene
     only: SubjectMasks | None  # the part to restyle; None: all
     given: frozenset[int]  # slides that are pictures of the user, whatever was drawn earlier
+    fill: FillSpec | None = None  # windows for the slides between keys; None: no windows
 
 
 def find_done(spec: DrawingSpec, steps: Sequence[Step]) -> set[int]:
     """Return the keys of the steps whose pictures are finished."""
     size = (spec.frames.width, spec.frames.height)
     answers = {step.slide for step in steps if step.kind is StepKind.ANSWER}
-    slides = {step.slide for step in steps if step.kind is not StepKind.ANSWER}
+    slides = {step.slide for step in steps if step.is_slide}
     done = sequence.find_finished(spec.slides, slides, size)
     if spec.answers is not None:
         done |= {*map(answer_key, sequence.find_finished(spec.answers, answers, size))}
+    if spec.fill is not None:
+        done |= windows.done(steps, done, window_folder.find(spec.fill.folder))
     return done
 
 
@@ -122,6 +131,7 @@ class DrawingSession:
         )
         size = (frames.width, frames.height)
         self._by_answers = by_answers
+        references = _References(spec, self._reference, pool.slots).of
         self._store = SlideStore(spec.slides, None if by_answers else size, at_once, writer)
         self._answers = SlideStore(spec.answers or spec.slides, None, at_once, writer)
         self._drawer = SlideDrawer(
@@ -133,7 +143,7 @@ class DrawingSession:
             anchor=spec.anchor,
             drift=None if by_answers else _drift_correction(spec, frames, self._store),
             ask=self._ask,
-            references=_References(spec, self._reference, pool.slots).of,
+            references=references,
             store=self._store,
             answers=self._answer if spec.drawn is None else spec.drawn.read,
             slide_frames=slide_frames,
@@ -145,6 +155,16 @@ class DrawingSession:
             warp_slots=Semaphore(HELPERS),
             steps_folder=spec.steps_folder,
         )
+        self._windows: WindowMaker | None = None
+        if spec.fill is not None:
+            self._windows = WindowMaker(
+                spec.fill,
+                lambda slide: frames.read(slide * spec.frames_per_slide),
+                self._store.get,
+                subjects.get if subjects else None,
+                references,
+                self._ask_window,
+            )
 
     def draw(
         self,
@@ -182,7 +202,7 @@ class DrawingSession:
     ) -> list[Failure]:
         return execute(
             schedule,
-            Work(self._drawer.prepare, self._draw, self._fill),
+            Work(self._prepare, self._draw, self._fill),
             backends=self._pool.estimates,
             slots=self._pool.slots,
             preparers=HELPERS,
@@ -196,7 +216,19 @@ class DrawingSession:
         seed, changes = self._spec.seeds.get(job.slide), self._spec.changes.get(job.slide, ())
         return self._pool.draw(replace(job, seed=seed, changes=changes), backend)
 
-    def _draw(self, step: Step, prepared: Prepared, backend: int) -> Save:
+    def _ask_window(
+        self, job: WindowJob, backend: int, receive: Callable[[WindowPictures], Made]
+    ) -> tuple[Made, DrawRecord]:
+        seed = self._spec.seeds.get(job.window.slides[1])
+        return self._pool.draw_window(replace(job, seed=seed), backend, receive)
+
+    def _prepare(self, step: Step) -> Prepared | None:
+        """Prepare a step; nothing for a window, whose pictures are read one by one."""
+        return None if step.kind is StepKind.WINDOW else self._drawer.prepare(step)
+
+    def _draw(self, step: Step, prepared: Prepared | None, backend: int) -> Save:
+        if prepared is None:
+            return self._make_window(step, backend)
         began = time.perf_counter()
         is_answer = step.kind is StepKind.ANSWER
         make = self._drawer.answer if is_answer else self._drawer.draw
@@ -211,11 +243,22 @@ class DrawingSession:
         picture = self._store.get(step.slide)
         return partial(self._save, save, step.slide, slide.drawn, prepared.frame, picture)
 
+    def _make_window(self, step: Step, backend: int) -> Save:
+        """Have a window made; it is written when this returns."""
+        assert self._windows is not None
+        drawn = self._windows.make(step, backend)
+        name = window_folder.name(step.between)
+        log.debug("window %s: %.2f s on %s", name, drawn.seconds, drawn.backend)
+        return partial(self._on_saved, step.key, drawn)
+
     def _fill(self, step: Step) -> Save:
         began = time.perf_counter()
         if step.kind is StepKind.COMPOSE:
             frame, picture = self._drawer.compose(step)
             save = self._store.add(step.slide, Slide(picture))
+        elif self._windows and step.kind is StepKind.FROM_WINDOW:
+            frame, picture = self._drawer.within_subject(step, self._windows.compose(step))
+            save = self._store.add_last(step.slide, picture, step.sources)
         else:
             frame, picture = self._drawer.fill(step)
             save = self._store.add_last(step.slide, picture, step.sources)

@@ -180,6 +180,14 @@ class SlideDrawer:
         largest = max(sources, key=np.size)
         return frame, estimate.warp(_fitted(sources, largest))
 
+    def within_subject(self, step: Step, picture: Pixels) -> tuple[Pixels, Pixels]:
+        """Return the frame of a step, and its picture with the frame beyond the subject."""
+        frame = self.slide_frames.get(step.slide)
+        if self.subjects is None:
+            return frame, picture
+        prepared = Prepared(frame, masks.free_all(frame), None, self.subjects.get(step.slide))
+        return frame, _within_subject(picture, prepared)
+
     def _pictures(self, step: Step, prepared: Prepared) -> dict[str, Callable[[], Pixels]]:
         """Return the pictures of a slide by role, besides guide, mask and its neighbours."""
         pictures = {"frame": lambda: prepared.frame, **self.references(step)}

@@ -6,10 +6,15 @@ composed from its answer and the slide before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from stable_restyle.core.records import Step, StepKind
+
+
+def done(steps: Iterable[Step], slides: Container[int]) -> set[int]:
+    """Return the keys of the answers of these slides."""
+    return {step.key for step in steps if step.kind is StepKind.ANSWER and step.slide in slides}
 
 
 def split(steps: Iterable[Step], *, middle_first: bool = False) -> list[Step]:

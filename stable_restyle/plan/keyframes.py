@@ -28,6 +28,7 @@ LOST_FROM = 0.5  # unreliability from which a pixel cannot be warped
 # show before the model assists. Swept in benchmarks/.
 LOST_MOST = 0.35
 MISSING_MOST = 0.07
+_FLAGS = ("open_ends", "windows")  # of Keys, in files only if they are set
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Kind:
     every: int  # slides from one key to the next, at most
     fill_only: bool  # whether the model draws only keys
     given: tuple[int, ...] = ()  # slides that are pictures of the user
+    longest: int | None = None  # slides of a window, if windows fill the slides between keys
 
 
 def choose(
@@ -103,7 +105,8 @@ def from_file(path: Path, slides: int, kind: Kind) -> Keys | None:
 
     def of_kind(noted: Any) -> Keys | None:
         keys = checked(noted, slides)
-        same = (noted.get("every"), noted.get("fill_only")) == (kind.every, kind.fill_only)
+        names = ("every", "fill_only", "longest_window")
+        same = [noted.get(name) for name in names] == [kind.every, kind.fill_only, kind.longest]
         return keys if same and noted.get("given", []) == list(kind.given) else None
 
     return files.read_json(path, of_kind, next_step)
@@ -120,20 +123,22 @@ def checked(noted: object, slides: int) -> Keys:
                 f'it must list slides from 0 to {slides - 1} as "keys" and as "mended"'
             )
     keys, assisted = (frozenset(numbers or ()) for numbers in lists)
-    return Keys(keys, assisted, isinstance(noted, dict) and noted.get("open_ends") is True)
+    flags = [isinstance(noted, dict) and noted.get(name) is True for name in _FLAGS]
+    return Keys(keys, assisted, *flags)
 
 
 def noted(keys: Keys) -> dict[str, object]:
     """Return keys as files hold them."""
-    open_ends = {"open_ends": True} if keys.open_ends else {}
-    return {"keys": sorted(keys.keys), "mended": sorted(keys.assisted), **open_ends}
+    flags = {name: True for name in _FLAGS if getattr(keys, name)}
+    return {"keys": sorted(keys.keys), "mended": sorted(keys.assisted), **flags}
 
 
 def write(path: Path, keys: Keys, kind: Kind) -> None:
     """Write keys.json."""
     what = {"every": kind.every, "fill_only": kind.fill_only}
     given = {"given": list(kind.given)} if kind.given else {}
-    files.write_json(path, {**what, **given, **noted(keys)})
+    longest = {"longest_window": kind.longest} if kind.longest else {}
+    files.write_json(path, {**what, **given, **longest, **noted(keys)})
 
 
 def _choose(

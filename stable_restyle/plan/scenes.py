@@ -80,8 +80,8 @@ def chains(scene: Scene, *, keyed: bool = False) -> list[Chain]:
 def steps(scene: Scene, keys: Keys | None = None) -> list[Step]:
     """Return a step for each slide of a scene, after those of the slides that it is made from.
 
-    keys: if given, slides between two keys are filled from these. The middle and both ends of a
-    scene are always keys, unless ends are open; so are given slides.
+    keys: if given, slides between two keys are filled from these, or from their window. The middle
+    and both ends of a scene are always keys, unless ends are open; so are given slides.
     """
     starts = scene.given or (scene.middle,)
     kind = StepKind.FILL if scene.given else StepKind.DRAW
@@ -110,6 +110,8 @@ def _is_key(slide: int, chain: Chain, keys: Keys | None) -> bool:
 
 def _fills(between: Sequence[int], like: Step, keys: Keys | None) -> list[Step]:
     """Return the steps of the slides between two keys, or beyond the last. like: has their keys."""
+    if keys and keys.windows:
+        return [replace(like, slide=each, kind=StepKind.FROM_WINDOW) for each in between]
     assisted = keys.assisted if keys else frozenset[int]()
     return [
         replace(like, slide=each, kind=StepKind.DRAW if each in assisted else StepKind.FILL)

@@ -11,6 +11,10 @@ IEEE Transactions on Parallel and Distributed Systems 13(3), 2002).
 Slides that are filled from keys, or composed from answers, need no backend: they are handed out as
 soon as what they are made from is finished, and do not count in the length of a chain.
 
+A window takes as long as its pictures do, and counts as that many slides in the length of a chain.
+Windows are another model's than slides, and a backend takes long to load one: windows come after
+the slides that are ready, and none is sent where a slide will be followed by another one.
+
 Steps are known by their keys: that of a slide is its number, see `Step.key`.
 """
 
@@ -29,7 +33,7 @@ from stable_restyle.core.records import BackendEstimate, Step, slide_of
 # A slide is sent to a busy backend, where it waits for its turn, no earlier than this before that:
 # once sent, it cannot give way to a longer chain. The larger of the two counts.
 AHEAD_S = 2.0
-AHEAD_SHARE = 0.5  # of the time for a slide there
+AHEAD_SHARE = 0.5  # of the time for what it waits for
 
 # A chain is critical if it takes longer than the other backends would take for the rest of the film
 # if they were SPARE times as fast: later it would be too late. Simulated films (benchmarks/) take
@@ -45,7 +49,7 @@ class _Queue:
     """The slides planned for a backend."""
 
     estimate: BackendEstimate
-    drawing: Sequence[int]  # slides in flight there, in their order
+    drawing: Sequence[Step]  # in flight there, in their order
     free_in_s: float = field(init=False)  # until it can start another one
 
     def __post_init__(self) -> None:
@@ -55,25 +59,29 @@ class _Queue:
     @property
     def takes_one(self) -> bool:
         """Return whether a slide may be sent there now."""
-        ahead_s = max(AHEAD_S, AHEAD_SHARE * self.estimate.slide_s)
+        last_s = self._takes_s(self.drawing[-1]) if self.drawing else 0.0
+        ahead_s = max(AHEAD_S, AHEAD_SHARE * last_s)
         return len(self.drawing) < self.estimate.slots and self.free_in_s <= ahead_s
 
-    def done_in_s(self, ready_in_s: float = 0.0) -> float:
-        """Return when a slide that can be sent after `ready_in_s` would be finished."""
-        return max(self.free_in_s, ready_in_s) + self.estimate.slide_s
+    def done_in_s(self, step: Step, ready_in_s: float = 0.0) -> float:
+        """Return when a step that can be sent after `ready_in_s` would be finished."""
+        return max(self.free_in_s, ready_in_s) + self._takes_s(step)
 
     def ends(self) -> Iterator[tuple[int, float]]:
-        """Yield the slides in flight, and in how many seconds each will be finished."""
-        for turn, slide in enumerate(self.drawing):
-            yield slide, self._ends_in_s(turn)
+        """Yield the keys of the steps in flight, and in how many seconds each will be finished."""
+        for turn, step in enumerate(self.drawing):
+            yield step.key, self._ends_in_s(turn)
 
     def _ends_in_s(self, turn: int) -> float:
-        """Return in how many seconds the slide after `turn` others will be finished."""
-        slide_s = self.estimate.slide_s
+        """Return in how many seconds the step after `turn` others will be finished."""
+        at_once = self.estimate.at_once
+        first, *others = self.drawing[turn % at_once : turn + 1 : at_once]
         # An overdue slide gives no better estimate: assume that it needs as long again as it is
         # late.
-        first_s = abs(slide_s - self.estimate.busy_s)
-        return first_s + slide_s * (turn // self.estimate.at_once)
+        return abs(self._takes_s(first) - self.estimate.busy_s) + sum(map(self._takes_s, others))
+
+    def _takes_s(self, step: Step) -> float:
+        return seconds(step, self.estimate.slide_s, self.estimate.picture_s)
 
 
 class Schedule:
@@ -89,17 +97,19 @@ class Schedule:
         Of equal chains, the one that comes first in `steps` is drawn first. finished: the keys of
         steps that are done.
         """
-        self.total = self._left = 0
+        self.total = self._left = self._left_pictures = 0  # pictures: of windows
         self._place: dict[int, int] = {}
         self._waiting: dict[int, list[Step]] = defaultdict(list)
         self._level: dict[int, int] = {}  # slides ahead on the longest chain that backends draw
         # key -> number of the steps before it that are not finished
         self._missing: dict[int, int] = {}
         self._ready: list[Step] = []
-        self._heads: list[Step] = []  # those of `_ready` that nothing precedes, in their order
+        # Those of `_ready` that nothing precedes, but no windows, in their order
+        self._heads: list[Step] = []
         self._fillable: deque[Step] = deque()
         self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
-        self._in_flight: dict[int, int] = {}  # key -> its backend, in the order of `take`
+        # key -> step and its backend, in the order of `take`
+        self._in_flight: dict[int, tuple[Step, int]] = {}
         self._lost: set[int] = set()  # slides
         self._critical = 0.0  # the level from which a chain is critical
         self.add(step for step in steps if step.key not in finished)
@@ -112,18 +122,19 @@ class Schedule:
         todo = list(steps)
         self._place.update({step.key: self.total + place for place, step in enumerate(todo)})
         self.total += len(todo)
-        self._left += sum(step.uses_backend for step in todo)
+        self._left += sum(not step.pictures for step in todo if step.uses_backend)
+        self._left_pictures += sum(step.pictures for step in todo)
         unfinished = {step.key for step in todo}
         for step in reversed(todo):
             ahead = (self._level[each.key] for each in self._waiting[step.key])
-            self._level[step.key] = step.uses_backend + max(ahead, default=0)
+            self._level[step.key] = _length(step) + max(ahead, default=0)
             for source in unfinished.intersection(step.needs):
                 self._waiting[source].append(step)
         self._missing.update({step.key: len(unfinished.intersection(step.needs)) for step in todo})
         ready = [step for step in todo if not self._missing[step.key]]
-        heads = [step for step in ready if step.uses_backend]
-        self._heads += heads
-        self._ready += heads
+        drawn = [step for step in ready if step.uses_backend]
+        self._heads += [step for step in drawn if not step.pictures]
+        self._ready += drawn
         self._ready.sort(key=self._rank)
         self._fillable += [step for step in ready if not step.uses_backend]
 
@@ -152,19 +163,29 @@ class Schedule:
             backend.at_once * fastest_s / its_s
             for backend, its_s in zip(backends, slide_s, strict=True)
         )
-        self._critical = self._left / (1 + SPARE * (speed - 1))
+        self._critical = (self._left + self._left_pictures) / (1 + SPARE * (speed - 1))
         rest_s = self._left * fastest_s / speed  # lower bound for the rest of the film
+        pictures_a_s = sum(each.at_once / max(each.picture_s, SHORTEST_S) for each in backends)
+        rest_s += self._left_pictures / pictures_a_s
         for step, ready_in_s in self._in_order(queues):
-            after_s = (self._level[step.key] - 1) * fastest_s
-            in_time = [queue for queue in free if queue.done_in_s() + after_s <= rest_s]
+            after_s = (self._level[step.key] - _length(step)) * fastest_s
+            able = [each for each in queues if not (step.pictures and self._goes_on(each))]
+            in_time = [
+                queue
+                for queue in able
+                if queue in free and queue.done_in_s(step) + after_s <= rest_s
+            ]
             if self._is_critical(step) or not in_time:
-                in_time = queues
-            queue = min(in_time, key=lambda each: each.done_in_s(ready_in_s))
+                in_time = able
+            if not in_time:
+                continue
+            done_in_s = [each.done_in_s(step, ready_in_s) for each in in_time]
+            queue = in_time[done_in_s.index(min(done_in_s))]
             if queue in free and not self._missing[step.key]:
                 return self._hand_out(step, queue.estimate.backend)
-            if queue.done_in_s() <= ready_in_s:
+            if queue.done_in_s(step) <= ready_in_s:
                 continue  # it has time for another slide first
-            queue.free_in_s = queue.done_in_s(ready_in_s)  # reserved for this slide
+            queue.free_in_s = queue.done_in_s(step, ready_in_s)  # reserved for this slide
             if queue in free:
                 free.remove(queue)
             if not free:
@@ -184,7 +205,8 @@ class Schedule:
                 continue
             if following.uses_backend:
                 insort(self._ready, following, key=self._rank)
-                self._begun[following.key] = following
+                if not following.pictures:
+                    self._begun[following.key] = following
             else:
                 self._fillable.append(following)
 
@@ -198,7 +220,7 @@ class Schedule:
             if gone.key in lost:
                 continue
             lost.add(gone.key)
-            self._left -= gone.uses_backend
+            self._take_off(gone)
             hopeless += self._waiting.pop(gone.key, ())
         slides = set(map(slide_of, lost)) - self._lost
         self._lost |= slides
@@ -215,13 +237,18 @@ class Schedule:
     def _end(self, step: Step) -> None:
         if step.uses_backend:
             del self._in_flight[step.key]
-            self._left -= 1
+            self._take_off(step)
+
+    def _take_off(self, step: Step) -> None:
+        """Count a step as no longer left for the backends."""
+        self._left_pictures -= step.pictures
+        self._left -= step.uses_backend and not step.pictures
 
     def _hand_out(self, step: Step, backend: int) -> tuple[Step, int]:
         del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
-        if self._begun.pop(step.key, None) is None:
+        if self._begun.pop(step.key, None) is None and not step.pictures:
             del self._heads[bisect_left(self._heads, self._place[step.key], key=self._place_of)]
-        self._in_flight[step.key] = backend
+        self._in_flight[step.key] = step, backend
         return step, backend
 
     def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
@@ -251,9 +278,11 @@ class Schedule:
         """Yield the ready steps that are not critical: those after the slide drawn last first.
 
         Then chains are begun in the order of the film, so that it can be written from its beginning
-        while slides are drawn.
+        while slides are drawn. Windows come last, the longest first.
         """
-        every = chain(reversed(self._begun.values()), self._heads)
+        windows = bisect_left(self._ready, True, key=lambda step: not step.pictures)
+        longest_first = (self._ready[place] for place in reversed(range(windows)))
+        every = chain(reversed(self._begun.values()), self._heads, longest_first)
         return (step for step in every if not self._is_critical(step))
 
     def _following(self) -> list[Step]:
@@ -262,26 +291,45 @@ class Schedule:
         return sorted(filter(attrgetter("uses_backend"), waiting), key=self._rank, reverse=True)
 
     def _queues(self, backends: Iterable[BackendEstimate]) -> list[_Queue]:
-        drawing: dict[int, list[int]] = defaultdict(list)
-        for slide, backend in self._in_flight.items():
-            drawing[backend].append(slide)
+        drawing: dict[int, list[Step]] = defaultdict(list)
+        for step, backend in self._in_flight.values():
+            drawing[backend].append(step)
         return [_Queue(each, drawing[each.backend]) for each in backends]
 
+    def _goes_on(self, queue: _Queue) -> bool:
+        """Return whether a slide that is drawn there is followed by another one."""
+        waiting = (step for each in queue.drawing for step in self._waiting.get(each.key, ()))
+        return any(step.uses_backend and not step.pictures for step in waiting)
+
     def _is_critical(self, step: Step) -> bool:
-        return self._level[step.key] >= self._critical
+        return not step.pictures and self._level[step.key] >= self._critical
 
     def _place_of(self, step: Step) -> int:
         return self._place[step.key]
 
-    def _rank(self, step: Step) -> tuple[int, int]:
-        return self._level[step.key], -self._place[step.key]
+    def _rank(self, step: Step) -> tuple[bool, int, int]:
+        return not step.pictures, self._level[step.key], -self._place[step.key]
 
 
-def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:
+def seconds(step: Step, slide_s: float, picture_s: float) -> float:
+    """Return how long a backend takes for a step: a slide, or a window by its pictures."""
+    return step.pictures * picture_s if step.pictures else slide_s
+
+
+def _length(step: Step) -> int:
+    """Return how many slides a step counts as in a chain; none if no backend makes it."""
+    return step.pictures or step.uses_backend
+
+
+def estimate(
+    schedule: Schedule, slide_s: Sequence[float], picture_s: Sequence[float] | None = None
+) -> float:
     """Return how many seconds drawing takes on backends that each take `slide_s` for a slide.
 
-    The schedule is empty afterwards.
+    picture_s: for a picture of a window; None: as long as for a slide. What needs no backend takes
+    no time. The schedule is empty afterwards.
     """
+    picture_s = picture_s or slide_s
     clock = 0.0
     began = [0.0] * len(slide_s)
     running: list[tuple[float, int, Step]] = []
@@ -289,16 +337,24 @@ def estimate(schedule: Schedule, slide_s: Sequence[float]) -> float:
     def backends() -> list[BackendEstimate]:
         return [
             BackendEstimate(
-                number, at_once=1, slots=1, slide_s=takes_s, busy_s=clock - began[number]
+                number,
+                at_once=1,
+                slots=1,
+                slide_s=takes_s,
+                busy_s=clock - began[number],
+                picture_s=its_picture_s,
             )
-            for number, takes_s in enumerate(slide_s)
+            for number, (takes_s, its_picture_s) in enumerate(zip(slide_s, picture_s, strict=True))
         ]
 
     while True:
+        while filled := schedule.take_fillable():
+            schedule.finish(filled)
         while given := schedule.take(backends()):
             step, number = given
             began[number] = clock
-            heapq.heappush(running, (clock + slide_s[number], number, step))
+            ends = clock + seconds(step, slide_s[number], picture_s[number])
+            heapq.heappush(running, (ends, number, step))
         if not running:
             return clock
         clock, _, done = heapq.heappop(running)

@@ -27,7 +27,7 @@ from typing import Any
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import cannot_write
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
 from stable_restyle.report.summary import (
     BLOCK,
     KEPT,
@@ -119,6 +119,7 @@ def _write_blocks(
     given = {slide for scene in subject.scenes for slide in scene.given}
     between, guides = _between(subject.paths.interp)
     answers = sequence.indices(subject.paths.answers)
+    windows = {s: [w[0], w[-1]] for w in window_folder.find(subject.paths.windows) for s in w[1:-1]}
     place = {name: index for index, name in enumerate(backends)}
     for start in range(0, len(slides.states), BLOCK):
         inside = range(start, min(start + BLOCK, len(slides.states)))
@@ -135,6 +136,7 @@ def _write_blocks(
             "flicker": [each and each.flicker for each in measured],
             "unexplained": [each and _number(each.unexplained) for each in measured],
             "seed": {slide: seeds[slide] for slide in inside if slide in seeds},
+            "window": {slide: windows[slide] for slide in inside if slide in windows},
             "given": [slide for slide in inside if slide in given],
             "reason": {s: slides.missing[s] for s in inside if s in slides.missing},
             "written": [slides.times.get(slide, 0) for slide in inside],

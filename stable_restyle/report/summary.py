@@ -20,7 +20,9 @@ from urllib.parse import quote
 from stable_restyle.core import shell
 from stable_restyle.core.errors import bytes_in_words
 from stable_restyle.core.records import Scene
+from stable_restyle.media import window_folder
 from stable_restyle.media.naming import OWN, Naming
+from stable_restyle.media.window_folder import Join
 from stable_restyle.report import jumps, timeline
 from stable_restyle.report.jumps import NOTICEABLE, Jumps
 from stable_restyle.report.thumbnails import LARGE_FRAMES, Steadiness, in_browsers
@@ -44,6 +46,7 @@ LABELS = {  # of settings.json: name, and unit
     "motion": ("Motion", ""),
     "frame_size": ("Frame size", "pixels"),
     "film": ("Film", ""),
+    "fill": ("Fill (--fill)", ""),
 }
 UNSHOWN = (
     "model_sha256",
@@ -145,6 +148,7 @@ def summarize(
             [slide, steadiness[slide].flicker, _known(steadiness[slide].unexplained)]
             for slide in found.shown
         ],
+        **_joins(window_folder.read_joins(paths.windows)),
         "command": shell.join(command),
         "go_on": shell.join([*command, *_own_seed(subject.settings)]),
         "folder": about.folder if about else "",
@@ -156,6 +160,21 @@ def summarize(
         "shown": runs.index(shown) - max(0, len(runs) - RUNS_SHOWN) if shown else -1,
         "warnings": _warnings(shown) if shown else [],
     }
+
+
+def _joins(windows: Mapping[range, Mapping[int, Join]]) -> dict[str, Any]:
+    """Return how many joins of windows and keys there are, and the worst of them.
+
+    Each has the later one of the two slides that meet there, and the key's distance from the
+    model's picture of it, before its colours are corrected and afterwards.
+    """
+    joins = [
+        [max(key, slides[0] + 1), join.before, join.after]
+        for slides, its in windows.items()
+        for key, join in its.items()
+    ]
+    joins.sort(key=lambda join: (-join[2], join[0]))
+    return {"joins": len(joins), "worst_joins": joins[: jumps.MOST_SHOWN]}
 
 
 def _large(paths: RunPaths) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from stable_restyle.workdir.journal import Run
+from stable_restyle.workdir.journal import Run, SlideDrawn, WindowMade
 
 BINS = 160  # steps of the timeline
 
@@ -13,21 +13,27 @@ BINS = 160  # steps of the timeline
 def backends(run: Run) -> list[dict[str, Any]]:
     """Return each backend of a run: what it is, what it drew, and how busy it was.
 
-    A backend is busy as long as it has at least one slide.
+    A backend is busy as long as it has at least one slide or window.
     """
     start, stop = drawing_span(run)
     whole_s = stop - start
     rows = []
     for name, what in run.about.backends.items():
         its = [each for each in run.slides if each.backend == name]
-        spans = _merged((each.began_s - start, each.began_s - start + each.seconds) for each in its)
+        windows = [each for each in run.windows if each.backend == name]
+        made: list[SlideDrawn | WindowMade] = [*its, *windows]
+        spans = _merged(
+            (each.began_s - start, each.began_s - start + each.seconds) for each in made
+        )
         busy_s = sum(stop - start for start, stop in spans)
         rows.append(
             {
                 "name": name,
                 "what": what,
                 "slides": len(its),
-                "seconds": round(sum(each.seconds for each in its) / len(its), 2) if its else None,
+                "seconds": _mean_s(its),
+                "windows": len(windows),
+                "window_s": _mean_s(windows),
                 "busy": round(100 * busy_s / whole_s) if whole_s else 0,
                 "timeline": _timeline(spans, whole_s),
             }
@@ -37,8 +43,13 @@ def backends(run: Run) -> list[dict[str, Any]]:
 
 def drawing_span(run: Run) -> tuple[float, float]:
     """Return when drawing began and ended, in seconds since the run began."""
-    start = min((each.began_s for each in run.slides), default=0.0)
-    return start, max((each.began_s + each.seconds for each in run.slides), default=0.0)
+    made: list[SlideDrawn | WindowMade] = [*run.slides, *run.windows]
+    start = min((each.began_s for each in made), default=0.0)
+    return start, max((each.began_s + each.seconds for each in made), default=0.0)
+
+
+def _mean_s(made: Sequence[SlideDrawn | WindowMade]) -> float | None:
+    return round(sum(each.seconds for each in made) / len(made), 2) if made else None
 
 
 def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -23,7 +23,7 @@ from stable_restyle.media.marking import NotSought
 from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.plan import answers as plan_answers
-from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan import keyframes, scenes, windows
 from stable_restyle.run import deflicker, drawn, film_source, only, prepare
 from stable_restyle.run.film_source import Found
 from stable_restyle.run.given import GivenSlide
@@ -65,11 +65,14 @@ class Claimed:
     drawn: DrawnPictures | None
     is_whole: bool  # whether these are all scenes of the film
 
-    def composing(self, steps: Sequence[Step]) -> list[Step]:
-        """Return steps as those of slides that are composed, and of answers that a model draws."""
-        snapshot = self.input_snapshot
-        found = plan_answers.split(steps, middle_first=snapshot.middle_first)
-        return [each for each in found if snapshot.has_answers or each.kind is not StepKind.ANSWER]
+    def every(self, slides: Sequence[Step]) -> list[Step]:
+        """Return the steps of slides, and of the answers and windows that these are made from."""
+        snapshot, steps = self.input_snapshot, list(slides)
+        if snapshot.is_composed:
+            steps = plan_answers.split(steps, middle_first=snapshot.middle_first)
+        if not snapshot.has_answers:
+            steps = [each for each in steps if each.kind is not StepKind.ANSWER]
+        return list(windows.with_windows(steps))
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ class Claims:
             self._given = given_slides(settings, found.frames)
         its_scenes = self._scenes(found)
         check_scenes(settings, self._variants, its_scenes)
-        kind = keyframe_kind(settings, self._given)
+        kind = keyframe_kind(settings, self._variants, self._given)
         self._choose_keys(found.frames, its_scenes, kind, progress)
         if self._claimed is None:
             self._masks = only.find(settings, paths, progress)

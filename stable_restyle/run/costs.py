@@ -6,11 +6,13 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.errors import WrongUsage, counted
-from stable_restyle.core.records import Scene, Step, StepKind, answer_key
+from stable_restyle.core.records import BATCHES, Scene, Step, StepKind
 from stable_restyle.core.settings import Settings
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
+from stable_restyle.plan import answers, windows
 from stable_restyle.run import redo
 from stable_restyle.run.claim import Claimed
+from stable_restyle.run.fill import FILL
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.layout import RunPaths
 
@@ -45,13 +47,12 @@ def check_run(
     frames, steps = claimed.frames, claimed.steps
     size = (frames.width, frames.height)
     finished = sequence.find_slides(paths.slides, len(steps), size)[0]
-    if not settings.is_composed:
-        check(settings.at_most, len(drawings(steps, (finished - redone).union(claimed.given))))
-        return
-    kept = finished.difference(redo.dependents(steps, redone)).union(claimed.given)
+    gone = redo.remade(steps, redone, answers=settings.is_composed)
+    kept, every = finished.difference(gone).union(claimed.given), claimed.every(steps)
     there = sequence.indices(paths.answers) - redone
-    done = {*kept, *map(answer_key, kept | there)}
-    check(settings.at_most, len(drawings(claimed.composing(steps), done)))
+    made = window_folder.find(paths.windows) - windows.remade(steps, redone)
+    done = {*kept, *answers.done(every, kept | there), *windows.done(steps, kept, made)}
+    check(settings.at_most, len(drawings(every, done)))
 
 
 def check(at_most: int | None, asked: int) -> None:
@@ -69,6 +70,9 @@ def _pictures(
 ) -> Iterator[Hashable]:
     """Yield what tells the pictures apart that are sent for a step."""
     slide, is_answer = step.slide, step.kind is StepKind.ANSWER
+    if step.pictures:
+        yield from _of_window(step, variants, found)
+        return
     is_middle = slide == step.start if is_answer else step.previous is None
     from_frame = is_middle or is_answer
     available: dict[str, Hashable] = {
@@ -87,4 +91,21 @@ def _pictures(
         if not each.scenes or step.scene in each.scenes:
             available[each.name] = each.path
     workflow = variants.of_scene(step.scene, middle=is_middle)
-    return (available[role] for role in workflow.roles_for(available))
+    yield from (available[role] for role in workflow.roles_for(available))
+
+
+def _of_window(
+    step: Step, variants: WorkflowVariants, found: Sequence[Scene]
+) -> Iterator[Hashable]:
+    """Yield what tells the pictures apart that are sent for a window; a batch is one."""
+    available: dict[str, Hashable] = {
+        **{role: (role, step.key) for role in BATCHES},
+        "first": ("slide", step.between[0]),
+        "last": ("slide", step.between[-1]),
+        "middle": ("slide", step.start),
+        "film": ("slide", found[0].middle),
+    }
+    for each in variants.pictures:
+        if not each.scenes or step.scene in each.scenes:
+            available[each.name] = each.path
+    yield from (available[role] for role in variants.windows[FILL].roles_for(available))

@@ -6,22 +6,23 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, are, bytes_in_words, cannot_write, counted
 from stable_restyle.core.progress import COMPOSING, DRAWING, Progress, task
-from stable_restyle.core.records import DrawRecord, Step, StepKind, answer_key, slide_of
+from stable_restyle.core.records import DrawRecord, Step, StepKind, slide_of
 from stable_restyle.core.settings import Settings
 from stable_restyle.drawing.executor import Failure, MoreSteps
 from stable_restyle.drawing.session import DrawingSpec, OnSaved, find_done
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
 from stable_restyle.media.frames import Frames
 from stable_restyle.media.marking import NotSought
 from stable_restyle.media.probe import Film
 from stable_restyle.media.split import check_free, size_of
-from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker, given
+from stable_restyle.plan import answers, scenes, windows
+from stable_restyle.run import deflicker, fill, given, prepare
 from stable_restyle.run.claim import Claimed
 from stable_restyle.run.coming import Coming
 from stable_restyle.run.failures import SlidesMissing
@@ -49,6 +50,7 @@ def draw(
     coming: has what is claimed meanwhile. asks: whether backends are there to be asked. Raises
     SlidesMissing.
     """
+    window_folder.tidy(paths.windows)
     work = _Work(spec, claimed, coming, settings, paths)
     steps, done = work.begin()
     made = 0
@@ -56,6 +58,8 @@ def draw(
     def on_saved(key: int, by: DrawRecord) -> None:
         if key in work.composed:
             notes.composed(key)
+        elif key in work.windows:
+            notes.window(work.windows[key], by)
         else:
             notes.drawn(slide_of(key), by)
 
@@ -68,13 +72,14 @@ def draw(
     draws = any(step.uses_backend and step.key not in done for step in steps)
     if draws and not asks:
         raise UnusableInput(
-            f"Answers have vanished from {paths.answers} meanwhile.\n"
-            "Run the command again to have them drawn again."
+            f"Answers have vanished from {paths.answers} meanwhile, or windows from "
+            f"{paths.windows}.\nRun the command again to have them made again."
         )
     only_composed = work.missing and work.composed and not draws and claimed.is_whole
     name = COMPOSING if only_composed else DRAWING
     with task(progress, name, work.expected(), "slide", done=work.kept):
         failures = _draw_missing(spec, steps, done, team, on_saved, tick, work.more)
+    window_folder.tidy(paths.windows)  # of workers that died
     if work.error is not None:
         claimed = coming.exported(work.error)
         spec = replace(spec, frames=claimed.frames, scenes=[*claimed.scenes])
@@ -105,6 +110,7 @@ class _Work:
         self.claimed = claimed
         self.kept = self.missing = 0  # slides of an earlier run, and those that it left undone
         self.composed: set[int] = set()  # keys
+        self.windows: dict[int, range] = {}  # the slides of each, by its key
         self.error: NotSought | None = None
         self._spec, self._coming, self._settings, self._paths = spec, coming, settings, paths
 
@@ -133,8 +139,10 @@ class _Work:
         self.kept = len(kept.union(claimed.given))
         self.missing = len(missing.difference(claimed.given))
         steps, done = self._add(claimed.steps, kept)
+        share = len(claimed.steps) / self.expected()
+        if self._spec.fill is not None:
+            _check_room_for_windows(self._spec.fill.folder, claimed.frames, steps, done, share)
         if self._spec.answers is not None:
-            share = len(claimed.steps) / self.expected()
             done |= _answers(self._spec, steps, done, paths, share)
         return steps, done
 
@@ -176,12 +184,11 @@ class _Work:
         given.put(
             claimed.given, {step.slide for step in slides}.difference(kept), self._paths.slides
         )
-        done = {*kept, *claimed.given}
-        if not self._settings.is_composed:
-            return list(slides), done
-        steps = claimed.composing(slides)
+        done, steps = {*kept, *claimed.given}, claimed.every(slides)
         self.composed |= {step.key for step in steps if step.kind is StepKind.COMPOSE}
-        return steps, done | {*map(answer_key, done)}
+        self.windows |= {step.key: step.between for step in steps if step.pictures}
+        there = window_folder.find(self._paths.windows) if self.windows else ()
+        return steps, done | answers.done(steps, done) | windows.done(slides, done, there)
 
 
 def _answers(
@@ -211,6 +218,20 @@ def _answers(
             bytes_in_words(needed),
         )
     return found
+
+
+def _check_room_for_windows(
+    folder: Path, frames: Frames, steps: Sequence[Step], done: Collection[int], share: float
+) -> None:
+    """Raise UnusableInput if the disk is too full for the windows that are missing.
+
+    share: of the film's slides that have these steps.
+    """
+    wanted = [step.pictures for step in steps if step.pictures and step.key not in done]
+    pictures, count = round(sum(wanted) / share), round(len(wanted) / share)
+    if count:
+        needed = size_of(pictures, frames.width, frames.height)
+        check_free(folder, needed, f"{counted(count, 'window')} of the model")
 
 
 def _draw_missing(
@@ -255,6 +276,7 @@ def spec_of(
 ) -> DrawingSpec:
     """Return what is to be drawn; paths are absolute, since a worker may run in another folder."""
     mask_strength, mask_size = settings.mask
+    rate = prepare.frame_rate(claimed.source, settings.rate)
     return DrawingSpec(
         frames=claimed.frames,
         frames_per_slide=settings.frames_per_slide,
@@ -271,11 +293,12 @@ def spec_of(
         drawn=claimed.drawn and claimed.drawn.absolute(),
         report=paths.report_folder.absolute(),
         steps_folder=paths.interp.absolute() if settings.save_interp else None,
-        roles=frozenset(role for workflow in variants for role in workflow.roles),
+        roles=frozenset(role for workflow in variants.every for role in workflow.roles),
         pictures=variants.pictures,
         film_middle=claimed.scenes[0].middle,
         only=claimed.masks,
         given=frozenset(claimed.given),
+        fill=fill.spec(variants, paths, rate / settings.frames_per_slide),
     )
 
 

@@ -10,13 +10,13 @@ from stable_restyle.backends import connect
 from stable_restyle.backends.comfyui.backend import ComfyBackend
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.progress import Progress
-from stable_restyle.core.records import Keys, Scene, Step, answer_key
+from stable_restyle.core.records import Keys, Scene, Step
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
 from stable_restyle.media.split import size_of
-from stable_restyle.plan import answers, scenes
+from stable_restyle.plan import answers, scenes, windows
 from stable_restyle.plan.schedule import Schedule, estimate
 from stable_restyle.run import costs, deflicker, drawn, only, prepare
 from stable_restyle.run.inputs import (
@@ -49,7 +49,9 @@ class Plan:
     slides: int
     finished: int
     asked: int  # slides that backends have part in, at least
-    answers_size: int  # bytes that the answers still to draw take on disk, estimated
+    answers_size: int  # bytes that answers and windows still to make take on disk, estimated
+    windows: int  # still to make; they count as drawings
+    longest_window: int  # slides of the longest of these
     longest_chain: int
     drawing_s: float | None  # estimated, if a time a slide was given
     drawings: int  # pictures that backends have yet to draw, at least
@@ -73,27 +75,26 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         only.check_count(settings, count, frame_count)
     given = given_slides(settings, source)
     found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
-    chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
+    chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, variants, given))
     steps = scenes.all_steps(found, chosen)
     left = deflicker.as_left(paths)
     rate = prepare.frame_rate(source, settings.rate)
     check_scenes(settings, variants, found)
     variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
     finished, _ = sequence.find_slides(left.slides, len(steps), (source.width, source.height))
-    there = sequence.indices(left.answers)
+    _, there, windows = manifest.every_picture(left)
     decided = settings_snapshot(settings, variants, engine)
     if settings.fresh:
-        slides, drawn_of_frames = _discarded(
-            settings, variants, decided, source, left, bounds, chosen
-        )
-        finished, there = finished - slides, there - drawn_of_frames
+        gone = _discarded(settings, variants, decided, source, left, bounds, chosen)
+        finished, there, windows = finished - gone[0], there - gone[1], windows - gone[2]
     if settings.drawn is not None:
         drawn.check_count(settings, frame_count)
     elif not settings.fresh and settings_file.composing_differs(settings_file.read(left), decided):
         finished = set()
-    todo, done = _split(settings, steps, finished.union(given), there)
-    schedule = Schedule(todo, done)
+    todo, done = _split(settings, steps, finished.union(given), there, windows)
+    slides_only = [step for step in todo if not step.pictures]
     asked = costs.drawings(todo, done)
+    made = [step for step in asked if step.pictures]
     partly = settings.masks_of_part is not None
     return Plan(
         settings.source,
@@ -104,9 +105,11 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         len(steps),
         len(finished),
         0 if settings.drawn else sum(step.uses_backend for step in steps),
-        size_of(len(asked) if settings.is_composed else 0, source.width, source.height),
-        schedule.longest_chain,
-        None if seconds is None else estimate(schedule, [seconds] * len(settings.backends)),
+        _size_of(source, len(asked) - len(made) if settings.is_composed else 0, made),
+        len(made),
+        max((step.pictures for step in made), default=0),
+        Schedule(slides_only, done).longest_chain,
+        None if seconds is None else _estimate(todo, done, seconds, len(settings.backends)),
         len(asked),
         costs.uploads(asked, variants, found, only=partly)
         if engine == ComfyBackend.engine
@@ -116,18 +119,33 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
 
 
 def _split(
-    settings: Settings, steps: Sequence[Step], finished: Collection[int], there: set[int]
+    settings: Settings,
+    steps: Sequence[Step],
+    finished: Collection[int],
+    there: set[int],
+    made: set[range],
 ) -> tuple[Sequence[Step], Collection[int]]:
-    """Return the steps of a run, answers included, and the keys of those that are done.
+    """Return the steps of a run, answers and windows included, and the keys of those that are done.
 
-    there: the slides whose answers are.
+    there: the slides whose answers are. made: the windows that are.
     """
-    if not settings.is_composed:
-        return steps, finished
+    if settings.is_composed:
+        steps = answers.split(steps)
     if settings.drawn is not None:
         there = {step.slide for step in steps}
-    done = {*finished, *map(answer_key, there.union(finished))}
-    return answers.split(steps), done
+    done = {*finished, *answers.done(steps, there.union(finished))}
+    return list(windows.with_windows(steps)), done | windows.done(steps, finished, made)
+
+
+def _estimate(steps: Sequence[Step], done: Collection[int], seconds: float, backends: int) -> float:
+    """Return how many seconds drawing takes. seconds: for a slide, or a picture of a window."""
+    return estimate(Schedule(steps, done), [seconds] * backends)
+
+
+def _size_of(source: Film | Frames, pictures: int, made: Sequence[Step]) -> int:
+    """Return the bytes that so many answers, and these windows, take on disk."""
+    pictures += sum(step.pictures for step in made)
+    return size_of(pictures, source.width, source.height)
 
 
 def _discarded(
@@ -138,8 +156,8 @@ def _discarded(
     left: RunPaths,
     bounds: Sequence[int],
     chosen: Keys | None,
-) -> tuple[set[int], set[int]]:
-    """Return the slides and answers that --fresh would discard; all if there are no frames yet.
+) -> tuple[set[int], set[int], set[range]]:
+    """Return the slides, answers and windows that --fresh would discard; all without frames.
 
     left: as returned by `deflicker.as_left`. A film is not read to see whether it is the same.
     """
@@ -154,4 +172,4 @@ def _discarded(
             settings, variants, source, frames, bounds, given, chosen, masks, its_drawn
         )
         return manifest.discarded_by_fresh(left, decides, now, settings.frames_per_slide)
-    return sequence.indices(left.slides), sequence.indices(left.answers)
+    return manifest.every_picture(left)

@@ -11,10 +11,9 @@ import glob
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
 
 from stable_restyle.core import files
 from stable_restyle.core.parallel import map_in_order
@@ -94,7 +93,7 @@ def export(
             *(film.path.name, paths.frames, why),
         )
     check_disk(film, paths.frames, frames_per_slide, exported=True)
-    with made_whole(paths.frames) as part:
+    with files.made_whole(paths.frames) as part:
         with task(progress, "Splitting", film.frames, "frame"):
             cuts = split_film(film, part, threshold, progress.advance)
             count = sequence.find_frames(part).count
@@ -177,19 +176,6 @@ def tidy(folder: Path, ending: str = "") -> None:
     next run tidies up, and this one writes into a folder of another name.
     """
     for part in folder.parent.glob(f"{glob.escape(folder.name)}{ending}*"):
-        with suppress(OSError):
-            files.remove_tree(part)
-
-
-@contextmanager
-def made_whole(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `folder` when all is there, and is removed otherwise."""
-    part = folder.with_name(f"{folder.name}.part-{uuid4().hex}")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        files.move_whole(part, folder)
-    finally:  # this one alone: the folder may be another run's by now
         with suppress(OSError):
             files.remove_tree(part)
 

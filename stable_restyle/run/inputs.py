@@ -23,7 +23,7 @@ from stable_restyle.media.naming import BY_FFMPEG, OWN
 from stable_restyle.media.probe import Film
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.run import drawn, given, only, pictures, prepare
+from stable_restyle.run import drawn, fill, given, only, pictures, prepare
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.workdir import layout, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
@@ -44,6 +44,7 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     """
     choose(settings.motion)
     _check_keys(settings)
+    fill.check(settings)
     only.check(settings)
     drawn.check(settings)
     own = pictures.read(settings.pictures)
@@ -57,8 +58,12 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
     changes = {scene: list(lines) for scene, lines in variants.scene_changes.items()}
     for scene, lines in pictures.scene_lines(own).items():
         changes[scene] = [*changes.get(scene, ()), *lines]
-    variants = replace(variants, middle=middle, pictures=own, scene_changes=changes)
-    pictures.check_names(list(variants), own)
+    made = fill.load(settings, names, prompts)
+    windows = {fill.FILL: made} if made else {}
+    variants = replace(
+        variants, middle=middle, pictures=own, scene_changes=changes, windows=windows
+    )
+    pictures.check_names(variants.every, own)
     headers = parse_headers(settings.headers)
     access = Access(
         headers, settings.timeout_s, settings.keep_on_server, settings.api_key, settings.jobs
@@ -192,6 +197,8 @@ def snapshot_input(
     Raises WrongUsage.
     """
     roles = {role for each in variants for role in each.roles}
+    of_all = {role for each in variants.every for role in each.roles}
+    made = variants.windows.get(fill.FILL)
     found = scenes.find_scenes(bounds, settings.frames_per_slide, its_given)
     rate = prepare.frame_rate(source, settings.rate)
     values = variants.slide_changes(found, settings.frames_per_slide, frames.count, rate)
@@ -204,11 +211,13 @@ def snapshot_input(
         keys=keys,
         values=values,
         given={slide: each.mark for slide, each in its_given.items()},
-        film_middle=found[0].middle if "film" in roles and its_drawn is None else None,
+        film_middle=found[0].middle if "film" in of_all and its_drawn is None else None,
         has_answers=settings.is_composed and its_drawn is None,
         is_composed=settings.is_composed,
         middle_first="middle" in roles,
         middle_differs=variants.middle is not None,
+        fill=made.sha256 if made else "",
+        fill_name=made.name if made else "",
         frame_names=frames.names,
     )
 
@@ -314,11 +323,14 @@ def _fewest_frames(source: Film | Frames) -> int:
     return 2 * header - _most_frames(source)
 
 
-def keyframe_kind(settings: Settings, slides: Collection[int]) -> keyframes.Kind | None:
+def keyframe_kind(
+    settings: Settings, variants: WorkflowVariants, slides: Collection[int]
+) -> keyframes.Kind | None:
     """Return which slides go to the model; None if all do. slides: the given ones."""
     if settings.keys == 1 and not settings.fill_only:
         return None
-    return keyframes.Kind(settings.keys, settings.fill_only, tuple(sorted(slides)))
+    its_given, longest = tuple(sorted(slides)), fill.longest(variants)
+    return keyframes.Kind(settings.keys, settings.fill_only, its_given, longest)
 
 
 def needs_no_model(settings: Settings) -> bool:

@@ -12,7 +12,7 @@ from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.backends.comfyui.workflow import Workflow, label
 from stable_restyle.core.errors import WrongUsage
 from stable_restyle.core.ranges import parse_ranges
-from stable_restyle.core.records import ROLES, Scene, UserPicture
+from stable_restyle.core.records import ROLES, WINDOW_ROLES, Scene, UserPicture
 from stable_restyle.media import png
 
 ONLY = "only"  # the role that slides have with --only or --only-not alone
@@ -103,13 +103,15 @@ def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bo
             _check(variants.middle or variants.base, always | given | film, f"{which}{where}")
         if len(scene.slides) > len(scene.given or (scene.middle,)):
             _check(variants.base, every | given, f"a slide{where}")
+        for workflow in variants.windows.values():
+            _check(workflow, {*WINDOW_ROLES, *given}, f"a window{where}", instead="first")
 
 
-def _check(workflow: Workflow, available: set[str], slide: str) -> None:
+def _check(workflow: Workflow, available: set[str], slide: str, instead: str = "frame") -> None:
     for node_id, roles in workflow.pictures.items():
         if available.isdisjoint(roles):
-            listed = ", ".join(f'"{each}"' for each in (*roles, "frame"))
-            what, titled = " and ".join(roles), ", ".join((*roles, "frame"))
+            listed = ", ".join(f'"{each}"' for each in (*roles, instead))
+            what, titled = " and ".join(roles), ", ".join((*roles, instead))
             hint = "Add --only DIR, the masks of the part to restyle.\n" if ONLY in roles else ""
             raise WrongUsage(
                 f"{workflow.name}: {label(node_id, workflow.nodes)} loads {what}, which {slide} "

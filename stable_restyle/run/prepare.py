@@ -11,7 +11,7 @@ from pathlib import Path
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted
 from stable_restyle.core.progress import Progress, task
-from stable_restyle.core.records import Keys, Scene
+from stable_restyle.core.records import Keys, Scene, StepKind
 from stable_restyle.core.settings import DEFAULT_RATE
 from stable_restyle.media import naming, pictures, sequence
 from stable_restyle.media.frames import Frames, reading
@@ -19,7 +19,7 @@ from stable_restyle.media.naming import OWN
 from stable_restyle.media.probe import Film, probe_film
 from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.media.split import detect_cuts, detect_film_cuts, split_film
-from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan import keyframes, scenes, windows
 from stable_restyle.run import film_source
 from stable_restyle.run.film_source import Found
 from stable_restyle.workdir import settings_file
@@ -107,7 +107,7 @@ def split_once(film: Film, folder: Path, what: str, progress: Progress) -> Frame
     if (found := found_split(film, folder)) is not None:
         return found
     files.remove_folder(folder)
-    with film_source.made_whole(folder) as part, task(progress, what, film.frames, "frame"):
+    with files.made_whole(folder) as part, task(progress, what, film.frames, "frame"):
         split_film(film, part, _NO_CUTS, progress.advance)
         files.write_json(part / FILM_NOTE, settings_file.unread_marks(film.path))
     return sequence.find_frames(folder)
@@ -220,7 +220,9 @@ def choose_keys(
         return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
     chosen = _noted_keys(slides, paths, kind)
-    if chosen is None:
+    if kind.longest:
+        chosen = _keys_for_windows(found, chosen, kind.every, kind.longest)
+    elif chosen is None:
         with reading(frames), task(progress, "Choosing keys", slides, "slide"):
             chosen = keyframes.choose(frames.read, found, frames_per_slide, kind, progress.advance)
     return chosen
@@ -242,7 +244,11 @@ def save_keys(
     if kind is None or chosen is None or (kind.given and kind.fill_only):
         return
     if _noted_keys(sum(len(scene.slides) for scene in found), paths, kind) is None:
-        _tell_keys(found, chosen, kind.every, "use their pictures" if drawn else "go to the model")
+        if chosen.windows:
+            _tell_windows(found, chosen)
+        else:
+            what = "use their pictures" if drawn else "go to the model"
+            _tell_keys(found, chosen, kind.every, what)
         keyframes.write(paths.keys_file, chosen, kind)
 
 
@@ -275,7 +281,33 @@ def foresee_keys(
     if kind.given and kind.fill_only:
         return keyframes.given_only(found)
     slides = sum(len(scene.slides) for scene in found)
-    return _noted_keys(slides, paths, kind) or keyframes.at_least(found, kind.every)
+    noted = _noted_keys(slides, paths, kind)
+    if kind.longest:
+        return _keys_for_windows(found, noted, kind.every, kind.longest)
+    return noted or keyframes.at_least(found, kind.every)
+
+
+def _keys_for_windows(found: Sequence[Scene], noted: Keys | None, every: int, longest: int) -> Keys:
+    """Return keys for windows: those that were noted, or others at equal distances.
+
+    A model of windows follows motion by itself, so that frames are not looked at. every: slides
+    from one key to the next, at most. longest: slides of a window.
+    """
+    if noted is None:
+        return windows.with_keys(found, Keys(frozenset(), frozenset()), min(every + 1, longest))
+    return windows.with_keys(found, noted, longest)
+
+
+def _tell_windows(found: Sequence[Scene], chosen: Keys) -> None:
+    """Log how many keys and windows there are."""
+    steps = list(windows.with_windows(scenes.all_steps(found, chosen)))
+    made = [step.pictures for step in steps if step.pictures]
+    keys = sum(step.is_slide and step.kind is not StepKind.FROM_WINDOW for step in steps)
+    log.info(
+        "%s, and between them %s for --fill, of %s at most, both keys included.",
+        *(counted(keys, "key"), counted(len(made), "window")),
+        counted(max(made, default=0), "slide"),
+    )
 
 
 def _noted_keys(slides: int, paths: RunPaths, kind: keyframes.Kind) -> Keys | None:

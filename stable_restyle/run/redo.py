@@ -15,8 +15,9 @@ from pathlib import Path
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, WrongUsage, counted, reason
 from stable_restyle.core.ranges import parse_ranges
-from stable_restyle.core.records import Step
-from stable_restyle.media import sequence
+from stable_restyle.core.records import Step, StepKind
+from stable_restyle.media import sequence, window_folder
+from stable_restyle.plan import windows
 from stable_restyle.workdir import redo_notes
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
@@ -46,7 +47,8 @@ def choose(
             f"--redo {listed}: slide {min(fixed) + 1} is a picture of --given; it is not drawn "
             "again.\nChange that picture and repeat the run with --fresh."
         )
-    filled = next((step for step in steps if step.slide in wanted and not step.uses_backend), None)
+    by_slide = {step.slide: step for step in steps}
+    filled = next((by_slide[s] for s in sorted(wanted) if by_slide[s].kind is StepKind.FILL), None)
     if filled is not None:
         keys = " and ".join(str(source + 1) for source in sorted(filled.sources))
         raise WrongUsage(
@@ -54,9 +56,15 @@ def choose(
             f'Redo these with --redo-chain; or add {filled.slide} to "keys" in keys.json, where '
             "slides count from 0, and repeat the run with --fresh: then the model draws it."
         )
-    if chain and made_from.film_middle in wanted:
-        return list(range(len(steps)))
-    return dependents(steps, wanted) if chain else sorted(wanted)
+    if chain:
+        all_slides = made_from.film_middle in wanted
+        wanted = set(range(len(steps)) if all_slides else dependents(steps, wanted))
+    return sorted({_drawn(by_slide[slide]) for slide in wanted})
+
+
+def _drawn(step: Step) -> int:
+    """Return what a backend draws again for a slide: itself, or the first one of its window."""
+    return step.between[1] if step.kind is StepKind.FROM_WINDOW else step.slide
 
 
 def dependents(steps: Sequence[Step], slides: Iterable[int]) -> list[int]:
@@ -66,6 +74,19 @@ def dependents(steps: Sequence[Step], slides: Iterable[int]) -> list[int]:
         if not found.isdisjoint(step.sources):
             found.add(step.slide)
     return sorted(found)
+
+
+def remade(steps: Sequence[Step], slides: Iterable[int], *, answers: bool) -> set[int]:
+    """Return the slides that are made again where these are drawn again, themselves included.
+
+    answers: whether slides are composed from answers; then those that depend on them are composed
+    again. With windows, following keys stay as they are: otherwise all of their windows would have
+    to be made again too.
+    """
+    slides = set(slides)
+    if not any(step.kind is StepKind.FROM_WINDOW for step in steps):
+        return set(dependents(steps, slides)) if answers else slides
+    return slides.union(*(gap[1:-1] for gap in windows.remade(steps, slides)))
 
 
 def check_begun(paths: RunPaths, listed: str) -> None:
@@ -100,7 +121,7 @@ def check_answers(
     steps: of all slides; those that backends would draw are composed from answers.
     """
     needed = {step.slide for step in steps if step.uses_backend}
-    following = needed.intersection(dependents(steps, wanted)).difference(wanted)
+    following = needed.intersection(remade(steps, wanted, answers=True)).difference(wanted)
     there = sequence.indices(paths.slides)
     if gone := following & there - sequence.indices(paths.answers):
         raise WrongUsage(
@@ -121,11 +142,11 @@ def take_up(
 ) -> dict[int, int]:
     """Start a redo, or continue one that was stopped: move the earlier slides to interp/redone.
 
-    wanted: the slides to draw again; none to only continue. seed: None for one that differs from
-    the slide's last one. base: the seed of slides that were never drawn again. answers: whether
-    slides are composed from answers; then these are moved, or the slides whose answers are gone,
-    and the slides that depend on them removed. Returns the seed of every slide that has its own.
-    Raises UnusableInput.
+    wanted: the slides to draw again, of a window its first; none to only continue. seed: None for
+    one that differs from the slide's last one. base: the seed of slides that were never drawn
+    again. answers: whether slides are composed from answers; then these are moved, or the slides
+    whose answers are gone, and the slides that depend on them removed. Windows are moved as well.
+    Returns the seed of every slide that has its own. Raises UnusableInput.
     """
     folder = paths.answers if answers else paths.slides
     notes = redo_notes.read(paths.redo_file)
@@ -138,22 +159,27 @@ def take_up(
         notes = RedoNotes({**notes.seeds, **seeds}, slides, moved=False)
         redo_notes.write(paths.redo_file, notes)
     if not notes.moved:
-        gone = sorted({*notes.slides} - sequence.indices(folder))
+        gaps = windows.remade(steps, notes.slides)
+        between = {slide for gap in gaps for slide in gap[1:-1]}
+        drawn = sorted({*notes.slides} - between)
+        gone = sorted({*drawn} - sequence.indices(folder))
         try:
             moved = 0
             if answers:
                 moved = _move(paths.slides, paths.interp / REDONE, gone)
-                composed = map(sequence.name, dependents(steps, notes.slides))
-                there = {*sequence.numbered(paths.slides)}
-                files.remove_all(paths.slides, sorted(there.intersection(composed)))
-            moved += _move(folder, paths.interp / REDONE, notes.slides)
+            made = remade(steps, notes.slides, answers=True) if answers else between
+            there = {*sequence.numbered(paths.slides)}
+            files.remove_all(paths.slides, sorted(there.intersection(map(sequence.name, made))))
+            moved += _move(folder, paths.interp / REDONE, drawn)
+            _move_windows(paths, gaps)
         except OSError as error:
             raise UnusableInput(
                 f"{error.filename or folder} cannot be moved to {paths.interp / REDONE}: "
                 f"{reason(error)}.\nFix this and run the command again; it continues from there."
             ) from error
-        what = counted(moved, "answer" if answers and not gone else "slide")
-        log.info("Kept in %s: %s as drawn earlier.", paths.interp / REDONE, what)
+        what = [counted(moved, "answer" if answers and not gone else "slide")] if drawn else []
+        what += [counted(len(gaps), "window")] if gaps else []
+        log.info("Kept in %s: %s as drawn earlier.", paths.interp / REDONE, " and ".join(what))
         notes = replace(notes, moved=True)
         redo_notes.write(paths.redo_file, notes)
     return dict(notes.seeds)
@@ -193,9 +219,17 @@ def _move(folder: Path, redone: Path, slides: Iterable[int]) -> int:
     return moved
 
 
-def _free(folder: Path, stem: str) -> Path:
-    path, number = folder / f"{stem}.png", 1
+def _move_windows(paths: RunPaths, gaps: Iterable[range]) -> None:
+    """Move the windows that exist to interp/redone, under unused names. Raises OSError."""
+    for name in map(window_folder.name, gaps):
+        if (folder := paths.windows / name).is_dir():
+            (paths.interp / REDONE).mkdir(exist_ok=True)
+            files.replace(folder, _free(paths.interp / REDONE, name, ""))
+
+
+def _free(folder: Path, stem: str, ending: str = ".png") -> Path:
+    path, number = folder / f"{stem}{ending}", 1
     while path.exists():
         number += 1
-        path = folder / f"{stem}-{number}.png"
+        path = folder / f"{stem}-{number}{ending}"
     return path

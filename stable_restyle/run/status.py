@@ -11,8 +11,9 @@ from stable_restyle.backends import connect
 from stable_restyle.backends.base import TRIAL_SIZE, BackendCheck, trial_size
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.errors import RestyleError, UnusableInput
+from stable_restyle.core.records import StepKind
 from stable_restyle.core.settings import Settings
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
 from stable_restyle.plan import scenes
 from stable_restyle.run import costs, drawn, only, prepare
 from stable_restyle.run.inputs import (
@@ -98,7 +99,13 @@ def has_all_answers(settings: Settings, variants: WorkflowVariants, paths: RunPa
     if (foreseen := _foresee(settings, variants, paths)) is None:
         return False
     if (earlier.get("keys"), earlier.get("fill_only")) != (settings.keys, settings.fill_only):
+        if foreseen.fill:
+            return False
         foreseen = replace(foreseen, keys=None)  # others are chosen: any slide may be one
+    steps = foreseen.steps(settings.frames_per_slide)
+    there_now = window_folder.find(paths.windows)
+    if any(step.kind is StepKind.FROM_WINDOW and step.between not in there_now for step in steps):
+        return False
     frames = prepare.unchecked_frames(paths)  # `_foresee` has checked them
     assert frames is not None
     needed = {step.slide for step in foreseen.answers(settings.frames_per_slide)}
@@ -117,7 +124,7 @@ def _foresee(
         bounds = scenes.read_boundaries(paths.scenes_file, frames.count)
         given = given_slides(settings, frames)
         found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
-        chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, given))
+        chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, variants, given))
         source = prepare.look(paths, settings.rate) if variants.timed else frames
         masks = only.find_split(settings, paths)
         its_drawn = drawn.find_split(settings, paths, frames)

@@ -71,6 +71,8 @@ def _hash(
     }
     if input_snapshot.values:
         tree["set"] = input_snapshot.values
+    if input_snapshot.fill:
+        tree["fill"] = input_snapshot.fill
     if input_snapshot.given:
         tree["given"] = input_snapshot.given
     return sha256(json.dumps(tree, default=list).encode()).hexdigest()

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, counted
 from stable_restyle.core.records import Keys, Step, StepKind
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
 from stable_restyle.media.naming import OWN, Naming
 from stable_restyle.plan import answers, keyframes, scenes
 from stable_restyle.workdir import settings_file
@@ -39,6 +39,8 @@ class InputSnapshot:
     is_composed: bool = False  # whether they are, or from pictures of --drawn
     middle_first: bool = False  # whether answers depend on that of the scene's middle
     middle_differs: bool = False  # whether another workflow draws the middles
+    fill: str = ""  # the hash of the workflow of --fill; empty without
+    fill_name: str = field(default="", compare=False)  # its name
     frame_names: Naming = field(default=OWN, compare=False)  # for messages
 
     def steps(self, frames_per_slide: int) -> list[Step]:
@@ -70,9 +72,15 @@ def read(paths: RunPaths, now: InputSnapshot, *, fresh: bool) -> InputSnapshot:
         if not all(isinstance(mark, str) for mark in marks) or len(marks) != bounds[-1]:
             raise ValueError("its scenes are not those of its frames")
         keys = keyframes.checked(noted, len(marks)) if "keys" in noted else None
-        values, given = _by_number(noted.get("set")), _given(noted.get("given"))
         return replace(
-            now, marks=marks, bounds=bounds, changes=changes, keys=keys, values=values, given=given
+            now,
+            marks=marks,
+            bounds=bounds,
+            changes=changes,
+            keys=keys,
+            values=_by_number(noted.get("set")),
+            given=_given(noted.get("given")),
+            fill=str(noted.get("fill", "")),
         )
 
     try:
@@ -97,6 +105,8 @@ def write(paths: RunPaths, now: InputSnapshot) -> None:
         note["set"] = {str(slide): list(its) for slide, its in now.values.items()}
     if now.given:
         note["given"] = {str(slide): mark for slide, mark in now.given.items()}
+    if now.fill:
+        note["fill"] = now.fill
     files.write_json(paths.input_file, note)
 
 
@@ -175,6 +185,17 @@ def outdated_answers(
     return _outdated(paths.answers, was, now, steps, frames_per_slide)
 
 
+def outdated_windows(
+    paths: RunPaths, was: InputSnapshot, now: InputSnapshot, frames_per_slide: int
+) -> list[range]:
+    """Return the windows there that show other keys or frames, or were made in another way."""
+    steps = was.steps(frames_per_slide), now.steps(frames_per_slide)
+    changed = _changed_slides(was, now, steps, frames_per_slide)
+    from_window = (step for step in steps[1] if step.kind is StepKind.FROM_WINDOW)
+    stay = {step.between for step in from_window if step.slide not in changed}
+    return sorted(window_folder.find(paths.windows) - stay, key=min)
+
+
 def unanswered(paths: RunPaths, was: InputSnapshot, frames_per_slide: int) -> set[int]:
     """Return the slides there whose answers are gone: once discarded, a model draws them again."""
     answered = {step.slide for step in was.answers(frames_per_slide)}
@@ -200,6 +221,19 @@ def _outdated(
     frames_per_slide: int,
 ) -> list[str]:
     """Return the slides or answers of a folder that are outdated. steps: then and now."""
+    slides = _changed_slides(was, now, steps, frames_per_slide)
+    beyond = beyond_end(folder, now, frames_per_slide)
+    outdated = sequence.indices(folder) & slides
+    return sorted({*beyond, *map(sequence.name, outdated)})
+
+
+def _changed_slides(
+    was: InputSnapshot,
+    now: InputSnapshot,
+    steps: tuple[Sequence[Step], Sequence[Step]],
+    frames_per_slide: int,
+) -> set[int]:
+    """Return the slides of these steps that depend on what has changed. steps: then and now."""
     slides = (
         set[int]()
         if was == now
@@ -214,9 +248,7 @@ def _outdated(
         now.film_middle in slides or now.film_middle != _film_middle(was, frames_per_slide)
     ):
         slides = set(range(scenes.slide_count(len(now.marks), frames_per_slide)))
-    beyond = beyond_end(folder, now, frames_per_slide)
-    outdated = sequence.indices(folder) & slides
-    return sorted({*beyond, *map(sequence.name, outdated)})
+    return slides
 
 
 def _is_changed(was: InputSnapshot, now: InputSnapshot, before: Step, after: Step) -> bool:
@@ -227,7 +259,10 @@ def _is_changed(was: InputSnapshot, now: InputSnapshot, before: Step, after: Ste
         middles = [step.slide == step.start for step in (before, after)]
         if middles[0] != middles[1]:
             return True
-    return after.uses_backend and (
+    from_window = after.kind is StepKind.FROM_WINDOW
+    if from_window and was.fill != now.fill:
+        return True
+    return (after.uses_backend or from_window) and (
         was.changes.get(before.scene, []) != list(now.changes.get(after.scene, []))
         or _values(was, before.slide) != _values(now, after.slide)
     )
@@ -274,13 +309,13 @@ def refusal(
     outdated: int,
     frames_per_slide: int,
     *,
-    of_answers: bool,
+    what: str,
 ) -> str:
     """Return the message for a run over other frames or scenes than the earlier one's.
 
-    outdated: the number of slides, or of answers if `of_answers`.
+    outdated: the number of what is outdated. what: "slide", "answer" or "window".
     """
-    folder, what = (paths.answers, "answer") if of_answers else (paths.slides, "slide")
+    folder = {"slide": paths.slides, "answer": paths.answers, "window": paths.windows}[what]
     beyond = len(beyond_end(folder, now, frames_per_slide))
     lines = []
     if len(was.marks) != len(now.marks):
@@ -292,6 +327,8 @@ def refusal(
     lines += _listed("other masks", sorted(masks), names)
     if list(was.bounds) != list(now.bounds):
         lines.append(f"other scenes in {paths.scenes_file}")
+    if was.fill != now.fill:
+        lines.append(f"--fill: {now.fill_name or 'none'} now, another workflow then")
     if was.keys != now.keys:
         lines.append(f"other keys in {paths.keys_file}")
     for scene in sorted({*was.changes, *now.changes}):
@@ -314,7 +351,8 @@ def refusal(
         )
     if beyond:
         lines.append(f"past the end of the film: {counted(beyond, what)}")
-    found = counted(len(sequence.numbered(folder)), what)
+    there = window_folder.find(folder) if what == "window" else sequence.numbered(folder)
+    found = counted(len(there), what)
     return (
         f"{outdated} of the {found} in {folder} were made of something else:\n"
         + "".join(f"  {line}\n" for line in lines)

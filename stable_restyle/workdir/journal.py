@@ -46,6 +46,14 @@ class SlideDrawn:
     seconds: float
 
 
+@dataclass(frozen=True)
+class WindowMade:
+    slides: range  # from key to key, both included
+    backend: str
+    began_s: float  # since the run began
+    seconds: float
+
+
 @dataclass
 class Run:
     """One run, as the journal describes it."""
@@ -58,6 +66,7 @@ class Run:
     ended_s: float | None = None  # None: it is still running, or was killed
     outcome: str = ""  # what ended it early; empty if it completed
     composed: set[int] = field(default_factory=set)  # slides, from answers
+    windows: list[WindowMade] = field(default_factory=list)
 
     @property
     def made(self) -> set[int]:
@@ -69,7 +78,8 @@ class Run:
     @property
     def last_s(self) -> float:
         """Return when it ended, otherwise when its last event was: seconds since it began."""
-        drawn = max((each.began_s + each.seconds for each in self.slides), default=0.0)
+        made: list[SlideDrawn | WindowMade] = [*self.slides, *self.windows]
+        drawn = max((each.began_s + each.seconds for each in made), default=0.0)
         warned = max((at for at, _ in self.warnings), default=0.0)
         return max(drawn, warned) if self.ended_s is None else self.ended_s
 
@@ -117,13 +127,21 @@ class Journal:
 
     def drawn(self, slide: int, by: DrawRecord) -> None:
         """Record a finished slide. The journal numbers slides as their files."""
-        began_s = max(0.0, by.began - self._began)
-        place = self._place(by.backend) if by.backend else -1
-        self._lines.add({"drawn": [slide + 1, place, round(began_s, 2), round(by.seconds, 2)]})
+        self._lines.add({"drawn": [slide + 1, *self._when(by)]})
+
+    def window(self, slides: range, by: DrawRecord) -> None:
+        """Record a window. slides: from key to key, both included."""
+        self._lines.add({"window": [slides[0] + 1, slides[-1] + 1, *self._when(by)]})
 
     def composed(self, slide: int) -> None:
         """Record a slide that was composed from its answer, which `drawn` has recorded."""
         self._lines.add({"composed": slide + 1})
+
+    def _when(self, by: DrawRecord) -> list[float]:
+        """Return the number of a backend, -1 for none; when it began, and how long it took."""
+        began_s = max(0.0, by.began - self._began)
+        place = self._place(by.backend) if by.backend else -1
+        return [place, round(began_s, 2), round(by.seconds, 2)]
 
     def _place(self, backend: str) -> int:
         """Return the number of a backend; add it if a worker that joined later brought it."""
@@ -211,6 +229,11 @@ def _add(event: Mapping[str, Any], runs: list[Run]) -> None:
         names = list(runs[-1].about.backends)
         name = names[place] if place >= 0 else ""
         runs[-1].slides.append(SlideDrawn(int(slide) - 1, name, finite(began_s), finite(seconds)))
+    elif "window" in event:
+        first, last, place, began_s, seconds = event["window"]
+        name = list(runs[-1].about.backends)[place]
+        shown = range(int(first) - 1, int(last))
+        runs[-1].windows.append(WindowMade(shown, name, finite(began_s), finite(seconds)))
     elif "composed" in event:
         runs[-1].composed.add(int(event["composed"]) - 1)
     elif "warning" in event:

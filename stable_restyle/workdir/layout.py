@@ -88,6 +88,11 @@ class RunPaths:
         return self.interp / "answers"
 
     @property
+    def windows(self) -> Path:
+        """Return the folder for what a model makes of the slides between keys, by window."""
+        return self.interp / "windows"
+
+    @property
     def drawn_film(self) -> Path:
         """Return the folder for the pictures of a film of --drawn."""
         return self.interp / "pictures"

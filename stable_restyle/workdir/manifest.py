@@ -10,11 +10,18 @@ from uuid import uuid4
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, are, counted
-from stable_restyle.media import sequence
+from stable_restyle.media import sequence, window_folder
 from stable_restyle.workdir import input_file, owner, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
-from stable_restyle.workdir.settings_file import FILMS, MADE_BY, SCENES, TARGET, SettingsSnapshot
+from stable_restyle.workdir.settings_file import (
+    FILL,
+    FILMS,
+    MADE_BY,
+    SCENES,
+    TARGET,
+    SettingsSnapshot,
+)
 
 _IN_BETWEEN = re.compile(r"\d{6,}(-[bfm])?\.png")  # what --save-interp leaves
 log = logging.getLogger(__name__)
@@ -43,6 +50,11 @@ def claim(
         if gone := _unanswered(paths, earlier):
             differing.append(
                 f"{gone} of these slides cannot be composed again: no answers in {paths.answers}"
+            )
+        elif windows := window_folder.find(paths.windows):
+            differing.append(
+                f"{counted(len(windows), 'window')} of --fill in {paths.windows} would have to be "
+                "made again, as their keys would change"
             )
         else:
             if _slides(paths):
@@ -91,22 +103,26 @@ def claim_input(
     answers = input_file.outdated_answers(paths, was, now, frames_per_slide)
     gone = input_file.unanswered(paths, was, frames_per_slide)
     only_composed = now.is_composed and gone.isdisjoint(map(sequence.index_of, slides))
-    drawn = answers if only_composed else slides
-    if drawn and not fresh:
+    windows = input_file.outdated_windows(paths, was, now, frames_per_slide)
+    drawn, what = (answers, "answer") if only_composed else (slides, "slide")
+    outdated = len(drawn)
+    if windows and not drawn:
+        outdated, what = len(windows), "window"
+    if outdated and not fresh:
         raise UnusableInput(
-            input_file.refusal(
-                paths, was, now, len(drawn), frames_per_slide, of_answers=only_composed
-            )
+            input_file.refusal(paths, was, now, outdated, frames_per_slide, what=what)
         )
-    if slides or answers:
+    if slides or answers or windows:
         log.info("Starting over in part: %s discarded.", _are(len(slides)))
         files.remove_all(paths.slides, slides)
         files.remove_all(paths.answers, answers)
+        window_folder.remove(paths.windows, windows)
     elif fresh:
         _discard(paths, other_film=False)
     input_file.write(paths, now)
     changes = {str(scene): list(its) for scene, its in now.changes.items()}
-    settings_file.write(paths, {**noted, SCENES: changes})
+    fill = {FILL: now.fill_name} if now.fill else {}
+    settings_file.write(paths, {**noted, SCENES: changes, **fill})
 
 
 def earlier_frames_per_slide(paths: RunPaths) -> int:
@@ -126,19 +142,29 @@ def earlier_frames_per_slide(paths: RunPaths) -> int:
 
 def discarded_by_fresh(
     paths: RunPaths, decides: SettingsSnapshot, now: InputSnapshot, frames_per_slide: int
-) -> tuple[set[int], set[int]]:
-    """Return the slides and answers that `claim` and `claim_input` would discard with `fresh`."""
+) -> tuple[set[int], set[int], set[range]]:
+    """Return the slides, answers and windows that `fresh` would discard.
+
+    Those are what `claim` and `claim_input` discard.
+    """
     earlier = settings_file.read(paths, fresh=True)
-    every = sequence.indices(paths.slides), sequence.indices(paths.answers)
+    every = every_picture(paths)
     objection = owner.objection(paths, earlier, owner.read(paths))
     if _starts_over(earlier, settings_file.differences(earlier, decides), objection):
         return every
     was = input_file.read(paths, now, fresh=True)
     slides = input_file.outdated_slides(paths, was, now, frames_per_slide)
     answers = input_file.outdated_answers(paths, was, now, frames_per_slide)
-    if not (slides or answers):
+    windows = input_file.outdated_windows(paths, was, now, frames_per_slide)
+    if not (slides or answers or windows):
         return every
-    return {*map(sequence.index_of, slides)}, {*map(sequence.index_of, answers)}
+    return {*map(sequence.index_of, slides)}, {*map(sequence.index_of, answers)}, {*windows}
+
+
+def every_picture(paths: RunPaths) -> tuple[set[int], set[int], set[range]]:
+    """Return the slides, answers and windows that are there."""
+    slides, answers = map(sequence.indices, (paths.slides, paths.answers))
+    return slides, answers, window_folder.find(paths.windows)
 
 
 def _starts_over(earlier: Mapping[str, object], differing: Sequence[str], objection: str) -> bool:
@@ -178,6 +204,7 @@ def _discard(paths: RunPaths, *, other_film: bool) -> None:
         log.info("Starting over: %s discarded.", _are(len(slides)))
     _discard_slides(paths)
     files.remove_all(paths.answers, _answers(paths))
+    window_folder.remove(paths.windows, window_folder.find(paths.windows))
     files.remove_all(paths.interp, filter(_IN_BETWEEN.fullmatch, os.listdir(paths.interp)))
     derived = (paths.redo_file, paths.journal_file, paths.report_file)
     files.remove_all(paths.interp, [each.name for each in derived])

@@ -6,6 +6,7 @@ process, and only that is killed: an FFmpeg that it has started goes on.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 from support import clips
-from support.comfy_server import ComfyServer
+from support.comfy_server import ComfyServer, window_workflow
 from support.programs import COMMAND, LONGEST_S, Program
 from support.runs import files
 
@@ -48,6 +49,10 @@ STORIES = [
 STORIES += [
     Story(False, "codec", False, ("--deflicker", "1")),
     Story(True, "flow", False, ("--deflicker", "1", "--anchor", "0.5")),
+]
+STORIES += [
+    Story(film, "flow", True, ("--keys", "4", "--fill", "fill.json", "--guide", guide))
+    for film, guide in ((False, "frame"), (True, "warped"))
 ]
 
 
@@ -129,6 +134,7 @@ def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
 
 def _start(story: Story, source: Path, backend: str, folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
+    (folder / "fill.json").write_text(json.dumps(window_workflow()), "utf-8")
     target = folder / "clay.mp4" if story.film else folder / "out"
     options = ("--backend", backend, "--motion", story.motion, "--fps", "1", *story.options)
     return Program(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from soak.clusters import (
     start,
 )
 from support import clips
-from support.comfy_server import ComfyServer
+from support.comfy_server import ComfyServer, window_workflow
 from support.programs import LONGEST_S
 from support.runs import Silent, files, run
 
@@ -78,6 +79,29 @@ def count_slides(settings: Settings) -> int:
 def counts(cluster: Cluster) -> dict[str, int]:
     """Return how many slides each worker's server has drawn."""
     return {name: server.prompts_run for name, server in cluster.servers.items()}
+
+
+def test_windows_are_tasks_of_a_cluster(
+    reference: Path, settings: Settings, cluster: Cluster, tmp_path: Path
+) -> None:
+    fill = tmp_path / "fill.json"
+    fill.write_text(json.dumps(window_workflow()), "utf-8")
+    filled = replace(settings, keys=3, fill=str(fill), guide=WARPED)
+    run(replace(filled, dask=cluster.address))
+    (record,) = journal.read(settings.target.parent / "interp" / "journal.jsonl")
+    assert {each.slides for each in record.windows} == {
+        range(0, 3),
+        range(2, 5),
+        range(4, 7),
+        range(6, 9),
+        range(9, 12),
+        range(16, 19),
+    }
+    assert len({each.backend for each in record.windows}) == 2
+    alone = replace(filled, target=tmp_path / "alone" / "out")
+    with ComfyServer() as server:
+        run(replace(alone, backends=(server.url,)))
+    assert files(settings.target) == files(alone.target)
 
 
 @pytest.mark.parametrize("guide", [FRAME, WARPED])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
 from stable_restyle.core.records import BackendEstimate, Keys, Step, StepKind
-from stable_restyle.plan import keyframes, scenes
+from stable_restyle.plan import answers, keyframes, scenes, windows
 from stable_restyle.plan.schedule import Schedule, estimate
 
 
@@ -360,3 +360,87 @@ def test_with_keys_every_slide_is_made_once_after_its_keys(
         count += len(now)
     assert there == set(range(sum(lengths)))
     assert count == len(there)
+
+
+def windowed(lengths: list[int], every: int, *, composed: bool = False) -> list[Step]:
+    """Return the steps of scenes with windows between keys."""
+    found = scenes.find_scenes([0, *accumulate(lengths)], 1)
+    keys = windows.with_keys(found, keyframes.at_least(found, every), every + 1)
+    steps = scenes.all_steps(found, keys)
+    return list(windows.with_windows(answers.split(steps) if composed else steps))
+
+
+@given(lengths, st.integers(2, 9), st.integers(1, 5), st.booleans())
+def test_every_window_is_made_once_after_its_keys(
+    lengths: list[int], every: int, backends: int, composed: bool
+) -> None:
+    steps = windowed(lengths, every, composed=composed)
+    schedule = Schedule(steps)
+    done: set[int] = set()
+    in_flight: list[Step] = []
+    team = [BackendEstimate(number, 1, 2, 1.0 + number, 0.5, 3.0) for number in range(backends)]
+    while True:
+        while filled := schedule.take_fillable():
+            in_flight.append(filled)
+        in_flight += [step for step, _ in taken(schedule, team)]
+        if not in_flight:
+            break
+        step = in_flight.pop(0)
+        assert done.issuperset(step.needs)
+        done.add(step.key)
+        schedule.finish(step)
+    assert len(done) == len(steps)
+
+
+def test_a_backend_makes_windows_once_no_slide_of_its_chain_follows() -> None:
+    """Otherwise it would load one model after the other, again and again."""
+    schedule = Schedule(windowed([9], 2))
+    order: list[StepKind] = []
+    while sent := taken(schedule, idle(1)):
+        for step, _ in sent:
+            order.append(step.kind)
+            schedule.finish(step)
+    assert order == [StepKind.DRAW] * 5 + [StepKind.WINDOW] * 4
+
+
+def test_other_backends_make_windows_meanwhile() -> None:
+    steps = windowed([9], 2)
+    schedule = Schedule(steps, {step.key for step in steps if step.slide <= 4})
+    ((key, _),) = taken(schedule, idle(2))
+    schedule.finish(key)
+    sent = taken(schedule, idle(2))
+    assert {step.kind for step, _ in sent} == {StepKind.DRAW, StepKind.WINDOW}
+    assert len({backend for _, backend in sent}) == 2
+
+
+def test_the_longest_windows_go_first_and_the_next_is_sent_before_its_turn() -> None:
+    (scene,) = scenes.find_scenes([0, 40], 1)
+    keys = windows.with_keys([scene], Keys(frozenset({20, 24}), frozenset()), 21)
+    steps = list(windows.with_windows(scenes.steps(scene, keys)))
+    finished = {step.key for step in steps if step.kind is StepKind.DRAW}
+    schedule = Schedule(steps, finished)
+    busy = [BackendEstimate(0, 1, 2, 0.1, 0.0, picture_s=1.0)]
+    ((first, _),) = taken(schedule, busy)
+    assert first.between == range(0, 21)
+    assert not schedule.take(busy)
+    almost = [BackendEstimate(0, 1, 2, 0.1, 12.0, picture_s=1.0)]  # half of its 21 s are over
+    ((second, _),) = taken(schedule, almost)
+    assert second.between == range(24, 40)
+
+
+def test_an_estimate_counts_windows_by_their_pictures() -> None:
+    steps = windowed([9], 4)
+    assert estimate(Schedule(steps), [2.0]) == 3 * 2 + 2 * 5 * 2
+    assert estimate(Schedule(steps), [2.0], [0.5]) == 3 * 2 + 2 * 5 * 0.5
+    composed = windowed([9], 4, composed=True)
+    assert estimate(Schedule(composed), [2.0] * 2, [0.5] * 2) == 2 * 2 + 5 * 0.5
+
+
+def test_a_key_that_fails_loses_its_windows() -> None:
+    steps = windowed([9], 4)
+    schedule = Schedule(steps)
+    ((middle, _),) = taken(schedule, idle(1))
+    schedule.finish(middle)
+    sent = dict(taken(schedule, idle(2)))
+    first = next(step for step in sent if step.slide == 0)
+    assert schedule.fail(first) == [0, 1, 2, 3]

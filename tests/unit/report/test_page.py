@@ -84,6 +84,23 @@ def test_the_worst_jumps_come_first(visit: Open, asked: Settings) -> None:
     assert heights[1] == heights[2]
 
 
+def test_joins_of_windows_are_places_to_look_at(visit: Open, asked: Settings) -> None:
+    windows = asked.target.parent / "interp" / "windows" / "000001-000004"
+    windows.mkdir(parents=True)
+    joins = {"000001.png": [3.0, 0.5], "000004.png": [20.0, 12.25]}
+    (windows / "window.json").write_text(json.dumps({"joins": joins}), "utf-8")
+    reporting.write_report(asked, Silent())
+    its = visit(interp(asked) / "report.html").go()
+    expect(its.find("#joins-title")).to_have_text("2 joins of windows and keys")
+    worst = its.find("#joins a").first
+    for words in ("Slides 3 and 4", "12.3 levels, 20.0 before"):
+        expect(worst).to_contain_text(words)
+    worst.click()
+    expect(its.find("#slide-title")).to_have_text("Slide 3")
+    expect(its.find("#slide-facts")).to_contain_text("window of slides 1 to 4")
+    assert not its.violations()
+
+
 def test_a_film_without_jumps_shows_what_comes_nearest(visit: Open, page: Path) -> None:
     its = visit(page).go()
     expect(its.find("#worst-title")).to_have_text("No jump found")

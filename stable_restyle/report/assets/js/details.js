@@ -53,6 +53,7 @@ function detailsOf(slide) {
     flicker: block.flicker[at],
     unexplained: block.unexplained[at],
     seed: block.seed[slide],
+    window: block.window[slide],
     given: block.given.includes(slide),
     reason: film.reasons[block.reason[slide]],
     written: block.written[at],

@@ -37,6 +37,7 @@ function renderOverview() {
   renderTotals();
   renderUnfinished();
   renderWorst();
+  renderJoins();
   byId("order-part").hidden = scenes.length < 2 || !film.worst.length;
   renderScenes();
 }
@@ -118,4 +119,18 @@ function renderWorst() {
       make("span", {}, `Scene ${sceneOf(slide).number}, ${clock(slide / rate)}`),
       make("span", {}, `${name}: ${times.toFixed(1)}×`)));
   }));
+}
+
+// Where windows of --fill meet their keys.
+function renderJoins() {
+  byId("joins-part").hidden = !film.joins;
+  byId("joins-title").textContent = `${count(film.joins, "join")} of windows and keys`;
+  byId("joins-note").textContent = "How far the model's picture of a key is from that key, in levels of 255: with the " +
+    "colours of the window corrected, and before. The worst place first.";
+  fill("joins", ...film.worst_joins.map(([slide, before, after]) =>
+    make("li", {}, make("a", { href: `#pair-${slide}` },
+      make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
+      make("strong", {}, `Slides ${slide} and ${slide + 1}`),
+      make("span", {}, `Scene ${sceneOf(slide).number}, ${clock(slide / rate)}`),
+      make("span", {}, `${after.toFixed(1)} levels, ${before.toFixed(1)} before`)))));
 }

@@ -32,6 +32,7 @@ function renderBackends(run) {
       share ? `M${index} ${100 - share}h1v${share}h-1z` : "").join("");
     const facts = [
       `${backend.busy} % busy`, count(backend.slides, "slide"),
+      ...(backend.windows ? [count(backend.windows, "window"), `${short(backend.window_s)} s a window`] : []),
       ...(backend.seconds === null ? [] : [`${short(backend.seconds)} s a slide`]),
     ];
     return make("div", { className: "backend" },

@@ -55,12 +55,15 @@ function renderSlide() {
   renderSources(slide, scene, details);
 }
 
+const ends = ([first, last]) => `${whole.format(first + 1)} to ${whole.format(last + 1)}`;
+
 function factsOf(slide, details) {
   if (!details) return [["Details", "cannot be read"]];
   const facts = [];
   if (details.state === "m") facts.push([film.running ? "State" : "Missing", details.reason]);
   if (slide === sceneOf(slide).middle) facts.push(["Place", "middle of the scene"]);
   if (details.given) facts.push(["Origin", "your own picture (--given)"]);
+  else if (details.window) facts.push(["Origin", `window of slides ${ends(details.window)} (--fill)`]);
   else if (details.by === "") facts.push(["Origin", "filled from its keys"]);
   else if (details.by) facts.push(["Drawn by", details.by]);
   if (details.state !== "m" && details.seconds !== null) facts.push(["Drawn in", duration(details.seconds)]);
