@@ -34,7 +34,7 @@ def rule(element: Mapping[str, object]) -> WindowRule | None:
         if type(value) is not int or value < LEAST[key]:
             raise FileFault(f'{place} > "{key}" is not a whole number from {LEAST[key]} on.')
     found = WindowRule(**given)
-    longest = max(found.lengths, default=0)
+    longest = found.lengths[-1] if found.lengths else 0
     if longest < 2:
         raise FileFault(
             f"{place} allows no length: none of {found.plus}, {found.step + found.plus}, "

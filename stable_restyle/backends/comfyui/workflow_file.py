@@ -47,7 +47,7 @@ def load(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
 
     Raises UnusableInput naming the file and the place in it, also for one that makes windows.
     """
-    found = _load(name, names)
+    found = _load(name, names, windows=False)
     if found.window is not None:
         raise UnusableInput(
             f"The workflow {name} makes windows of slides, not single ones.\n"
@@ -58,7 +58,7 @@ def load(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
 
 def load_window(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
     """Return a workflow that makes windows, as `load` returns one that draws slides."""
-    found = _load(name, names)
+    found = _load(name, names, windows=True)
     if found.window is None:
         raise UnusableInput(
             f"The workflow {name} does not say how many pictures it makes at once, as one for "
@@ -69,34 +69,45 @@ def load_window(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
     return found
 
 
-def _load(name: str, names: AbstractSet[str]) -> Workflow:
+def shipped(*, windows: bool) -> list[str]:
+    """Return the names of the shipped workflows that make windows, or of those for slides."""
+    found = (
+        name
+        for name, file in _shipped().items()
+        if (WINDOW in json.loads(file.read_text("utf-8")).get(ELEMENT, {})) == windows
+    )
+    return sorted(found)
+
+
+def _load(name: str, names: AbstractSet[str], *, windows: bool) -> Workflow:
     try:
-        content = _parse(_content(name))
-        return _workflow(name if os.path.isfile(name) else _source(name).name, content, names)
+        source = _source(name, windows=windows)
+        content = _parse(_content(name, source))
+        return _workflow(name if os.path.isfile(name) else source.name, content, names)
     except FileFault as fault:
         raise UnusableInput(f"The workflow {name} cannot be used: {fault}") from fault
 
 
-def _content(name: str) -> bytes:
+def _content(name: str, source: Traversable) -> bytes:
     try:
-        with _source(name).open("rb") as file:
+        with source.open("rb") as file:
             return file.read(_SIZE_MAX + 1)
     except OSError as error:
         raise cannot_read(f"The workflow {name}", error) from error
 
 
-def _source(name: str) -> Traversable:
+def _shipped() -> dict[str, Traversable]:
+    every = files("stable_restyle.workflows").iterdir()
+    return {file.name: file for file in every if file.name.endswith(".json")}
+
+
+def _source(name: str, *, windows: bool) -> Traversable:
     if os.path.isfile(name):  # unlike Path's, it takes any string
         return Path(name)
-    shipped = {
-        file.name: file
-        for file in files("stable_restyle.workflows").iterdir()
-        if file.name.endswith(".json")
-    }
     for found in (name, f"{name}.json"):
-        if found in shipped:
-            return shipped[found]
-    if name.lower().endswith(_CHECKPOINTS):
+        if found in _shipped():
+            return _shipped()[found]
+    if not windows and name.lower().endswith(_CHECKPOINTS):
         raise UnusableInput(
             f"{name} is a checkpoint, and --model takes a workflow (.json).\n"
             f"Choose the checkpoint in it: --set 1.ckpt_name={name}"
@@ -105,7 +116,7 @@ def _source(name: str) -> Traversable:
     raise UnusableInput(
         f"There is no workflow {name}: {os.path.abspath(name)} is {what}.\n"
         f"Give a file that ComfyUI saved with Save (API Format), or one that is shipped: "
-        f"{', '.join(sorted(shipped))}."
+        f"{', '.join(shipped(windows=windows))}."
     )
 
 

@@ -146,6 +146,16 @@ def test_a_workflow_of_windows_is_not_for_slides_nor_the_other_way_round(name: s
         workflow_file.load_window("anime")
 
 
+def test_a_name_that_is_none_shows_those_of_its_kind() -> None:
+    with pytest.raises(UnusableInput, match=r"shipped: anime-differential\.json, anime") as slides:
+        workflow_file.load("vace")
+    with pytest.raises(
+        UnusableInput, match=r"shipped: seedvr2-finish\.json, wan-vace-fill\.json\.$"
+    ):
+        workflow_file.load_window("clay")
+    assert not any(name in str(slides.value) for name in WINDOWS)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_stock_comfyui_lacks_nothing_but_the_models(name: str, classes: dict[str, Any]) -> None:
     loaded = load(name)

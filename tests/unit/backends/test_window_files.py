@@ -133,6 +133,13 @@ def test_legal_lengths(step: int, plus: int, most: int) -> None:
     assert list(lengths) == sorted(lengths)
 
 
+def test_a_rule_without_bounds_takes_no_time(load: Load) -> None:
+    tree = restorer()
+    tree[ELEMENT]["window"] = {"most": 10**18}
+    found = load(tree).window
+    assert found is not None and found.lengths[-1] == 10**18
+
+
 @pytest.mark.parametrize(
     ("window", "message"),
     [
