@@ -25,6 +25,10 @@ class Worked:
     prompts_run: int
     cpu_s: float
 
+    def busy_between(self, began: float, ended: float) -> float:
+        """Return the share of a time in which it drew."""
+        return sum(stop - start for start, stop in self.spans) / (ended - began)
+
     def busy_share(self, until: float) -> float:
         """Return the share of the time from its first slide on in which it drew."""
         first = self.spans[0][0]

@@ -51,6 +51,7 @@ def measured(name: str, out: Path) -> dict[str, Any]:
         "startup",
         "split",
         pytest.param("bookkeeping", marks=pytest.mark.long),
+        pytest.param("films", marks=pytest.mark.long),
         pytest.param("memory", marks=pytest.mark.long),
         "anchor",
         "steadiness",

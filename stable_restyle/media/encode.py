@@ -32,15 +32,16 @@ def picture(shown: Shown, rate: Fraction, encoding: Encoding) -> tuple[Any, Any 
 
     rate: slides a second. The second value is None, or an output from which FFmpeg counts slides.
     """
-    pictures = ffmpeg.input(
+    stream = ffmpeg.input(
         PICTURES,
         format="image2",
         pattern_type="sequence",
         start_number=shown.slides.start + 1,
         framerate=rate,
     )
-    # With `-frames`, FFmpeg 5 would end the sound with the pictures.
-    stream = pictures.filter("trim", end_frame=len(shown.slides))
+    # By their times: with `end_frame`, those after these would take the place of slides that cannot
+    # be read, and come in addition where the size changes. FFmpeg counts time in slides here.
+    stream = stream.filter("trim", end_pts=len(shown.slides))
     width, height = shown.size
     if {*shown.sizes} != {shown.size}:
         stream = stream.filter("scale", width, height, flags="bicubic")

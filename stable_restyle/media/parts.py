@@ -59,12 +59,14 @@ class FilmParts:
         headers: Sequence[Header | None],
         size: tuple[int, int],
         on_frame: Callable[[int], None],
+        *,
+        last: bool = False,
     ) -> Path:
         """Write a part unless it is there; return its path.
 
         headers: of the slides; None for one that cannot be read. size: width and height of the
-        film. on_frame: called with the number of further slides, twice a second. Raises
-        UnusableInput or ProgramFailed.
+        film. on_frame: called with the number of further slides, twice a second. last: whether
+        other programs come first where cores are scarce. Raises UnusableInput or ProgramFailed.
         """
         program = find_ffmpeg(*self.encoding.needs, task=self.task)
         sizes = {header.size for header in headers if header}
@@ -76,7 +78,7 @@ class FilmParts:
         if path.exists():
             on_frame(len(slides))
         else:
-            self._write(path, len(slides), words, on_frame)
+            self._write(path, len(slides), words, on_frame, last)
         return path
 
     @property
@@ -89,7 +91,12 @@ class FilmParts:
         return ffmpeg.output(stream, TARGET, **options)
 
     def _write(
-        self, path: Path, count: int, words: Sequence[str], on_frame: Callable[[int], None]
+        self,
+        path: Path,
+        count: int,
+        words: Sequence[str],
+        on_frame: Callable[[int], None],
+        last: bool,
     ) -> None:
         try:
             self.folder.mkdir(exist_ok=True)
@@ -102,7 +109,7 @@ class FilmParts:
                     lambda child: follow(child.stdout, on_frame),
                     folder=self.slides,
                     result=path,
-                    last=True,
+                    last=last,
                 )
                 if frames != count:  # FFmpeg stops at a gap and skips what it cannot read
                     messages += f"Only {frames} of the {counted(count, 'slide')} in {self.slides} "

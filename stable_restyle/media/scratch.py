@@ -7,6 +7,7 @@ The stretches used last stay, up to a number and a size. Of what was tried, for 
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from stable_restyle.core.records import Pixels
 from stable_restyle.media import png, sequence
 
 PREFIX = "scratch-"  # begins the names of the folders of stretches
-BYTES_PER_PIXEL = 1.2  # of a frame as PNG: 1.2 to 1.8, and 2.3 with strong grain
+BYTES_PER_PIXEL = 1.2  # of most frames as PNG; 2.3 with strong grain
+_MOST_PER_PIXEL = 3.1  # of noise, which is no smaller as PNG
 
 # Called with each frame of a stretch, in order.
 Take: TypeAlias = Callable[[int, Pixels], None]
@@ -52,7 +54,7 @@ class Scratch:
         """
         self._parent, self._decode = parent, decode
         self._most, self._most_bytes = most, most_bytes
-        self._frame_bytes = BYTES_PER_PIXEL * pixels
+        self._frame_bytes = math.ceil(_MOST_PER_PIXEL * pixels)
         self._stretches: OrderedDict[int, _Stretch] = (
             OrderedDict()
         )  # by first frame; used last last
@@ -89,8 +91,9 @@ class Scratch:
     def _claim(self, wanted: range) -> _Stretch:
         """Return a stretch, which stays until `_leave`."""
         while (stretch := self._stretches.get(wanted.start)) is None:
-            if self._has_room(round(len(wanted) * self._frame_bytes)):
-                stretch = _Stretch(self._parent, wanted, round(len(wanted) * self._frame_bytes))
+            size = len(wanted) * self._frame_bytes
+            if self._has_room(size):
+                stretch = _Stretch(self._parent, wanted, size)
                 self._stretches[wanted.start] = stretch
                 self._threads.submit(self._fill, stretch)
                 break
@@ -131,7 +134,7 @@ class Scratch:
                 return  # decoding began once more, further ahead
             written += _write(stretch.folder / sequence.name(index), picture)
             with self._changed:
-                stretch.until, stretch.size = index + 1, max(stretch.size, written)
+                stretch.until = index + 1
                 self._changed.notify_all()
 
         error: BaseException | None = None
@@ -154,7 +157,7 @@ class _Stretch:
 
     def __init__(self, parent: Path, wanted: range, size: int) -> None:
         self.wanted = wanted
-        self.size = size  # bytes, estimated as long as it is not whole
+        self.size = size  # bytes; as long as it is not whole, those that it may take
         self.until = wanted.start  # the frames before this one are there
         self.is_whole = False
         self.readers = 0

@@ -47,6 +47,7 @@ class Coming:
             claimed = next(each for each in self._found if isinstance(each, Claimed))
         except NotSought as error:
             return self.exported(error)
+        self.looked_at = claimed.input_snapshot.bounds[-1]
         if not claimed.is_whole:
             self._thread.start()
         return claimed

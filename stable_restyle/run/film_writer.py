@@ -128,7 +128,7 @@ class FilmWriter:
                 slides = range(part * parts.LENGTH, (part + 1) * parts.LENGTH)
                 headers = parts.read_headers(film.slides, slides)
                 size = max(size, parts.film_size(headers))
-                film.write(slides, headers, size, self._check)
+                film.write(slides, headers, size, self._check, last=True)
                 written.add(part)
 
     def _check(self, _: int) -> None:

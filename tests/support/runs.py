@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from stable_restyle.core.settings import Settings
@@ -54,6 +56,16 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".")
     }
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder, from which some may just be removed."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.path.getsize(os.path.join(where, name))
+    return size
 
 
 def interp(asked: Settings) -> Path:

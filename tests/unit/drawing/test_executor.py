@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 
 import pytest
@@ -15,6 +16,18 @@ from stable_restyle.drawing.executor import Failure, Work, execute
 from stable_restyle.plan.keyframes import at_least
 from stable_restyle.plan.scenes import find_scenes, steps
 from stable_restyle.plan.schedule import Schedule
+
+
+class Ticks(list[int]):
+    """The ticks of a run; calls a function at each."""
+
+    def __init__(self, act: Callable[[int], object]) -> None:
+        super().__init__()
+        self._act = act
+
+    def append(self, count: int) -> None:
+        super().append(count)
+        self._act(count)
 
 
 class Pictures:
@@ -70,7 +83,9 @@ class Pictures:
         with self.lock:
             self.kept.append(slide)
 
-    def execute(self, steps: list[Step], slots: int = 3) -> list[Failure]:
+    def execute(
+        self, steps: list[Step], slots: int = 3, more: Scenes | None = None
+    ) -> list[Failure]:
         return execute(
             Schedule(steps),
             Work(self.prepare, self.draw, self.fill),
@@ -83,7 +98,28 @@ class Pictures:
             fillers=2,
             stop=self.stopped.set,
             tick=self.ticks.append,
+            more=more,
         )
+
+
+class Scenes:
+    """Steps that come while others are drawn, scene by scene."""
+
+    def __init__(self, steps: list[Step], *, breaks_off: bool = False) -> None:
+        self.arrived: Future[None] = Future()
+        self.breaks_off = breaks_off
+        numbers = sorted({step.scene for step in steps})
+        self._scenes = [[step for step in steps if step.scene == each] for each in numbers]
+
+    def take(self) -> list[Step] | None:
+        assert self.arrived.done()
+        if not self._scenes:
+            return None
+        self.arrived = Future()
+        return self._scenes.pop(0)
+
+    def arrive(self) -> None:
+        self.arrived.set_result(None)
 
 
 def test_threads_draw_every_slide() -> None:
@@ -152,3 +188,59 @@ def test_a_slide_that_cannot_be_filled_is_lost_alone() -> None:
     (failure,) = work.execute(steps(scene, at_least([scene], 6)))
     assert failure.lost == [8]
     assert sorted(work.kept) == [slide for slide in range(31) if slide != 8]
+
+
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_scenes_that_come_are_drawn(known: int) -> None:
+    """One comes whenever all slides of those before are drawn; nothing is left to wait for then."""
+    every = steps_of([5, 1, 8, 3])
+    more = Scenes([step for step in every if step.scene > known])
+    work = Pictures()
+    ends = {0: 0, 5: 1, 6: 2, 14: 3, 17: 4}  # slides drawn -> scenes
+
+    def arrive(_: int) -> None:
+        if not more.arrived.done() and ends.get(len(work.kept), 0) >= known:
+            more.arrive()
+
+    work.ticks = Ticks(arrive)
+    assert work.execute([step for step in every if step.scene <= known], more=more) == []
+    assert sorted(work.drawn) == sorted(work.kept) == list(range(17))
+    assert not work.stopped.is_set()
+
+
+def test_scenes_that_are_all_there_already_are_drawn() -> None:
+    more = Scenes(steps_of([5, 1, 8]))
+    more.arrive()
+    work = Pictures()
+    more.take = lambda: more._scenes.pop(0) if more._scenes else None  # type: ignore[method-assign]
+    assert work.execute([], more=more) == []
+    assert sorted(work.drawn) == list(range(14))
+
+
+def test_what_is_not_begun_is_left_undone_when_steps_break_off() -> None:
+    more = Scenes([], breaks_off=True)
+    work = Pictures()
+
+    def arrive(_: int) -> None:
+        if not more.arrived.done():
+            more.arrive()
+
+    work.ticks = Ticks(arrive)
+    assert work.execute(steps_of([40] * 5), more=more) == []
+    assert 0 < len(work.drawn) < 200
+    assert sorted(work.drawn) == sorted(work.kept)
+    assert not work.stopped.is_set()
+
+
+def test_an_error_in_what_comes_ends_the_run() -> None:
+    more = Scenes([])
+    more.arrive()
+
+    def fail() -> list[Step]:
+        raise ZeroDivisionError
+
+    more.take = fail  # type: ignore[method-assign]
+    work = Pictures()
+    with pytest.raises(ZeroDivisionError):
+        work.execute(steps_of([9]), more=more)
+    assert work.stopped.is_set()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.schedule import shortest, steps_of
@@ -52,6 +53,56 @@ def test_every_slide_is_drawn_once_after_its_previous(
         drawn.append(step.slide)
     assert sorted(drawn) == sorted({step.slide for step in steps} - finished)
     assert schedule.total == len(drawn)
+
+
+@settings(max_examples=40)
+@given(lengths, st.randoms(use_true_random=False), st.integers(1, 9))
+def test_scenes_that_come_later_are_drawn_once_each(
+    lengths: list[int], chance: Random, backends: int
+) -> None:
+    """Whatever comes with what, and when: early, late, or one scene at a time."""
+    steps = steps_of(lengths)
+    cuts = sorted({*chance.choices(range(1, len(lengths) + 1), k=4), len(lengths)})
+    batches = [
+        [step for step in steps if first < step.scene <= last]
+        for first, last in pairwise([0, *cuts])
+    ]
+    schedule = Schedule(batches.pop(0))
+    drawn: list[int] = []
+    in_flight: list[Step] = []
+    while True:
+        if batches and chance.random() < 0.5:
+            schedule.add(batches.pop(0))
+        team = [BackendEstimate(number, 1, 2, 1.0 + number, 0.5) for number in range(backends)]
+        for step, _ in taken(schedule, team):
+            assert step.previous is None or step.previous in drawn
+            in_flight.append(step)
+        if in_flight:
+            step = in_flight.pop(chance.randrange(len(in_flight)))
+            schedule.finish(step)
+            drawn.append(step.slide)
+        elif batches:
+            schedule.add(batches.pop(0))
+        else:
+            break
+    assert sorted(drawn) == [step.slide for step in sorted(steps, key=lambda each: each.slide)]
+    assert schedule.total == len(drawn)
+
+
+def test_scenes_that_are_all_added_at_once_are_drawn_as_if_they_were_known() -> None:
+    steps = steps_of([3, 9, 1, 5])
+    later = Schedule([])
+    later.add(steps)
+    assert estimate(later, [1.0, 2.0]) == estimate(Schedule(steps), [1.0, 2.0])
+
+
+def test_what_is_not_handed_out_can_be_dropped() -> None:
+    schedule = Schedule(with_keys(3, 7))
+    ((step, _),) = taken(schedule, idle()[:1])[:1]
+    schedule.clear()
+    assert schedule.take(idle()) is None
+    schedule.finish(step)
+    assert schedule.take(idle()) is None and schedule.take_fillable() is None
 
 
 @given(lengths, st.integers(1, 9))
@@ -109,10 +160,22 @@ def test_backends_that_take_no_time_by_a_coarse_clock_draw_every_slide(
     assert estimate(Schedule(steps_of([5, 9, 1])), slide_s) <= max(slide_s)
 
 
-def test_the_longest_chain_goes_first() -> None:
+def test_the_longest_chain_goes_first_then_those_of_the_beginning() -> None:
     schedule = Schedule(steps_of([3, 9, 5]))
     sent = taken(schedule, idle(3))
-    assert [(step.scene, backend) for step, backend in sent] == [(2, 0), (3, 1), (1, 2)]
+    assert [(step.scene, backend) for step, backend in sent] == [(2, 0), (1, 1), (3, 2)]
+
+
+def test_without_hurry_scenes_are_drawn_in_the_order_of_the_film() -> None:
+    """So that the film can be written from its beginning while slides are drawn."""
+    lengths = [3, 9, 2, 8, 4, 7, 1, 6] * 4
+    schedule = Schedule(steps_of(lengths))
+    begun: list[int] = []
+    while sent := taken(schedule, idle(1)):
+        begun += [step.scene for step, _ in sent]
+        for step, _ in sent:
+            schedule.finish(step)
+    assert begun == sorted(begun)
 
 
 def test_a_finished_slide_breaks_the_chain_ahead() -> None:
@@ -350,19 +413,31 @@ def test_other_backends_make_windows_meanwhile() -> None:
     assert len({backend for _, backend in sent}) == 2
 
 
-def test_the_longest_windows_go_first_and_the_next_is_sent_before_its_turn() -> None:
+def gaps_of_21_5_and_16() -> Schedule:
+    """Return a schedule of three windows whose keys are drawn."""
     (scene,) = scenes.find_scenes([0, 40], 1)
     keys = windows.with_keys([scene], Keys(frozenset({20, 24}), frozenset()), 21)
     steps = list(windows.with_windows(scenes.steps(scene, keys)))
-    finished = {step.key for step in steps if step.kind is StepKind.DRAW}
-    schedule = Schedule(steps, finished)
+    return Schedule(steps, {step.key for step in steps if step.kind is StepKind.DRAW})
+
+
+def test_windows_are_made_in_order_and_towards_the_end_the_longest_first() -> None:
+    one, two = [(idle(count), gaps_of_21_5_and_16()) for count in (1, 2)]
+    in_order = list[int]()
+    while sent := taken(one[1], one[0]):
+        in_order += [step.pictures for step, _ in sent]
+        one[1].finish(sent[0][0])
+    assert in_order == [21, 5, 16]
+    assert [step.pictures for step, _ in taken(two[1], two[0])] == [21, 16]
+
+
+def test_the_next_window_is_sent_before_its_turn() -> None:
+    schedule = gaps_of_21_5_and_16()
     busy = [BackendEstimate(0, 1, 2, 0.1, 0.0, picture_s=1.0)]
     ((first, _),) = taken(schedule, busy)
-    assert first.between == range(0, 21)
-    assert not schedule.take(busy)
+    assert first.pictures == 21 and not schedule.take(busy)
     almost = [BackendEstimate(0, 1, 2, 0.1, 12.0, picture_s=1.0)]  # half of its 21 s are over
-    ((second, _),) = taken(schedule, almost)
-    assert second.between == range(24, 40)
+    assert len(taken(schedule, almost)) == 1
 
 
 def test_an_estimate_counts_windows_by_their_pictures() -> None:
