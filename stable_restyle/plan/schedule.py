@@ -26,7 +26,6 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
-from operator import attrgetter
 
 from stable_restyle.core.records import BackendEstimate, Step, slide_of
 
@@ -104,8 +103,8 @@ class Schedule:
         # key -> number of the steps before it that are not finished
         self._missing: dict[int, int] = {}
         self._ready: list[Step] = []
-        # Those of `_ready` that nothing precedes, but no windows, in their order
-        self._heads: list[Step] = []
+        self._heads: list[Step] = []  # those of `_ready` that nothing precedes, in their order
+        self._windows: list[Step] = []  # those that are ready, in their order
         self._fillable: deque[Step] = deque()
         self._begun: dict[int, Step] = {}  # ready, and the previous slide was drawn in this run
         # key -> step and its backend, in the order of `take`
@@ -132,16 +131,18 @@ class Schedule:
                 self._waiting[source].append(step)
         self._missing.update({step.key: len(unfinished.intersection(step.needs)) for step in todo})
         ready = [step for step in todo if not self._missing[step.key]]
-        drawn = [step for step in ready if step.uses_backend]
-        self._heads += [step for step in drawn if not step.pictures]
-        self._ready += drawn
+        heads = [step for step in ready if step.uses_backend and not step.pictures]
+        self._windows += [step for step in ready if step.pictures]
+        self._heads += heads
+        self._ready += heads
         self._ready.sort(key=self._rank)
         self._fillable += [step for step in ready if not step.uses_backend]
 
     def clear(self) -> None:
         """Drop every step that is not handed out."""
-        for dropped in (self._ready, self._heads, self._fillable, self._waiting, self._begun):
+        for dropped in (self._ready, self._heads, self._windows, self._fillable, self._waiting):
             dropped.clear()
+        self._begun.clear()
 
     @property
     def longest_chain(self) -> int:
@@ -155,7 +156,7 @@ class Schedule:
         """
         queues = self._queues(backends)
         free = [queue for queue in queues if queue.takes_one]
-        if not free or not self._ready:
+        if not free or not (self._ready or self._windows):
             return None
         slide_s = [max(backend.slide_s, SHORTEST_S) for backend in backends]
         fastest_s = min(slide_s)
@@ -203,10 +204,11 @@ class Schedule:
             self._missing[following.key] -= 1
             if self._missing[following.key]:
                 continue
-            if following.uses_backend:
+            if following.pictures:
+                insort(self._windows, following, key=self._place_of)
+            elif following.uses_backend:
                 insort(self._ready, following, key=self._rank)
-                if not following.pictures:
-                    self._begun[following.key] = following
+                self._begun[following.key] = following
             else:
                 self._fillable.append(following)
 
@@ -245,30 +247,34 @@ class Schedule:
         self._left -= step.uses_backend and not step.pictures
 
     def _hand_out(self, step: Step, backend: int) -> tuple[Step, int]:
-        del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
-        if self._begun.pop(step.key, None) is None and not step.pictures:
-            del self._heads[bisect_left(self._heads, self._place[step.key], key=self._place_of)]
         self._in_flight[step.key] = step, backend
+        if step.pictures:
+            self._windows.remove(step)
+            return step, backend
+        del self._ready[bisect_left(self._ready, self._rank(step), key=self._rank)]
+        if self._begun.pop(step.key, None) is None:
+            del self._heads[bisect_left(self._heads, self._place[step.key], key=self._place_of)]
         return step, backend
 
     def _in_order(self, queues: Iterable[_Queue]) -> Iterator[tuple[Step, float]]:
         """Yield the steps that need a backend, and in how many seconds each can be sent.
 
-        First the critical ones, also those that still wait for a slide in flight; then the others
-        that are ready.
+        First the critical slides, also those that still wait for one in flight; then the others
+        that are ready; then the windows that are ready.
         """
         coming = [
             (step, ends_in_s)
             for queue in queues
             for slide, ends_in_s in queue.ends()
             for step in self._waiting.get(slide, ())
-            if step.uses_backend and self._is_critical(step)
+            if step.uses_backend and not step.pictures and self._is_critical(step)
         ]
         coming.sort(key=lambda each: self._rank(each[0]), reverse=True)
         ready = ((step, 0.0) for step in self._critical_ones())
         # Of equal levels the ready ones go first.
         yield from heapq.merge(ready, coming, key=lambda each: -self._level[each[0].key])
         yield from ((step, 0.0) for step in self._others())
+        yield from ((step, 0.0) for step in self._windows_in_order())
 
     def _critical_ones(self) -> Iterator[Step]:
         """Yield the steps that are ready and critical, the longest chain first."""
@@ -278,17 +284,24 @@ class Schedule:
         """Yield the ready steps that are not critical: those after the slide drawn last first.
 
         Then chains are begun in the order of the film, so that it can be written from its beginning
-        while slides are drawn. Windows come last, the longest first.
+        while slides are drawn.
         """
-        windows = bisect_left(self._ready, True, key=lambda step: not step.pictures)
-        longest_first = (self._ready[place] for place in reversed(range(windows)))
-        every = chain(reversed(self._begun.values()), self._heads, longest_first)
+        every = chain(reversed(self._begun.values()), self._heads)
         return (step for step in every if not self._is_critical(step))
+
+    def _windows_in_order(self) -> list[Step]:
+        """Return the windows that are ready: the longest of those that are critical, or in order.
+
+        In the order of the film, as for chains.
+        """
+        critical = sorted(filter(self._is_critical, self._windows), key=self._rank, reverse=True)
+        return critical + [step for step in self._windows if not self._is_critical(step)]
 
     def _following(self) -> list[Step]:
         """Return the steps that wait for a slide in flight, the longest chain first."""
         waiting = (step for slide in self._in_flight for step in self._waiting.get(slide, ()))
-        return sorted(filter(attrgetter("uses_backend"), waiting), key=self._rank, reverse=True)
+        slides = (step for step in waiting if step.uses_backend and not step.pictures)
+        return sorted(slides, key=self._rank, reverse=True)
 
     def _queues(self, backends: Iterable[BackendEstimate]) -> list[_Queue]:
         drawing: dict[int, list[Step]] = defaultdict(list)
@@ -302,13 +315,13 @@ class Schedule:
         return any(step.uses_backend and not step.pictures for step in waiting)
 
     def _is_critical(self, step: Step) -> bool:
-        return not step.pictures and self._level[step.key] >= self._critical
+        return self._level[step.key] >= self._critical
 
     def _place_of(self, step: Step) -> int:
         return self._place[step.key]
 
-    def _rank(self, step: Step) -> tuple[bool, int, int]:
-        return not step.pictures, self._level[step.key], -self._place[step.key]
+    def _rank(self, step: Step) -> tuple[int, int]:
+        return self._level[step.key], -self._place[step.key]
 
 
 def seconds(step: Step, slide_s: float, picture_s: float) -> float:

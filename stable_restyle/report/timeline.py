@@ -21,10 +21,7 @@ def backends(run: Run) -> list[dict[str, Any]]:
     for name, what in run.about.backends.items():
         its = [each for each in run.slides if each.backend == name]
         windows = [each for each in run.windows if each.backend == name]
-        made: list[SlideDrawn | WindowMade] = [*its, *windows]
-        spans = _merged(
-            (each.began_s - start, each.began_s - start + each.seconds) for each in made
-        )
+        spans = _spans([*its, *windows], start)
         busy_s = sum(stop - start for start, stop in spans)
         rows.append(
             {
@@ -36,6 +33,7 @@ def backends(run: Run) -> list[dict[str, Any]]:
                 "window_s": _mean_s(windows),
                 "busy": round(100 * busy_s / whole_s) if whole_s else 0,
                 "timeline": _timeline(spans, whole_s),
+                "window_timeline": _timeline(_spans(windows, start), whole_s) if windows else [],
             }
         )
     return rows
@@ -50,6 +48,11 @@ def drawing_span(run: Run) -> tuple[float, float]:
 
 def _mean_s(made: Sequence[SlideDrawn | WindowMade]) -> float | None:
     return round(sum(each.seconds for each in made) / len(made), 2) if made else None
+
+
+def _spans(made: Sequence[SlideDrawn | WindowMade], start: float) -> list[tuple[float, float]]:
+    """Return when something was made, in seconds since `start`, overlapping spans merged."""
+    return _merged((each.began_s - start, each.began_s - start + each.seconds) for each in made)
 
 
 def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -45,7 +45,8 @@ def check_backends(settings: Settings) -> list[BackendCheck]:
 
     Raises RestyleError if the settings cannot be used.
     """
-    trials = (2 if settings.middle_model else 1) * max(len(settings.backends), 1)
+    models = 1 + bool(settings.middle_model) + bool(settings.fill)
+    trials = models * max(len(settings.backends), 1)
     costs.check(settings.at_most, trials)
     return connect.check(settings.backends, *load_workflow(settings), _trial_size(settings))
 

@@ -413,19 +413,31 @@ def test_other_backends_make_windows_meanwhile() -> None:
     assert len({backend for _, backend in sent}) == 2
 
 
-def test_the_longest_windows_go_first_and_the_next_is_sent_before_its_turn() -> None:
+def gaps_of_21_5_and_16() -> Schedule:
+    """Return a schedule of three windows whose keys are drawn."""
     (scene,) = scenes.find_scenes([0, 40], 1)
     keys = windows.with_keys([scene], Keys(frozenset({20, 24}), frozenset()), 21)
     steps = list(windows.with_windows(scenes.steps(scene, keys)))
-    finished = {step.key for step in steps if step.kind is StepKind.DRAW}
-    schedule = Schedule(steps, finished)
+    return Schedule(steps, {step.key for step in steps if step.kind is StepKind.DRAW})
+
+
+def test_windows_are_made_in_order_and_towards_the_end_the_longest_first() -> None:
+    one, two = [(idle(count), gaps_of_21_5_and_16()) for count in (1, 2)]
+    in_order = list[int]()
+    while sent := taken(one[1], one[0]):
+        in_order += [step.pictures for step, _ in sent]
+        one[1].finish(sent[0][0])
+    assert in_order == [21, 5, 16]
+    assert [step.pictures for step, _ in taken(two[1], two[0])] == [21, 16]
+
+
+def test_the_next_window_is_sent_before_its_turn() -> None:
+    schedule = gaps_of_21_5_and_16()
     busy = [BackendEstimate(0, 1, 2, 0.1, 0.0, picture_s=1.0)]
     ((first, _),) = taken(schedule, busy)
-    assert first.between == range(0, 21)
-    assert not schedule.take(busy)
+    assert first.pictures == 21 and not schedule.take(busy)
     almost = [BackendEstimate(0, 1, 2, 0.1, 12.0, picture_s=1.0)]  # half of its 21 s are over
-    ((second, _),) = taken(schedule, almost)
-    assert second.between == range(24, 40)
+    assert len(taken(schedule, almost)) == 1
 
 
 def test_an_estimate_counts_windows_by_their_pictures() -> None:

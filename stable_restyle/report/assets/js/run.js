@@ -27,8 +27,9 @@ function renderRun(run, index) {
 
 function renderBackends(run) {
   byId("backends-part").hidden = film.backends.length === 0 || !run?.slides;
+  byId("backends-key").hidden = !film.backends.some((backend) => backend.windows);
   fill("backends", ...film.backends.map((backend) => {
-    const bars = backend.timeline.map((share, index) =>
+    const bars = (timeline) => timeline.map((share, index) =>
       share ? `M${index} ${100 - share}h1v${share}h-1z` : "").join("");
     const facts = [
       `${backend.busy} % busy`, count(backend.slides, "slide"),
@@ -41,7 +42,8 @@ function renderBackends(run) {
       makeSvg("svg", {
         viewBox: `0 0 ${backend.timeline.length || 1} 100`, preserveAspectRatio: "none", role: "img",
         "aria-label": `${backend.name} was busy ${backend.busy} % of the time`,
-      }, makeSvg("path", { d: bars })));
+      }, makeSvg("path", { d: bars(backend.timeline) }),
+      ...(backend.windows ? [makeSvg("path", { d: bars(backend.window_timeline), class: "windows" })] : [])));
   }), make("p", { className: "axis" },
     make("span", {}, "first slide started"),
     make("span", {}, `last slide drawn, after ${duration(run?.drawing ?? 0)}` +
