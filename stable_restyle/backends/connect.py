@@ -23,6 +23,7 @@ from stable_restyle.core.errors import (
     WorkflowFault,
     WrongUsage,
 )
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.parallel import TICK_S
 
 USUAL_SERVERS = ("http://127.0.0.1:8188", "http://127.0.0.1:7821")  # ComfyUI's; SwarmUI's first
@@ -83,7 +84,7 @@ def public_name(name: str) -> str:
 
 def _ask_all(backends: Sequence[Backend], ask: Callable[[Backend], Answer]) -> list[Answer]:
     """Ask all backends at the same time. An interrupt closes them, so that this ends soon."""
-    with ThreadPoolExecutor(len(backends)) as threads:
+    with ThreadPoolExecutor(len(backends), named("ask")) as threads:
         pending = [threads.submit(ask, backend) for backend in backends]
         try:
             while wait(pending, TICK_S).not_done:
@@ -96,7 +97,7 @@ def _ask_all(backends: Sequence[Backend], ask: Callable[[Backend], Answer]) -> l
 
 def _close(backends: Sequence[Backend]) -> None:
     """Close all of these at the same time: each may take seconds."""
-    with ThreadPoolExecutor(max(len(backends), 1)) as threads:
+    with ThreadPoolExecutor(max(len(backends), 1), named("close")) as threads:
         list(threads.map(lambda backend: backend.close(), backends))
 
 

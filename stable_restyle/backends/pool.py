@@ -28,6 +28,7 @@ from stable_restyle.core.errors import (
     WorkflowFault,
     counted,
 )
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.records import BackendEstimate, DrawRecord, Job, Slide, WindowJob
 from stable_restyle.media import sequence
 
@@ -114,7 +115,7 @@ class Pool(AbstractContextManager["Pool"]):
         for member in self._members:
             if fault := (faults or {}).get(member.backend.name):
                 self._suspend(member, fault)
-        self._searcher = Thread(target=self._search, name="check backends", daemon=True)
+        self._searcher = Thread(target=self._search, name=named("check backends"), daemon=True)
         self._searcher.start()
 
     @property
@@ -217,7 +218,8 @@ class Pool(AbstractContextManager["Pool"]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        with ThreadPoolExecutor(len(self._members)) as threads:  # each may take seconds
+        # Each may take seconds.
+        with ThreadPoolExecutor(len(self._members), named("close")) as threads:
             list(threads.map(lambda member: member.backend.close(), self._members))
         self._searcher.join()
 

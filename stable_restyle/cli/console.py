@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stable_restyle.core.records import FILM_THREAD
+from stable_restyle.core.film_threads import film_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -44,8 +44,8 @@ class Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if (thread := record.threadName or "").startswith(FILM_THREAD):
-            text = f"{thread.removeprefix(FILM_THREAD)}: {text}"
+        if film := film_of(record.threadName or ""):
+            text = f"{film}: {text}"
         self._waiting.put(f"Warning: {text}" if record.levelno >= logging.WARNING else text)
         if current_thread() is main_thread():
             self.flush()

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from stable_restyle.core.film_threads import named
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -51,7 +53,7 @@ def map_in_order(
     """
     threads = cores()
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, "parallel") as pool:
+    with ThreadPoolExecutor(threads, named("parallel")) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(work, item))

@@ -34,9 +34,6 @@ BATCHES = ("frames", "known", "known-mask")
 # Of the single pictures of a window: its first and last slide; the others as for slides.
 WINDOW_ROLES = (*BATCHES, "first", "last", "middle", "film")
 
-# Begins the name of each thread that draws one of several films; the film's TARGET follows.
-FILM_THREAD = "film "
-
 
 @dataclass(frozen=True)
 class Scene:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 
 from stable_restyle.core.errors import CannotWrite, NoBackendLeft, RestyleError, WorkflowFault
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import BackendEstimate, Step
 from stable_restyle.drawing.store import Save
@@ -75,13 +77,14 @@ def execute(
     stop: Callable[[], None],
     tick: Callable[[int], None],
     more: MoreSteps | None = None,
+    dry: Event | None = None,
 ) -> list[Failure]:
     """Draw every slide of the schedule, and of the steps that come. Return what failed.
 
     backends: returns those that work now, at least one. slots: slides in flight on them. preparers,
     fillers: numbers of threads. stop: called when the run ends early, so that draws in flight end
     soon. tick: called in this thread with the number of slides just written, answers not counted,
-    at least every TICK_S seconds.
+    at least every TICK_S seconds. dry: set while less is left to draw than backends take.
 
     If a step raises a RestyleError, the slides that depend on it are lost and the others go on.
     NoBackendLeft, WorkflowFault, CannotWrite and any other exception end the run
@@ -89,7 +92,7 @@ def execute(
     """
     with ExitStack() as stack:
         save, draw, fill, prepare = (
-            stack.enter_context(ThreadPoolExecutor(count, name))
+            stack.enter_context(ThreadPoolExecutor(count, named(name)))
             for count, name in (
                 (SAVERS, "save"),
                 (slots, "draw"),
@@ -99,7 +102,13 @@ def execute(
         )
         threads = _Threads(save, draw, slots, fill, fillers)
         execution = _Execution(
-            schedule, work, backends, threads, _Preparation(prepare, work.prepare), more
+            schedule,
+            work,
+            backends,
+            threads,
+            _Preparation(prepare, work.prepare),
+            more,
+            dry or Event(),
         )
         try:
             while execution.start():
@@ -135,6 +144,7 @@ class _Execution(Generic[Prepared]):
         threads: _Threads,
         preparation: _Preparation[Prepared],
         more: MoreSteps | None,
+        dry: Event,
     ) -> None:
         self.failures: list[Failure] = []
         self._schedule = schedule
@@ -143,6 +153,7 @@ class _Execution(Generic[Prepared]):
         self._threads = threads
         self._preparation = preparation
         self._more = more
+        self._dry = dry
         self._drawing: dict[Future[Save], Step] = {}
         self._filling: dict[Future[Save], Step] = {}
         self._saving: dict[Future[None], Step] = {}
@@ -158,6 +169,8 @@ class _Execution(Generic[Prepared]):
         while self._can_fill() and (fillable := self._schedule.take_fillable()):
             self._filling[self._threads.fillers.submit(self._work.fill, fillable)] = fillable
         self._preparation.set_upcoming(self._schedule.upcoming(self._threads.slots))
+        runs_dry = self._more is None and self._schedule.drawable < self._threads.slots
+        self._dry.set() if runs_dry else self._dry.clear()
         return bool(self._drawing or self._filling or self._saving or self._more)
 
     def wait(self) -> None:

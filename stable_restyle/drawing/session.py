@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import TypeAlias, TypeVar
 
 from stable_restyle.backends.base import WindowPictures
@@ -105,12 +105,18 @@ class DrawingSession:
     """Draws slides on a pool of backends. Thread-safe."""
 
     def __init__(
-        self, spec: DrawingSpec, pool: Pool, on_saved: OnSaved, *, writer: str = ""
+        self,
+        spec: DrawingSpec,
+        pool: Pool,
+        on_saved: OnSaved,
+        *,
+        writer: str = "",
+        dry: Event | None = None,
     ) -> None:
         """Prepare to draw.
 
         on_saved: called from several threads. writer: names this process in the names of partly
-        written files, where other processes write into the same folder.
+        written files, where other processes write into the same folder. dry: as for `execute`.
         """
         by_answers = spec.answers is not None or spec.drawn is not None
         # Composing takes all cores: the backends that are waited for take none.
@@ -125,7 +131,7 @@ class DrawingSession:
             if (only := spec.only) is None
             else LRUCache(lambda slide: only.read(slide * spec.frames_per_slide), size=3 * at_once)
         )
-        self._spec, self._pool, self._on_saved = spec, pool, on_saved
+        self._spec, self._pool, self._on_saved, self._dry = spec, pool, on_saved, dry
         self._thumbnails = Thumbnails(
             spec.report, frames, spec.slides, spec.frames_per_slide, spec.scenes
         )
@@ -210,6 +216,7 @@ class DrawingSession:
             stop=self._pool.close,
             tick=tick,
             more=more,
+            dry=self._dry,
         )
 
     def _ask(self, job: Job, backend: int) -> Slide:

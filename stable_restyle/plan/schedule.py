@@ -145,6 +145,11 @@ class Schedule:
         self._begun.clear()
 
     @property
+    def drawable(self) -> int:
+        """Return how many slides and answers backends draw now, or could draw."""
+        return len(self._in_flight) + len(self._ready)
+
+    @property
     def longest_chain(self) -> int:
         """Return the length of the longest chain, whose slides cannot be drawn side by side."""
         return max(self._level.values(), default=0)

@@ -1,4 +1,4 @@
-"""Restyle the films of a list, one by one, or side by side on a cluster.
+"""Restyle the films of a list: each begins when those before it leave backends idle.
 
 The whole list is read and checked before any work. A film that fails does not stop the others;
 finished films are skipped. The options of a line are parsed by `cli`.
@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from threading import current_thread
 from typing import TYPE_CHECKING, TypeAlias
 
-from stable_restyle.core import shell
+from stable_restyle.core import film_threads, shell
 from stable_restyle.core.errors import (
     RestyleError,
     UnusableInput,
@@ -28,7 +26,6 @@ from stable_restyle.core.errors import (
 )
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.progress import Progress
-from stable_restyle.core.records import FILM_THREAD
 from stable_restyle.core.settings import Settings
 from stable_restyle.run import pipeline, status, team
 from stable_restyle.run.batch_progress import BatchProgress, FilmProgress
@@ -113,12 +110,23 @@ def run(entries: Sequence[Entry], progress: Progress, done: Callable[[Outcome], 
     could not be finished.
     """
     batch = _Batch(entries, done)
-    if any(entry.settings.dask for entry in entries):
-        _side_by_side(batch, progress)
-    else:
-        _one_by_one(batch, progress)
+    if (first := batch.take()) is not None:
+        with _cluster(first.entry.settings) as cluster:
+            _draw(batch, first, progress, cluster)
     if batch.failures:
         raise FilmsMissing(batch.failures, len(entries))
+
+
+def _cluster(settings: Settings) -> AbstractContextManager[DaskCluster | None]:
+    return team.reach(settings) if settings.dask else nullcontext()
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A film that is not finished, and its number in the list, from 1."""
+
+    number: int
+    entry: Entry
 
 
 class _Batch:
@@ -130,16 +138,21 @@ class _Batch:
         self._done = done
         self._left = iter(enumerate(entries, 1))
 
-    def take(self) -> Entry | None:
+    def take(self) -> _Turn | None:
         """Return the next film that is not finished; None after the last."""
         for number, entry in self._left:
             with self._ending(entry):
-                source, target = entry.settings.source, entry.settings.target
                 if not status.is_finished(entry.settings):
-                    log.info("Film %d of %d: %s -> %s", number, self.films, source, target)
-                    return entry
-                log.info("Film %d of %d: %s is finished.", number, self.films, target)
+                    return _Turn(number, entry)
+                log.info(
+                    "Film %d of %d: %s is finished.", number, self.films, entry.settings.target
+                )
         return None
+
+    def announce(self, turn: _Turn) -> None:
+        """Log that a film begins."""
+        source, target = turn.entry.settings.source, turn.entry.settings.target
+        log.info("Film %d of %d: %s -> %s", turn.number, self.films, source, target)
 
     def end(self, entry: Entry, run: Callable[[], Outcome]) -> None:
         """Run a film and record its failure. Raise errors that users cannot fix."""
@@ -157,37 +170,48 @@ class _Batch:
             log.warning("%s is not finished: %s", entry.settings.target, first)
 
 
-def _one_by_one(batch: _Batch, progress: Progress) -> None:
-    while entry := batch.take():
-        batch.end(entry, partial(pipeline.run, entry.settings, progress))
-
-
-def _side_by_side(batch: _Batch, progress: Progress) -> None:
-    """Start a film when the previous ones no longer have work for all workers."""
-    entry = batch.take()
-    if entry is None:
-        return
+def _draw(batch: _Batch, first: _Turn, progress: Progress, cluster: DaskCluster | None) -> None:
+    """Start each film when the previous ones no longer have work for all backends."""
     films = BatchProgress(progress)
     running: dict[Future[Outcome], tuple[Entry, FilmProgress]] = {}
-    with (
-        team.reach(entry.settings) as cluster,
-        ThreadPoolExecutor(batch.films) as threads,
-    ):
+
+    def has_room(entry: Entry) -> bool:
+        if cluster is not None:
+            return films.are_all_begun() and cluster.wants_more()
+        drawn = [each for each, lane in running.values() if lane.needs_backends]
+        return films.have_room() and all(_same_models(entry, each) for each in drawn)
+
+    turn: _Turn | None = first
+    with ThreadPoolExecutor(batch.films) as threads:
         try:
-            while entry or running:
-                if entry:
+            while turn or running:
+                if turn and (not running or has_room(turn.entry)):
+                    batch.announce(turn)
                     lane = films.add()
-                    running[threads.submit(_restyle, entry, lane, cluster)] = entry, lane
+                    task = threads.submit(_restyle, turn.entry, lane, cluster)
+                    running[task] = turn.entry, lane
+                    turn = batch.take()
                 wait(running, TICK_S, FIRST_COMPLETED)
                 films.show()
                 for task in [task for task in running if task.done()]:
                     ended, lane = running.pop(task)
                     films.remove(lane)
                     batch.end(ended, task.result)
-                wants_more = films.are_all_drawn() and cluster.wants_more()
-                entry = batch.take() if wants_more or not running else None
         finally:
             films.stop()
+
+
+def _same_models(one: Entry, other: Entry) -> bool:
+    """Return whether two films ask servers for the same workflow, so that none loads other models.
+
+    A server that draws two films in turn would load the models of each for every slide.
+    """
+    its, others = one.settings, other.settings
+    return (its.model, its.middle_model, its.changes) == (
+        others.model,
+        others.middle_model,
+        others.changes,
+    )
 
 
 def _as_restyle_error(error: RestyleError | OSError) -> RestyleError:
@@ -198,9 +222,9 @@ def _as_restyle_error(error: RestyleError | OSError) -> RestyleError:
     return explained
 
 
-def _restyle(entry: Entry, lane: FilmProgress, cluster: DaskCluster) -> Outcome:
-    current_thread().name = f"{FILM_THREAD}{entry.settings.target}"
-    return pipeline.run(entry.settings, lane, cluster)
+def _restyle(entry: Entry, lane: FilmProgress, cluster: DaskCluster | None) -> Outcome:
+    film_threads.work_for(entry.settings.target)
+    return pipeline.run(entry.settings, lane, cluster, lane.dry)
 
 
 def words(line: str) -> list[str]:

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from threading import Event, Lock, Thread
 from types import TracebackType
 
+from stable_restyle.core.film_threads import named
 from stable_restyle.media.marking import NotSought
 from stable_restyle.run.claim import Claimed, Claims
 
@@ -25,7 +26,7 @@ class Coming:
         self._latest: Claimed | None = None  # that is not taken yet
         self._error: BaseException | None = None
         self._is_over = False
-        self._thread = Thread(target=self._go_on, name="look through the film")
+        self._thread = Thread(target=self._go_on, name=named("look through the film"))
 
     def __enter__(self) -> Coming:
         return self

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from threading import Event, Thread, current_thread
+from threading import Event, Thread
 
 from stable_restyle.core.errors import RestyleError
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.progress import LockCheckedProgress, task
 from stable_restyle.core.settings import Settings
@@ -53,8 +54,8 @@ class FilmWriter:
     def start(self) -> None:
         """Start to write each part whose slides are finished, in a thread of low priority."""
         if self.encoding.container.holds_tracks:
-            # A film of a batch has its name, which its messages show.
-            self._thread = Thread(target=self._write_parts, name=current_thread().name, daemon=True)
+            name = named("write the film")
+            self._thread = Thread(target=self._write_parts, name=name, daemon=True)
             self._thread.start()
 
     def finish(self, count: int, progress: LockCheckedProgress) -> None:

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from stable_restyle.backends import connect
@@ -63,11 +64,16 @@ class Outcome:
     seconds: float = 0
 
 
-def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = None) -> Outcome:
+def run(
+    settings: Settings,
+    progress: Progress,
+    cluster: DaskCluster | None = None,
+    dry: Event | None = None,
+) -> Outcome:
     """Restyle SOURCE into TARGET. Raises RestyleError; SlidesMissing if only some slides failed.
 
     cluster: a connection shared by several runs, from `team.reach`; without it, the run connects
-    on its own.
+    on its own. dry: set while less is left to draw than the backends of this machine take.
     """
     began = time.monotonic()
     memory.share()
@@ -82,7 +88,7 @@ def run(settings: Settings, progress: Progress, cluster: DaskCluster | None = No
     asks = not (needs_no_model(settings) or has_all_answers(settings, variants, left))
     with (
         journal.collect_warnings() as heard,
-        choose_team(settings, variants, access, paths, cluster, model=asks) as team,
+        choose_team(settings, variants, access, paths, cluster, dry, model=asks) as team,
         layout.locked(paths) as check_lock,
         ExitStack() as looking,
     ):

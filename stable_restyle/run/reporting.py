@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from stable_restyle.core.errors import RestyleError, UnusableInput
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.progress import Progress, task
 from stable_restyle.core.settings import DEFAULT_RATE, Settings
 from stable_restyle.media import sequence
@@ -106,7 +107,7 @@ def _renewing(settings: Settings, paths: RunPaths, progress: Progress) -> Iterat
                 _report(settings, paths, progress, make=False)
             pause_s = max(RENEW_S, RENEW_PAUSES * (time.monotonic() - began))
 
-    thread = Thread(target=renew, name="renew the report", daemon=True)
+    thread = Thread(target=renew, name=named("renew the report"), daemon=True)
     thread.start()
     try:
         yield

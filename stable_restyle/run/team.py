@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from stable_restyle.backends import connect
@@ -47,6 +48,7 @@ class _Alone:
     """The backends of this machine."""
 
     pool: Pool
+    dry: Event | None
 
     def meet(self) -> tuple[str, dict[str, str]]:
         return self.pool.engine, self.pool.about
@@ -60,7 +62,7 @@ class _Alone:
         tick: Callable[[int], None],
         more: MoreSteps | None,
     ) -> list[Failure]:
-        return DrawingSession(spec, self.pool, on_saved).draw(steps, kept, tick, more)
+        return DrawingSession(spec, self.pool, on_saved, dry=self.dry).draw(steps, kept, tick, more)
 
 
 @contextmanager
@@ -70,11 +72,13 @@ def choose_team(
     access: Access,
     paths: RunPaths,
     cluster: DaskCluster | None,
+    dry: Event | None = None,
     *,
     model: bool = True,
 ) -> Iterator[Team]:
     """Yield the backends of a run. cluster: of the batch, otherwise it is connected here.
 
+    dry: set while less is left to draw than the backends of this machine take.
     model: whether anything may be drawn; otherwise slides are only filled and composed, and no
     server is connected.
     """
@@ -87,7 +91,7 @@ def choose_team(
 
             yield stack.enter_context(client.open_run(cluster, *given, paths))
         else:
-            yield _Alone(stack.enter_context(connect.connect(*given)))
+            yield _Alone(stack.enter_context(connect.connect(*given)), dry)
 
 
 @contextmanager

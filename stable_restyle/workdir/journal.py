@@ -21,7 +21,8 @@ from typing import Any
 
 from stable_restyle.core import files
 from stable_restyle.core.errors import UnusableInput, cannot_read, cannot_write
-from stable_restyle.core.records import FILM_THREAD, DrawRecord
+from stable_restyle.core.film_threads import film_of
+from stable_restyle.core.records import DrawRecord
 
 log = logging.getLogger("stable_restyle")
 
@@ -167,18 +168,17 @@ class Journal:
 class WarningCollector(logging.Handler):
     """Collects the warnings of a run until there is a listener, then forwards them.
 
-    Where several films are drawn at the same time, only those of the film's own thread count.
+    Where several films are drawn at the same time, only those of the film's own threads count.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        thread = current_thread()
-        self._only = thread.ident if thread.name.startswith(FILM_THREAD) else None
+        self._film = film_of(current_thread().name)
         self._waiting: list[str] = []
         self._forward: Callable[[str], None] = self._waiting.append
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._only not in (None, record.thread):
+        if self._film != film_of(record.threadName or ""):
             return
         with suppress(UnusableInput):  # a full disk is reported when slides are written
             self._forward(record.getMessage())

@@ -14,6 +14,7 @@ from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.http import Content, HttpClient, Upload
 from stable_restyle.backends.comfyui.uploads import TOO_LARGE, too_large
 from stable_restyle.core.errors import ServerFault, counted
+from stable_restyle.core.film_threads import named
 
 KEPT_S = 24 * 3600  # until the server forgets an asset, should this program not come to delete it
 AT_ONCE = 8  # requests
@@ -89,7 +90,7 @@ class Assets:
     def _delete(self, ids: Iterable[str], stopped: Callable[[], bool]) -> list[str]:
         """Delete assets; return those that are left."""
         wanted = list(dict.fromkeys(ids))
-        with ThreadPoolExecutor(AT_ONCE, "delete") as threads:
+        with ThreadPoolExecutor(AT_ONCE, named("delete")) as threads:
             gone = threads.map(lambda each: not stopped() and self._delete_one(each), wanted)
             return [each for each, is_gone in zip(wanted, gone, strict=True) if not is_gone]
 

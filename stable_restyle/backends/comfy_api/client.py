@@ -51,6 +51,7 @@ from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.timeouts import Allowance
 from stable_restyle.backends.comfyui.uploads import BATCHES_KEPT, Uploads
 from stable_restyle.core.errors import RestyleError, ServerFault, counted
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.records import Job, Slide
 
 SCHEME = "comfy-api+"  # in front of the URL
@@ -179,7 +180,7 @@ class ComfyApi:
                 self._changed.wait(0.05)
             unfinished = list(self._jobs.values())
         until = time.monotonic() + self._timeouts.closing_s
-        with ThreadPoolExecutor(AT_ONCE, "cancel") as threads:
+        with ThreadPoolExecutor(AT_ONCE, named("cancel")) as threads:
             list(threads.map(self._cancel, unfinished))
         self._assets.delete_all(until)
         self._api.abort()

@@ -15,6 +15,7 @@ from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.validate import Classes, Incompatibility
 from stable_restyle.backends.comfyui.workflow import Workflow
 from stable_restyle.core.errors import RestyleError, ServerFault, WorkflowFault, WrongUsage
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.records import Job, Slide, WindowJob
 
 ASKED_AT_ONCE = 4  # node classes
@@ -123,7 +124,7 @@ class ComfyBackend:
     def _fit(self) -> tuple[list[str], list[Incompatibility]]:
         every = self._variants.every
         wanted = sorted({each for one in every for each in validate.classes_of(one)})
-        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+        with ThreadPoolExecutor(ASKED_AT_ONCE, named("ask")) as threads:
             classes = dict(zip(wanted, threads.map(self._client.node_class, wanted), strict=True))
         self._classes = classes
         added: list[str] = []

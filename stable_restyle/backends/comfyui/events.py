@@ -16,6 +16,7 @@ from stable_restyle.backends.comfyui.adapter import abort_socket
 from stable_restyle.backends.comfyui.address import Address
 from stable_restyle.backends.comfyui.http import JSON_MAX, parse
 from stable_restyle.backends.comfyui.timeouts import Timeouts
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.parallel import TICK_S
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class EventListener:
         """Start listening. Returns when the first attempt to connect has succeeded or failed."""
         with self._lock:
             if self._thread is None and not self._closed.is_set():
-                name = f"listen to {self._address.base}"
+                name = named(f"listen to {self._address.base}")
                 self._thread = Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
         self._tried.wait(2 * self._timeouts.socket_s)

@@ -14,6 +14,7 @@ from uuid import uuid4
 from stable_restyle.backends.comfyui import responses
 from stable_restyle.backends.comfyui.http import Content, HttpClient, Upload, parse
 from stable_restyle.core.errors import WorkflowFault, bytes_in_words
+from stable_restyle.core.film_threads import named
 from stable_restyle.core.records import Pixels
 from stable_restyle.media import png
 from stable_restyle.media.apng import Batch
@@ -56,9 +57,8 @@ class Uploads:
         """
         taken = [self._take(picture) for picture in pictures.values()]
         try:
-            with ThreadPoolExecutor(
-                max(len(taken), 1), "upload"
-            ) as threads:  # all run, whatever fails
+            # All run, whatever fails.
+            with ThreadPoolExecutor(max(len(taken), 1), named("upload")) as threads:
                 stored = [
                     threads.submit(self._store, each, picture)
                     for each, picture in zip(taken, pictures.values(), strict=True)

@@ -8,9 +8,11 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from click.testing import CliRunner
@@ -23,6 +25,7 @@ from stable_restyle.cli import main
 from stable_restyle.core import files as its_files
 from stable_restyle.core import shell
 from stable_restyle.core.errors import UnusableInput, WrongUsage
+from stable_restyle.core.progress import DRAWING, Progress
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import png
 from stable_restyle.run import batch, pipeline, status
@@ -257,3 +260,52 @@ def test_ctrl_c_ends_the_batch_and_the_next_one_goes_on(shelf: Path) -> None:
     assert done.returncode == 0
     assert f"Film 1 of 2: a{os.sep}out is finished." in done.stderr
     assert re.search("(2|all) of them new", done.stderr)  # the slide of that answer may be missing
+
+
+def test_the_next_film_begins_while_the_last_slide_of_the_first_is_drawn(shelf: Path) -> None:
+    folder = shelf.parent
+    with ComfyServer() as server:
+        server.runs.extend([Run(), Run(), Run(seconds=math.inf)])
+        shelf.write_text("one a/out\none b/out -- --seed 7\n")
+        command = [*COMMAND, "--batch", str(shelf), "--backend", server.url]
+        with Program(command, cwd=folder) as process:
+
+            def asked() -> int:
+                return server.prompts_run + bool(server.running) + len(server.pending)
+
+            until(lambda: asked() > 3, process)
+            assert len(list((folder / "a" / "interp" / "answers").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(("option", "together"), [("--fps", True), ("--model", False)])
+def test_films_of_other_models_are_not_drawn_at_the_same_time(
+    option: str, together: bool, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server would load the models of each for every slide."""
+    begun: list[Path] = []
+    most = started = 0
+
+    def run_one(settings: Settings, progress: Progress, _: object, dry: Event) -> Outcome:
+        nonlocal most, started
+        begun.append(settings.target)
+        started += 1
+        progress.begin(DRAWING, 9, 0, "slide")
+        dry.set()
+        for _ in range(40):
+            most = max(most, len(begun))
+            if together:
+                until(lambda: started == 2)
+            progress.advance(0)
+            time.sleep(0.001)
+        progress.end()
+        begun.remove(settings.target)
+        return Outcome(9, 9, settings.target)
+
+    monkeypatch.setattr(batch, "TICK_S", 0.001)
+    monkeypatch.setattr(pipeline, "run", run_one)
+    found = entries(shelf)
+    if option == "--model":
+        other = replace(found[1].settings, model="anime.json")
+        found[1] = replace(found[1], settings=other)
+    batch.run(found, Silent(), lambda _: None)
+    assert most == (2 if together else 1)

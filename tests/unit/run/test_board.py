@@ -42,14 +42,14 @@ def test_films_that_are_drawn_are_shown_as_one_task() -> None:
 
 def test_a_film_is_ahead_of_its_drawing_until_it_begins() -> None:
     board = BatchProgress(Silent())
-    assert board.are_all_drawn()
+    assert board.are_all_begun()
     film = board.add()
     film.begin("Splitting", 9, 0, "frame")
-    assert not board.are_all_drawn()
+    assert not board.are_all_begun()
     film.end()
     film.begin(DRAWING, 3, 0, "slide")
     film.end()
-    assert board.are_all_drawn()
+    assert board.are_all_begun()
 
 
 def test_all_films_end_at_their_next_tick() -> None:

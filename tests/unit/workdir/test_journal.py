@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from stable_restyle.core import film_threads
 from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import FILM_THREAD, DrawRecord
+from stable_restyle.core.records import DrawRecord
 from stable_restyle.workdir import journal
 from stable_restyle.workdir.journal import Journal, JsonLines, Run, RunInfo, SlideDrawn
 
@@ -161,11 +162,19 @@ def test_a_film_drawn_in_parallel_hears_the_warnings_of_its_own_thread() -> None
         with journal.collect_warnings() as heard:
             heard.forward_to(warned.append)
             log.warning("mine")
-            other = threading.Thread(target=log.warning, args=["another film's"])
-            other.start()
-            other.join()
+            for name, text in (
+                (film_threads.named("draw"), "its threads'"),
+                ("film other.mp4 | draw", "another film's"),
+            ):
+                other = threading.Thread(target=log.warning, args=[text], name=name)
+                other.start()
+                other.join()
         return warned
 
-    with ThreadPoolExecutor(1, FILM_THREAD) as threads:
-        assert threads.submit(film).result() == ["mine"]
-    assert film() == ["mine", "another film's"]
+    def one_of_several() -> list[str]:
+        film_threads.work_for("one.mp4")
+        return film()
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(one_of_several).result() == ["mine", "its threads'"]
+    assert film() == ["mine", "its threads'"]
