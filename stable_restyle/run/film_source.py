@@ -136,7 +136,7 @@ def look(
     due = 0.0  # time.monotonic()
     if not whole:
         bounds += known.cuts
-        yield Found(frames, tuple(bounds), len(known.marks), is_whole=False)
+    yield Found(frames, tuple(bounds), len(known.marks), is_whole=False)
     for _ in look_through(film, threshold, known):
         while places and places[0].stop <= len(known.marks):
             _check_exact(frames, places.pop(0))

@@ -48,8 +48,14 @@ def existing_frames(paths: RunPaths, progress: Progress | None = None) -> Frames
     Raises UnusableInput.
     """
     if paths.film is not None:
-        noted = None if paths.frames.exists() else film_source.as_noted(paths.film, paths)
-        return noted or sequence.find_frames(paths.frames)
+        if paths.frames.exists():
+            return sequence.find_frames(paths.frames)
+        if (noted := film_source.as_noted(paths.film, paths)) is None:
+            raise UnusableInput(
+                f"{paths.film} has not been looked through yet: its run was stopped before that.\n"
+                "Run the command again, without this option."
+            )
+        return noted
     return folder_frames(paths.frames, paths.pattern, progress)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from support import clips
+from support import clips, paths
 from support.comfy_server import ComfyServer, window_workflow
 from support.programs import COMMAND, LONGEST_S, Program
 from support.runs import files
@@ -34,9 +34,11 @@ class Story:
     motion: str
     server: bool  # a ComfyUI server draws; otherwise the preview engine
     options: tuple[str, ...] = ()
+    is_real: bool = False  # ten seconds, which take a while to be looked through
 
     def __str__(self) -> str:
         kind, by = "film" if self.film else "folder", "server" if self.server else "preview"
+        kind = f"real {kind}" if self.is_real else kind
         return " ".join((f"{kind}, {self.motion}, {by}", *self.options))
 
 
@@ -50,6 +52,7 @@ STORIES += [
     Story(False, "codec", False, ("--deflicker", "1")),
     Story(True, "flow", False, ("--deflicker", "1", "--anchor", "0.5")),
 ]
+STORIES += [Story(True, "codec", False, ("--fps", "12"), is_real=True)]
 STORIES += [
     Story(film, "flow", True, ("--keys", "4", "--fill", "fill.json", "--guide", guide))
     for film, guide in ((False, "frame"), (True, "warped"))
@@ -90,7 +93,9 @@ class Stage:
 def staged(story: Story, folder: Path) -> Iterator[Stage]:
     """Set a story up in an empty folder, and run it once without disturbance."""
     pictures = clips.scenes(9, 6, 8)
-    if story.film:
+    if story.is_real:
+        source = paths.EXAMPLE
+    elif story.film:
         source = clips.make(folder / "film.mp4", pictures)
     else:
         source = clips.write_folder(folder / "in", pictures)

@@ -20,7 +20,7 @@ from stable_restyle.media import film_frames, marking
 from stable_restyle.media.marking import Marked, NotSought
 from stable_restyle.media.probe import Film
 from stable_restyle.media.scratch import PREFIX
-from stable_restyle.run import film_source, pipeline
+from stable_restyle.run import film_source, measurement, pipeline, reporting
 
 EVERY_6 = (*clips.H264, "-g", "6", "-bf", "2")
 BOUNDS = [0, 10, 17, 18, 27]
@@ -166,6 +166,9 @@ def test_a_run_that_ends_while_looking_goes_on_from_there(
     assert not (interp(asked) / "scenes.json").exists()
     noted = json.loads((interp(asked) / "input.json").read_text())
     assert len(noted["frames"]) == noted["scenes"][-1] < 27
+    assert f'"frames":{noted["scenes"][-1]}' in reporting.write_report(asked, Silent()).read_text()
+    with pytest.raises(UnusableInput, match="has not been looked through yet"):
+        measurement.measure_run(asked, Silent())
     written = {name: (asked.target / name).stat().st_mtime_ns for name in left}
     assert run(asked).drawn == 14 - len(left)
     assert files(asked.target) == whole
