@@ -1,10 +1,12 @@
 """Measure films from the command to the end of its process, over simulated servers.
 
 Two servers that take 1 s per slide, codec motion. The ten seconds of `examples/`, the median of
-five runs; and the ten minutes of Big Buck Bunny at 1280x720, `--fps 8`, a quarter of an hour.
+five runs; twice the ten seconds as a batch; and the ten minutes of Big Buck Bunny at 1280x720,
+`--fps 8`, a quarter of an hour.
 Targets on two idle cores: the first prompt reaches a server at most 1.5 s after the command for the
 ten seconds, and at most 5 s for the ten minutes; servers are busy for 95 % of the ten minutes, from
-the command to the end of the process; frames on disk take at most 1 GB at any time.
+the command to the end of the process, which comes at most 5 s after the last slide; frames on disk
+take at most 1 GB at any time. Processor time is that of the program and its FFmpegs.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import footage, servers
+from benchmarks import footage, process, servers
 from benchmarks.clips import WHOLE_FILM
 from benchmarks.footage import EXAMPLE
 from benchmarks.report import Figure, Report, command
@@ -29,6 +32,7 @@ from stable_restyle.media.ffmpeg import find_ffmpeg
 from stable_restyle.media.scratch import PREFIX
 
 SERVERS, DRAW_S, RUNS = 2, 1.0, 5
+LAST_S = 5.0  # from the last slide to the end of the process, at most
 LOOKS_S = 0.5  # between two looks at the disk
 GB = 10**9
 
@@ -44,6 +48,7 @@ class Case:
     first_s: float  # from the command to the first prompt, at most
     busy_percent: float | None = None  # at least
     runs: int = 1  # the median of these is reported
+    films: int = 1  # of a batch, one after the other, if more than one
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Run:
     began: float
     ended: float
     scratch_bytes: int  # of frames on disk, at most
+    cpu_s: float
     worked: Sequence[Worked]
 
     @property
@@ -64,6 +70,18 @@ class Run:
     def last_s(self) -> float:
         """Return the seconds from the last slide to the end of the process."""
         return self.ended - max(each.spans[-1][1] for each in self.worked)
+
+    @property
+    def longest_wait_s(self) -> float:
+        """Return the longest time between two slides of a server."""
+        return max(
+            after[0] - before[1] for each in self.worked for before, after in pairwise(each.spans)
+        )
+
+    @property
+    def slide_cpu_s(self) -> float:
+        """Return the processor time per slide."""
+        return self.cpu_s / sum(each.prompts_run for each in self.worked)
 
     @property
     def busy_percent(self) -> float:
@@ -86,8 +104,9 @@ def measure(out: Path, small: bool) -> Report:
 def cases() -> list[Case]:
     """Return the cases."""
     clip = Case("ten seconds", EXAMPLE, DRAW_S, 2, first_s=1.5, runs=RUNS)
+    batch = Case("twice ten seconds", EXAMPLE, DRAW_S, 2, first_s=1.5, films=2)
     film = Case("ten minutes", WHOLE_FILM, DRAW_S, 8, first_s=5.0, busy_percent=95.0)
-    return [case for case in (clip, film) if case.film.exists()]
+    return [case for case in (clip, batch, film) if case.film.exists()]
 
 
 def _run(case: Case, pictures: Sequence[Path], out: Path) -> Run:
@@ -98,24 +117,31 @@ def _run(case: Case, pictures: Sequence[Path], out: Path) -> Run:
     ):
         target = Path(temporary, "out.mp4")
         words = [sys.executable, "-m", "stable_restyle", str(case.film.resolve()), str(target)]
+        if case.films > 1:
+            targets = [Path(temporary, f"{film}.mp4") for film in range(case.films)]
+            listed = Path(temporary, "films.txt")
+            lines = [f'"{case.film.resolve()}" "{each}"\n' for each in targets]
+            listed.write_text("".join(lines), "utf-8")
+            words[3:] = ["--batch", str(listed)]
         words += ["--motion", "codec", "--fps", str(case.frames_per_slide), "--quiet"]
         words += [word for url in running.urls for word in ("--backend", url)]
-        largest, began = 0, time.monotonic()
+        largest, began, began_cpu_s = 0, time.monotonic(), process.children_cpu_s()
         with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL) as program:
             while program.poll() is None:
-                largest = max(largest, _scratch_bytes(target.with_suffix(".restyle")))
+                largest = max(largest, _scratch_bytes(Path(temporary)))
                 with suppress(subprocess.TimeoutExpired):
                     program.wait(LOOKS_S)
             ended = time.monotonic()
         if program.returncode:
             raise RuntimeError(f"the run ended with exit code {program.returncode}")
-        return Run(began, ended, largest, running.stop())
+        cpu_s = process.children_cpu_s() - began_cpu_s  # servers count only once they end
+        return Run(began, ended, largest, cpu_s, running.stop())
 
 
-def _scratch_bytes(work: Path) -> int:
-    """Return how many bytes of frames are on disk."""
+def _scratch_bytes(works: Path) -> int:
+    """Return how many bytes of frames are on disk. works: the folder of the working folders."""
     size = 0
-    for folder in work.glob(f"interp/{PREFIX}*"):
+    for folder in works.glob(f"*/interp/{PREFIX}*"):
         for where, _, names in os.walk(folder):
             for name in names:
                 with suppress(OSError):  # just removed
@@ -124,16 +150,24 @@ def _scratch_bytes(work: Path) -> int:
 
 
 def _figures(case: Case, runs: Sequence[Run]) -> list[Figure]:
-    first_s, last_s = (
-        statistics.median(seconds)
-        for seconds in ([run.first_s for run in runs], [run.last_s for run in runs])
-    )
-    busy = statistics.median(run.busy_percent for run in runs)
+    def median(value: Callable[[Run], float]) -> float:
+        return statistics.median(map(value, runs))
+
+    busy = median(lambda run: run.busy_percent)
     largest = max(run.scratch_bytes for run in runs)
     name = case.name
     return [
-        Figure(f"{name}: command to first prompt", first_s, "s", at_most=case.first_s),
-        Figure(f"{name}: last slide to the end", last_s, "s"),
+        Figure(
+            f"{name}: command to first prompt",
+            median(lambda run: run.first_s),
+            "s",
+            at_most=case.first_s,
+        ),
+        Figure(
+            f"{name}: last slide to the end", median(lambda run: run.last_s), "s", at_most=LAST_S
+        ),
+        Figure(f"{name}: longest wait of a server", median(lambda run: run.longest_wait_s), "s"),
+        Figure(f"{name}: processor time per slide", median(lambda run: run.slide_cpu_s), "s"),
         Figure(f"{name}: least busy server, of all", busy, "%", at_least=case.busy_percent),
         Figure(f"{name}: frames on disk, at most", largest / GB, "GB", at_most=1.0),
     ]
@@ -143,7 +177,10 @@ def _small_cases(out: Path) -> list[Case]:
     film = out / "test-card.mp4"
     card = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=24:duration=0.5"]
     subprocess.run([find_ffmpeg(), "-y", "-v", "error", *card, str(film)], check=True)
-    return [Case("half a second", film, 0.01, 2, first_s=1.5)]
+    return [
+        Case("half a second", film, 0.01, 2, first_s=1.5),
+        Case("twice half a second", film, 0.01, 2, first_s=1.5, films=2),
+    ]
 
 
 def main() -> None:

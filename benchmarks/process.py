@@ -34,6 +34,16 @@ def peak_mb() -> float:
     return unit * 1e-6 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def children_cpu_s() -> float:
+    """Return the processor time of the programs that have ended; nan if it is unknown."""
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Silent:
     """A progress.Progress that shows nothing."""
 

@@ -71,7 +71,7 @@ def test_a_run_is_split_into_its_steps(tmp_path: Path) -> None:
     assert sum(drawn["step_cpu_s"].values()) <= drawn["cpu_s"]
     assert sorted(slide for _, slide in drawn["finished"]) == [0, 1, 2, 3]
     assert len(drawn["waits_s"]) == 3  # every slide but the middle waits for another
-    assert [server["prompts_run"] for server in run["servers"]] == [4]
+    assert [server["prompts_run"] for server in run["worked"]] == [4]
 
 
 def test_a_simulated_cluster_draws_all_tasks_and_keeps_its_servers_busy() -> None:

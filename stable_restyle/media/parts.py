@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -119,7 +120,7 @@ class FilmParts:
         except OSError as error:
             raise cannot_write(path, error) from error
         if messages:
-            log.warning("%s: FFmpeg complained: %s", self.task, messages.splitlines()[0])
+            _warn_once(self.task, messages.splitlines()[0])
 
     def write_all(self, count: int, on_frame: Callable[[int], None]) -> list[Path]:
         """Write the parts of a film of `count` slides that are missing; return all of them.
@@ -131,6 +132,11 @@ class FilmParts:
         starts = range(0, count, LENGTH)
         parts = [range(count)[start : start + LENGTH] for start in starts]
         return [self.write(part, headers[part.start : part.stop], size, on_frame) for part in parts]
+
+
+@cache
+def _warn_once(task: str, complaint: str) -> None:
+    log.warning("%s: FFmpeg complained: %s", task, complaint)
 
 
 def read_headers(folder: Path, slides: Iterable[int]) -> list[Header | None]:

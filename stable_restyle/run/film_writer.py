@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
 
-from stable_restyle.core.errors import RestyleError
+from stable_restyle.core.errors import ProgramFailed, RestyleError
 from stable_restyle.core.film_threads import named
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.progress import LockCheckedProgress, task
@@ -22,6 +22,7 @@ from stable_restyle.media.containers import Encoding
 from stable_restyle.media.frames import Frames
 from stable_restyle.media.join import join_slides, joining
 from stable_restyle.media.parts import FilmParts
+from stable_restyle.media.png import Header
 from stable_restyle.media.probe import Film
 from stable_restyle.run import prepare
 from stable_restyle.run.inputs import encoding
@@ -109,7 +110,9 @@ class FilmWriter:
             pass
         except (RestyleError, OSError) as error:
             log.warning(
-                "%s is not written while slides are drawn, but at the end: %s", self.target, error
+                "%s is not written while slides are drawn, but at the end: %s",
+                self.target,
+                str(error).partition("\n")[0],
             )
 
     def _write_finished(self, film: FilmParts) -> None:
@@ -128,9 +131,26 @@ class FilmWriter:
                     return
                 slides = range(part * parts.LENGTH, (part + 1) * parts.LENGTH)
                 headers = parts.read_headers(film.slides, slides)
-                size = max(size, parts.film_size(headers))
-                film.write(slides, headers, size, self._check, last=True)
-                written.add(part)
+                if None not in headers:
+                    size = max(size, parts.film_size(headers))
+                    if self._write(film, slides, headers, size):
+                        written.add(part)
+
+    def _write(
+        self,
+        film: FilmParts,
+        slides: range,
+        headers: Sequence[Header | None],
+        size: tuple[int, int],
+    ) -> bool:
+        """Write a part; return False if its slides have been removed or replaced meanwhile."""
+        try:
+            film.write(slides, headers, size, self._check, last=True)
+        except ProgramFailed:
+            if parts.read_headers(film.slides, slides) == headers:
+                raise
+            return False
+        return True
 
     def _check(self, _: int) -> None:
         if self._ended.is_set():

@@ -94,6 +94,20 @@ def test_a_part_whose_slides_changed_since_is_written_again(writer: FilmWriter) 
     assert len(old.intersection(os.listdir(writer.paths.parts))) == 1
 
 
+def test_a_damaged_slide_is_named_at_the_end_alone(
+    writer: FilmWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    (writer.paths.shown / sequence.name(3)).write_bytes(bytes(900))
+    draw(writer, range(4, COUNT))
+    draw(writer, range(3))
+    until(lambda: written(writer) == ["000002"])
+    with pytest.raises(ProgramFailed, match=r"Only 7 of the 8 slides in .*out could be read"):
+        finish(writer)
+    assert not caplog.records
+    draw(writer, range(3, 4))
+    finish(writer)
+
+
 def test_slides_go_on_where_a_part_cannot_be_written(
     writer: FilmWriter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
