@@ -163,7 +163,8 @@ SETTINGS = (
         metavar="SECONDS",
         default=DEFAULTS.timeout_s,
         show_default=True,
-        help="How long a server may take for one slide once it has started on it.",
+        help="How long a server may take for one slide once it has started on it, or for each four "
+        "pictures of a window.",
     ),
     option(
         SERVERS,
