@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -41,13 +42,14 @@ HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 DEFAULTS = Settings()
 
 
-def _shipped() -> list[str]:
-    """Return the names of the workflows that come with the program."""
-    from importlib.resources import files
+def _shipped(*, windows: bool) -> list[str]:
+    """Return the names of the workflows that come with the program: for windows, or for slides."""
+    from stable_restyle.backends.comfyui import workflow_file
 
-    names = (file.name for file in files("stable_restyle.workflows").iterdir())
-    return sorted(name for name in names if name.endswith(".json"))
+    return workflow_file.shipped(windows=windows)
 
+
+FOR_SLIDES, FOR_WINDOWS = partial(_shipped, windows=False), partial(_shipped, windows=True)
 
 SETTINGS = (
     click.argument("source", type=AnyPath(), default=DEFAULTS.source),
@@ -56,7 +58,7 @@ SETTINGS = (
         STYLE,
         "--model",
         daily=True,
-        type=Suggested(_shipped, files=True),
+        type=Suggested(FOR_SLIDES, files=True),
         metavar="FILE",
         default=DEFAULTS.model,
         show_default=True,
@@ -65,7 +67,7 @@ SETTINGS = (
     option(
         STYLE,
         "--middle-model",
-        type=Suggested(_shipped, files=True),
+        type=Suggested(FOR_SLIDES, files=True),
         metavar="FILE",
         default=DEFAULTS.middle_model,
         help="Another workflow for the middle slide of each scene; --model draws the others.",
@@ -161,7 +163,8 @@ SETTINGS = (
         metavar="SECONDS",
         default=DEFAULTS.timeout_s,
         show_default=True,
-        help="How long a server may take for one slide once it has started on it.",
+        help="How long a server may take for one slide once it has started on it, or for each four "
+        "pictures of a window.",
     ),
     option(
         SERVERS,
@@ -276,7 +279,7 @@ SETTINGS = (
     option(
         STEADINESS,
         "--fill",
-        type=Suggested(_shipped, files=True),
+        type=Suggested(FOR_WINDOWS, files=True),
         metavar="WORKFLOW",
         default=DEFAULTS.fill,
         help="With --keys: have a model of video make the slides between two keys, all of them at "

@@ -25,7 +25,7 @@ from stable_restyle.plan import scenes
 
 def longest(rule: WindowRule) -> int:
     """Return the largest legal length; 0 if there is none."""
-    return max(rule.lengths, default=0)
+    return rule.lengths[-1] if rule.lengths else 0  # `max` would go through all of them
 
 
 def padded(slides: range, rule: WindowRule) -> Window:

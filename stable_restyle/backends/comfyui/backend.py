@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -70,13 +70,7 @@ class ComfyBackend:
         self._server = self._client.inspect()
         added, found = self._fit()
         if found:
-            faulty = [
-                one.name
-                for one in self._fitted.every
-                if validate.incompatibilities(one, self._classes)
-            ]
-            names = " and ".join(dict.fromkeys(faulty)) or self._variants.base.name
-            raise WorkflowFault(_refusal(self.name, names, found))
+            raise WorkflowFault(_refusal(self.name, found))
         return [*(note for one in self._variants.every for note in one.notes), *added]
 
     def draw(self, job: Job) -> Slide:
@@ -115,7 +109,8 @@ class ComfyBackend:
             check = replace(check, about=[*check.about, ("websocket", socket)])
             if problems := self._fit()[1]:
                 fault = "it cannot draw with this workflow"
-                return replace(check, fault=fault, problems=list(map(str, problems)))
+                names = {one.name for one in self._variants.every}
+                return replace(check, fault=fault, problems=_lines(problems, names))
             check = slides.tried_out(self._fitted, self.draw, check, size)
             return windows.tried_out(self._fitted, self.draw_window, check, size)
         except (ServerFault, WorkflowFault) as fault:
@@ -174,10 +169,16 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
     return headers
 
 
-def _refusal(server: str, workflow: str, found: Sequence[Incompatibility]) -> str:
-    lines = "".join(f"\n  {misfit}" for misfit in found)
+def _lines(found: Sequence[Incompatibility], workflows: Collection[str]) -> list[str]:
+    """Describe each, with its workflow if there are several of these."""
+    return [f"{each.workflow}: {each}" if len(workflows) > 1 else str(each) for each in found]
+
+
+def _refusal(server: str, found: Sequence[Incompatibility]) -> str:
+    names = list(dict.fromkeys(each.workflow for each in found))
+    lines = "".join(f"\n  {line}" for line in _lines(found, names))
     return (
-        f"{server} cannot draw with {workflow}:{lines}\n"
+        f"{server} cannot draw with {' and '.join(names)}:{lines}\n"
         "Install what is missing on the server, or use what it has: --set ID.INPUT=VALUE changes "
-        "the workflow for a run."
+        "the workflow of --model for a run; edit the files of others."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from stable_restyle.backends.comfyui.responses import choices, get, items, nearest, sequence
@@ -28,6 +29,7 @@ _OPEN = ("image_upload", "video_upload", "audio_upload", "file_upload", "image_f
 class Incompatibility:
     """Why a server cannot draw with a workflow."""
 
+    workflow: str  # its name
     node: str  # ID, title and class
     reason: str
 
@@ -67,10 +69,11 @@ def complete(workflow: Workflow, classes: Classes) -> tuple[Workflow, list[str]]
 
 def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibility]:
     """Return why a server with these node classes cannot draw with a workflow."""
+    misfit = partial(Incompatibility, workflow.name)
     prompt = _prompt(workflow)
     first_of = {node["class_type"]: node_id for node_id, node in reversed(prompt.items())}
     found = [
-        Incompatibility(label(node_id, prompt), "the server has no such node class")
+        misfit(label(node_id, prompt), "the server has no such node class")
         for class_type, node_id in sorted(first_of.items())
         if classes.get(class_type) is None
     ]
@@ -85,9 +88,9 @@ def incompatibilities(workflow: Workflow, classes: Classes) -> list[Incompatibil
                 else:
                     reason = _objection(node["inputs"][name], config)
                 if reason:
-                    found.append(Incompatibility(place, f"{name} {reason}"))
+                    found.append(misfit(place, f"{name} {reason}"))
         if reason := _idle(node["inputs"]):
-            found.append(Incompatibility(place, reason))
+            found.append(misfit(place, reason))
     return found
 
 

@@ -352,3 +352,9 @@ def test_what_a_server_lacks_for_windows_is_found_before_the_run(
     del server.classes["WindowModel"]
     with pytest.raises(WorkflowFault, match=r"window0\.json:\n  node 5 \(WindowModel\)"):
         connect(window_workflow())
+    server.classes["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"] = [["other"]]
+    both = (
+        r"claymation\.json and .*window1\.json:\n  claymation\.json: (?s:.*)window1\.json: node 5"
+    )
+    with pytest.raises(WorkflowFault, match=both):
+        connect(window_workflow())

@@ -64,6 +64,8 @@ def test_a_shell_completes_options_and_values(shell: str, tmp_path: Path) -> Non
     run(["bash", "-ec", found[1]], tmp_path)
     assert complete(shell, tmp_path, "--neg") == ["--negative-prompt"]
     assert "claymation.json" in complete(shell, tmp_path, "film.mp4", "--model", "clay")
+    assert "wan-vace-fill.json" in complete(shell, tmp_path, "film.mp4", "--fill", "wan")
+    assert "wan-vace-fill.json" not in complete(shell, tmp_path, "film.mp4", "--model", "wan")
 
 
 def test_completion_reads_no_settings_and_needs_none(tmp_path: Path) -> None:
