@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,19 +19,19 @@ from support.runs import Silent, files, interp, run
 from stable_restyle.core.errors import WorkflowFault, WrongUsage
 from stable_restyle.core.records import Pixels
 from stable_restyle.core.settings import WARPED, Settings
-from stable_restyle.media import png, sequence, window_folder
-from stable_restyle.run import dry_run, finish, pipeline, status
+from stable_restyle.media import png, sequence
+from stable_restyle.run import dry_run, finish, finishing, pipeline, status
 
 MakeFrames = Callable[..., Path]
-SLIDES = 27  # two scenes of 22 and 5
-WINDOWS = 3  # of 17 slides at most, 12 of which two share: two over the first scene
+SLIDES = 12  # two scenes of 9 and 3
+WINDOWS = 4  # of 5 slides at most, 2 of which neighbours share at least: three over the first scene
 
 
 def workflow(folder: Path, mode: str = "identity", name: str = "", **window: int) -> str:
     """Write a workflow that makes windows of the slides; return its path."""
     tree = window_workflow(mode)
     tree["stable-restyle"] |= {
-        "window": window or {"step": 4, "plus": 1, "most": 17, "overlap": 12},
+        "window": window or {"step": 4, "plus": 1, "most": 5, "overlap": 2},
         "pictures": {"1": "known", "2": "known", "3": "known-mask"},
     }
     path = folder / f"{name or mode}.json"
@@ -48,9 +48,9 @@ def server() -> Iterator[ComfyServer]:
 @pytest.fixture
 def asked(make_frames: MakeFrames, tmp_path: Path, server: ComfyServer) -> Settings:
     (tmp_path / "interp").mkdir()
-    (tmp_path / "interp" / "scenes.json").write_text("[0, 22, 27]")
+    (tmp_path / "interp" / "scenes.json").write_text("[0, 9, 12]")
     return Settings(
-        make_frames(22, 5),
+        make_frames(9, 3),
         tmp_path / "out",
         backends=(server.url,),
         frames_per_slide=1,
@@ -82,19 +82,41 @@ def test_an_identity_leaves_slides_as_they_are(asked: Settings, server: ComfySer
     assert prompts(server, finished) == 0
 
 
-def test_windows_are_blended_where_they_overlap(asked: Settings, server: ComfyServer) -> None:
+def test_windows_are_blended_where_they_overlap(
+    asked: Settings,
+    make_frames: MakeFrames,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """The tests' model adds a colour of its own to each window, and noise."""
-    finished = replace(asked, finish=(workflow(asked.target.parent, "mix"),))
-    run(finished)
+    monkeypatch.setattr(finishing, "APART", 0.5)
+    (interp(asked) / "scenes.json").write_text("[0, 22, 27]")
+    mix = workflow(tmp_path, "mix", step=4, plus=1, most=17, overlap=12)
+    asked = replace(asked, source=make_frames(22, 5, name="long"), finish=(mix,))
+    run(asked)
     steps = []
-    for slide in range(SLIDES):
+    for slide in range(27):
         off = picture(asked.target, slide) - picture(interp(asked) / "drawn", slide).astype(float)
         steps.append(off.mean(axis=(0, 1)))
         assert np.abs(off).max() <= OFF + NOISE + 1
     assert np.abs(steps[0] - steps[21]).max() > 2  # both windows of the scene are off otherwise
     assert np.abs(np.diff(steps[:22], axis=0)).max() <= 1
-    joins = window_folder.read_note(interp(asked) / "finish-1")
-    assert [*joins] == [5] and joins[5].before > 1 and joins[5].after <= 1
+    film = film_of(asked)
+    assert [each["windows"] for each in film["backends"]] == [3]
+    assert (film["joins"], film["blends"]) == (0, 1)
+    [[slide, in_all, by_slide]] = film["worst_blends"]
+    assert slide == 5 and 1 < in_all <= 2 * (OFF + NOISE)
+    assert by_slide == pytest.approx(in_all / 13, abs=0.01)
+    assert ["Finish (--finish)", mix] in film["settings"]
+    assert "at 1 of 1 join, neighbouring windows show the same slides differently" in caplog.text
+
+
+def film_of(asked: Settings) -> Any:
+    """Return what the report holds."""
+    page = (interp(asked) / "report.html").read_text("utf-8")
+    [held] = re.findall(r'<script id="film" type="application/json">(.*?)</script>', page)
+    return json.loads(held)
 
 
 def test_several_are_done_in_their_order(asked: Settings, server: ComfyServer) -> None:
@@ -110,7 +132,7 @@ def test_several_are_done_in_their_order(asked: Settings, server: ComfyServer) -
     once, twice = files_of(first), files(shown)
 
     other = workflow(folder, name="other", step=4, plus=1, most=9, overlap=2)
-    assert prompts(server, replace(asked, finish=(smooth, other))) == 4  # of that one alone
+    assert prompts(server, replace(asked, finish=(smooth, other))) == 2  # of that one alone
     assert files_of(first) == files(shown) == once
     assert prompts(server, replace(asked, finish=(smooth,))) == 0
     assert files(shown) == once and not files_of(first)
@@ -132,7 +154,7 @@ def test_an_enlarged_film_is_joined_at_its_size(asked: Settings, tmp_path: Path)
     target = tmp_path / "film.mkv"
     work = tmp_path / "film.restyle" / "interp"
     work.mkdir(parents=True)
-    (work / "scenes.json").write_text("[0, 22, 27]")
+    (work / "scenes.json").write_text("[0, 9, 12]")
     run(replace(asked, target=target, finish=(workflow(tmp_path, "twice as large"),)))
     film = probe_film(target)
     assert (film.width, film.height, film.frames) == (132, 100, SLIDES)
@@ -160,12 +182,12 @@ def test_a_run_that_is_stopped_goes_on(asked: Settings, tmp_path: Path) -> None:
     shutil.copy(interp(asked) / "scenes.json", interp(calm))
     run(calm)
     for name, after in (
-        ("Drawing", 9),
-        ("Deflickering", 9),
+        ("Drawing", 4),
+        ("Deflickering", 4),
         ("Finishing with mix", 2),
-        ("Blending", 9),
+        ("Blending", 4),
         ("Finishing with twice", 2),
-        ("Blending", 20),
+        ("Blending", 8),
     ):
         stopping = StoppingIn(name, after)
         with pytest.raises(KeyboardInterrupt):
@@ -183,7 +205,7 @@ def test_only_what_is_missing_is_made(asked: Settings, server: ComfyServer) -> N
     whole = files(asked.target)
     (asked.target / sequence.name(0)).unlink()
     assert prompts(server, asked) == 1  # its window
-    (asked.target / sequence.name(7)).unlink()
+    (asked.target / sequence.name(3)).unlink()
     assert prompts(server, asked) == 2  # two show it
     assert files(asked.target) == whole
 
@@ -192,9 +214,9 @@ def test_a_slide_drawn_again_is_finished_again(asked: Settings, server: ComfySer
     asked = replace(asked, keys=1, fill_only=False, finish=(workflow(asked.target.parent),))
     run(asked)
     before = files(asked.target)
-    assert prompts(server, replace(asked, redo="25")) == 2  # the slide, and its scene's window
+    assert prompts(server, replace(asked, redo="11")) == 2  # the slide, and its scene's window
     changed = {name for name, its in files(asked.target).items() if its != before[name]}
-    assert changed == {sequence.name(24)}
+    assert changed == {sequence.name(10)}
 
 
 def test_servers_are_asked_for_windows_alone(asked: Settings, server: ComfyServer) -> None:
@@ -209,14 +231,6 @@ def test_servers_are_asked_for_windows_alone(asked: Settings, server: ComfyServe
         assert prompts(other, asked) == WINDOWS
 
 
-def test_another_scene_boundary_makes_windows_again(asked: Settings, server: ComfyServer) -> None:
-    asked = replace(asked, finish=(workflow(asked.target.parent),), backends=("preview:clay",))
-    run(asked)
-    (interp(asked) / "scenes.json").write_text("[0, 20, 27]")
-    run(replace(asked, fresh=True))
-    assert files(asked.target) == files(interp(asked) / "drawn")
-
-
 def test_outside_of_the_part_slides_are_frames(asked: Settings, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
@@ -226,7 +240,7 @@ def test_outside_of_the_part_slides_are_frames(asked: Settings, tmp_path: Path) 
         png.write(masks / sequence.name(slide), mask)
     asked = replace(asked, only=masks, finish=(workflow(tmp_path, "mix"),))
     run(asked)
-    for slide in (0, 8, 26):
+    for slide in (0, 8, 11):
         frame, made = picture(asked.source, slide), picture(asked.target, slide)
         assert np.array_equal(made[:, :33], frame[:, :33])
         assert not np.array_equal(made[:, 40:], frame[:, 40:])
@@ -234,7 +248,7 @@ def test_outside_of_the_part_slides_are_frames(asked: Settings, tmp_path: Path) 
     assert picture(asked.target, 8).shape == (100, 132, 3)
 
 
-@pytest.mark.parametrize(("mode", "said"), [("one too few", "16.*17"), ("mixed sizes", "160x128")])
+@pytest.mark.parametrize(("mode", "said"), [("one too few", "4.*5"), ("mixed sizes", "160x128")])
 def test_a_workflow_that_answers_wrongly_is_named(
     asked: Settings, server: ComfyServer, mode: str, said: str
 ) -> None:
@@ -245,23 +259,14 @@ def test_a_workflow_that_answers_wrongly_is_named(
     assert prompts(server, replace(asked, finish=())) == 0
 
 
-def test_windows_that_differ_are_a_warning(
-    asked: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stable_restyle.run.finishing.APART", 0.5)
-    with caplog.at_level(logging.WARNING):
-        run(replace(asked, finish=(workflow(asked.target.parent, "mix"),)))
-    assert "at 1 of 1 join, neighbouring windows show the same slides differently" in caplog.text
-
-
 def test_the_plan_counts_windows(asked: Settings, server: ComfyServer) -> None:
     folder = asked.target.parent
     asked = replace(asked, finish=(workflow(folder), workflow(folder, "twice as large")))
     slides = dry_run.plan(replace(asked, finish=()), 2, Silent())
     planned = dry_run.plan(asked, 2, Silent())
-    assert (planned.windows, planned.longest_window) == (2 * WINDOWS, 17)
+    assert (planned.windows, planned.longest_window) == (2 * WINDOWS, 5)
     assert planned.drawings == slides.drawings + 2 * WINDOWS
-    assert planned.drawing_s == pytest.approx((slides.drawing_s or 0) + 2 * 2 * (17 + 17 + 5))
+    assert planned.drawing_s == pytest.approx((slides.drawing_s or 0) + 2 * 2 * (3 * 5 + 3))
     with pytest.raises(WrongUsage, match="at-most"):
         run(replace(asked, at_most=planned.drawings - 1))
     assert prompts(server, replace(asked, at_most=planned.drawings)) == planned.drawings
@@ -285,16 +290,3 @@ def test_a_workflow_must_load_slides(tmp_path: Path) -> None:
     del tree["4"], tree["stable-restyle"]["numbers"]
     path.write_text(json.dumps(tree), "utf-8")
     assert finish.load(asked, frozenset(), {})["finish"].roles == {"known"}
-
-
-def test_the_report_shows_windows_and_joins(asked: Settings) -> None:
-    asked = replace(asked, finish=(workflow(asked.target.parent, "mix"),))
-    run(asked)
-    page = (interp(asked) / "report.html").read_text("utf-8")
-    [held] = re.findall(r'<script id="film" type="application/json">(.*?)</script>', page)
-    film = json.loads(held)
-    assert [each["windows"] for each in film["backends"]] == [WINDOWS]
-    assert (film["joins"], film["blends"]) == (0, 1)
-    [[slide, in_all, by_slide]] = film["worst_blends"]
-    assert slide == 5 and by_slide == pytest.approx(in_all / 13, abs=0.01)
-    assert ["Finish (--finish)", asked.finish[0]] in film["settings"]
