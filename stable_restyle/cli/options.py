@@ -288,6 +288,18 @@ SETTINGS = (
         "does not.",
     ),
     option(
+        STEADINESS,
+        "--finish",
+        type=Suggested(_shipped, files=True),
+        metavar="WORKFLOW",
+        multiple=True,
+        help="Finish the slides once they are drawn: a model of video restores, smooths or "
+        "enlarges windows of them, which are blended where they overlap: a ComfyUI API file that "
+        "makes windows of frames, or the name of a shipped one. Repeat the option for several, one "
+        "after the other. The slides as drawn stay in the working folder. Prompts, seed and "
+        "pictures apply as with --fill.",
+    ),
+    option(
         STYLE,
         "--given",
         type=AnyPath(file_okay=False),

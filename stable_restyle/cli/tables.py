@@ -66,6 +66,8 @@ def _steps(settings: Settings) -> Iterator[str]:
         yield "average them with their neighbours"
     if settings.masks_of_part:
         yield "put them into their frames"
+    for name in settings.finish:
+        yield f"finish them with {os.path.basename(name)}"
     if settings.target.suffix.lower() in FILM_ENDINGS and not os.path.isdir(settings.target):
         yield "join them to a film"
     yield "write the report"

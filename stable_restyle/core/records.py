@@ -28,8 +28,8 @@ Pixels: TypeAlias = "numpy.typing.NDArray[numpy.uint8]"
 ROLES = ("guide", "mask", "frame", "warped", "previous", "middle", "film", "only")
 OF_NEIGHBOUR = ("warped", "previous")  # those for which the slide before must be finished
 
-# What is for each slide of a window: its frame, or with --finish its slide; the slide where it is
-# known, and mid-grey elsewhere; white where the slide is to be made, and black where it is known.
+# What is for each slide of a window: its frame; the slide where it is known, with --finish all, and
+# mid-grey elsewhere; white where the slide is to be made, and black where it is known.
 BATCHES = ("frames", "known", "known-mask")
 # Of the single pictures of a window: its first and last slide; the others as for slides.
 WINDOW_ROLES = (*BATCHES, "first", "last", "middle", "film")

@@ -65,6 +65,7 @@ class Settings:
     keys: int = 1  # slides from one that goes to the model to the next, at most
     fill_only: bool = False
     fill: str = ""  # workflow that makes the slides between keys; empty: they are filled from these
+    finish: tuple[str, ...] = ()  # workflows that make windows over finished slides, in their order
     given: Path | None = None  # the user's key pictures, numbered as frames
     only: Path | None = None  # masks, white is restyled: a folder of PNGs, or a film
     only_not: Path | None = None  # the same, black is restyled

@@ -34,6 +34,7 @@ from stable_restyle.core.records import (
 )
 from stable_restyle.core.settings import FAST_FLOW
 from stable_restyle.drawing.executor import Failure, MoreSteps, Work, execute
+from stable_restyle.drawing.finish import FinishMaker, FinishSpec
 from stable_restyle.drawing.pictures import DrawnPictures
 from stable_restyle.drawing.slide import DriftCorrection, Prepared, SlideDrawer
 from stable_restyle.drawing.store import Save, SlideStore
@@ -86,6 +87,7 @@ class DrawingSpec:
     only: SubjectMasks | None  # the part to restyle; None: all
     given: frozenset[int]  # slides that are pictures of the user, whatever was drawn earlier
     fill: FillSpec | None = None  # windows for the slides between keys; None: no windows
+    finish: FinishSpec | None = None  # windows over the slides, which are finished already
 
 
 def find_done(spec: DrawingSpec, steps: Sequence[Step]) -> set[int]:
@@ -96,6 +98,9 @@ def find_done(spec: DrawingSpec, steps: Sequence[Step]) -> set[int]:
     done = sequence.find_finished(spec.slides, slides, size)
     if spec.answers is not None:
         done |= {*map(answer_key, sequence.find_finished(spec.answers, answers, size))}
+    if spec.finish is not None:
+        there = window_folder.find(spec.finish.folder)
+        done |= {step.key for step in steps if step.pictures and step.between in there}
     if spec.fill is not None:
         done |= windows.done(steps, done, window_folder.find(spec.fill.folder))
     return done
@@ -138,7 +143,8 @@ class DrawingSession:
         size = (frames.width, frames.height)
         self._by_answers = by_answers
         references = _References(spec, self._reference, pool.slots).of
-        self._store = SlideStore(spec.slides, None if by_answers else size, at_once, writer)
+        at_own_size = by_answers or spec.finish is not None
+        self._store = SlideStore(spec.slides, None if at_own_size else size, at_once, writer)
         self._answers = SlideStore(spec.answers or spec.slides, None, at_once, writer)
         self._drawer = SlideDrawer(
             frames=frames,
@@ -162,6 +168,9 @@ class DrawingSession:
             steps_folder=spec.steps_folder,
         )
         self._windows: WindowMaker | None = None
+        self._finish = spec.finish and FinishMaker(
+            spec.finish, pool, slide_frames.get, self._store.get, references
+        )
         if spec.fill is not None:
             self._windows = WindowMaker(
                 spec.fill,
@@ -252,8 +261,9 @@ class DrawingSession:
 
     def _make_window(self, step: Step, backend: int) -> Save:
         """Have a window made; it is written when this returns."""
-        assert self._windows is not None
-        drawn = self._windows.make(step, backend)
+        maker = self._finish or self._windows
+        assert maker is not None
+        drawn = maker.make(step, backend)
         name = window_folder.name(step.between)
         log.debug("window %s: %.2f s on %s", name, drawn.seconds, drawn.backend)
         return partial(self._on_saved, step.key, drawn)

@@ -6,19 +6,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stable_restyle.backends.base import WindowPictures
-from stable_restyle.core import files
 from stable_restyle.core.cache import LRUCache
-from stable_restyle.core.errors import CannotWrite, cannot_write
 from stable_restyle.core.records import DrawRecord, Pixels, Step, WindowJob, WindowRule
 from stable_restyle.imaging import arrays, joins
 from stable_restyle.imaging.arrays import Floats
 from stable_restyle.imaging.joins import Ramp
-from stable_restyle.media import png, sequence, window_folder
+from stable_restyle.media import window_folder
 from stable_restyle.media.window_folder import Join
 from stable_restyle.plan import windows
 
@@ -73,15 +72,8 @@ class WindowMaker:
 
         Raises UnusableInput if it cannot be written.
         """
-        folder = self._spec.folder / window_folder.name(step.between)
-        made: list[tuple[DrawRecord, list[float]]] = []
-        try:
-            with files.made_whole(folder) as part:
-                made.append(self._write(step, backend, part))
-        except CannotWrite:
-            if not (made and folder.is_dir()):  # another worker of a cluster has made the same
-                raise
-        drawn, steps = made[0]
+        write = partial(self._write, step, backend)
+        drawn, steps = window_folder.write(self._spec.folder, step.between, write)
         _tell(step, steps)
         return drawn
 
@@ -107,7 +99,7 @@ class WindowMaker:
         def receive(pictures: WindowPictures) -> tuple[Pixels, Pixels]:
             ends = []
             for slide, made in zip(slides, pictures, strict=True):
-                _write(folder / sequence.name(slide), made.png or png.encode(made.pixels))
+                window_folder.write_picture(folder, slide, made)
                 if slide in (slides[0], slides[-1]):
                     ends.append(made.pixels)
             return ends[0], ends[1]
@@ -172,13 +164,6 @@ class WindowMaker:
 
 def _fitted(made: Pixels, key: Pixels) -> Pixels:
     return arrays.fit(made, key.shape[1], key.shape[0])
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise cannot_write(path, error, len(data)) from error
 
 
 def _tell(step: Step, steps: list[float]) -> None:

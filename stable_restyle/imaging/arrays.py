@@ -6,7 +6,7 @@ far to the right and downwards it is found in the other picture, in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import cv2
@@ -81,6 +81,17 @@ def mix(over: Pixels, under: Pixels, share: Floats) -> Pixels:
     share: (H, W), 0..1.
     """
     return np.asarray(cv2.blendLinear(over, under, share, complement(share)), np.uint8)
+
+
+def blend(pictures: Sequence[Pixels], shares: Sequence[float]) -> Pixels:
+    """Return the mean of pictures of one size, rounded; equal ones give the same picture.
+
+    shares: of each picture; they sum to 1.
+    """
+    total = np.zeros(pictures[0].shape, np.float32)
+    for picture, share in zip(pictures, shares, strict=True):
+        total += picture * np.float32(share)
+    return np.asarray(np.rint(total), np.uint8)
 
 
 def complement(share: Floats) -> Floats:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stable_restyle.core import files
-from stable_restyle.core.errors import UnusableInput
-from stable_restyle.core.records import Pixels
+from stable_restyle.core.errors import CannotWrite, UnusableInput, cannot_write
+from stable_restyle.core.records import Pixels, Slide
 from stable_restyle.media import png, sequence
 
 NOTE = "window.json"  # in each folder: the joins
+Made = TypeVar("Made")
+
 _NAME = re.compile(r"(\d{6,})-(\d{6,})")
 
 
@@ -34,6 +36,31 @@ def name(slides: range) -> str:
     """Return the name of a window's folder. slides: from key to key, both included."""
     first, last = (Path(sequence.name(slide)).stem for slide in (slides[0], slides[-1]))
     return f"{first}-{last}"
+
+
+def write(folder: Path, slides: range, make: Callable[[Path], Made]) -> Made:
+    """Have a window made into an empty folder, which becomes its own; return what `make` does.
+
+    Raises CannotWrite, unless another worker of a cluster has made the same window meanwhile.
+    """
+    window = folder / name(slides)
+    made: list[Made] = []
+    try:
+        with files.made_whole(window) as part:
+            made.append(make(part))
+    except CannotWrite:
+        if not (made and window.is_dir()):
+            raise
+    return made[0]
+
+
+def write_picture(window: Path, slide: int, picture: Slide) -> None:
+    """Write a picture into the folder of an unfinished window. Raises CannotWrite."""
+    path, data = window / sequence.name(slide), picture.png or png.encode(picture.pixels)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise cannot_write(path, error, len(data)) from error
 
 
 def find(folder: Path) -> set[range]:
@@ -57,7 +84,7 @@ def read(folder: Path, slides: range, slide: int) -> Pixels:
 
 
 def write_joins(window: Path, joins: Mapping[int, Join]) -> None:
-    """Write the note of a window's folder. joins: by the slide of the key."""
+    """Write the note of a folder. joins: by slide; of a window, by that of the key."""
     tree = {sequence.name(slide): astuple(join) for slide, join in joins.items()}
     files.write_json(window / NOTE, {"joins": tree})
 
@@ -67,8 +94,19 @@ def read_joins(folder: Path) -> dict[range, dict[int, Join]]:
     found = {}
     for slides in find(folder):
         with suppress(UnusableInput):  # the report can do without
-            found[slides] = files.read_json(folder / name(slides) / NOTE, _joins, "")
+            found[slides] = _read_note(folder / name(slides))
     return found
+
+
+def read_note(folder: Path) -> dict[int, Join]:
+    """Return the joins that a folder's note has; none if it cannot be read."""
+    with suppress(UnusableInput):
+        return _read_note(folder)
+    return {}
+
+
+def _read_note(folder: Path) -> dict[int, Join]:
+    return files.read_json(folder / NOTE, _joins, "")
 
 
 def tidy(folder: Path) -> None:

@@ -106,15 +106,35 @@ def overlapping(slides: range, rule: WindowRule) -> list[Window]:
     return [Window(range(start, start + length), length) for start in starts]
 
 
-def weights(windows: Sequence[Window], slide: int) -> list[tuple[Window, float]]:
+def finishing(found: Iterable[Scene], rule: WindowRule) -> list[Step]:
+    """Return the windows over the finished slides of each scene, in their order."""
+    return [
+        Step(
+            window.slides[0],
+            scene.number,
+            previous=window.slides[0],
+            other_key=window.slides[-1],
+            kind=StepKind.WINDOW,
+            start=scene.middle,
+        )
+        for scene in found
+        for window in overlapping(scene.slides, rule)
+    ]
+
+
+def with_neighbours(steps: Iterable[Step], slides: Container[int]) -> set[int]:
+    """Return all slides of the windows that have one of these."""
+    touched = (step.between for step in steps if any(each in slides for each in step.between))
+    return {slide for window in touched for slide in window}
+
+
+def weights(windows: Sequence[range], slide: int) -> list[tuple[range, float]]:
     """Return the windows that show a slide, and the share of each: linear where two overlap.
 
-    The shares of a slide sum to 1.
+    windows: the slides of each. The shares of a slide sum to 1.
     """
-    shown = [window for window in windows if slide in window.slides]
-    from_border = [
-        min(slide - window.slides.start + 1, window.slides.stop - slide) for window in shown
-    ]
+    shown = [window for window in windows if slide in window]
+    from_border = [min(slide - window.start + 1, window.stop - slide) for window in shown]
     return [
         (window, its / sum(from_border)) for window, its in zip(shown, from_border, strict=True)
     ]

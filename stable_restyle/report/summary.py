@@ -47,6 +47,7 @@ LABELS = {  # of settings.json: name, and unit
     "frame_size": ("Frame size", "pixels"),
     "film": ("Film", ""),
     "fill": ("Fill (--fill)", ""),
+    "finish": ("Finish (--finish)", ""),
 }
 UNSHOWN = (
     "model_sha256",
@@ -95,7 +96,8 @@ class SlideStates:
 
 def shown_run(runs: Sequence[Run]) -> Run | None:
     """Return the run to show: the last one that made anything, otherwise the last of all."""
-    return next((run for run in reversed(runs) if run.made), runs[-1] if runs else None)
+    made = (run for run in reversed(runs) if run.made or run.windows)
+    return next(made, runs[-1] if runs else None)
 
 
 def summarize(
@@ -149,6 +151,7 @@ def summarize(
             for slide in found.shown
         ],
         **_joins(window_folder.read_joins(paths.windows)),
+        **_blends([window_folder.read_note(folder) for folder in paths.finishes]),
         "command": shell.join(command),
         "go_on": shell.join([*command, *_own_seed(subject.settings)]),
         "folder": about.folder if about else "",
@@ -173,8 +176,24 @@ def _joins(windows: Mapping[range, Mapping[int, Join]]) -> dict[str, Any]:
         for slides, its in windows.items()
         for key, join in its.items()
     ]
+    return {"joins": len(joins), "worst_joins": _worst(joins)}
+
+
+def _blends(finishes: Sequence[Mapping[int, Join]]) -> dict[str, Any]:
+    """Return how many places there are where windows of --finish are blended, and the worst.
+
+    Each has the first slide of those that both windows show, and the distance of both from each
+    other: in all, and from slide to slide.
+    """
+    blends = [
+        [slide, join.before, join.after] for joins in finishes for slide, join in joins.items()
+    ]
+    return {"blends": len(blends), "worst_blends": _worst(blends)}
+
+
+def _worst(joins: list[list[float]]) -> list[list[float]]:
     joins.sort(key=lambda join: (-join[2], join[0]))
-    return {"joins": len(joins), "worst_joins": joins[: jumps.MOST_SHOWN]}
+    return joins[: jumps.MOST_SHOWN]
 
 
 def _large(paths: RunPaths) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.errors import UnusableInput
@@ -24,8 +26,9 @@ from stable_restyle.media.probe import Film
 from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.plan import answers as plan_answers
 from stable_restyle.plan import keyframes, scenes, windows
-from stable_restyle.run import deflicker, drawn, film_source, only, prepare
+from stable_restyle.run import drawn, film_source, finish, only, prepare, stages
 from stable_restyle.run.film_source import Found
+from stable_restyle.run.finish import Stage
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.run.inputs import (
     check_before_split,
@@ -38,6 +41,7 @@ from stable_restyle.run.inputs import (
     snapshot_input,
     source_snapshot,
 )
+from stable_restyle.run.stages import Wanted
 from stable_restyle.workdir import input_file, manifest, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
@@ -64,6 +68,8 @@ class Claimed:
     masks: SubjectMasks | None  # of --only
     drawn: DrawnPictures | None
     is_whole: bool  # whether these are all scenes of the film
+    rate: Fraction  # slides per second
+    stages: Sequence[Stage]  # what is made of the slides once they are drawn
 
     def every(self, slides: Sequence[Step]) -> list[Step]:
         """Return the steps of slides, and of the answers and windows that these are made from."""
@@ -84,6 +90,7 @@ class Source:
     noted: SettingsSnapshot  # settings.json
     left: RunPaths  # as the last run left them
     fresh: bool  # whether slides are discarded by which frames and scenes they show
+    engine: str  # what draws
 
     @property
     def digest(self) -> str:
@@ -95,12 +102,13 @@ def claim_source(
     settings: Settings,
     variants: WorkflowVariants,
     decided: SettingsSnapshot,
+    engine: str,
     paths: RunPaths,
     progress: Progress,
 ) -> Source:
     """Check SOURCE, and that the slides of an earlier run were made with these settings."""
-    deflicker.finish_move(paths)
-    left = deflicker.as_left(paths)
+    stages.finish_move(paths)
+    left = stages.as_left(paths)
     source = prepare.look(paths, settings.rate, progress)
     explain_fps(source, settings.frames_per_slide)
     explain_tone(source)
@@ -111,7 +119,8 @@ def claim_source(
     )
     decides = {**decided, **source_snapshot(source, film)}
     noted, started_over = manifest.claim(left, decides, fresh=settings.fresh)
-    return Source(source, film, noted, left, settings.fresh and not started_over)
+    noted = {**noted, settings_file.FINISH: list(settings.finish)}
+    return Source(source, film, noted, left, settings.fresh and not started_over, engine)
 
 
 class Claims:
@@ -131,6 +140,7 @@ class Claims:
         self._keys: Keys | None = None
         self._masks: FrameFolder | None = None
         self._claimed: Claimed | None = None
+        self._folders: Sequence[Path] = ()  # of the drawn slides, and of each stage
 
     def found(self, stopped: Callable[[], bool]) -> Generator[Claimed | int, None, None]:
         """Yield what can be drawn: all, or as scenes are found, each time with all those before.
@@ -244,18 +254,24 @@ class Claims:
         if found.is_whole:
             prepare.save_keys(self._keys, its_scenes, paths, kind, drawn=its_drawn is not None)
         if found.is_whole or self._claimed is None:
-            deflicker.settle(paths, settings.deflicker, found.bounds, masks)
+            digests = finish.digests(self._variants, self._of.engine, found.bounds)
+            wanted = Wanted(settings.deflicker, found.bounds, masks, digests)
+            self._folders = stages.settle(paths, wanted)
         self._claimed = Claimed(
-            self._of.source,
-            self._of.film,
-            found.frames,
-            its_scenes,
-            self._given,
-            snapshot,
-            snapshot.steps(settings.frames_per_slide),
-            masks,
-            its_drawn,
-            found.is_whole,
+            source=self._of.source,
+            film=self._of.film,
+            frames=found.frames,
+            scenes=its_scenes,
+            given=self._given,
+            input_snapshot=snapshot,
+            steps=snapshot.steps(settings.frames_per_slide),
+            masks=masks,
+            drawn=its_drawn,
+            is_whole=found.is_whole,
+            rate=prepare.frame_rate(self._of.source, settings.rate) / settings.frames_per_slide,
+            stages=finish.stages_of(
+                finish.of(self._variants), paths, self._folders, its_scenes, settings.deflicker
+            ),
         )
         return self._claimed
 
@@ -282,7 +298,7 @@ class Claims:
         elif not is_exported:
             input_file.write(paths, snapshot)
         else:
-            left = deflicker.as_left(paths)
+            left = stages.as_left(paths)
             try:
                 manifest.claim_input(left, of.noted, snapshot, per_slide, fresh=False)
             except UnusableInput:  # the film is decoded differently each time: draw those again

@@ -10,7 +10,7 @@ from stable_restyle.core.records import BATCHES, Scene, Step, StepKind
 from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence, window_folder
 from stable_restyle.plan import answers, windows
-from stable_restyle.run import redo
+from stable_restyle.run import finish, redo
 from stable_restyle.run.claim import Claimed
 from stable_restyle.run.fill import FILL
 from stable_restyle.workdir import redo_notes
@@ -50,9 +50,12 @@ def check_run(
     gone = redo.remade(steps, redone, answers=settings.is_composed)
     kept, every = finished.difference(gone).union(claimed.given), claimed.every(steps)
     there = sequence.indices(paths.answers) - redone
-    made = window_folder.find(paths.windows) - windows.remade(steps, redone)
-    done = {*kept, *answers.done(every, kept | there), *windows.done(steps, kept, made)}
-    check(settings.at_most, len(drawings(every, done)))
+    there_too = window_folder.find(paths.windows) - windows.remade(steps, redone)
+    done = {*kept, *answers.done(every, kept | there), *windows.done(steps, kept, there_too)}
+    undrawn = {step.slide for step in steps} - kept
+    made = finish.windows_to_make(claimed.stages, undrawn, len(steps), size)
+    asked = len(drawings(every, done)) + sum(len(windows) for _, windows in made)
+    check(settings.at_most, asked)
 
 
 def check(at_most: int | None, asked: int) -> None:

@@ -22,7 +22,7 @@ from stable_restyle.media.marking import NotSought
 from stable_restyle.media.probe import Film
 from stable_restyle.media.split import check_free, size_of
 from stable_restyle.plan import answers, scenes, windows
-from stable_restyle.run import deflicker, fill, given, prepare
+from stable_restyle.run import fill, finish, given
 from stable_restyle.run.claim import Claimed
 from stable_restyle.run.coming import Coming
 from stable_restyle.run.failures import SlidesMissing
@@ -129,13 +129,12 @@ class _Work:
 
     def begin(self) -> tuple[list[Step], set[int]]:
         """Return the steps that are known, and the keys of those that are done."""
-        claimed, paths, settings = self.claimed, self._paths, self._settings
+        claimed, paths = self.claimed, self._paths
         kept = _kept(paths, len(claimed.steps), self.expected(), claimed.frames)
         missing = {step.slide for step in claimed.steps} - kept
         if missing or self.more:
             files.remove_all(paths.interp, [paths.measure_file.name])  # it describes other slides
-        if settings.deflicker or self._spec.only:
-            deflicker.discard(paths, claimed.scenes, missing, settings.deflicker)
+        finish.discard(claimed.stages, missing)
         self.kept = len(kept.union(claimed.given))
         self.missing = len(missing.difference(claimed.given))
         steps, done = self._add(claimed.steps, kept)
@@ -276,7 +275,6 @@ def spec_of(
 ) -> DrawingSpec:
     """Return what is to be drawn; paths are absolute, since a worker may run in another folder."""
     mask_strength, mask_size = settings.mask
-    rate = prepare.frame_rate(claimed.source, settings.rate)
     return DrawingSpec(
         frames=claimed.frames,
         frames_per_slide=settings.frames_per_slide,
@@ -298,7 +296,7 @@ def spec_of(
         film_middle=claimed.scenes[0].middle,
         only=claimed.masks,
         given=frozenset(claimed.given),
-        fill=fill.spec(variants, paths, rate / settings.frames_per_slide),
+        fill=fill.spec(variants, paths, claimed.rate),
     )
 
 

@@ -15,10 +15,12 @@ from stable_restyle.core.settings import Settings
 from stable_restyle.media import sequence
 from stable_restyle.media.frames import Frames
 from stable_restyle.media.probe import Film
+from stable_restyle.media.sequence import FrameFolder
 from stable_restyle.media.split import size_of
 from stable_restyle.plan import answers, scenes, windows
 from stable_restyle.plan.schedule import Schedule, estimate
-from stable_restyle.run import costs, deflicker, drawn, only, prepare
+from stable_restyle.run import costs, drawn, finish, only, prepare, stages
+from stable_restyle.run.finish import Finish
 from stable_restyle.run.inputs import (
     check_scenes,
     explain_fps,
@@ -32,6 +34,7 @@ from stable_restyle.run.inputs import (
     source_snapshot,
     with_guide,
 )
+from stable_restyle.run.stages import Wanted
 from stable_restyle.workdir import manifest, settings_file
 from stable_restyle.workdir.layout import RunPaths
 from stable_restyle.workdir.settings_file import SettingsSnapshot
@@ -77,7 +80,7 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     found = scenes.find_scenes(bounds, settings.frames_per_slide, given)
     chosen = prepare.foresee_keys(found, paths, keyframe_kind(settings, variants, given))
     steps = scenes.all_steps(found, chosen)
-    left = deflicker.as_left(paths)
+    left = stages.as_left(paths)
     rate = prepare.frame_rate(source, settings.rate)
     check_scenes(settings, variants, found)
     variants.slide_changes(found, settings.frames_per_slide, frame_count, rate)
@@ -94,7 +97,10 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
     todo, done = _split(settings, steps, finished.union(given), there, windows)
     slides_only = [step for step in todo if not step.pictures]
     asked = costs.drawings(todo, done)
+    undrawn = {step.slide for step in steps}.difference(finished, given)
+    finishing = _finishing(settings, variants, engine, paths, bounds, source, masks, found, undrawn)
     made = [step for step in asked if step.pictures]
+    over_slides = [step for _, windows in finishing for step in windows]
     partly = settings.masks_of_part is not None
     return Plan(
         settings.source,
@@ -106,12 +112,14 @@ def plan(settings: Settings, seconds: float | None, progress: Progress) -> Plan:
         len(finished),
         0 if settings.drawn else sum(step.uses_backend for step in steps),
         _size_of(source, len(asked) - len(made) if settings.is_composed else 0, made),
-        len(made),
-        max((step.pictures for step in made), default=0),
+        len(made) + len(over_slides),
+        max((step.pictures for step in (*made, *over_slides)), default=0),
         Schedule(slides_only, done).longest_chain,
-        None if seconds is None else _estimate(todo, done, seconds, len(settings.backends)),
-        len(asked),
-        costs.uploads(asked, variants, found, only=partly)
+        None
+        if seconds is None
+        else _estimate(todo, done, finishing, seconds, len(settings.backends)),
+        len(asked) + len(over_slides),
+        costs.uploads(asked, variants, found, only=partly) + finish.uploads(finishing)
         if engine == ComfyBackend.engine
         else None,
         settings.at_most,
@@ -137,9 +145,39 @@ def _split(
     return list(windows.with_windows(steps)), done | windows.done(steps, finished, made)
 
 
-def _estimate(steps: Sequence[Step], done: Collection[int], seconds: float, backends: int) -> float:
-    """Return how many seconds drawing takes. seconds: for a slide, or a picture of a window."""
-    return estimate(Schedule(steps, done), [seconds] * backends)
+def _finishing(
+    settings: Settings,
+    variants: WorkflowVariants,
+    engine: str,
+    paths: RunPaths,
+    bounds: Sequence[int],
+    source: Film | Frames,
+    masks: Film | FrameFolder | None,
+    found: Sequence[Scene],
+    undrawn: set[int],
+) -> list[tuple[Finish, list[Step]]]:
+    """Return the windows that each --finish has yet to make."""
+    its_masks = None if isinstance(masks, Film) else only.subject_masks(settings, masks)
+    digests = finish.digests(variants, engine, bounds)
+    folders = stages.find(paths, Wanted(settings.deflicker, bounds, its_masks, digests))
+    if isinstance(masks, Film):  # it will be split: no slide was composed with it
+        folders = [None] * (2 + len(digests))
+    planned = finish.stages_of(finish.of(variants), paths, folders, found, settings.deflicker)
+    count = sum(len(scene.slides) for scene in found)
+    size = (source.width, source.height)
+    return list(finish.windows_to_make(planned, undrawn, count, size))
+
+
+def _estimate(
+    steps: Sequence[Step],
+    done: Collection[int],
+    finishing: Sequence[tuple[Finish, Sequence[Step]]],
+    seconds: float,
+    backends: int,
+) -> float:
+    """Return how many seconds backends take. seconds: for a slide, or a picture of a window."""
+    schedules = [Schedule(steps, done), *(Schedule(windows) for _, windows in finishing)]
+    return sum(estimate(each, [seconds] * backends) for each in schedules)
 
 
 def _size_of(source: Film | Frames, pictures: int, made: Sequence[Step]) -> int:
@@ -159,7 +197,7 @@ def _discarded(
 ) -> tuple[set[int], set[int], set[range]]:
     """Return the slides, answers and windows that --fresh would discard; all without frames.
 
-    left: as returned by `deflicker.as_left`. A film is not read to see whether it is the same.
+    left: as returned by `stages.as_left`. A film is not read to see whether it is the same.
     """
     masks = only.find_split(settings, left)
     if prepare.has_frames(left) and (masks or not settings.masks_of_part):

@@ -41,17 +41,27 @@ def load(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Workf
     """
     if not settings.fill:
         return None
-    if own := sorted(names & {*WINDOW_ROLES}):
-        raise WrongUsage(
-            f"--picture {own[0]}=FILE: {own[0]} is a picture that each window of --fill has of its "
-            "own; choose another name."
-        )
+    check_names("--fill", names)
     workflow = workflow_file.load_window(settings.fill, names)
     if workflow.window is None or windows.longest(workflow.window) < LEAST:
         raise WrongUsage(
             f"--fill {settings.fill}: no length of a window fits two keys and a slide between "
             f'them.\nCorrect "window" in the file: "most" must allow for {LEAST} pictures.'
         )
+    return for_run(workflow, settings, prompts)
+
+
+def check_names(option: str, names: AbstractSet[str]) -> None:
+    """Raise WrongUsage if a picture of --picture is called as one that each window has."""
+    if own := sorted(names & {*WINDOW_ROLES}):
+        raise WrongUsage(
+            f"--picture {own[0]}=FILE: {own[0]} is a picture that each window of {option} has of "
+            "its own; choose another name."
+        )
+
+
+def for_run(workflow: Workflow, settings: Settings, prompts: Prompts) -> Workflow:
+    """Return a workflow of windows with the run's prompts and seed, where it has any."""
     found = {key: text for key, text in prompts.items() if texts.find(workflow, key)}
     workflow = with_prompts(workflow, found)
     return workflow if settings.seed is None else with_seed(workflow, settings.seed)

@@ -23,7 +23,7 @@ from stable_restyle.media.naming import BY_FFMPEG, OWN
 from stable_restyle.media.probe import Film
 from stable_restyle.motion.choose import choose
 from stable_restyle.plan import keyframes, scenes
-from stable_restyle.run import drawn, fill, given, only, pictures, prepare
+from stable_restyle.run import drawn, fill, finish, given, only, pictures, prepare
 from stable_restyle.run.given import GivenSlide
 from stable_restyle.workdir import layout, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
@@ -60,6 +60,7 @@ def load_workflow(settings: Settings) -> tuple[WorkflowVariants, Access]:
         changes[scene] = [*changes.get(scene, ()), *lines]
     made = fill.load(settings, names, prompts)
     windows = {fill.FILL: made} if made else {}
+    windows |= finish.load(settings, names, prompts)
     variants = replace(
         variants, middle=middle, pictures=own, scene_changes=changes, windows=windows
     )
@@ -106,10 +107,8 @@ def _middle(settings: Settings, names: AbstractSet[str], prompts: Prompts) -> Wo
 
 def run_paths(settings: Settings) -> RunPaths:
     """Return the paths of a run. Raises UnusableInput, WrongUsage."""
-    drawn_apart = settings.deflicker > 0 or settings.masks_of_part is not None
-    paths = layout.find_paths(
-        settings.source, settings.target, settings.work, drawn_apart=drawn_apart
-    )
+    apart = settings.deflicker > 0 or settings.masks_of_part is not None or bool(settings.finish)
+    paths = layout.find_paths(settings.source, settings.target, settings.work, drawn_apart=apart)
     encoding(settings, paths)  # checks the options
     drawn.check_folder(settings, paths)
     return paths
@@ -245,7 +244,11 @@ def _joined_marks(
 
 
 def result_snapshot(
-    settings: Settings, decided: SettingsSnapshot, film: SettingsSnapshot
+    settings: Settings,
+    variants: WorkflowVariants,
+    engine: str,
+    decided: SettingsSnapshot,
+    film: SettingsSnapshot,
 ) -> SettingsSnapshot:
     """Return all that the result of a run depends on besides its frames and scenes.
 
@@ -253,9 +256,13 @@ def result_snapshot(
     """
     marks = {name: value for name, value in film.items() if name != settings_file.FILM_TIME}
     film_options = {"video_codec": settings.video_codec, "crf": settings.crf}
-    given = {name: value for name, value in film_options.items() if value is not None}
+    given: dict[str, object] = {
+        name: value for name, value in film_options.items() if value is not None
+    }
     now = {**decided, **marks, "deflicker": settings.deflicker, "rate": str(settings.rate)}
-    return {**now, **given}  # earlier versions had neither
+    if settings.finish:
+        given["finish"] = finish.digests(variants, engine, ())
+    return {**now, **given}  # earlier versions had none of these
 
 
 def check_scenes(settings: Settings, variants: WorkflowVariants, found: Sequence[Scene]) -> None:
@@ -265,8 +272,8 @@ def check_scenes(settings: Settings, variants: WorkflowVariants, found: Sequence
             f"--set, --picture: there is no scene {', '.join(map(str, unknown))}; the film has "
             f"{len(found)}, as --dry-run shows."
         )
-    if settings.drawn is None:
-        pictures.check_roles(variants, found, only=settings.masks_of_part is not None)
+    its_only, draws = settings.masks_of_part is not None, settings.drawn is None
+    pictures.check_roles(variants, found, only=its_only, draws=draws)
 
 
 def _check_keys(settings: Settings) -> None:

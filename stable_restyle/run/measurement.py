@@ -25,7 +25,7 @@ from stable_restyle.imaging.metrics import Shown, SlideMetrics, Stability
 from stable_restyle.media import png, sequence
 from stable_restyle.media.frames import Frames, reading
 from stable_restyle.plan import scenes
-from stable_restyle.run import deflicker, prepare
+from stable_restyle.run import prepare, stages
 from stable_restyle.run.failures import slide_numbers
 from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, layout, manifest
@@ -68,7 +68,7 @@ def measure_run(settings: Settings, progress: Progress) -> Measurement:
                 frames,
                 frames_per_slide,
                 paths.shown,
-                deflicker.masks_of(paths),
+                stages.masks_of(paths),
                 progress.advance,
             )
         write(done, paths.measure_file)

@@ -87,10 +87,12 @@ def check_names(workflows: Sequence[Workflow], pictures: Sequence[UserPicture]) 
             )
 
 
-def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bool = False) -> None:
+def check_roles(
+    variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bool, draws: bool = True
+) -> None:
     """Raise WrongUsage if a node's picture does not exist for some slide of these scenes.
 
-    only: whether a part of the picture is restyled.
+    only: whether a part of the picture is restyled. draws: whether a model draws slides.
     """
     pictures, always = variants.pictures, {"guide", "mask", "frame", *({ONLY} if only else ())}
     every = always | set(ROLES).difference({ONLY})
@@ -99,9 +101,9 @@ def check_roles(variants: WorkflowVariants, scenes: Sequence[Scene], *, only: bo
         where = f" (scene {scene.number})" if any(each.scenes for each in pictures) else ""
         film = {"film"} if scene is not scenes[0] else set()
         which = "a scene's middle slide" if film else "the film's first middle slide"
-        if not scene.given:
+        if draws and not scene.given:
             _check(variants.middle or variants.base, always | given | film, f"{which}{where}")
-        if len(scene.slides) > len(scene.given or (scene.middle,)):
+        if draws and len(scene.slides) > len(scene.given or (scene.middle,)):
             _check(variants.base, every | given, f"a slide{where}")
         for workflow in variants.windows.values():
             _check(workflow, {*WINDOW_ROLES, *given}, f"a window{where}", instead="first")

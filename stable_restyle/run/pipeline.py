@@ -28,11 +28,15 @@ from stable_restyle.run import (
     draw,
     dry_run,
     film_writer,
+    finish,
+    finishing,
     redo,
     reporting,
+    stages,
 )
 from stable_restyle.run.claim import Claimed, Claims, claim_source
 from stable_restyle.run.coming import Coming
+from stable_restyle.run.finish import Stage
 from stable_restyle.run.inputs import (
     load_workflow,
     needs_no_model,
@@ -41,7 +45,7 @@ from stable_restyle.run.inputs import (
     settings_snapshot,
     with_guide,
 )
-from stable_restyle.run.status import has_all_answers
+from stable_restyle.run.status import has_all_answers, has_all_slides
 from stable_restyle.run.team import choose_team
 from stable_restyle.workdir import finished, journal, layout, settings_file
 from stable_restyle.workdir.layout import RunPaths
@@ -80,15 +84,17 @@ def run(
     paths = run_paths(settings)
     redo_seed, settings = settings.seed, _with_own_seed(settings, paths)
     variants, access = load_workflow(settings)
-    redo.check_begun(left := deflicker.as_left(paths), settings.redo)
+    redo.check_begun(left := stages.as_left(paths), settings.redo)
     if settings.fresh and settings.at_most is not None:  # before slides are discarded
         costs.check(settings.at_most, dry_run.plan(settings, None, progress).drawings)
     settings = with_guide(settings, variants, paths)
 
-    asks = not (needs_no_model(settings) or has_all_answers(settings, variants, left))
+    draws = _draws(settings, variants, access, left)
+    asks = draws or bool(settings.finish)
+    asked_for = variants if draws else finish.alone(variants)
     with (
         journal.collect_warnings() as heard,
-        choose_team(settings, variants, access, paths, cluster, dry, model=asks) as team,
+        choose_team(settings, asked_for, access, paths, cluster, dry, model=asks) as team,
         layout.locked(paths) as check_lock,
         ExitStack() as looking,
     ):
@@ -97,7 +103,7 @@ def run(
         if not asks:
             engine = _noted_engine(settings, variants, access, left)
         decided = settings_snapshot(settings, variants, engine)
-        of = claim_source(settings, variants, decided, paths, guarded)
+        of = claim_source(settings, variants, decided, engine, paths, guarded)
         coming = looking.enter_context(Coming(Claims(settings, variants, of, paths, guarded)))
         claimed = coming.first()
 
@@ -126,35 +132,48 @@ def run(
 
             with film_writer.writing(claimed.source, paths, settings) as film:
                 claimed, made = draw.draw(
-                    spec, claimed, coming, team, settings, paths, kept.journal, guarded, asks=asks
+                    spec, claimed, coming, team, settings, paths, kept.journal, guarded, asks=draws
                 )
                 count = len(claimed.steps)
                 redo.finish(paths)
-                if settings.deflicker or claimed.masks:
-                    _finish(paths, claimed, settings, guarded)
+                for stage in claimed.stages[: len(claimed.stages) - len(settings.finish)]:
+                    _compose(stage, paths, claimed, settings, guarded)
+                finishing.run(spec, claimed, team, paths, kept.journal, guarded)
 
                 slides = sequence.marks(paths.shown, count)
                 if film is not None:
                     film.finish(count, guarded)
-            ends = result_snapshot(settings, decided, claimed.film)
+            ends = result_snapshot(settings, variants, engine, decided, claimed.film)
             check_lock()
             finished.note(paths, ends, claimed.input_snapshot, slides)
     report = paths.report_file if kept.jumps else None
     return Outcome(count, made, settings.target, report, kept.jumps, time.monotonic() - began)
 
 
-def _finish(paths: RunPaths, claimed: Claimed, settings: Settings, progress: Progress) -> None:
-    """Write the slides of TARGET that are missing: deflickered, or composed with their frames."""
+def _draws(settings: Settings, variants: WorkflowVariants, access: Access, left: RunPaths) -> bool:
+    """Return whether a model may have to draw slides. left: as the last run left them."""
+    if needs_no_model(settings) or has_all_answers(settings, variants, left):
+        return False
+    return not (settings.finish and has_all_slides(settings, variants, access, left))
+
+
+def _compose(
+    stage: Stage, paths: RunPaths, claimed: Claimed, settings: Settings, progress: Progress
+) -> None:
+    """Write the slides of a stage that are missing: deflickered, or composed with their frames."""
+    assert stage.source is not None and stage.slides is not None  # in a claimed folder
     frames, count = claimed.frames, len(claimed.steps)
     size = (frames.width, frames.height)
-    finished, _ = sequence.find_slides(paths.shown, count, size)
+    finished, _ = sequence.find_slides(stage.slides, count, size)
     if len(finished) == count:
         return
+    stage.slides.mkdir(exist_ok=True)
     files.remove_all(paths.interp, [paths.measure_file.name])
     name = "Deflickering" if settings.deflicker else "Composing"
     with reading(frames), task(progress, name, count, "slide", done=len(finished)):
         deflicker.smooth(
-            paths,
+            stage.source,
+            stage.slides,
             claimed.scenes,
             finished,
             frames,

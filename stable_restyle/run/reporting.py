@@ -29,7 +29,7 @@ from stable_restyle.report import jumps, page
 from stable_restyle.report.jumps import Jumps
 from stable_restyle.report.summary import Subject
 from stable_restyle.report.thumbnails import Thumbnails
-from stable_restyle.run import deflicker, film_source, prepare
+from stable_restyle.run import film_source, prepare, stages
 from stable_restyle.run.failures import SlidesMissing
 from stable_restyle.run.inputs import run_paths
 from stable_restyle.workdir import input_file, journal, settings_file
@@ -210,7 +210,7 @@ def _subject(
     shown = sequence.numbered(paths.shown)
     return Subject(
         paths=paths,
-        slides=paths.shown if shown else deflicker.as_left(paths).slides,
+        slides=paths.shown if shown else stages.as_left(paths).slides,
         source=settings.source,
         target=settings.target,
         width=frames.width,

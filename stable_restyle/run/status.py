@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from stable_restyle.backends import connect
 from stable_restyle.backends.base import TRIAL_SIZE, BackendCheck, trial_size
+from stable_restyle.backends.comfyui.backend import Access
 from stable_restyle.backends.comfyui.overrides import WorkflowVariants
 from stable_restyle.core.errors import RestyleError, UnusableInput
 from stable_restyle.core.records import StepKind
@@ -26,7 +27,7 @@ from stable_restyle.run.inputs import (
     snapshot_input,
     with_guide,
 )
-from stable_restyle.workdir import finished, redo_notes, settings_file
+from stable_restyle.workdir import finished, input_file, redo_notes, settings_file
 from stable_restyle.workdir.input_file import InputSnapshot
 from stable_restyle.workdir.layout import RunPaths
 
@@ -77,7 +78,8 @@ def is_finished(settings: Settings) -> bool:
     marks = settings_file.known_marks(paths.film, paths) if paths.film else {}
     if marks is None:
         return False
-    settled = result_snapshot(settings, settings_snapshot(settings, variants, engine), marks)
+    decided = settings_snapshot(settings, variants, engine)
+    settled = result_snapshot(settings, variants, engine, decided, marks)
     foreseen = _foresee(settings, variants, paths)
     if foreseen is None:
         return False
@@ -112,6 +114,30 @@ def has_all_answers(settings: Settings, variants: WorkflowVariants, paths: RunPa
     needed = {step.slide for step in foreseen.answers(settings.frames_per_slide)}
     there = sequence.find_finished(paths.answers, needed, (frames.width, frames.height))
     return needed == there
+
+
+def has_all_slides(
+    settings: Settings, variants: WorkflowVariants, access: Access, paths: RunPaths
+) -> bool:
+    """Return whether all slides are drawn as this run would draw them.
+
+    paths: as the last run left them. False in any doubt. No server is asked. Raises UnusableInput.
+    """
+    if settings.redo or settings.fresh or not redo_notes.read(paths.redo_file).moved:
+        return False
+    earlier, foreseen = settings_file.read(paths), _foresee(settings, variants, paths)
+    if not earlier or foreseen is None or (settings.dask and not settings.backends):
+        return False
+    engine = connect.engine(settings.backends, variants, access)
+    if settings_file.differences(earlier, settings_snapshot(settings, variants, engine)):
+        return False
+    if input_file.read(paths, foreseen, fresh=False) != foreseen:
+        return False
+    frames = prepare.unchecked_frames(paths)  # `_foresee` has checked them
+    assert frames is not None
+    needed = {step.slide for step in foreseen.steps(settings.frames_per_slide)}
+    size = (frames.width, frames.height)
+    return needed == sequence.find_finished(paths.slides, needed, size)
 
 
 def _foresee(

@@ -49,7 +49,7 @@ class SlideDrawn:
 
 @dataclass(frozen=True)
 class WindowMade:
-    slides: range  # from key to key, both included
+    slides: range  # with --fill from key to key, both included
     backend: str
     began_s: float  # since the run began
     seconds: float
@@ -131,7 +131,7 @@ class Journal:
         self._lines.add({"drawn": [slide + 1, *self._when(by)]})
 
     def window(self, slides: range, by: DrawRecord) -> None:
-        """Record a window. slides: from key to key, both included."""
+        """Record a window. slides: with --fill from key to key, both included."""
         self._lines.add({"window": [slides[0] + 1, slides[-1] + 1, *self._when(by)]})
 
     def composed(self, slide: int) -> None:

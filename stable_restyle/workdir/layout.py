@@ -21,6 +21,7 @@ from stable_restyle.media.containers import CONTAINERS, looks_like_film
 from stable_restyle.workdir import lock
 
 MAKER_LENGTH = 8  # characters
+_FINISH = "finish-"  # begins the name of the folder of each --finish
 _ADDRESS = re.compile(r"[A-Za-z]{2,}:[/\\]")  # "http://...", as Path writes it
 _ENDING = re.compile(r"\.[a-z]\w*")
 # Names that Windows takes for devices, shortens, or refuses.
@@ -42,7 +43,8 @@ class RunPaths:
     film: Path | None  # the film to read, or to export to `frames`; None: these are the user's
     frames: Path
     interp: Path
-    slides: Path  # where slides are drawn: `shown`; with --deflicker or --only `drawn`
+    # Where slides are drawn: `shown`; with --deflicker, --only or --finish `drawn`.
+    slides: Path
     shown: Path  # the slides of TARGET
     result: Path | None  # the film to make of these
     pattern: str = ""  # of the names of the user's frames, if SOURCE is one
@@ -91,6 +93,23 @@ class RunPaths:
     def windows(self) -> Path:
         """Return the folder for what a model makes of the slides between keys, by window."""
         return self.interp / "windows"
+
+    @property
+    def unfinished(self) -> Path:
+        """Return the folder for slides that are averaged or composed, but yet to be finished."""
+        return self.interp / "unfinished"
+
+    def finish(self, number: int) -> Path:
+        """Return the folder for a --finish, counted from 1: its windows, and its slides.
+
+        Those of the last one are in `shown`.
+        """
+        return self.interp / f"{_FINISH}{number}"
+
+    @property
+    def finishes(self) -> list[Path]:
+        """Return the folders of `finish` that exist."""
+        return [each for each in self.interp.glob(f"{_FINISH}*") if each.name[-1].isdigit()]
 
     @property
     def drawn_film(self) -> Path:

@@ -220,6 +220,8 @@ def _discard_slides(paths: RunPaths) -> None:
     """Remove the slides, not their answers."""
     for folder in (paths.shown, paths.drawn):
         files.remove_all(folder, sequence.numbered(folder))
+    for folder in (paths.unfinished, *paths.finishes):
+        files.remove_folder(folder)
     files.remove_all(paths.interp, [paths.deflicker_file.name, paths.measure_file.name])
 
 

@@ -24,6 +24,7 @@ FILMS = "film_sizes"  # in settings.json: of films that this run made, or may ov
 SCENES = "set_in_scenes"  # in settings.json: the changes that scenes have to themselves
 MASK_DECIDES = "mask_decides"  # in settings.json: whether pixels show one of two pictures
 FILL = "fill"  # in settings.json: the workflow of --fill; input.json has its hash
+FINISH = "finish"  # in settings.json: the workflows of --finish
 GUIDE = "guide"  # in settings.json: what the model starts from
 PICTURES = "pictures"  # in settings.json, as "drawn_by": those of --drawn
 # In settings.json: what answers do not depend on, only the slides that are composed from them.

@@ -54,8 +54,11 @@ STORIES += [
 ]
 STORIES += [Story(True, "codec", False, ("--fps", "12"), is_real=True)]
 STORIES += [
-    Story(film, "flow", True, ("--keys", "4", "--fill", "fill.json", "--guide", guide))
-    for film, guide in ((False, "frame"), (True, "warped"))
+    Story(film, "flow", True, ("--keys", "4", "--fill", "fill.json", *options))
+    for film, options in (
+        (False, ("--guide", "frame")),
+        (True, ("--guide", "warped", "--finish", "finish.json", "--finish", "enlarge.json")),
+    )
 ]
 
 
@@ -139,7 +142,12 @@ def kill_and_repeat(stage: Stage, folder: Path, chance: Random) -> float:
 
 def _start(story: Story, source: Path, backend: str, folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
-    (folder / "fill.json").write_text(json.dumps(window_workflow()), "utf-8")
+    for name, mode in (("fill", "mix"), ("finish", "mix"), ("enlarge", "twice as large")):
+        workflow = window_workflow(mode)
+        if name != "fill":
+            workflow["stable-restyle"]["pictures"] = {"1": "known", "2": "known", "3": "known-mask"}
+            workflow["stable-restyle"]["window"] = {"step": 4, "plus": 1, "most": 5, "overlap": 2}
+        (folder / f"{name}.json").write_text(json.dumps(workflow), "utf-8")
     target = folder / "clay.mp4" if story.film else folder / "out"
     options = ("--backend", backend, "--motion", story.motion, "--fps", "1", *story.options)
     return Program(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -120,6 +120,7 @@ class WorkflowVariants:
     pictures: Sequence[UserPicture] = ()
     timed: Sequence[TimedChange] = ()
     windows: Mapping[str, Workflow] = field(default_factory=dict)  # those that make windows
+    draws: bool = True  # False: all slides are there, and servers only make windows
 
     def slide_changes(
         self, scenes: Sequence[Scene], frames_per_slide: int, frames: int, rate: Fraction
@@ -143,12 +144,14 @@ class WorkflowVariants:
 
     def extremes(self) -> Iterator[tuple[str, Workflow]]:
         """Yield each input that changes over time, and the workflow with either end of it."""
-        for each in self.timed:
+        for each in self.timed if self.draws else ():
             for value in each.values:
                 yield each.name, changed(self.base, [f"{each.node}.{each.name}={value}"])
 
     def __iter__(self) -> Iterator[Workflow]:
         """Yield the workflows that draw slides."""
+        if not self.draws:
+            return
         yield self.base
         yield from self.scenes.values()
         if self.middle:
@@ -156,17 +159,25 @@ class WorkflowVariants:
 
     @property
     def every(self) -> list[Workflow]:
-        """Return all workflows, those that make windows as well."""
+        """Return all workflows in use, those that make windows as well."""
         return [*self, *self.windows.values()]
+
+    def for_windows(self, keys: Collection[str]) -> WorkflowVariants:
+        """Return what servers are asked for that only make the windows of some workflows."""
+        windows = {key: each for key, each in self.windows.items() if key in keys}
+        return replace(self, windows=windows, draws=False)
 
     def map(self, change: Callable[[Workflow], Workflow]) -> WorkflowVariants:
         """Return these with each workflow changed."""
+        windows = {key: change(each) for key, each in self.windows.items()}
+        if not self.draws:
+            return replace(self, windows=windows)
         return replace(
             self,
             base=change(self.base),
             scenes={scene: change(each) for scene, each in self.scenes.items()},
             middle=change(self.middle) if self.middle else None,
-            windows={key: change(each) for key, each in self.windows.items()},
+            windows=windows,
         )
 
 

@@ -24,11 +24,12 @@ OF_THE_FILM = ("frames", "known", "first", "last")  # one of these must reach th
 
 
 def find(
-    element: Mapping[str, object], nodes: Mapping[str, Node], names: AbstractSet[str]
+    element: Mapping[str, object], nodes: Mapping[str, Node], names: AbstractSet[str], alone: str
 ) -> Roles:
-    """Return the pictures of a window's workflow. names: of the pictures that --picture gives.
+    """Return the pictures of a window's workflow.
 
-    A single node that loads pictures loads the frames. Raises FileFault.
+    names: of the pictures that --picture gives. alone: what a node loads that is the only one to
+    load pictures. Raises FileFault.
     """
     for key in (INPUT, MASK):
         if element.get(key) is not None:
@@ -46,6 +47,6 @@ def find(
         left = loaders(found, upstream(found.output, nodes))
         if len(left) != 1:
             raise undecided("it does not say which nodes load the window's pictures", found)
-        found.pictures[left[0]] = ("frames",)
+        found.pictures[left[0]] = (alone,)
     check(found, upstream(found.output, as_replaced(found)))
     return found

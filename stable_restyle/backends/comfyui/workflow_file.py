@@ -34,7 +34,9 @@ from stable_restyle.backends.comfyui.workflow import (
     upstream,
 )
 from stable_restyle.core.errors import UnusableInput, cannot_read
+from stable_restyle.core.records import BATCHES
 
+FRAMES = BATCHES[0]
 _SIZE_MAX = 16 * 2**20  # bytes; a workflow with pictures inside has some
 _CHECKPOINTS = (".safetensors", ".ckpt", ".gguf", ".pth", ".pt")
 _DEPTH_MAX = 32  # levels of objects and lists; a plain workflow has 4
@@ -56,9 +58,12 @@ def load(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
     return found
 
 
-def load_window(name: str, names: AbstractSet[str] = frozenset()) -> Workflow:
-    """Return a workflow that makes windows, as `load` returns one that draws slides."""
-    found = _load(name, names, windows=True)
+def load_window(name: str, names: AbstractSet[str] = frozenset(), alone: str = FRAMES) -> Workflow:
+    """Return a workflow that makes windows, as `load` returns one that draws slides.
+
+    alone: what a node loads that is the only one to load pictures.
+    """
+    found = _load(name, names, alone, windows=True)
     if found.window is None:
         raise UnusableInput(
             f"The workflow {name} does not say how many pictures it makes at once, as one for "
@@ -79,11 +84,12 @@ def shipped(*, windows: bool) -> list[str]:
     return sorted(found)
 
 
-def _load(name: str, names: AbstractSet[str], *, windows: bool) -> Workflow:
+def _load(name: str, names: AbstractSet[str], alone: str = FRAMES, *, windows: bool) -> Workflow:
     try:
         source = _source(name, windows=windows)
         content = _parse(_content(name, source))
-        return _workflow(name if os.path.isfile(name) else source.name, content, names)
+        shown = name if os.path.isfile(name) else source.name
+        return _workflow(shown, content, names, alone)
     except FileFault as fault:
         raise UnusableInput(f"The workflow {name} cannot be used: {fault}") from fault
 
@@ -162,7 +168,7 @@ def _children(value: object) -> Iterable[tuple[object, object]]:
     return enumerate(value, 1) if isinstance(value, list) else ()
 
 
-def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
+def _workflow(name: str, tree: object, names: AbstractSet[str], alone: str = FRAMES) -> Workflow:
     if not isinstance(tree, dict):
         raise FileFault("it is not an object of nodes. Export it with Save (API Format).")
     if "nodes" in tree and "links" in tree:
@@ -186,9 +192,12 @@ def _workflow(name: str, tree: object, names: AbstractSet[str]) -> Workflow:
     nodes, dangling = _without_dangling(nodes)
     _check_order(nodes)
     rule = window_rule.rule(element)
-    find = slide_roles.find if rule is None else window_roles.find
     try:
-        found = find(element, nodes, names)
+        found = (
+            slide_roles.find(element, nodes, names)
+            if rule is None
+            else window_roles.find(element, nodes, names, alone)
+        )
     except FileFault as fault:
         raise FileFault(dangling) if dangling else fault from None
     workflow = Workflow(

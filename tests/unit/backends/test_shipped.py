@@ -130,7 +130,7 @@ def test_what_the_shipped_workflows_hold() -> None:
 def test_windows_that_the_shipped_workflows_make() -> None:
     fill_gaps, finish = load("wan-vace-fill"), load("seedvr2-finish")
     assert fill_gaps.roles == {"frames", "known", "known-mask"}
-    assert finish.roles == {"frames"}
+    assert finish.roles == {"known"}
     assert fill_gaps.window == WindowRule(step=4, plus=1, most=81, pixels=1280 * 720)
     assert finish.window == WindowRule(step=4, plus=1, most=21, overlap=5, pixels=1280 * 720)
     told = with_numbers(fill_gaps, {"length": 9, "width": 640, "height": 368, "rate": 24.0})

@@ -139,7 +139,7 @@ def test_overlapping_windows_show_every_slide_at_legal_lengths(
         assert before.slides.start < after.slides.start
         assert before.slides.stop - after.slides.start >= rule.overlap
     for slide in slides:
-        shares = windows.weights(cut, slide)
+        shares = windows.weights([window.slides for window in cut], slide)
         assert sum(share for _, share in shares) == pytest.approx(1)
         assert all(share > 0 for _, share in shares)
 
@@ -147,8 +147,9 @@ def test_overlapping_windows_show_every_slide_at_legal_lengths(
 def test_neighbours_are_blended_linearly() -> None:
     first, second = windows.overlapping(range(14), WindowRule(1, 0, 9, 4))
     assert (first.slides, second.slides) == (range(0, 9), range(5, 14))
-    shares = [dict(windows.weights([first, second], slide)) for slide in range(14)]
-    seconds = [its.get(second, 0) for its in shares]
+    ranges = [first.slides, second.slides]
+    shares = [dict(windows.weights(ranges, slide)) for slide in range(14)]
+    seconds = [its.get(second.slides, 0) for its in shares]
     assert seconds == pytest.approx([*[0] * 5, 0.2, 0.4, 0.6, 0.8, *[1] * 5])
 
 

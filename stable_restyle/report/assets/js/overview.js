@@ -121,16 +121,24 @@ function renderWorst() {
   }));
 }
 
-// Where windows of --fill meet their keys.
+// Where windows of --fill meet their keys, and those of --finish each other.
 function renderJoins() {
-  byId("joins-part").hidden = !film.joins;
-  byId("joins-title").textContent = `${count(film.joins, "join")} of windows and keys`;
-  byId("joins-note").textContent = "How far the model's picture of a key is from that key, in levels of 255: with the " +
-    "colours of the window corrected, and before. The worst place first.";
-  fill("joins", ...film.worst_joins.map(([slide, before, after]) =>
+  showJoins("joins", film.joins, film.worst_joins, "of windows and keys",
+    "How far the model's picture of a key is from that key, in levels of 255: with the colours of the window " +
+    "corrected, and before. The worst place first.", "before");
+  showJoins("blends", film.blends, film.worst_blends, "between windows of --finish",
+    "How far the pictures that two windows have of the same slides are from each other, in levels of 255: " +
+    "from slide to slide as they are blended, and in all. The worst place first.", "in all");
+}
+
+function showJoins(id, number, worst, where, note, other) {
+  byId(`${id}-part`).hidden = !number;
+  byId(`${id}-title`).textContent = `${count(number, "join")} ${where}`;
+  byId(`${id}-note`).textContent = note;
+  fill(id, ...worst.map(([slide, before, after]) =>
     make("li", {}, make("a", { href: `#pair-${slide}` },
       make("div", { className: "two" }, ...[slide - 1, slide].map((each) => picture(files.small(each)))),
       make("strong", {}, `Slides ${slide} and ${slide + 1}`),
       make("span", {}, `Scene ${sceneOf(slide).number}, ${clock(slide / rate)}`),
-      make("span", {}, `${after.toFixed(1)} levels, ${before.toFixed(1)} before`)))));
+      make("span", {}, `${after.toFixed(1)} levels, ${before.toFixed(1)} ${other}`)))));
 }
