@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 
 import click
 
@@ -17,7 +16,7 @@ from stable_restyle.cli.help import (
     STYLE,
     option,
 )
-from stable_restyle.cli.types import AnyPath, Number, Rate, Suggested
+from stable_restyle.cli.types import FOR_SLIDES, FOR_WINDOWS, AnyPath, Number, Rate, Suggested
 from stable_restyle.core.settings import (
     ANCHOR,
     API_KEY_VARIABLE,
@@ -40,16 +39,6 @@ from stable_restyle.core.settings import (
 LOOKS = ("preview", "preview:clay", "preview:anime")
 HEADERS_VARIABLE = "VIDEO_RESTYLE_HEADERS"
 DEFAULTS = Settings()
-
-
-def _shipped(*, windows: bool) -> list[str]:
-    """Return the names of the workflows that come with the program: for windows, or for slides."""
-    from stable_restyle.backends.comfyui import workflow_file
-
-    return workflow_file.shipped(windows=windows)
-
-
-FOR_SLIDES, FOR_WINDOWS = partial(_shipped, windows=False), partial(_shipped, windows=True)
 
 SETTINGS = (
     click.argument("source", type=AnyPath(), default=DEFAULTS.source),
@@ -290,7 +279,7 @@ SETTINGS = (
     option(
         STEADINESS,
         "--finish",
-        type=Suggested(_shipped, files=True),
+        type=Suggested(FOR_WINDOWS, files=True),
         metavar="WORKFLOW",
         multiple=True,
         help="Finish the slides once they are drawn: a model of video restores, smooths or "

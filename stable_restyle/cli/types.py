@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,13 @@ class Suggested(click.ParamType[str]):
 def _rounded(rate: Fraction) -> set[str]:
     """Return a rate with 2 and with 3 decimals, as people write it."""
     return {f"{float(rate):.{digits}f}" for digits in (2, 3)}
+
+
+def _shipped(*, windows: bool) -> list[str]:
+    """Return the names of the workflows that come with the program: for windows, or for slides."""
+    from stable_restyle.backends.comfyui import workflow_file
+
+    return workflow_file.shipped(windows=windows)
+
+
+FOR_SLIDES, FOR_WINDOWS = partial(_shipped, windows=False), partial(_shipped, windows=True)
