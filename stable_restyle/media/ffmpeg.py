@@ -150,6 +150,10 @@ class Running:
         """Return whether it has complained about anything so far."""
         return os.fstat(self._complaints.fileno()).st_size > 0
 
+    def come_last(self) -> None:
+        """Let other programs come first from now on, where cores are scarce; not on Windows."""
+        _come_last(self.child)
+
 
 def run(
     task: str,
@@ -217,10 +221,18 @@ def running(
 
 
 def _come_last(child: subprocess.Popen[bytes]) -> None:
-    """Lower the priority of a program that has just started."""
+    """Lower the priority of a program."""
     if sys.platform != "win32":  # there it is lowered at the start
-        with contextlib.suppress(OSError):  # it has ended, or the system does not allow it
-            os.setpriority(os.PRIO_PROCESS, child.pid, os.nice(0) + _NICER)
+        for thread in _threads(child.pid):
+            with contextlib.suppress(OSError):  # it has ended, or the system does not allow it
+                os.setpriority(os.PRIO_PROCESS, thread, os.nice(0) + _NICER)
+
+
+def _threads(process: int) -> list[int]:
+    """Return the threads of a process that have priorities of their own; as on Linux."""
+    with contextlib.suppress(OSError):
+        return [int(thread) for thread in os.listdir(f"/proc/{process}/task")]
+    return [process]
 
 
 def follow(lines: Iterable[bytes] | None, on_frame: Callable[[int], None]) -> tuple[int, list[int]]:

@@ -75,13 +75,17 @@ def _look(
     command = command_line(output, convert.program(film, task), names, *convert.OWN_CLOCK)
     before, index = len(known.marks), begin
     with running(task, command) as started:
+        # Servers wait until the first scene is found; from then on slides come first.
+        is_waited_for = not before
+        if not is_waited_for:
+            started.come_last()
         for line in started.child.stdout or ():
+            is_complete = False
             if line.startswith(b"frame:"):  # "frame:18   pts:18      pts_time:0.75"
                 cut = int(line.split(b"pts:")[1].split()[0])
                 if cut >= before and cut not in known.cuts[-_AT_ONCE:]:
                     known.cuts.append(cut)
-                    if cut <= index:
-                        yield  # a scene is complete
+                    is_complete = cut <= index
             elif line.startswith(b"0,"):
                 # "0,          0,          0,        1,   691200, d3dca9ae": stream, dts, pts, ...
                 row = line.decode().split(",")
@@ -89,12 +93,16 @@ def _look(
                     raise NotSought("its time stamps are wrong")
                 _add(known.marks, index, row[-1].strip())
                 index += 1
-                if index in known.cuts[-_AT_ONCE:]:
-                    yield
+                is_complete = index in known.cuts[-_AT_ONCE:]
             elif line.startswith(b"progress="):  # the last line of each report, every half second
                 if started.complains():
                     raise NotSought("the film is damaged")
                 yield
+            if is_complete:
+                yield
+            if is_complete and is_waited_for:
+                started.come_last()
+                is_waited_for = False
     if not known.marks:
         raise UnusableInput(f"{film.path} is damaged: not one frame of it can be decoded.")
     if started.messages:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -64,6 +67,22 @@ def test_looking_ends_when_nobody_asks_for_more(film: Path) -> None:
     assert len([*islice(looking, 1)]) == 1
     looking.close()  # type: ignore[attr-defined]
     assert len(known.marks) < 37
+
+
+@pytest.mark.parametrize("marked", [0, 9])
+def test_slides_come_first_once_there_is_a_scene(
+    film: Path, marked: int, children: list[subprocess.Popen[bytes]]
+) -> None:
+    known = Marked(whole(film).marks[:marked], [])
+    children.clear()
+    looking = look_through(probe_film(film), 10, known)
+    while 9 not in known.cuts or len(known.marks) <= 9:
+        next(looking)
+    (child,) = children
+    if sys.platform != "win32":
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == min(own + 10, 19)
+    looking.close()  # type: ignore[attr-defined]
 
 
 def test_a_film_that_cannot_be_sought_there_is_decoded_from_its_beginning(film: Path) -> None:
