@@ -18,8 +18,8 @@ no longer in memory.
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -33,6 +33,7 @@ from benchmarks.clock import Clock
 from benchmarks.report import Figure, Report, command
 from stable_restyle.core.parallel import TICK_S
 from stable_restyle.core.records import BackendEstimate, Step
+from stable_restyle.media.parts import LENGTH
 from stable_restyle.plan import scenes
 from stable_restyle.plan.schedule import Schedule, estimate
 
@@ -42,6 +43,7 @@ SCENES_MAX, SERVERS_MAX = 400, 64
 FASTER = 4  # at most: speed of the fastest server over that of the slowest
 SLIDE_S = 10.0  # per slide on the fastest server
 TRAVEL_S = SLIDE_S / 20  # from an answer to the next request of its chain
+WRITTEN_PER_S = 25.0  # slides of 1280x720 that FFmpeg encodes on two cores, H.264
 FOUND_S = 1 / 70  # for each slide of two frames
 _FOUND = -1  # the event that a scene is found; others are numbers of servers
 
@@ -52,6 +54,7 @@ class Simulated:
 
     over_bound: float  # time over the lower bound
     read_again: float  # share of slides whose previous slide was read from disk
+    written_s: float  # from the last slide until the film is encoded, see WRITTEN_PER_S
 
 
 def measure(out: Path, small: bool) -> Report:
@@ -82,6 +85,12 @@ def measure(out: Path, small: bool) -> Report:
                     note=f"{len(films)} films, {again:.0%} of slides drawn from one read again",
                 ),
                 Figure(f"{what}: worst", max(ratios), note=_worst(films, teams, ratios)),
+                Figure(
+                    f"last slide to the film, {speed} speeds{how}: mean",
+                    mean(each.written_s for each in runs),
+                    "s",
+                    note=f"at {WRITTEN_PER_S:g} slides a second",
+                ),
             ]
             details[what] = [asdict(each) for each in runs]
     cases = list(small_cases(2 if small else 4))
@@ -171,6 +180,7 @@ def _simulate(
     began = [0.0] * len(slide_s)  # as the pool sees it
     free_at = [0.0] * len(slide_s)
     in_memory = Recent(slots * len(slide_s))
+    drawn_at: dict[int, float] = {}
 
     def estimates() -> list[BackendEstimate]:
         return [
@@ -189,7 +199,11 @@ def _simulate(
             if step.previous is not None:
                 in_memory.use(step.previous)
         if not clock:
-            return Simulated(clock.now / bound_s(steps, slide_s), in_memory.missed / len(steps))
+            return Simulated(
+                clock.now / bound_s(steps, slide_s),
+                in_memory.missed / len(steps),
+                written_s(drawn_at) - clock.now,
+            )
         looks_up = clock.now + TICK_S if slots > 1 else inf  # as the pool does
         drawn = clock.go(looks_up)
         if drawn is None:
@@ -201,6 +215,18 @@ def _simulate(
         step = queues[drawn].popleft()
         schedule.finish(step)
         in_memory.put(step.slide)
+        drawn_at[step.slide] = clock.now
+
+
+def written_s(drawn_at: Mapping[int, float]) -> float:
+    """Return when the last part of a film is encoded, each once its slides are drawn."""
+    parts: dict[int, list[float]] = defaultdict(list)
+    for slide, at_s in drawn_at.items():
+        parts[slide // LENGTH].append(at_s)
+    clock = 0.0
+    for finished in sorted(parts.values(), key=max):
+        clock = max(clock, max(finished)) + len(finished) / WRITTEN_PER_S
+    return clock
 
 
 class Recent:

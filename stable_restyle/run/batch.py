@@ -178,8 +178,10 @@ def _draw(batch: _Batch, first: _Turn, progress: Progress, cluster: DaskCluster 
     def has_room(entry: Entry) -> bool:
         if cluster is not None:
             return films.are_all_begun() and cluster.wants_more()
-        drawn = [each for each, lane in running.values() if lane.needs_backends]
-        return films.have_room() and all(_same_models(entry, each) for each in drawn)
+        asking = [
+            each for each, lane in running.values() if lane.needs_backends or each.settings.finish
+        ]
+        return films.have_room() and all(_can_follow(entry, each) for each in asking)
 
     turn: _Turn | None = first
     with ThreadPoolExecutor(batch.films) as threads:
@@ -201,17 +203,16 @@ def _draw(batch: _Batch, first: _Turn, progress: Progress, cluster: DaskCluster 
             films.stop()
 
 
-def _same_models(one: Entry, other: Entry) -> bool:
-    """Return whether two films ask servers for the same workflow, so that none loads other models.
+def _can_follow(entry: Entry, other: Entry) -> bool:
+    """Return whether a film may be drawn while another one still asks servers.
 
-    A server that draws two films in turn would load the models of each for every slide.
+    A server that draws two workflows in turn would load the models of each for every slide.
     """
-    its, others = one.settings, other.settings
-    return (its.model, its.middle_model, its.changes) == (
-        others.model,
-        others.middle_model,
-        others.changes,
+    its, others = entry.settings, other.settings
+    workflows, of_other = (
+        (each.model, each.middle_model, each.fill, each.changes) for each in (its, others)
     )
+    return workflows == of_other and not others.finish
 
 
 def _as_restyle_error(error: RestyleError | OSError) -> RestyleError:

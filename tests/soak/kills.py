@@ -35,11 +35,13 @@ class Story:
     server: bool  # a ComfyUI server draws; otherwise the preview engine
     options: tuple[str, ...] = ()
     is_real: bool = False  # ten seconds, which take a while to be looked through
+    lengths: tuple[int, ...] = (9, 6, 8)  # of the scenes, in frames
 
     def __str__(self) -> str:
         kind, by = "film" if self.film else "folder", "server" if self.server else "preview"
         kind = f"real {kind}" if self.is_real else kind
-        return " ".join((f"{kind}, {self.motion}, {by}", *self.options))
+        long = (f"{sum(self.lengths)} slides",) if self.lengths != Story.lengths else ()
+        return " ".join((f"{kind}, {self.motion}, {by}", *self.options, *long))
 
 
 STORIES = [
@@ -51,6 +53,7 @@ STORIES = [
 STORIES += [
     Story(False, "codec", False, ("--deflicker", "1")),
     Story(True, "flow", False, ("--deflicker", "1", "--anchor", "0.5")),
+    Story(True, "codec", False, lengths=(60, 25, 35)),  # in three parts
 ]
 STORIES += [Story(True, "codec", False, ("--fps", "12"), is_real=True)]
 STORIES += [
@@ -95,7 +98,7 @@ class Stage:
 @contextmanager
 def staged(story: Story, folder: Path) -> Iterator[Stage]:
     """Set a story up in an empty folder, and run it once without disturbance."""
-    pictures = clips.scenes(9, 6, 8)
+    pictures = clips.scenes(*story.lengths)
     if story.is_real:
         source = paths.EXAMPLE
     elif story.film:
