@@ -178,6 +178,8 @@ def _draw(batch: _Batch, first: _Turn, progress: Progress, cluster: DaskCluster 
     def has_room(entry: Entry) -> bool:
         if cluster is not None:
             return films.are_all_begun() and cluster.wants_more()
+        if any(each.settings.finish for each, _ in running.values()):
+            return False  # its windows come after its slides, and load another model
         drawn = [each for each, lane in running.values() if lane.needs_backends]
         return films.have_room() and all(_same_models(entry, each) for each in drawn)
 
@@ -207,10 +209,11 @@ def _same_models(one: Entry, other: Entry) -> bool:
     A server that draws two films in turn would load the models of each for every slide.
     """
     its, others = one.settings, other.settings
-    return (its.model, its.middle_model, its.changes) == (
+    return (its.model, its.middle_model, its.changes, its.fill) == (
         others.model,
         others.middle_model,
         others.changes,
+        others.fill,
     )
 
 
