@@ -171,7 +171,7 @@ def tried_out(
         seconds = time.perf_counter() - began
         loaded = [("picture", each) for each in describe_pictures(workflow)]
         rows = [
-            ("workflow", f"{workflow.name} (--{job.workflow})"),
+            ("workflow", f"{workflow.name} (--{job.workflow.partition('-')[0]})"),
             *loaded,
             *describe_prompts(workflow),
             ("window", f"{job.window.length} pictures of {width}x{height} in {seconds:.1f} s"),

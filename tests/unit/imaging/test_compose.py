@@ -115,3 +115,11 @@ def test_a_neighbour_does_not_count_where_it_is_unreliable() -> None:
     frame = footage.film(STILL)
     nowhere = moved(frame, unreliability=np.ones((HEIGHT, WIDTH), np.float32))
     assert np.array_equal(compose.deflicker(frame, [(frame // 3, nowhere, 1)], 2), frame)
+
+
+@pytest.mark.parametrize("others", range(1, 24))
+def test_equal_pictures_are_blended_to_the_same(others: int) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    for part in range(1, others + 1):
+        share = part / (others + 1)
+        assert np.array_equal(arrays.blend([levels, levels], [share, 1 - share]), levels)

@@ -273,7 +273,9 @@ def test_the_next_film_begins_while_the_last_slide_of_the_first_is_drawn(shelf: 
             assert not (folder / "a" / "interp" / "finished.json").exists()
 
 
-@pytest.mark.parametrize(("option", "together"), [("--fps", True), ("--model", False)])
+@pytest.mark.parametrize(
+    ("option", "together"), [("--fps", True), ("--model", False), ("--finish", False)]
+)
 def test_films_of_other_models_are_not_drawn_at_the_same_time(
     option: str, together: bool, shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,5 +305,7 @@ def test_films_of_other_models_are_not_drawn_at_the_same_time(
     if option == "--model":
         other = replace(found[1].settings, model="anime.json")
         found[1] = replace(found[1], settings=other)
+    if option == "--finish":
+        found = [replace(f, settings=replace(f.settings, finish=("a.json",))) for f in found]
     batch.run(found, Silent(), lambda _: None)
     assert most == (2 if together else 1)
