@@ -147,9 +147,9 @@ def test_workers_in_other_folders_find_the_pictures(
     specs: list[DrawingSpec] = []
 
     class Noted(DrawingSession):
-        def __init__(self, spec: DrawingSpec, *rest: Any) -> None:
+        def __init__(self, spec: DrawingSpec, *rest: Any, **named: Any) -> None:
             specs.append(spec)
-            super().__init__(spec, *rest)
+            super().__init__(spec, *rest, **named)
 
     monkeypatch.setattr(team, "DrawingSession", Noted)
     monkeypatch.chdir(asked.drawn.parent)

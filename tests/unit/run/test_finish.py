@@ -173,6 +173,7 @@ class StoppingIn(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.long  # `soak.kills` has such a run
 def test_a_run_that_is_stopped_goes_on(asked: Settings, tmp_path: Path) -> None:
     """It stops while slides are drawn and averaged, and while windows are made and blended."""
     both = workflow(tmp_path, "mix"), workflow(tmp_path, "twice as large")
