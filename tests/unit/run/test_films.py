@@ -63,7 +63,8 @@ def test_a_film_becomes_a_film_with_its_sound(asked: Settings) -> None:
         "Drawing",
         "Joining",
     ]
-    assert progress.counted == [1, 25, 13, 13]
+    # Drawing begins once the first scene is known; more may have been looked at by then.
+    assert progress.counted in ([1, 14, 13, 13], [1, 25, 13, 13])
 
 
 def test_sound_that_goes_on_after_the_picture_is_kept(tmp_path: Path) -> None:
