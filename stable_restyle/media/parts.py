@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ from stable_restyle.media.png import Header
 
 LENGTH = 48  # slides
 PARTS_LIST = "parts.ffconcat"
+
+# FFmpeg reads ahead of what it encodes, and complains where those slides are not drawn yet. Whether
+# it has read all slides of the part shows in their number.
+_READ_AHEAD = re.compile(r"Could not open file : \d+\.png|Input/output error")
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +124,8 @@ class FilmParts:
             files.sync(self.folder)
         except OSError as error:
             raise cannot_write(path, error) from error
-        if messages:
-            _warn_once(self.task, messages.splitlines()[0])
+        if complaints := [line for line in messages.splitlines() if not _READ_AHEAD.search(line)]:
+            _warn_once(self.task, complaints[0])
 
     def write_all(self, count: int, on_frame: Callable[[int], None]) -> list[Path]:
         """Write the parts of a film of `count` slides that are missing; return all of them.

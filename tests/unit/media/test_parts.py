@@ -88,6 +88,19 @@ def test_each_slide_is_shown_once_and_on_time(
     assert join(slides, target, codec) == film
 
 
+@each_ffmpeg
+def test_slides_after_a_part_may_be_missing(
+    slides: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (slides / sequence.name(LENGTH)).unlink()
+    encoding, marked = containers.choose(tmp_path / "film.mp4"), range(LENGTH)
+    film = parts.FilmParts(slides, tmp_path / "parts", RATE, encoding, "Joining")
+    headers = parts.read_headers(slides, marked)
+    part = film.write(marked, headers, parts.film_size(headers), ignore)
+    assert numbers(part) == list(marked)
+    assert not caplog.records
+
+
 def test_only_parts_of_changed_slides_are_written_again(slides: Path, tmp_path: Path) -> None:
     target = tmp_path / "film.mp4"
     before = join(slides, target)
