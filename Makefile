@@ -33,7 +33,7 @@ check: .venv/installed-for-tests
 	printf '%s\n' linux win32 darwin | xargs -P 3 -I@ $(BIN)/mypy --platform @ --cache-dir .mypy_cache/@
 	$(BIN)/python -m pytest --numprocesses 4
 
-# An hour, and five minutes for the long tests; SOAK_MINUTES=10 make soak takes ten minutes for an hour.
+# The tests that take long, then an hour of the rest; SOAK_MINUTES=10 make soak takes ten minutes for that.
 soak: .venv/installed-for-tests
 	$(BIN)/python -m pytest --numprocesses 4 -m long
 	PYTHONPATH=tests $(BIN)/python -m soak

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from support import options_page, paths
 
 ROOT = paths.ROOT
@@ -34,15 +33,14 @@ def test_there_are_messages_to_look_for() -> None:
     assert len(messages()) > 50
 
 
-@pytest.mark.parametrize("message", messages())
-def test_a_message_in_the_documents_is_the_programs(message: str) -> None:
+def test_messages_in_the_documents_are_the_programs() -> None:
     """Names, numbers and placeholders may differ; the other words may not."""
-    for text in FROM_THE_SYSTEM:
-        message = message.replace(text, "")
     varying = r"\.\.\.|\b\w+\.(?:json|png|mp4)\b|\b\d+(?:x\d+)?\b|\b(?:ckpt_name|out|interp|mask)\b"
-    parts = [part.strip(" :,.") for part in re.split(varying, message)]
-    words = max(parts, key=len)
-    assert words in SOURCE, words
+    for message in messages():
+        for text in FROM_THE_SYSTEM:
+            message = message.replace(text, "")
+        words = max((part.strip(" :,.") for part in re.split(varying, message)), key=len)
+        assert words in SOURCE, words
 
 
 def links() -> list[tuple[Path, str]]:
@@ -56,16 +54,15 @@ def links() -> list[tuple[Path, str]]:
     return [(page, link) for page, link in found if "://" not in link]
 
 
-@pytest.mark.parametrize(("page", "link"), links())
-def test_a_link_leads_to_what_is_there(page: Path, link: str) -> None:
-    name, _, anchor = link.partition("#")
-    path = page.parent / name if name else page
-    assert path.exists()
-    if anchor:
-        headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
-        assert anchor in [
-            re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings
-        ]
+def test_links_lead_to_what_is_there() -> None:
+    for page, link in links():
+        name, _, anchor = link.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), (page, link)
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", each).lower() for each in headings]
+            assert anchor in [each.replace(" ", "-") for each in anchors], (page, link)
 
 
 def test_the_page_of_options_is_the_command_lines() -> None:
@@ -88,6 +85,6 @@ def files_named() -> list[str]:
     return sorted(set(re.findall(r"`([\w-]+/(?:[\w/-]+\.py)?)`", text)))
 
 
-@pytest.mark.parametrize("name", files_named())
-def test_a_file_that_the_pages_name_is_there(name: str) -> None:
-    assert any((folder / name).exists() for folder in (ROOT, ROOT / "stable_restyle"))
+def test_files_that_the_pages_name_are_there() -> None:
+    for name in files_named():
+        assert any((folder / name).exists() for folder in (ROOT, ROOT / "stable_restyle")), name

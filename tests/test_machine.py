@@ -96,7 +96,7 @@ def on_a_small_disk(words: Sequence[str], disk: Path, kilobytes: int, then: str 
 @pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
 @pytest.mark.parametrize(
     "kilobytes",
-    [8, *(pytest.param(size, marks=pytest.mark.long) for size in (12, 32)), 80],
+    [8, *(pytest.param(size, marks=pytest.mark.long) for size in (12, 32, 80))],
 )
 def test_a_disk_that_fills_up_while_slides_are_drawn(
     frames: Path, calm: dict[str, bytes], tmp_path: Path, kilobytes: int
@@ -113,7 +113,7 @@ def test_a_disk_that_fills_up_while_slides_are_drawn(
 
 
 @pytest.mark.skipif(not has_small_disks(), reason="this user may mount nothing")
-@pytest.mark.parametrize("kilobytes", [60, 230])
+@pytest.mark.parametrize("kilobytes", [60, pytest.param(230, marks=pytest.mark.long)])
 def test_a_disk_that_fills_up_while_a_film_is_split_or_drawn(
     calm: dict[str, bytes], tmp_path: Path, kilobytes: int
 ) -> None:
@@ -283,7 +283,14 @@ def idle(server: ComfyServer) -> bool:
     return not server.pending and server.running is None
 
 
-@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "a closed terminal"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "SIGINT",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGTERM", "SIGHUP")),
+        "a closed terminal",
+    ],
+)
 def test_a_run_that_is_ended_leaves_servers_without_prompts_and_goes_on(
     frames: Path, tmp_path: Path, ending: str
 ) -> None:

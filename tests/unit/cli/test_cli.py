@@ -245,7 +245,9 @@ def test_quiet_says_what_another_thread_warned_of_last(
     assert said == ["Warning: it is late", *([f"Error: {error}"] if error else [])]
 
 
-@pytest.mark.parametrize("after", [0, 1, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "after", [1, *(pytest.param(number, marks=pytest.mark.long) for number in (0, 4))]
+)
 def test_a_killed_run_is_resumed_to_the_same_slides(
     make_frames: MakeFrames, tmp_path: Path, after: int
 ) -> None:
@@ -263,7 +265,9 @@ def test_a_killed_run_is_resumed_to_the_same_slides(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends Ctrl-C to a whole console")
-@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    "ending", ["SIGINT", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.long)]
+)
 def test_a_run_that_is_ended_keeps_what_is_finished(
     make_frames: MakeFrames, tmp_path: Path, ending: str
 ) -> None:

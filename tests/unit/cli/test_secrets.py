@@ -97,18 +97,23 @@ def test_a_run_shows_none_of_them(server: ComfyServer, tmp_path: Path, day: obje
     "arguments",
     [
         ("in", "out", "{url}"),  # without --backend
-        ("{url}",),
-        ("in", "{url}"),
-        ("in", "{url}", "--backend", "preview"),
         ("--backend", "{url}", "--no-such-option"),
-        ("--backends", "{url}"),
-        ("--backend", "{url} "),
-        ("--backend", "HTTP:{url}"),
         ("--backend", "comfy-api+{url}"),
-        ("--backend", "comfy-api:{url}"),
-        ("--header", "X-Key {token}", "--backend", "{url}"),
         ("--header", "X-Key: {token}\x01", "--backend", "{url}"),
-        ("--seconds", "2", "--backend", "{url}"),
+        *(
+            pytest.param(words, marks=pytest.mark.long)
+            for words in (
+                ("{url}",),
+                ("in", "{url}"),
+                ("in", "{url}", "--backend", "preview"),
+                ("--backends", "{url}"),
+                ("--backend", "{url} "),
+                ("--backend", "HTTP:{url}"),
+                ("--backend", "comfy-api:{url}"),
+                ("--header", "X-Key {token}", "--backend", "{url}"),
+                ("--seconds", "2", "--backend", "{url}"),
+            )
+        ),
     ],
 )
 def test_a_mistyped_command_shows_none_of_them(tmp_path: Path, arguments: tuple[str, ...]) -> None:

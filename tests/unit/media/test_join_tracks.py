@@ -161,7 +161,7 @@ def test_sound_of_an_unknown_format_is_left_out(
 
 
 @each_ffmpeg
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mov", marks=pytest.mark.long), ".mkv"])
 @pytest.mark.parametrize(
     ("rate", "written", "frames_per_slide", "kept"),
     [
@@ -268,10 +268,12 @@ def film_with_sound(
 @pytest.mark.parametrize(
     ("suffix", "codecs", "picture_late_s"),
     [
+        *((".mp4", "libx264 aac", s) for s in (0, 0.63, -0.63)),
+        *((suffix, "libx264 aac", 0) for suffix in (".mkv", ".ts")),
         *(
-            (suffix, "libx264 aac", s)
-            for suffix in (".mp4", ".mkv", ".ts")
-            for s in (0, 0.63, -0.63)
+            pytest.param(suffix, "libx264 aac", s, marks=pytest.mark.long)
+            for suffix in (".mkv", ".ts")
+            for s in (0.63, -0.63)
         ),
         (".mkv", "libx264 libopus", 0),
         (".mkv", "libx264 ac3", 0),

@@ -25,7 +25,7 @@ from stable_restyle.media.join import join_slides
 COUNT, LENGTH = 17, 8  # slides; the last part has one
 RATE = Fraction(24000, 1001)
 EVERY = [
-    (suffix, codec)
+    pytest.param(suffix, codec, marks=[pytest.mark.long] if suffix == ".mov" else [])
     for suffix, container in containers.CONTAINERS.items()
     if container.holds_tracks and suffix not in (".m4v", ".m2ts", ".mts")  # as .mp4 and .ts
     for codec in container.codecs

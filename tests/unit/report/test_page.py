@@ -331,7 +331,10 @@ def many(tmp_path: Path, lengths: list[int]) -> Path:
     return paths.report_file
 
 
-@pytest.mark.parametrize("lengths", [[20] * 5000, [1] * 100_000, [100_000]])
+@pytest.mark.parametrize(
+    "lengths",
+    [[20] * 5000, pytest.param([1] * 100_000, marks=pytest.mark.long), [100_000]],
+)
 def test_a_hundred_thousand_slides_open_at_once(
     visit: Open, tmp_path: Path, lengths: list[int]
 ) -> None:

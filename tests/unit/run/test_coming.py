@@ -100,7 +100,7 @@ class Late(Paced):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"frames_per_slide": 1, "anchor": 1.0},
+        pytest.param({"frames_per_slide": 1, "anchor": 1.0}, marks=pytest.mark.long),
         {"motion": "flow:fast", "guide": "frame", "keys": 3, "deflicker": 1},
     ],
     ids=str,
@@ -143,7 +143,7 @@ def test_the_bar_says_how_much_is_looked_at(
     assert {"37 % of the film looked at", ""} <= {*progress.remarks}
 
 
-@pytest.mark.parametrize("after", [12, 18])
+@pytest.mark.parametrize("after", [12, pytest.param(18, marks=pytest.mark.long)])
 def test_a_run_that_ends_while_looking_goes_on_from_there(
     asked: Settings, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,10 +56,10 @@ def small_frames(asked: Settings) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.long),
         {"motion": "codec", "frames_per_slide": 3},
         {"keys": 3, "deflicker": 1},
-        {"anchor": 1.0, "frames_per_slide": 1},
+        pytest.param({"anchor": 1.0, "frames_per_slide": 1}, marks=pytest.mark.long),
     ],
     ids=str,
 )
