@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import clips
-from support.comfy_server import ComfyServer, window_workflow
+from support.comfy_server import ComfyServer, dropped, window_workflow
 from support.comfy_server.windows import OFF
 from support.runs import Silent, Stopping, assert_goes_on, files, interp, run
 
@@ -131,6 +131,21 @@ def test_a_film_is_filled_by_a_server(asked: Settings, guide: str) -> None:
             raw = window_folder.read(interp(asked) / "windows", window, each)
             off = max(off, np.abs((raw - mixed).mean(axis=(0, 1))).max())
     assert off > OFF / 2
+
+
+def test_another_server_makes_the_windows_of_one_that_fails(asked: Settings) -> None:
+    with ComfyServer() as one, ComfyServer() as other:
+        asked = replace(asked, backends=(one.url, other.url))
+        run(asked)
+        calm = files(asked.target)
+        shutil.rmtree(interp(asked) / "windows")
+        for between in {*range(14)} - KEYS:
+            (asked.target / sequence.name(between)).unlink()
+        one.always("POST /prompt", dropped)
+        before = other.prompts_run
+        run(asked)
+        assert other.prompts_run == before + len(WINDOWS)
+    assert files(asked.target) == calm
 
 
 def test_each_window_is_given_frames_keys_and_what_is_to_be_made(
