@@ -230,6 +230,10 @@ class UserPicture:
     path: Path  # absolute
     digest: str  # of its content
 
+    def is_of(self, scene: int) -> bool:
+        """Return whether a scene has it, by its number."""
+        return not self.scenes or scene in self.scenes
+
 
 @dataclass(frozen=True)
 class BackendEstimate:

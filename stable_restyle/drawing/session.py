@@ -128,9 +128,11 @@ class DrawingSession:
         self._fillers = cores() if by_answers else HELPERS
         at_once = max(pool.slots, self._fillers)
         frames = self._frames = spec.frames.serving(_PLACES_PER_SLOT * at_once)
-        slide_frames = LRUCache(
-            lambda slide: frames.read(slide * spec.frames_per_slide), size=3 * at_once
-        )
+
+        def read_frame(slide: int) -> Pixels:
+            return frames.read(slide * spec.frames_per_slide)
+
+        slide_frames = LRUCache(read_frame, size=3 * at_once)
         subjects = (
             None
             if (only := spec.only) is None
@@ -174,7 +176,7 @@ class DrawingSession:
         if spec.fill is not None:
             self._windows = WindowMaker(
                 spec.fill,
-                lambda slide: frames.read(slide * spec.frames_per_slide),
+                read_frame,
                 self._store.get,
                 subjects.get if subjects else None,
                 references,
@@ -332,7 +334,7 @@ class _References:
             if slide != step.slide
         }
         for index, each in enumerate(self._spec.pictures):
-            if not each.scenes or step.scene in each.scenes:
+            if each.is_of(step.scene):
                 found[each.name] = partial(self._files.get, index)
         return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from threading import Event, Lock, Thread
-from types import TracebackType
 
 from stable_restyle.core.film_threads import named
 from stable_restyle.media.marking import NotSought
@@ -14,7 +13,7 @@ from stable_restyle.run.claim import Claimed, Claims
 class Coming:
     """What is claimed of a run as its film is looked through, in a thread of its own.
 
-    A context; when it ends, nothing more is claimed.
+    Nothing more is claimed once it is closed.
     """
 
     def __init__(self, claims: Claims) -> None:
@@ -28,15 +27,8 @@ class Coming:
         self._is_over = False
         self._thread = Thread(target=self._go_on, name=named("look through the film"))
 
-    def __enter__(self) -> Coming:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop looking, and wait until that has ended."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -90,9 +90,7 @@ def _pictures(
     for role, source in (("middle", step.start), ("film", found[0].middle)):
         if source != slide:
             available[role] = ("slide", source)
-    for each in variants.pictures:
-        if not each.scenes or step.scene in each.scenes:
-            available[each.name] = each.path
+    available |= _own(step, variants)
     workflow = variants.of_scene(step.scene, middle=is_middle)
     yield from (available[role] for role in workflow.roles_for(available))
 
@@ -108,7 +106,10 @@ def _of_window(
         "middle": ("slide", step.start),
         "film": ("slide", found[0].middle),
     }
-    for each in variants.pictures:
-        if not each.scenes or step.scene in each.scenes:
-            available[each.name] = each.path
+    available |= _own(step, variants)
     yield from (available[role] for role in variants.windows[FILL].roles_for(available))
+
+
+def _own(step: Step, variants: WorkflowVariants) -> dict[str, Hashable]:
+    """Return the user's pictures that the scene of a step has, by name."""
+    return {each.name: each.path for each in variants.pictures if each.is_of(step.scene)}

@@ -137,7 +137,7 @@ class _Work:
         finish.discard(claimed.stages, missing)
         self.kept = len(kept.union(claimed.given))
         self.missing = len(missing.difference(claimed.given))
-        steps, done = self._add(claimed.steps, kept)
+        steps, done = self._add(claimed.steps, kept, window_folder.find(paths.windows))
         share = len(claimed.steps) / self.expected()
         if self._spec.fill is not None:
             _check_room_for_windows(self._spec.fill.folder, claimed.frames, steps, done, share)
@@ -148,7 +148,7 @@ class _Work:
     def take(self) -> list[Step] | None:
         """Return the steps of scenes that were claimed since the last time; None if none follow.
 
-        None of these was drawn by an earlier run, which has noted all scenes that it drew.
+        Nothing of these was made by an earlier run, which has noted all scenes that it drew.
         """
         try:
             claimed = self._coming.take()
@@ -160,7 +160,7 @@ class _Work:
         before = self.claimed
         self.claimed = claimed
         self._spec.scenes.extend(claimed.scenes[len(before.scenes) :])
-        steps, done = self._add(claimed.steps[len(before.steps) :], ())
+        steps, done = self._add(claimed.steps[len(before.steps) :], (), ())
         return [step for step in steps if step.key not in done]
 
     def expected(self) -> int:
@@ -177,8 +177,13 @@ class _Work:
             return ""
         return f"{min(100 * self._coming.looked_at // source.frames, 99)} % of the film looked at"
 
-    def _add(self, slides: Sequence[Step], kept: Collection[int]) -> tuple[list[Step], set[int]]:
-        """Return the steps of slides, and the keys of those that are done; copy given slides."""
+    def _add(
+        self, slides: Sequence[Step], kept: Collection[int], there: Collection[range]
+    ) -> tuple[list[Step], set[int]]:
+        """Return the steps of slides, and the keys of those that are done; copy given slides.
+
+        kept: slides that are finished. there: the slides of each window that is.
+        """
         claimed = self.claimed
         given.put(
             claimed.given, {step.slide for step in slides}.difference(kept), self._paths.slides
@@ -186,7 +191,6 @@ class _Work:
         done, steps = {*kept, *claimed.given}, claimed.every(slides)
         self.composed |= {step.key for step in steps if step.kind is StepKind.COMPOSE}
         self.windows |= {step.key: step.between for step in steps if step.pictures}
-        there = window_folder.find(self._paths.windows) if self.windows else ()
         return steps, done | answers.done(steps, done) | windows.done(slides, done, there)
 
 

@@ -97,7 +97,7 @@ def check_roles(
     pictures, always = variants.pictures, {"guide", "mask", "frame", *({ONLY} if only else ())}
     every = always | set(ROLES).difference({ONLY})
     for scene in scenes:
-        given = {each.name for each in pictures if not each.scenes or scene.number in each.scenes}
+        given = {each.name for each in pictures if each.is_of(scene.number)}
         where = f" (scene {scene.number})" if any(each.scenes for each in pictures) else ""
         film = {"film"} if scene is not scenes[0] else set()
         which = "a scene's middle slide" if film else "the film's first middle slide"

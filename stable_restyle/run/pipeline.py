@@ -104,7 +104,8 @@ def run(
             engine = _noted_engine(settings, variants, access, left)
         decided = settings_snapshot(settings, variants, engine)
         of = claim_source(settings, variants, decided, engine, paths, guarded)
-        coming = looking.enter_context(Coming(Claims(settings, variants, of, paths, guarded)))
+        coming = Coming(Claims(settings, variants, of, paths, guarded))
+        looking.callback(coming.close)
         claimed = coming.first()
 
         again = redo.choose(

@@ -49,7 +49,7 @@ from stable_restyle.backends.comfyui.http import Answer, Content, HttpClient, pa
 from stable_restyle.backends.comfyui.responses import Lost, Submission
 from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.timeouts import Allowance
-from stable_restyle.backends.comfyui.uploads import BATCHES_KEPT, Uploads
+from stable_restyle.backends.comfyui.uploads import Uploads
 from stable_restyle.core.errors import RestyleError, ServerFault, counted
 from stable_restyle.core.film_threads import named
 from stable_restyle.core.records import Job, Slide
@@ -104,7 +104,7 @@ class ComfyApi:
         self._api = Api(address, timeouts, timeout_s, hint)
         self._quick = HttpClient(address, *[timeouts.cleanup_s] * 3)
         self._assets = Assets(self.name, self._api, self._quick)
-        self._uploads, self._batches = Uploads(self._put), Uploads(self._put, BATCHES_KEPT)
+        self._uploads = Uploads(self._put)
         self._attempts = Attempts(self.name)
         self._changed = Condition()  # guards what follows
         self._jobs: dict[str, str] = {}  # those that may be under way: their ID, the path to cancel
@@ -218,7 +218,6 @@ class ComfyApi:
     def _forget(self) -> None:
         """Upload everything again: the server has lost what it had."""
         self._uploads.forget()
-        self._batches.forget()
         self._assets.forget()
         self._assets.tidy()  # a server that still knows the bytes would give us the same asset
 
@@ -230,11 +229,7 @@ class ComfyApi:
         if self._doubtful:
             self.inspect()  # so that a server out of order costs no more slides
             self._doubtful = False
-        with (
-            self._uploads.hold(request.pictures) as pictures,
-            self._batches.hold(request.batches) as batches,
-        ):
-            ids = {**pictures, **batches}
+        with self._uploads.hold(request.pictures) as ids:
             references = {role: reference(each) for role, each in ids.items()}
             key = str(uuid4())
             nodes = marked(request.prompt(references), request.output, key)

@@ -8,7 +8,14 @@ from math import lcm, sqrt
 
 import numpy as np
 
-from stable_restyle.backends.comfyui.pictures import OtherShape, fitted, is_near, pad, shaped
+from stable_restyle.backends.comfyui.pictures import (
+    OtherShape,
+    fitted,
+    is_near,
+    pad,
+    padded,
+    shaped,
+)
 from stable_restyle.backends.comfyui.validate import Classes, step_of
 from stable_restyle.backends.comfyui.workflow import SIDES, Workflow, drawn_size
 from stable_restyle.core.records import Pixels
@@ -49,8 +56,9 @@ class Canvas:
 def canvas(workflow: Workflow, size: tuple[int, int], classes: Classes) -> Canvas:
     """Return how slides are sent to a workflow that makes windows.
 
-    size: width and height of slides. A workflow that says how large it draws gets that; one that
-    is told gets the slides' size, in steps that its node takes and no larger than its "pixels".
+    size: width and height of slides. A workflow with a size of its own is sent
+    pictures of that; one whose "numbers" take it, the slides' size, in the steps of its node and no
+    larger than its "pixels".
     classes: of the server; empty if it does not say. Raises OtherShape if it draws another aspect.
     """
     slide = size[1], size[0]
@@ -63,8 +71,7 @@ def canvas(workflow: Workflow, size: tuple[int, int], classes: Classes) -> Canva
     down, across = (_grid(workflow, side, classes) for side in reversed(SIDES))
     most = workflow.window.pixels if workflow.window else None
     if most is None or slide[0] * slide[1] <= most:
-        drawn = slide[0] + -slide[0] % down, slide[1] + -slide[1] % across
-        return Canvas(slide, drawn, (down, across))
+        return Canvas(slide, padded(slide, (down, across)), (down, across))
     scale = sqrt(most / (slide[0] * slide[1]))
     rows, columns = round(slide[0] * scale / down), round(slide[1] * scale / across)
     return Canvas(slide, (max(rows, 1) * down, max(columns, 1) * across), None)

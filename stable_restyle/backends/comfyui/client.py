@@ -30,7 +30,7 @@ from stable_restyle.backends.comfyui.prompt import Prompt
 from stable_restyle.backends.comfyui.responses import Lost, Place, Submission
 from stable_restyle.backends.comfyui.slides import Request
 from stable_restyle.backends.comfyui.timeouts import Allowance, Timeouts
-from stable_restyle.backends.comfyui.uploads import BATCHES_KEPT, TempFolder, Uploads
+from stable_restyle.backends.comfyui.uploads import TempFolder, Uploads
 from stable_restyle.core.errors import ServerFault
 from stable_restyle.core.records import Job, Slide
 
@@ -86,7 +86,7 @@ class ComfyUI:
         )
         self._attempts = Attempts(self.name)
         put = partial(TempFolder(self.name, self._http, self._json).put, SUBFOLDER)
-        self._uploads, self._batches = Uploads(put), Uploads(put, BATCHES_KEPT)
+        self._uploads = Uploads(put)
         self._changed = Condition()  # guards what follows
         self._prompts: dict[str, Prompt] = {}  # those that may be in the server's queue
         self._drawing = 0
@@ -104,7 +104,7 @@ class ComfyUI:
         """
         with self._at_work():
             request = self._make_request(job)
-            return self._attempts.draw(job, lambda: self._attempt(request)[1], self._forget)
+            return self._attempts.draw(job, lambda: self._attempt(request)[1], self._uploads.forget)
 
     @contextmanager
     def window(self, request: Request) -> Iterator[Callable[[int], bytes]]:
@@ -114,7 +114,7 @@ class ComfyUI:
         """
         with self._at_work():
             attempt = partial(self._attempt, request)
-            made, first = self._attempts.make("window", attempt, self._forget)
+            made, first = self._attempts.make("window", attempt, self._uploads.forget)
 
             def fetch(place: int) -> bytes:
                 try:
@@ -205,11 +205,6 @@ class ComfyUI:
                 self._drawing -= 1
                 self._changed.notify_all()
 
-    def _forget(self) -> None:
-        """Upload everything again: the server has lost what it had."""
-        self._uploads.forget()
-        self._batches.forget()
-
     def _attempt(self, request: Request) -> tuple[list[dict[str, str]], bytes]:
         """Submit a slide or window once; return the pictures made, and the file of the first.
 
@@ -217,11 +212,9 @@ class ComfyUI:
         """
         self._listener.wait()  # connect before the first message: none is repeated
         with (
-            self._uploads.hold(request.pictures) as pictures,
-            self._batches.hold(request.batches) as batches,
+            self._uploads.hold(request.pictures) as names,
             self._registered(Allowance.of(self._timeout_s, request.count)) as prompt,
         ):
-            names = {**pictures, **batches}
             nodes, uploads = request.prompt(names), list(names.values())
             submission = Submission(
                 self.name, nodes, request.output, uploads, self._address.clean, request.count

@@ -73,7 +73,7 @@ class Upload:
         return len(self._head) + len(self._content) + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the body; each attempt to send it begins anew."""
+        """Yield the body, from its beginning for each attempt to send it."""
         yield self._head
         yield from [self._content] if isinstance(self._content, bytes) else self._content
         yield self._tail

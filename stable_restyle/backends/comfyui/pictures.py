@@ -38,6 +38,11 @@ def pad(picture: Pixels, grid: Sequence[int] = (GRID, GRID)) -> Pixels:
     return np.pad(picture, margins[: picture.ndim], "edge")
 
 
+def padded(size: Sequence[int], grid: Sequence[int] = (GRID, GRID)) -> tuple[int, int]:
+    """Return the size of a picture that is padded to multiples of a grid; height first."""
+    return size[0] + -size[0] % grid[0], size[1] + -size[1] % grid[1]
+
+
 def read_slide(data: bytes, fit: Callable[[Pixels], Pixels]) -> Slide:
     """Return the slide in a file that the server made, with its PNG if it came as a whole one.
 
@@ -66,12 +71,12 @@ def fitted(
     on_scaled: called with both sizes if the aspect is off by a little, and the answer is therefore
     scaled to the padded frame. Raises OtherShape if the aspect is another one.
     """
-    padded = [side + -side % each for side, each in zip(frame[:2], grid, strict=True)]
-    picture = shaped(picture, padded, on_scaled)
+    sent = padded(frame, grid)
+    picture = shaped(picture, sent, on_scaled)
     height, width = picture.shape[:2]
     # Of one scale for both sides, so that the slide is a scale of the frame when it is found again.
-    side, padded_side = min(zip((height, width), padded, strict=True), key=lambda s: s[0] / s[1])
-    rows, columns = (-(-each * side // padded_side) for each in frame[:2])  # rounded up: 1 at least
+    side, sent_side = min(zip((height, width), sent, strict=True), key=lambda s: s[0] / s[1])
+    rows, columns = (-(-each * side // sent_side) for each in frame[:2])  # rounded up: 1 at least
     if (rows, columns) == (height, width):
         return picture
     return np.ascontiguousarray(picture[:rows, :columns])

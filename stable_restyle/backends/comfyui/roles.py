@@ -62,7 +62,7 @@ class Roles:
         return self.alpha is not None or MASK in self.roles
 
 
-def as_replaced(found: Roles) -> dict[str, Node]:
+def _as_replaced(found: Roles) -> dict[str, Node]:
     """Return the nodes with the links that remain once pictures are loaded by others."""
     return {
         each: {
@@ -76,7 +76,18 @@ def as_replaced(found: Roles) -> dict[str, Node]:
     }
 
 
-def by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[str]) -> None:
+def find_named(found: Roles, element: Mapping[str, object], names: AbstractSet[str]) -> None:
+    """Take the roles that the element and titles give, and the output, if need be by the graph.
+
+    names: of the pictures that --picture gives. Raises FileFault.
+    """
+    _by_element(found, element, names)
+    _by_title(found, names)
+    if not found.output:
+        found.output = _saver(found)
+
+
+def _by_element(found: Roles, element: Mapping[str, object], names: AbstractSet[str]) -> None:
     named: list[str] = []
     for role, key in (("guide", INPUT), (MASK, MASK)):
         if key == MASK and MASK in element and element[MASK] is None:
@@ -121,7 +132,7 @@ def _known_roles(
     return tuple(listed)
 
 
-def by_title(found: Roles, names: AbstractSet[str]) -> None:
+def _by_title(found: Roles, names: AbstractSet[str]) -> None:
     """Take the roles that no node has yet from titles: input, mask, output, frame, middle, ...
 
     A title may list roles, as in "middle, frame".
@@ -174,7 +185,7 @@ def loaders(found: Roles, needed: AbstractSet[str]) -> list[str]:
     ]
 
 
-def saver(found: Roles) -> str:
+def _saver(found: Roles) -> str:
     """Return the node that saves or shows the slide.
 
     Of several, one that saves; of these, the one behind all samplers, with most nodes before it.
@@ -218,9 +229,9 @@ def all_savers(nodes: Mapping[str, Node]) -> list[str]:
     ]
 
 
-def check(found: Roles, needed: AbstractSet[str]) -> None:
+def check(found: Roles) -> None:
     """Raise FileFault if a node cannot be replaced by a loader of pictures, or has no effect."""
-    nodes = found.nodes
+    nodes, needed = found.nodes, upstream(found.output, _as_replaced(found))
     link = image_link(nodes[found.output]["inputs"])
     if link is None:
         raise FileFault(

@@ -9,12 +9,9 @@ from collections.abc import Set as AbstractSet
 from stable_restyle.backends.comfyui.roles import (
     ELEMENT,
     Roles,
-    as_replaced,
-    by_element,
-    by_title,
     check,
+    find_named,
     loaders,
-    saver,
     undecided,
 )
 from stable_restyle.backends.comfyui.workflow import (
@@ -44,10 +41,7 @@ def find(
     Raises FileFault.
     """
     found = Roles(nodes)
-    by_element(found, element, names)
-    by_title(found, names)
-    if not found.output:
-        found.output = saver(found)
+    find_named(found, element, names)
     needed = upstream(found.output, nodes)
     if not found.has_mask and found.wants_mask:
         _find_mask(found, needed)
@@ -57,7 +51,7 @@ def find(
         found.alpha = next(
             (each for each in found.pictures if _gives_alpha(each, found, needed)), None
         )
-    check(found, upstream(found.output, as_replaced(found)))
+    check(found)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,11 @@ _TURNED = (
 class Request:
     """What a server needs to draw one slide, or to make one window."""
 
-    pictures: Mapping[str, Pixels]  # to upload, by role
+    pictures: Mapping[str, Pixels | Batch]  # to upload, by role
     # The nodes to post; takes, by role, the values by which nodes load the uploaded pictures.
     prompt: Callable[[Mapping[str, Any]], dict[str, Any]]
     output: str  # ID of the node whose picture is the slide
     limit: int  # bytes of a picture that it makes
-    batches: Mapping[str, Batch] = field(default_factory=dict)  # to upload as well
     count: int | None = None  # pictures that a window has to have; None: it is a slide
 
 

@@ -20,7 +20,7 @@ from stable_restyle.media import png
 from stable_restyle.media.apng import Batch
 
 KEPT = 16  # pictures that stay there although no prompt needs them
-BATCHES_KEPT = 3  # as many as a window loads
+BATCHES_KEPT = 3  # batches that do: as many as a window loads
 TOO_LARGE = 413  # the status of an answer
 
 
@@ -29,6 +29,7 @@ class _Place:
     """A file on the server, and what is in it; changed under the lock of `Uploads`."""
 
     name: str  # that we ask for
+    is_batch: bool
     digest: bytes = b""
     stored: Future[str] = field(default_factory=Future)  # the name by which nodes load it
     users: int = 0  # prompts that load it
@@ -40,12 +41,9 @@ class Uploads:
     A file is overwritten only while no prompt needs it: that would change prompts in the queue.
     """
 
-    def __init__(self, put: Callable[[str, Content], str], kept: int = KEPT) -> None:
-        """put: uploads a PNG under a name, over what is there; returns the name for nodes.
-
-        kept: how many stay there although no prompt needs them.
-        """
-        self._put, self._kept = put, kept
+    def __init__(self, put: Callable[[str, Content], str]) -> None:
+        """put: uploads a PNG under a name, over what is there; returns the name for nodes."""
+        self._put = put
         self._lock = Lock()
         self._places: list[_Place] = []  # the one that was needed last comes last
 
@@ -81,7 +79,7 @@ class Uploads:
             place = next((each for each in self._places if each.digest == digest), None)
             is_new = place is None
             if place is None:
-                place = self._free_place()
+                place = self._free_place(isinstance(picture, Batch))
                 place.digest, place.stored = digest, Future()
             else:
                 self._places.remove(place)
@@ -89,11 +87,11 @@ class Uploads:
             place.users += 1
             return place, is_new
 
-    def _free_place(self) -> _Place:
+    def _free_place(self, is_batch: bool) -> _Place:
         """Return a place that no prompt needs: the one not needed for longest, or a new one."""
-        idle = [each for each in self._places if not each.users]
-        if len(idle) < self._kept:
-            return _Place(f"{uuid4().hex}.png")
+        idle = [each for each in self._places if not each.users and each.is_batch == is_batch]
+        if len(idle) < (BATCHES_KEPT if is_batch else KEPT):
+            return _Place(f"{uuid4().hex}.png", is_batch)
         self._places.remove(idle[0])
         return idle[0]
 

@@ -9,12 +9,9 @@ from stable_restyle.backends.comfyui.roles import (
     ELEMENT,
     INPUT,
     Roles,
-    as_replaced,
-    by_element,
-    by_title,
     check,
+    find_named,
     loaders,
-    saver,
     undecided,
 )
 from stable_restyle.backends.comfyui.workflow import MASK, FileFault, Node, upstream
@@ -39,14 +36,11 @@ def find(
                 f"{', '.join(WINDOW_ROLES)}."
             )
     found = Roles(nodes, wants_mask=False, known=WINDOW_ROLES)
-    by_element(found, {key: its for key, its in element.items() if key != MASK}, names)
-    by_title(found, names)
-    if not found.output:
-        found.output = saver(found)
+    find_named(found, {key: its for key, its in element.items() if key != MASK}, names)
     if found.roles.isdisjoint(OF_THE_FILM):
         left = loaders(found, upstream(found.output, nodes))
         if len(left) != 1:
             raise undecided("it does not say which nodes load the window's pictures", found)
         found.pictures[left[0]] = (alone,)
-    check(found, upstream(found.output, as_replaced(found)))
+    check(found)
     return found

@@ -35,7 +35,7 @@ from stable_restyle.core.records import (
     Window,
     WindowJob,
 )
-from stable_restyle.media import apng, sequence
+from stable_restyle.media import apng, window_folder
 from stable_restyle.media.apng import Batch
 
 # Makes the window of a request; entering it returns what fetches the file of a picture.
@@ -117,16 +117,16 @@ def _request(workflow: Workflow, job: WindowJob, on: Canvas, *, keep: bool) -> I
     }
     workflow = with_numbers(workflow, values)
     roles = workflow.roles_for({*job.pictures, *job.batches})
-    slides = job.window.slides
-    shown = f"{Path(sequence.name(slides[0])).stem}-{Path(sequence.name(slides[-1])).stem}"
-    kept = f"{KEPT}/{job.workflow}-{shown}" if keep else None
+    kept = f"{KEPT}/{job.workflow}-{window_folder.name(job.window.slides)}" if keep else None
     with ExitStack() as stack:
         yield Request(
-            {role: _single(role, job, on) for role in sorted(roles.difference(BATCHES))},
+            {
+                role: _batch(role, job, on, stack) if role in BATCHES else _single(role, job, on)
+                for role in sorted(roles)
+            },
             lambda names: fill(workflow, names, keep=kept),
             workflow.output,
             picture_limit(width, height),
-            {role: _batch(role, job, on, stack) for role in sorted(roles.intersection(BATCHES))},
             job.window.length,
         )
 
